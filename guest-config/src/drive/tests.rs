@@ -1,0 +1,62 @@
+use super::*;
+
+fn drives(text: &str) -> Vec<Drive> {
+    GuestConfig::parse(text).unwrap().drives().unwrap()
+}
+
+#[test]
+fn drives_come_in_lexical_order_with_their_options() {
+    let drives = drives(
+        "virtio0: l:v\nscsi10: l:a\nscsi2: l:b,size=4G,discard=on\nunused0: l:u\nide0: l:i\n\
+         scsi31: l:beyond\nscsi01: l:odd\nscsihw: virtio-scsi-pci\nnet0: virtio=AA\n\
+         [snap]\nscsi5: l:s\n",
+    );
+    let keys: Vec<_> = drives.iter().map(|drive| drive.key.as_str()).collect();
+    assert_eq!(keys, ["ide0", "scsi10", "scsi2", "virtio0"]);
+    assert_eq!(drives[2].volume, "l:b");
+    assert_eq!(drives[2].option("discard"), Some("on"));
+    assert_eq!(drives[2].device_name(), "drive-scsi2");
+    assert!(drives.iter().all(Drive::is_included));
+}
+
+#[test]
+fn what_a_backup_leaves_out_says_why() {
+    let drives = drives(
+        "cdrom: none\nide0: iso:x.iso,media=cdrom\nscsi0: l:a,backup=0\nscsi1: file=l:b,backup=yes\n\
+         efidisk0: l:e\ntpmstate0: l:t\n",
+    );
+    let why: Vec<_> = drives
+        .iter()
+        .map(|drive| (drive.key.as_str(), drive.exclusion))
+        .collect();
+    assert_eq!(
+        why,
+        [
+            ("efidisk0", Some(Exclusion::EfiDiskWithoutOvmf)),
+            ("ide0", Some(Exclusion::Cdrom)),
+            ("ide2", Some(Exclusion::Cdrom)),
+            ("scsi0", Some(Exclusion::BackupOption)),
+            ("scsi1", None),
+            ("tpmstate0", None),
+        ]
+    );
+    assert_eq!(drives[4].volume, "l:b");
+    assert_eq!(drives[5].device_name(), "drive-tpmstate0-backup");
+}
+
+#[test]
+fn an_efi_disk_of_an_ovmf_guest_is_included() {
+    assert!(drives("bios: ovmf\nefidisk0: l:e\n")[0].is_included());
+}
+
+#[test]
+fn a_drive_that_cannot_be_understood_is_an_error_and_not_left_out() {
+    for drive in ["size=4G", "l:a,backup=perhaps", "l:a,size=1G,size=2G"] {
+        let config = GuestConfig::parse(&format!("scsi0: {drive}\n")).unwrap();
+        assert_eq!(
+            config.drives().unwrap_err().kind(),
+            ErrorKind::MalformedDrive,
+            "{drive}"
+        );
+    }
+}
