@@ -1,0 +1,450 @@
+//! The client: one export, over one or more connections, with many requests under way.
+
+mod coverage;
+pub(crate) mod handshake;
+mod pending;
+pub(crate) mod receive;
+pub(crate) mod requests;
+mod status;
+
+use std::io::{BufReader, Write};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+pub use self::pending::Pending;
+pub use self::status::Extent;
+
+use self::handshake::{Agreement, handshake};
+use self::requests::{Operation, Requests};
+use crate::error::{Error, ErrorKind};
+use crate::protocol::request::RequestHeader;
+use crate::protocol::{DEFAULT_MAX_PAYLOAD, command};
+use crate::stream::{Address, Stream, Timed};
+
+/// Most connections that a client opens. On QEMU more than two gain nothing.
+const MAX_CONNECTIONS: usize = 16;
+
+/// Bytes that the reader takes ahead. Several small replies fit, and what it costs to copy the
+/// start of a large one does not count; the rest goes straight into the request's buffer.
+const READ_AHEAD: usize = 4096;
+
+/// Length of the read that [`Client::prime`] sends.
+const PRIMING_READ: u64 = 16 << 20;
+
+/// How to connect.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct Options {
+    /// Connections to spread the requests over. One is used if the server does not promise
+    /// that all connections see the same data (`NBD_FLAG_CAN_MULTI_CONN`).
+    pub connections: usize,
+    /// Limit for the handshake of each connection.
+    pub connect_timeout: Duration,
+    /// Limit for one request, from sending to the end of its reply. `None` waits for ever.
+    pub request_timeout: Option<Duration>,
+}
+
+impl Default for Options {
+    /// Two connections; 10 seconds for a handshake; 2 minutes for a request, because QEMU may
+    /// hold a read for as long as a copy-before-write operation takes (`cbw-timeout`).
+    fn default() -> Self {
+        Self {
+            connections: 2,
+            connect_timeout: Duration::from_secs(10),
+            request_timeout: Some(Duration::from_secs(120)),
+        }
+    }
+}
+
+impl Options {
+    /// Sets the number of connections.
+    #[must_use]
+    pub fn with_connections(self, connections: usize) -> Self {
+        Self {
+            connections,
+            ..self
+        }
+    }
+
+    /// Sets the limit for the handshake.
+    #[must_use]
+    pub fn with_connect_timeout(self, connect_timeout: Duration) -> Self {
+        Self {
+            connect_timeout,
+            ..self
+        }
+    }
+
+    /// Sets the limit for one request.
+    #[must_use]
+    pub fn with_request_timeout(self, request_timeout: Option<Duration>) -> Self {
+        Self {
+            request_timeout,
+            ..self
+        }
+    }
+}
+
+/// What the server says about sizes of requests (proto.md, section "Block size constraints").
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct BlockSizes {
+    /// Offsets and lengths must be multiples of this many bytes; a power of two.
+    pub minimum: u32,
+    /// Requests of multiples of this many bytes are efficient; a power of two.
+    pub preferred: u32,
+    /// Most bytes in one read.
+    pub max_payload: u32,
+}
+
+impl Default for BlockSizes {
+    /// What holds for a server that does not say.
+    fn default() -> Self {
+        Self {
+            minimum: 1,
+            preferred: 4096,
+            max_payload: DEFAULT_MAX_PAYLOAD,
+        }
+    }
+}
+
+impl BlockSizes {
+    /// Largest minimum that a server may ask for (proto.md, section "Block size constraints").
+    const MAX_MINIMUM: u32 = 64 << 10;
+
+    fn checked(minimum: u32, preferred: u32, max_payload: u32) -> Result<Self, Error> {
+        let sound = minimum.is_power_of_two()
+            && minimum <= Self::MAX_MINIMUM
+            && preferred.is_power_of_two()
+            && preferred >= minimum
+            && max_payload >= minimum;
+        match sound {
+            true => Ok(Self {
+                minimum,
+                preferred,
+                max_payload,
+            }),
+            false => Err(Error::protocol(format!(
+                "impossible block sizes: minimum {minimum}, preferred {preferred}, maximum {max_payload}"
+            ))),
+        }
+    }
+}
+
+/// A connected client of one export. Any number of threads may use it at once.
+///
+/// As soon as one of its connections fails, all of the client has failed: every request under
+/// way and every later one ends with the first cause. Dropping it closes the connections.
+#[derive(Debug)]
+pub struct Client {
+    shared: Arc<Shared>,
+    agreement: Agreement,
+    request_timeout: Option<Duration>,
+    next_connection: AtomicUsize,
+    readers: Vec<JoinHandle<()>>,
+}
+
+/// What the callers, the readers and the pending requests have in common.
+#[derive(Debug)]
+struct Shared {
+    requests: Requests,
+    connections: Vec<Connection>,
+}
+
+#[derive(Debug)]
+struct Connection {
+    stream: Stream,
+    /// Held while one request is written.
+    writing: Mutex<()>,
+    base_allocation: Option<u32>,
+}
+
+impl Client {
+    /// Connects to `export` (`""` is the default export) of the server at `address`.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Connect`], [`ErrorKind::UnknownExport`] (the message tells the exports that
+    /// exist, if the server lists them), [`ErrorKind::Unsupported`] (a server that demands TLS,
+    /// for example), [`ErrorKind::Timeout`], or another one from the handshake.
+    pub fn connect(address: &Address, export: &str, options: &Options) -> Result<Self, Error> {
+        let (first, agreement) = connect_one(address, export, options)?;
+        let count = match agreement.can_multi_conn() {
+            true => options.connections.clamp(1, MAX_CONNECTIONS),
+            false => 1,
+        };
+        let mut connections = vec![first];
+        while connections.len() < count {
+            let (next, same) = connect_one(address, export, options)?;
+            if same.size != agreement.size {
+                return Err(Error::protocol(format!(
+                    "export {export:?} has {} bytes on one connection and {} on the next",
+                    agreement.size, same.size
+                )));
+            }
+            connections.push(next);
+        }
+        let shared = Arc::new(Shared {
+            requests: Requests::default(),
+            connections,
+        });
+        let mut client = Self {
+            shared,
+            agreement,
+            request_timeout: options.request_timeout,
+            next_connection: AtomicUsize::new(0),
+            readers: Vec::new(),
+        };
+        for index in 0..count {
+            client.readers.push(spawn_reader(&client.shared, index)?);
+        }
+        Ok(client)
+    }
+
+    /// Size of the export in bytes.
+    pub fn size(&self) -> u64 {
+        self.agreement.size
+    }
+
+    /// Whether the server takes [`Client::submit_trim`].
+    pub fn can_trim(&self) -> bool {
+        self.agreement.can_trim()
+    }
+
+    /// Whether [`Client::block_status`] knows more than "all data".
+    pub fn can_block_status(&self) -> bool {
+        self.agreement.base_allocation.is_some()
+    }
+
+    /// The server's limits for requests.
+    pub fn block_sizes(&self) -> BlockSizes {
+        self.agreement.block_sizes
+    }
+
+    /// How many connections are in use.
+    pub fn connections(&self) -> usize {
+        self.shared.connections.len()
+    }
+
+    /// Sends a read of `buffer.len()` bytes at `offset`. The buffer comes back filled from
+    /// [`Pending::wait`], so that it can be used again; the data is received straight into it.
+    ///
+    /// There may be as many requests under way as the caller likes. QEMU works on up to 16 per
+    /// connection and lets the others wait.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidRequest`] if the range is empty, outside the export, not aligned, or
+    /// longer than [`BlockSizes::max_payload`]; otherwise the client's failure.
+    pub fn submit_read(&self, offset: u64, buffer: Vec<u8>) -> Result<Pending, Error> {
+        let limit = self.block_sizes().max_payload;
+        let length = self.check_range("read", offset, buffer.len() as u64, limit)?;
+        self.submit(command::READ, offset, length, |_| {
+            Operation::read(offset, buffer)
+        })
+    }
+
+    /// Sends the hint that the server may free this range; it reads as anything afterwards.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Unsupported`] if the server has no trim; [`ErrorKind::InvalidRequest`] for a
+    /// range that is empty, outside the export, not aligned, or longer than 4 GiB less one byte;
+    /// otherwise the client's failure.
+    pub fn submit_trim(&self, offset: u64, length: u64) -> Result<Pending, Error> {
+        if !self.can_trim() {
+            return Err(Error::new(
+                ErrorKind::Unsupported,
+                "the NBD export does not take trims",
+            ));
+        }
+        let length = self.check_range("trim", offset, length, u32::MAX)?;
+        self.submit(command::TRIM, offset, length, |_| Operation::Trim)
+    }
+
+    /// Reads a range of any length and waits for it.
+    ///
+    /// # Errors
+    /// Those of [`Client::submit_read`] and [`Pending::wait`].
+    pub fn read_at(&self, offset: u64, buffer: &mut [u8]) -> Result<(), Error> {
+        let BlockSizes {
+            minimum,
+            max_payload,
+            ..
+        } = self.block_sizes();
+        let most = max_payload.saturating_sub(max_payload.checked_rem(minimum).unwrap_or(0));
+        let mut offset = offset;
+        for piece in buffer.chunks_mut(most as usize) {
+            piece.copy_from_slice(&self.submit_read(offset, vec![0; piece.len()])?.wait()?);
+            offset = offset.saturating_add(piece.len() as u64);
+        }
+        Ok(())
+    }
+
+    /// Sends one big read and throws the result away, which doubles the speed of later reads
+    /// from QEMU.
+    ///
+    /// QEMU allocates a buffer for each request. From 128 KiB on glibc maps fresh memory each
+    /// time, with a page fault for every 4 KiB, until the program frees a larger such chunk;
+    /// then it keeps memory up to that size for reuse (mallopt(3), `M_MMAP_THRESHOLD`).
+    ///
+    /// # Errors
+    /// Those of [`Client::submit_read`] and [`Pending::wait`].
+    pub fn prime(&self) -> Result<(), Error> {
+        let BlockSizes {
+            minimum,
+            max_payload,
+            ..
+        } = self.block_sizes();
+        let length = PRIMING_READ.min(self.size()).min(max_payload.into());
+        let length = length.saturating_sub(length.checked_rem(minimum.into()).unwrap_or(0));
+        if length == 0 {
+            return Ok(());
+        }
+        let buffer = vec![0; usize::try_from(length).unwrap_or(0)];
+        self.submit_read(0, buffer)?.wait().map(drop)
+    }
+
+    /// Fails all requests under way and all later ones, and closes the connections at once.
+    /// Meant for giving up from another thread.
+    pub fn abort(&self) {
+        self.shared.fail(Error::new(
+            ErrorKind::Disconnected,
+            "the NBD client was disconnected",
+        ));
+    }
+
+    /// Takes leave of the server. Requests under way fail.
+    pub fn disconnect(self) {
+        let goodbye = RequestHeader {
+            flags: 0,
+            command: command::DISCONNECT,
+            cookie: 0,
+            offset: 0,
+            length: 0,
+        };
+        for connection in &self.shared.connections {
+            // A server that is gone needs no goodbye.
+            let _ = connection.send(&goodbye.to_bytes());
+        }
+    }
+
+    /// Sends a request over the next connection; `operation` gets that connection.
+    fn submit(
+        &self,
+        command: u16,
+        offset: u64,
+        length: u32,
+        operation: impl FnOnce(&Connection) -> Operation,
+    ) -> Result<Pending, Error> {
+        let turn = self.next_connection.fetch_add(1, Ordering::Relaxed);
+        let index = turn.checked_rem(self.connections()).unwrap_or(0);
+        let connection = self
+            .shared
+            .connections
+            .get(index)
+            .ok_or_else(|| self.shared.requests.failure())?;
+        let (cookie, outcome) = self.shared.requests.add(operation(connection))?;
+        let header = RequestHeader {
+            flags: 0,
+            command,
+            cookie,
+            offset,
+            length,
+        };
+        if let Err(error) = connection.send(&header.to_bytes()) {
+            self.shared.fail(Error::connection(
+                "we sent a request to the NBD server",
+                error,
+            ));
+            return Err(self.shared.requests.failure());
+        }
+        let deadline = self
+            .request_timeout
+            .and_then(|timeout| Instant::now().checked_add(timeout));
+        Ok(Pending::new(Arc::clone(&self.shared), outcome, deadline))
+    }
+
+    /// The range as the protocol wants it, if it is one that may be sent.
+    fn check_range(&self, what: &str, offset: u64, length: u64, limit: u32) -> Result<u32, Error> {
+        let refuse = |why: String| {
+            let context = format!("cannot {what} {length} bytes at {offset}: {why}");
+            Err(Error::new(ErrorKind::InvalidRequest, context))
+        };
+        let minimum = u64::from(self.block_sizes().minimum);
+        let aligned = |value: u64| value.checked_rem(minimum) == Some(0);
+        match (u32::try_from(length), offset.checked_add(length)) {
+            (_, Some(end)) if end > self.size() => {
+                refuse(format!("the NBD export has {} bytes", self.size()))
+            }
+            (Ok(short), Some(_)) if short <= limit => match length {
+                0 => refuse("there is nothing to do".to_owned()),
+                _ if aligned(offset) && aligned(length) => Ok(short),
+                _ => refuse(format!("the NBD export wants multiples of {minimum} bytes")),
+            },
+            _ => refuse(format!("the limit is {limit} bytes")),
+        }
+    }
+}
+
+impl Drop for Client {
+    fn drop(&mut self) {
+        self.abort();
+        for reader in self.readers.drain(..) {
+            // The reader has nothing to tell; its end is all that is waited for.
+            let _ = reader.join();
+        }
+    }
+}
+
+impl Shared {
+    /// Fails the client with this cause, unless it has failed already.
+    fn fail(&self, failure: Error) {
+        self.requests.fail(failure);
+        for connection in &self.connections {
+            connection.stream.shutdown();
+        }
+    }
+}
+
+impl Connection {
+    fn send(&self, request: &[u8]) -> std::io::Result<()> {
+        let _turn = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
+        (&self.stream).write_all(request)
+    }
+}
+
+fn connect_one(
+    address: &Address,
+    export: &str,
+    options: &Options,
+) -> Result<(Connection, Agreement), Error> {
+    let stream = Stream::connect(address, options.connect_timeout)?;
+    let agreement = handshake(Timed::new(&stream, options.connect_timeout), export)?;
+    stream
+        .set_read_timeout(None)
+        .and_then(|()| stream.set_write_timeout(options.request_timeout))
+        .map_err(|error| Error::connection("setting up the connection", error))?;
+    let base_allocation = agreement.base_allocation;
+    Ok((
+        Connection {
+            stream,
+            writing: Mutex::new(()),
+            base_allocation,
+        },
+        agreement,
+    ))
+}
+
+fn spawn_reader(shared: &Arc<Shared>, index: usize) -> Result<JoinHandle<()>, Error> {
+    let shared = Arc::clone(shared);
+    let receive = move || {
+        if let Some(connection) = shared.connections.get(index) {
+            let input = BufReader::with_capacity(READ_AHEAD, &connection.stream);
+            shared.fail(receive::receive_all(input, &shared.requests));
+        }
+    };
+    thread::Builder::new()
+        .name("nbd-reader".to_owned())
+        .spawn(receive)
+        .map_err(|error| Error::with_source(ErrorKind::Connect, "cannot start a thread", error))
+}

@@ -1,0 +1,116 @@
+//! The numbers of the NBD protocol, and (in the modules below) its messages as slices of bytes.
+//!
+//! Everything here is from doc/proto.md of the NBD project, section "Values" unless said
+//! otherwise: <https://github.com/NetworkBlockDevice/nbd/blob/master/doc/proto.md>.
+//! Nothing here does I/O.
+
+pub(crate) mod handshake;
+pub(crate) mod reply;
+pub(crate) mod request;
+
+/// First eight bytes of every server: `NBDMAGIC`.
+pub(crate) const GREETING_MAGIC: u64 = 0x4e42_444d_4147_4943;
+/// Second eight bytes of a newstyle server, and the start of every option: `IHAVEOPT`.
+pub(crate) const OPTION_MAGIC: u64 = 0x4948_4156_454f_5054;
+/// Second eight bytes of an oldstyle server.
+pub(crate) const OLDSTYLE_MAGIC: u64 = 0x0000_4202_8186_1253;
+/// Start of every reply to an option.
+pub(crate) const OPTION_REPLY_MAGIC: u64 = 0x0003_e889_0455_65a9;
+/// Start of every request.
+pub(crate) const REQUEST_MAGIC: u32 = 0x2560_9513;
+/// Start of a simple reply.
+pub(crate) const SIMPLE_REPLY_MAGIC: u32 = 0x6744_6698;
+/// Start of one chunk of a structured reply.
+pub(crate) const STRUCTURED_REPLY_MAGIC: u32 = 0x668e_33ef;
+
+/// The one metadata context that the protocol itself defines.
+pub(crate) const BASE_ALLOCATION: &str = "base:allocation";
+
+/// Longest string that the protocol allows (proto.md, section "Conventions").
+pub(crate) const MAX_STRING: usize = 4096;
+
+/// Largest payload of a read or write that every server takes unless it advertises another
+/// limit (proto.md, section "Block size constraints": 32 MiB).
+pub(crate) const DEFAULT_MAX_PAYLOAD: u32 = 32 << 20;
+
+/// Handshake flags; the client's flags have the same bits.
+pub(crate) mod handshake_flag {
+    pub(crate) const FIXED_NEWSTYLE: u16 = 1 << 0;
+    pub(crate) const NO_ZEROES: u16 = 1 << 1;
+}
+
+/// Options that the client sends while haggling.
+pub(crate) mod option {
+    pub(crate) const EXPORT_NAME: u32 = 1;
+    pub(crate) const ABORT: u32 = 2;
+    pub(crate) const LIST: u32 = 3;
+    pub(crate) const GO: u32 = 7;
+    pub(crate) const STRUCTURED_REPLY: u32 = 8;
+    pub(crate) const SET_META_CONTEXT: u32 = 10;
+}
+
+/// Kinds of replies to an option.
+pub(crate) mod option_reply {
+    pub(crate) const ACK: u32 = 1;
+    pub(crate) const SERVER: u32 = 2;
+    pub(crate) const INFO: u32 = 3;
+    pub(crate) const META_CONTEXT: u32 = 4;
+    /// Set in every reply that means failure.
+    pub(crate) const ERROR_BIT: u32 = 1 << 31;
+    pub(crate) const ERR_UNSUP: u32 = ERROR_BIT | 1;
+    pub(crate) const ERR_POLICY: u32 = ERROR_BIT | 2;
+    pub(crate) const ERR_TLS_REQD: u32 = ERROR_BIT | 5;
+    pub(crate) const ERR_UNKNOWN: u32 = ERROR_BIT | 6;
+    pub(crate) const ERR_SHUTDOWN: u32 = ERROR_BIT | 7;
+    pub(crate) const ERR_BLOCK_SIZE_REQD: u32 = ERROR_BIT | 8;
+}
+
+/// Pieces of information about an export.
+pub(crate) mod info {
+    pub(crate) const EXPORT: u16 = 0;
+    pub(crate) const BLOCK_SIZE: u16 = 3;
+}
+
+/// What an export can do.
+pub(crate) mod transmission_flag {
+    pub(crate) const SEND_TRIM: u16 = 1 << 5;
+    pub(crate) const CAN_MULTI_CONN: u16 = 1 << 8;
+}
+
+/// Kinds of requests.
+pub(crate) mod command {
+    pub(crate) const READ: u16 = 0;
+    pub(crate) const DISCONNECT: u16 = 2;
+    pub(crate) const TRIM: u16 = 4;
+    pub(crate) const BLOCK_STATUS: u16 = 7;
+}
+
+/// Kinds of chunks of a structured reply.
+pub(crate) mod chunk {
+    /// Flag: the last chunk of its reply.
+    pub(crate) const FLAG_DONE: u16 = 1 << 0;
+    pub(crate) const NONE: u16 = 0;
+    pub(crate) const OFFSET_DATA: u16 = 1;
+    pub(crate) const OFFSET_HOLE: u16 = 2;
+    pub(crate) const BLOCK_STATUS: u16 = 5;
+    /// Set in every kind that means failure.
+    pub(crate) const ERROR_BIT: u16 = 1 << 15;
+    pub(crate) const ERROR_OFFSET: u16 = ERROR_BIT | 2;
+}
+
+/// Flags of an extent in the context `base:allocation`.
+pub(crate) mod state {
+    pub(crate) const HOLE: u32 = 1 << 0;
+    pub(crate) const ZERO: u32 = 1 << 1;
+}
+
+/// Text from the other side, made fit for a message: bounded, no control characters.
+pub(crate) fn display_text(bytes: &[u8]) -> String {
+    let bytes = bytes.get(..MAX_STRING).unwrap_or(bytes);
+    String::from_utf8_lossy(bytes)
+        .chars()
+        .map(|c| if c.is_control() { ' ' } else { c })
+        .collect::<String>()
+        .trim()
+        .to_owned()
+}

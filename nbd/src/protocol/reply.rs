@@ -1,0 +1,141 @@
+//! Replies in the transmission phase, as a client sees them.
+//!
+//! proto.md, sections "Simple reply message", "Structured reply chunk message" and "Structured
+//! reply types".
+
+use nom::IResult;
+use nom::Parser;
+use nom::bytes::complete::take;
+use nom::combinator::all_consuming;
+use nom::multi::many1;
+use nom::number::complete::{be_u16, be_u32, be_u64};
+use nom::sequence::pair;
+
+use super::{SIMPLE_REPLY_MAGIC, STRUCTURED_REPLY_MAGIC, chunk, display_text};
+use crate::error::{Errno, Error};
+
+/// Bytes of a reply's magic, which tells how it goes on.
+pub(crate) const MAGIC_SIZE: usize = 4;
+/// Bytes of a simple reply after its magic.
+pub(crate) const SIMPLE_SIZE: usize = 12;
+/// Bytes of a chunk's header after its magic.
+pub(crate) const CHUNK_SIZE: usize = 16;
+/// Bytes of the offset at the start of a data chunk.
+pub(crate) const OFFSET_SIZE: usize = 8;
+/// Bytes of the payload of a hole chunk.
+pub(crate) const HOLE_SIZE: u32 = 12;
+/// Largest payload of an error chunk: number, length of the message (16 bits), message, offset.
+pub(crate) const MAX_ERROR_PAYLOAD: u32 = 4 + 2 + 0xffff + 8;
+
+/// Which kind of reply begins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum ReplyStyle {
+    Simple,
+    Structured,
+}
+
+/// A simple reply; the data of a read follows it if `errno` is none.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct SimpleReply {
+    pub(crate) errno: Option<Errno>,
+    pub(crate) cookie: u64,
+}
+
+/// The header of one chunk of a structured reply; `length` bytes of payload follow it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct ChunkHeader {
+    pub(crate) done: bool,
+    pub(crate) kind: u16,
+    pub(crate) cookie: u64,
+    pub(crate) length: u32,
+}
+
+/// An area that reads as zeroes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Hole {
+    pub(crate) offset: u64,
+    pub(crate) length: u32,
+}
+
+/// One extent of a block status reply.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct StatusDescriptor {
+    pub(crate) length: u32,
+    pub(crate) flags: u32,
+}
+
+pub(crate) fn parse_magic(bytes: &[u8]) -> Result<ReplyStyle, Error> {
+    match whole(be_u32, bytes) {
+        Some(SIMPLE_REPLY_MAGIC) => Ok(ReplyStyle::Simple),
+        Some(STRUCTURED_REPLY_MAGIC) => Ok(ReplyStyle::Structured),
+        _ => Err(Error::protocol(format!(
+            "not the magic number of a reply: {bytes:02x?}"
+        ))),
+    }
+}
+
+pub(crate) fn parse_simple(bytes: &[u8]) -> Result<SimpleReply, Error> {
+    let (error, cookie) = whole(pair(be_u32, be_u64), bytes)
+        .ok_or_else(|| Error::protocol("a simple reply of the wrong length"))?;
+    let errno = (error != 0).then(|| Errno::from_wire(error));
+    Ok(SimpleReply { errno, cookie })
+}
+
+pub(crate) fn parse_chunk(bytes: &[u8]) -> Result<ChunkHeader, Error> {
+    let (flags, kind, cookie, length) = whole((be_u16, be_u16, be_u64, be_u32), bytes)
+        .ok_or_else(|| Error::protocol("a chunk header of the wrong length"))?;
+    Ok(ChunkHeader {
+        done: flags & chunk::FLAG_DONE != 0,
+        kind,
+        cookie,
+        length,
+    })
+}
+
+pub(crate) fn parse_offset(bytes: &[u8]) -> Result<u64, Error> {
+    whole(be_u64, bytes).ok_or_else(|| Error::protocol("a data chunk without an offset"))
+}
+
+pub(crate) fn parse_hole(bytes: &[u8]) -> Result<Hole, Error> {
+    let (offset, length) = whole(pair(be_u64, be_u32), bytes)
+        .ok_or_else(|| Error::protocol("a hole chunk of the wrong length"))?;
+    Ok(Hole { offset, length })
+}
+
+/// The error number and the server's message (empty if it sent none).
+pub(crate) fn parse_error(kind: u16, bytes: &[u8]) -> Result<(Errno, String), Error> {
+    let malformed = || Error::protocol("a malformed error chunk");
+    let (after, (error, message)) = error_chunk(bytes).map_err(|_| malformed())?;
+    if kind == chunk::ERROR_OFFSET && after.len() != OFFSET_SIZE {
+        return Err(malformed());
+    }
+    Ok((Errno::from_wire(error), display_text(message)))
+}
+
+/// The id of the metadata context and its extents; there is at least one, and none is empty.
+pub(crate) fn parse_status(bytes: &[u8]) -> Result<(u32, Vec<StatusDescriptor>), Error> {
+    let descriptor = pair(be_u32, be_u32).map(|(length, flags)| StatusDescriptor { length, flags });
+    let (context, descriptors) = whole(pair(be_u32, many1(descriptor)), bytes)
+        .ok_or_else(|| Error::protocol("a malformed block status chunk"))?;
+    if descriptors.iter().any(|descriptor| descriptor.length == 0) {
+        return Err(Error::protocol("a block status extent of length 0"));
+    }
+    Ok((context, descriptors))
+}
+
+fn error_chunk(input: &[u8]) -> IResult<&[u8], (u32, &[u8])> {
+    let (input, (error, length)) = pair(be_u32, be_u16).parse(input)?;
+    let (input, message) = take(length).parse(input)?;
+    Ok((input, (error, message)))
+}
+
+/// Runs `parser`, which must take all of `bytes`.
+fn whole<'a, O, P>(parser: P, bytes: &'a [u8]) -> Option<O>
+where
+    P: Parser<&'a [u8], Output = O, Error = nom::error::Error<&'a [u8]>>,
+{
+    all_consuming(parser)
+        .parse(bytes)
+        .ok()
+        .map(|(_, output)| output)
+}
