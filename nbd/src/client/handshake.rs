@@ -42,15 +42,12 @@ pub(crate) fn handshake(stream: impl Read + Write, export: &str) -> Result<Agree
     let server_flags = message::parse_greeting(&greeting)?;
     handshake.write(&message::client_flags(server_flags))?;
 
-    let base_allocation = match handshake.structured_replies()? {
-        true => handshake.base_allocation(export)?,
-        false => None,
-    };
-    let agreement = handshake.go(export, server_flags)?;
-    Ok(Agreement {
-        base_allocation,
-        ..agreement
-    })
+    let agreed = handshake.haggle(export, server_flags);
+    if agreed.is_err() {
+        // The polite end of a handshake, for servers that are still there to hear it.
+        let _ = handshake.write(&message::option_request(option::ABORT, &[])?);
+    }
+    agreed
 }
 
 struct Handshake<S> {
