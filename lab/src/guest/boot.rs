@@ -1,0 +1,236 @@
+//! Starting the guest.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::os::unix::net::UnixListener;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::Mutex;
+use std::time::Duration;
+
+use tempfile::TempDir;
+
+use super::Guest;
+use crate::channel::Channel;
+use crate::disk::{Attached, Cache, Disk, Interface};
+use crate::error::Error;
+use crate::process::{Process, deadline};
+use crate::qemu::Qemu;
+use crate::{initramfs, kernel, place};
+
+/// A boot takes about 3 s when the machine is idle, and TCG shares the cores with the tests.
+const BOOT_TIMEOUT: Duration = Duration::from_secs(120);
+
+/// What a guest is to be.
+#[derive(Debug)]
+pub struct GuestBuilder {
+    qemu: Qemu,
+    disks: Vec<Disk>,
+    accelerator: Option<String>,
+    timeout: Duration,
+    arguments: Vec<String>,
+}
+
+impl Guest {
+    /// A guest on `qemu`, without disks so far.
+    pub fn builder(qemu: &Qemu) -> GuestBuilder {
+        GuestBuilder {
+            qemu: qemu.clone(),
+            disks: Vec::new(),
+            accelerator: None,
+            timeout: BOOT_TIMEOUT,
+            arguments: Vec::new(),
+        }
+    }
+}
+
+impl GuestBuilder {
+    /// With one more disk.
+    #[must_use]
+    pub fn disk(mut self, disk: Disk) -> Self {
+        self.disks.push(disk);
+        self
+    }
+
+    /// With one more argument to QEMU, after all others.
+    #[must_use]
+    pub fn argument(mut self, argument: impl Into<String>) -> Self {
+        self.arguments.push(argument.into());
+        self
+    }
+
+    /// On an accelerator of QEMU's, instead of the one that the lab found to work.
+    #[must_use]
+    pub(crate) fn accelerator(mut self, name: &str) -> Self {
+        self.accelerator = Some(name.to_owned());
+        self
+    }
+
+    #[must_use]
+    pub(crate) fn timeout(mut self, timeout: Duration) -> Self {
+        self.timeout = timeout;
+        self
+    }
+
+    /// Starts the guest and waits until its shell is there.
+    ///
+    /// # Errors
+    ///
+    /// QEMU refuses its arguments, or the guest does not come up, with what QEMU and the guest printed.
+    pub fn boot(self) -> Result<Guest, Error> {
+        let deadline = deadline(self.timeout);
+        let folder = folder(&place::run())?;
+        // Elsewhere, since a socket's path must fit into 108 bytes (unix(7)).
+        let sockets = folder_for_sockets()?;
+        let initramfs = folder.path().join("initramfs");
+        let modules = kernel::modules(&self.modules())?;
+        fs::write(&initramfs, initramfs::pack(&modules)?)
+            .map_err(Error::io(format!("write {}", initramfs.display())))?;
+        let disks = self.create_disks(folder.path())?;
+
+        let shell = sockets.path().join("shell");
+        let shell = UnixListener::bind(&shell)
+            .map_err(Error::io(format!("listen at {}", shell.display())))?;
+        let command = self.command(&initramfs, folder.path(), sockets.path(), &disks)?;
+        let process = Process::start("QEMU", &command, &folder.path().join("log"))?;
+        let stream = process.accept(&shell, deadline)?;
+        let guest = Guest {
+            process,
+            channel: Mutex::new(Channel::new(stream)),
+            disks,
+            sockets,
+            folder,
+        };
+        guest.wait_ready(deadline)?;
+        Ok(guest)
+    }
+
+    fn command(
+        &self,
+        initramfs: &Path,
+        folder: &Path,
+        sockets: &Path,
+        disks: &[PathBuf],
+    ) -> Result<Command, Error> {
+        let accelerator = match &self.accelerator {
+            Some(accelerator) => accelerator.clone(),
+            None => accelerator(),
+        };
+        let mut command = self.qemu.system();
+        command
+            .args(["-machine", "pc", "-accel", &accelerator, "-m", "256"])
+            // With one processor, TCG now and then loses an interrupt of a virtio device.
+            .args(["-smp", "2"])
+            .args(["-nodefaults", "-no-user-config", "-no-reboot"])
+            .args(["-display", "none"])
+            .arg("-kernel")
+            .arg(kernel::image()?)
+            .arg("-initrd")
+            .arg(initramfs)
+            .args(["-append", &self.kernel_arguments()])
+            .arg("-serial")
+            .arg(format!("file:{}", folder.join("console").display()))
+            .arg("-chardev")
+            .arg(socket("shell", sockets, ""))
+            .args(["-serial", "chardev:shell"]);
+        for monitor in ["qmp", "test"] {
+            command
+                .arg("-chardev")
+                .arg(socket(monitor, sockets, ",server=on,wait=off"))
+                .args(["-mon", &format!("chardev={monitor},mode=control")]);
+        }
+        let cache = cache(folder);
+        let mut units = BTreeMap::<Interface, usize>::new();
+        for ((disk, image), number) in self.disks.iter().zip(disks).zip(0..) {
+            let unit = units.entry(disk.interface).or_default();
+            let attached = Attached {
+                disk,
+                image,
+                cache,
+                number,
+                unit: *unit,
+            };
+            command.args(attached.arguments());
+            *unit = unit.saturating_add(1);
+        }
+        command.args(&self.arguments);
+        Ok(command)
+    }
+
+    fn kernel_arguments(&self) -> String {
+        format!(
+            "console=ttyS0 quiet panic=-1 mitigations=off tsc=reliable disks={}",
+            self.disks.len()
+        )
+    }
+
+    fn modules(&self) -> Vec<&'static str> {
+        let of = |interface| match interface {
+            Interface::VirtioBlk => ["virtio_pci", "virtio_blk"].as_slice(),
+            Interface::VirtioScsi => &["virtio_pci", "virtio_scsi", "sd_mod"],
+            Interface::Ide => &["ata_piix", "sd_mod"],
+            Interface::Nvme => &["nvme"],
+        };
+        let disks = self.disks.iter();
+        disks.flat_map(|disk| of(disk.interface)).copied().collect()
+    }
+
+    fn create_disks(&self, folder: &Path) -> Result<Vec<PathBuf>, Error> {
+        let create = |(disk, number): (&Disk, usize)| {
+            let path = folder.join(format!("disk{number}.{}", disk.format.name()));
+            disk.create(&self.qemu, &path)?;
+            Ok(path)
+        };
+        self.disks.iter().zip(0..).map(create).collect()
+    }
+}
+
+impl Guest {
+    fn wait_ready(&self, deadline: std::time::Instant) -> Result<(), Error> {
+        let mut channel = self
+            .channel
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner);
+        channel
+            .wait_ready(deadline)
+            .map_err(|error| error.with(&self.log()).with(&self.console()))
+    }
+}
+
+/// A socket of QEMU's, as a `-chardev`.
+fn socket(id: &str, folder: &Path, options: &str) -> String {
+    format!("socket,id={id},path={}{options}", folder.join(id).display())
+}
+
+/// A temporary folder in `parent`.
+pub(crate) fn folder(parent: &Path) -> Result<TempDir, Error> {
+    fs::create_dir_all(parent)
+        .and_then(|()| TempDir::with_prefix_in("test-", parent))
+        .map_err(Error::io(format!("make a folder in {}", parent.display())))
+}
+
+/// A temporary folder with a short path.
+pub(crate) fn folder_for_sockets() -> Result<TempDir, Error> {
+    TempDir::with_prefix("fleece-").map_err(Error::io("make a folder for sockets"))
+}
+
+/// Proxmox's default, no host cache, where the file system has direct I/O.
+pub(crate) fn cache(folder: &Path) -> Cache {
+    let probe = folder.join("log");
+    let open = rustix::fs::open(
+        probe,
+        rustix::fs::OFlags::CREATE | rustix::fs::OFlags::RDWR | rustix::fs::OFlags::DIRECT,
+        rustix::fs::Mode::from(0o600),
+    );
+    if open.is_ok() {
+        Cache::None
+    } else {
+        Cache::Writeback
+    }
+}
+
+/// What `cargo xtask lab` found to work here.
+fn accelerator() -> String {
+    fs::read_to_string(place::accelerator())
+        .map_or_else(|_| "tcg".to_owned(), |name| name.trim().to_owned())
+}

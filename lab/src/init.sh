@@ -1,0 +1,54 @@
+#!/bin/busybox sh
+# The guest's only process besides what it is told to run: sets up the system, then runs the lines that
+# come in by the second serial port (see channel.rs).
+export PATH=/bin
+/bin/busybox --install -s /bin
+mount -t proc proc /proc
+mount -t sysfs sys /sys
+mount -t devtmpfs dev /dev
+for module in /modules/*.ko; do
+    insmod "$module" || echo "cannot load $module"
+done
+
+# The number that the host gave a disk as its serial number, wherever its driver shows it.
+number() {
+    for file in "$1/serial" "$1/device/serial"; do
+        [ -r "$file" ] && tr -d ' \n' <"$file"
+    done
+    # SCSI and ATA: page 0x80 after its header of 4 bytes.
+    [ -r "$1/device/vpd_pg80" ] && tail -c +5 "$1/device/vpd_pg80"
+}
+
+# /dev/disk0, /dev/disk1, ... in the host's order: the kernel's own names depend on what was found first.
+link_disks() {
+    found=0
+    for block in /sys/block/*; do
+        case $(number "$block") in
+        disk[0-9]*)
+            ln -sf "/dev/${block##*/}" "/dev/$(number "$block")"
+            found=$((found + 1))
+            ;;
+        esac
+    done
+    [ "$found" -ge "$disks" ]
+}
+
+for word in $(cat /proc/cmdline); do
+    case $word in disks=*) disks=${word#disks=} ;; esac
+done
+stty -F /dev/ttyS1 raw -echo
+exec </dev/ttyS1 >/dev/ttyS1 2>&1
+tries=0
+until link_disks; do
+    tries=$((tries + 1))
+    [ "$tries" -gt 500 ] && echo "@@FAILED only $found of $disks disks appeared" && break
+    usleep 20000
+done
+echo "@@READY"
+while read -r line; do
+    eval "$line" >/tmp/output 2>&1 </dev/null
+    status=$?
+    cat /tmp/output
+    echo "@@END $status"
+done
+poweroff -f

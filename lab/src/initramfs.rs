@@ -1,0 +1,32 @@
+//! The guest's only file system: busybox, the writer, a few modules and an `init`.
+
+use std::fs;
+use std::path::Path;
+
+use crate::cpio::Archive;
+use crate::error::Error;
+use crate::kernel::Module;
+use crate::place;
+use crate::writer;
+
+/// The initramfs with `modules`, which are loaded in their order.
+pub(crate) fn pack(modules: &[Module]) -> Result<Vec<u8>, Error> {
+    let mut archive = Archive::default();
+    for folder in [
+        "bin", "dev", "etc", "mnt", "modules", "proc", "run", "sys", "tmp",
+    ] {
+        archive.directory(folder);
+    }
+    archive.program("init", include_bytes!("init.sh"));
+    archive.program("bin/busybox", &read(&place::guest().join("bin/busybox"))?);
+    archive.program("bin/writer", &read(&writer::current()?)?);
+    archive.symlink("bin/sh", "busybox");
+    for ((name, contents), index) in modules.iter().zip(0..) {
+        archive.file(&format!("modules/{index:02}-{name}.ko"), contents);
+    }
+    Ok(archive.finish())
+}
+
+fn read(path: &Path) -> Result<Vec<u8>, Error> {
+    fs::read(path).map_err(Error::io(format!("read {}", path.display())))
+}

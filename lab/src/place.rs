@@ -1,0 +1,69 @@
+//! Where things lie in the lab's folder.
+
+use std::env;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use crate::error::Error;
+
+/// The environment variable that moves the lab elsewhere, say to share it between checkouts.
+const ROOT_VARIABLE: &str = "FLEECE_LAB_DIR";
+
+/// The lab's folder: `$FLEECE_LAB_DIR`, or `target/lab` in the workspace.
+pub fn root() -> PathBuf {
+    match env::var_os(ROOT_VARIABLE) {
+        Some(root) if !root.is_empty() => PathBuf::from(root),
+        _ => workspace().join("target/lab"),
+    }
+}
+
+/// The workspace's folder.
+pub(crate) fn workspace() -> &'static Path {
+    let lab = Path::new(env!("CARGO_MANIFEST_DIR"));
+    lab.parent().unwrap_or(lab)
+}
+
+/// One version of QEMU, as unpacked from a Debian suite.
+pub(crate) fn qemu(suite: &str) -> PathBuf {
+    root().join("qemu").join(suite)
+}
+
+/// The guest's kernel with its modules, and busybox, unpacked into one folder.
+pub(crate) fn guest() -> PathBuf {
+    root().join("guest")
+}
+
+/// Cargo's folder for the writer, which is built apart since it is linked statically.
+pub(crate) fn writer_target() -> PathBuf {
+    root().join("writer")
+}
+
+/// How guests run here: `kvm` or `tcg`, found out by a trial.
+pub(crate) fn accelerator() -> PathBuf {
+    root().join("accelerator")
+}
+
+/// Disks and logs of running tests.
+pub(crate) fn run() -> PathBuf {
+    root().join("run")
+}
+
+/// Fills `folder` by `fill` unless it is there; half a folder never appears, whatever happens.
+pub(crate) fn make(
+    folder: &Path,
+    fill: impl FnOnce(&Path) -> Result<(), Error>,
+) -> Result<(), Error> {
+    if folder.exists() {
+        return Ok(());
+    }
+    let parent = folder.parent().unwrap_or(folder);
+    fs::create_dir_all(parent).map_err(Error::io(format!("make {}", parent.display())))?;
+    let partial = tempfile::Builder::new()
+        .prefix(".partial-")
+        .tempdir_in(parent)
+        .map_err(Error::io(format!("make a folder in {}", parent.display())))?;
+    let filling = partial.path().join("filling");
+    fs::create_dir(&filling).map_err(Error::io(format!("make {}", filling.display())))?;
+    fill(&filling)?;
+    fs::rename(&filling, folder).map_err(Error::io(format!("make {}", folder.display())))
+}
