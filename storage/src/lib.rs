@@ -22,6 +22,7 @@
 //! # Ok::<(), fleece_storage::Error>(())
 //! ```
 
+pub mod block;
 mod config;
 mod error;
 mod image;

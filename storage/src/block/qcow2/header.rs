@@ -1,0 +1,226 @@
+//! Our own look at a qcow2 header, before any driver sees the image.
+//!
+//! Offsets are those of QEMU's `docs/interop/qcow2.rst`, section "Header".
+
+use crate::block::{Error, ErrorKind, Operation, Result};
+
+/// Bytes of the fixed part of a version 3 header.
+pub(super) const HEADER_LEN: usize = 104;
+
+/// "QFI\xfb" at offset 0.
+const MAGIC: u32 = 0x5146_49fb;
+
+/// QEMU refuses larger L1 tables (`QCOW_MAX_L1_SIZE`, 32 MiB of 8-byte entries), so no image in
+/// use has one, and we allocate no more than that for a hostile one.
+const MAX_L1_ENTRIES: u32 = 32 * 1024 * 1024 / 8;
+
+/// As above for the refcount table (`QCOW_MAX_REFTABLE_SIZE`, 8 MiB).
+const MAX_REFCOUNT_TABLE: u64 = 8 * 1024 * 1024;
+
+/// What the header of a qcow2 image says, as far as it decides whether we open it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Qcow2Header {
+    /// 2 or 3.
+    pub version: u32,
+    /// Size of the disk in bytes.
+    pub size: u64,
+    /// Bytes per cluster.
+    pub cluster_size: u64,
+    /// Whether another image lies below this one.
+    pub has_backing_file: bool,
+    /// How many internal snapshots there are.
+    pub snapshots: u32,
+    /// Feature bits that a writer that does not know them must clear, for example that of
+    /// persistent dirty bitmaps.
+    pub autoclear_features: u64,
+}
+
+impl Qcow2Header {
+    /// Read the header at the beginning of an image and refuse what we cannot read truly.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::InvalidFormat`] if it is not a qcow2 header or its values are impossible,
+    /// [`ErrorKind::Unsupported`] if the image is encrypted, marked corrupt or needs a feature
+    /// that the driver lacks.
+    pub fn parse(bytes: &[u8]) -> Result<Self> {
+        let field = Fields(bytes);
+        if field.u32(0)? != MAGIC {
+            return Err(invalid("there is no qcow2 magic"));
+        }
+        let version = field.u32(4)?;
+        let (incompatible, autoclear) = match version {
+            2 => (0, 0),
+            3 => (field.u64(72)?, field.u64(88)?),
+            _ => return Err(unsupported(format!("qcow2 version {version}"))),
+        };
+        check_encryption(field.u32(32)?)?;
+        check_incompatible_features(incompatible)?;
+
+        let cluster_bits = field.u32(20)?;
+        if !(9..=21).contains(&cluster_bits) {
+            return Err(invalid(format!("clusters of 2^{cluster_bits} bytes")));
+        }
+        let cluster_size = 1_u64 << cluster_bits;
+        check_tables(field.u32(36)?, field.u32(56)?, cluster_size)?;
+
+        Ok(Self {
+            version,
+            size: field.u64(24)?,
+            cluster_size,
+            has_backing_file: field.u64(8)? != 0,
+            snapshots: field.u32(60)?,
+            autoclear_features: autoclear,
+        })
+    }
+}
+
+/// `crypt_method` at offset 32. The driver would hand out the ciphertext as if it were the disk.
+fn check_encryption(method: u32) -> Result<()> {
+    let name = match method {
+        0 => return Ok(()),
+        1 => "AES",
+        2 => "LUKS",
+        _ => "an unknown cipher",
+    };
+    Err(unsupported(format!(
+        "the image is encrypted with {name}; decrypt a copy with `qemu-img convert` first"
+    )))
+}
+
+/// The bits at offset 72. Bit 0, dirty refcounts, does not concern readers.
+fn check_incompatible_features(features: u64) -> Result<()> {
+    const FEATURES: [(u64, &str); 4] = [
+        (
+            1 << 1,
+            "the image is marked corrupt; repair it with `qemu-img check -r all`",
+        ),
+        (1 << 2, "its data is in an external file"),
+        (
+            1 << 3,
+            "its clusters are not compressed with zlib; convert it with `qemu-img convert`",
+        ),
+        (
+            1 << 4,
+            "it has extended L2 entries; convert it with `qemu-img convert`",
+        ),
+    ];
+    for (bit, reason) in FEATURES {
+        if features & bit != 0 {
+            return Err(unsupported(reason));
+        }
+    }
+    match features >> FEATURES.len() >> 1 {
+        0 => Ok(()),
+        _ => Err(unsupported(format!(
+            "unknown incompatible features {features:#x}"
+        ))),
+    }
+}
+
+fn check_tables(l1_entries: u32, refcount_table_clusters: u32, cluster_size: u64) -> Result<()> {
+    if l1_entries > MAX_L1_ENTRIES {
+        return Err(invalid(format!("an L1 table of {l1_entries} entries")));
+    }
+    if u64::from(refcount_table_clusters).saturating_mul(cluster_size) > MAX_REFCOUNT_TABLE {
+        return Err(invalid(format!(
+            "a refcount table of {refcount_table_clusters} clusters"
+        )));
+    }
+    Ok(())
+}
+
+/// Big-endian numbers at fixed offsets.
+struct Fields<'a>(&'a [u8]);
+
+impl Fields<'_> {
+    fn u32(&self, at: usize) -> Result<u32> {
+        self.bytes(at).map(u32::from_be_bytes)
+    }
+
+    fn u64(&self, at: usize) -> Result<u64> {
+        self.bytes(at).map(u64::from_be_bytes)
+    }
+
+    fn bytes<const N: usize>(&self, at: usize) -> Result<[u8; N]> {
+        let rest = self.0.get(at..).and_then(<[u8]>::first_chunk);
+        rest.copied()
+            .ok_or_else(|| invalid("the header is cut off"))
+    }
+}
+
+fn invalid(why: impl Into<String>) -> Error {
+    Error::new(ErrorKind::InvalidFormat, Operation::Open).because(why)
+}
+
+fn unsupported(why: impl Into<String>) -> Error {
+    Error::new(ErrorKind::Unsupported, Operation::Open).because(why)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A version 3 header as `qemu-img create` writes it for 1 GiB.
+    fn header() -> Vec<u8> {
+        let mut bytes = vec![0; HEADER_LEN];
+        put(&mut bytes, 0, &MAGIC.to_be_bytes());
+        put(&mut bytes, 4, &3_u32.to_be_bytes());
+        put(&mut bytes, 20, &16_u32.to_be_bytes());
+        put(&mut bytes, 24, &(1_u64 << 30).to_be_bytes());
+        put(&mut bytes, 36, &2_u32.to_be_bytes());
+        put(&mut bytes, 56, &1_u32.to_be_bytes());
+        bytes
+    }
+
+    fn put(bytes: &mut [u8], at: usize, value: &[u8]) {
+        bytes[at..][..value.len()].copy_from_slice(value);
+    }
+
+    fn refusal(at: usize, value: &[u8]) -> ErrorKind {
+        let mut bytes = header();
+        put(&mut bytes, at, value);
+        Qcow2Header::parse(&bytes)
+            .expect_err("must be refused")
+            .kind()
+    }
+
+    #[test]
+    fn a_plain_header_is_read() {
+        let header = Qcow2Header::parse(&header()).expect("is valid");
+        assert_eq!(
+            (header.version, header.size, header.cluster_size),
+            (3, 1 << 30, 65536)
+        );
+        assert!(!header.has_backing_file);
+    }
+
+    #[test]
+    fn each_damage_is_refused_as_what_it_is() {
+        use ErrorKind::{InvalidFormat, Unsupported};
+        assert_eq!(refusal(0, b"QFI\0"), InvalidFormat);
+        assert_eq!(refusal(4, &4_u32.to_be_bytes()), Unsupported);
+        assert_eq!(refusal(20, &8_u32.to_be_bytes()), InvalidFormat);
+        assert_eq!(refusal(20, &22_u32.to_be_bytes()), InvalidFormat);
+        assert_eq!(refusal(32, &1_u32.to_be_bytes()), Unsupported);
+        assert_eq!(refusal(32, &2_u32.to_be_bytes()), Unsupported);
+        assert_eq!(refusal(36, &u32::MAX.to_be_bytes()), InvalidFormat);
+        assert_eq!(refusal(56, &129_u32.to_be_bytes()), InvalidFormat);
+        for bit in 1..64 {
+            assert_eq!(
+                refusal(72, &(1_u64 << bit).to_be_bytes()),
+                Unsupported,
+                "bit {bit}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_header_cut_off_anywhere_is_refused() {
+        let header = header();
+        for len in 0..96 {
+            assert!(Qcow2Header::parse(&header[..len]).is_err(), "{len} bytes");
+        }
+    }
+}

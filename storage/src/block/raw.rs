@@ -1,0 +1,212 @@
+//! Raw images and block devices.
+
+use std::fs::{File, OpenOptions};
+use std::io;
+use std::os::unix::fs::{FileExt, FileTypeExt};
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{SeekFrom, fstatfs, seek};
+use rustix::io::Errno;
+
+use super::zero::{discard_range, zero_range};
+use super::{
+    BlockStatus, Discard, Error, ErrorKind, Extent, Geometry, Operation, ReadAt, Result, Status,
+    WriteAt, check_range,
+};
+
+/// How a device is opened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(clippy::exhaustive_enums, reason = "there is no third way")]
+pub enum Access {
+    /// For reading; writing fails with [`ErrorKind::ReadOnly`].
+    ReadOnly,
+    /// For reading and writing.
+    ReadWrite,
+}
+
+/// A raw image in a regular file, or a block device.
+#[derive(Debug)]
+pub struct RawFile {
+    file: File,
+    path: PathBuf,
+    size: u64,
+    access: Access,
+    /// Whether SEEK_HOLE can be asked and believed.
+    holes: bool,
+}
+
+impl RawFile {
+    /// Open an existing image or block device.
+    ///
+    /// # Errors
+    ///
+    /// If it cannot be opened so, or is neither a regular file nor a block device.
+    pub fn open(path: &Path, access: Access) -> Result<Self> {
+        OpenOptions::new()
+            .read(true)
+            .write(access == Access::ReadWrite)
+            .open(path)
+            .map_err(|error| Error::from_io(Operation::Open, error).on(path))
+            .and_then(|file| Self::from_file(file, path, access))
+    }
+
+    /// Create a sparse image of `size` bytes; there must be nothing at `path` yet.
+    ///
+    /// # Errors
+    ///
+    /// If it exists already or cannot be created; a file that could not get its size is removed.
+    pub fn create(path: &Path, size: u64) -> Result<Self> {
+        let failed = |error| Error::from_io(Operation::Create, error).on(path);
+        let file = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create_new(true)
+            .open(path)
+            .map_err(failed)?;
+        if let Err(error) = file.set_len(size) {
+            // The size is what failed; that the empty file stays too would hide it.
+            let _ = std::fs::remove_file(path);
+            return Err(failed(error));
+        }
+        Self::from_file(file, path, Access::ReadWrite)
+    }
+
+    /// Use an open file, which must have been opened for `access`. `path` only names it in errors.
+    ///
+    /// # Errors
+    ///
+    /// If it is neither a regular file nor a block device.
+    pub fn from_file(file: File, path: &Path, access: Access) -> Result<Self> {
+        let failed = |error| Error::from_io(Operation::Open, error).on(path);
+        let kind = file.metadata().map_err(failed)?.file_type();
+        if !kind.is_file() && !kind.is_block_device() {
+            return Err(Error::new(ErrorKind::Unsupported, Operation::Open)
+                .on(path)
+                .because("neither a regular file nor a block device"));
+        }
+        // The length in the metadata of a block device is 0.
+        let size = seek(&file, SeekFrom::End(0)).map_err(|error| failed(error.into()))?;
+        let holes = kind.is_file() && reports_holes_truly(&file);
+        Ok(Self {
+            file,
+            path: path.to_owned(),
+            size,
+            access,
+            holes,
+        })
+    }
+
+    /// Where it was opened.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    fn check_writable(&self, operation: Operation) -> Result<()> {
+        match self.access {
+            Access::ReadWrite => Ok(()),
+            Access::ReadOnly => Err(Error::new(ErrorKind::ReadOnly, operation).on(&self.path)),
+        }
+    }
+
+    fn failed(&self, operation: Operation, offset: u64) -> impl Fn(io::Error) -> Error {
+        move |error| Error::from_io(operation, error).on(&self.path).at(offset)
+    }
+}
+
+impl Geometry for RawFile {
+    fn size(&self) -> u64 {
+        self.size
+    }
+
+    /// 4096: what file systems allocate in and most disks write in.
+    fn alignment(&self) -> u64 {
+        4096
+    }
+}
+
+impl ReadAt for RawFile {
+    fn read_at(&self, buf: &mut [u8], offset: u64) -> Result<()> {
+        check_range(Operation::Read, self.size, offset, buf.len() as u64)?;
+        self.file
+            .read_exact_at(buf, offset)
+            .map_err(self.failed(Operation::Read, offset))
+    }
+}
+
+impl BlockStatus for RawFile {
+    fn block_status(&self, offset: u64, len: u64) -> Result<Extent> {
+        check_range(Operation::Status, self.size, offset, len)?;
+        if !self.holes || len == 0 {
+            return Ok(Extent {
+                status: Status::Data,
+                len,
+            });
+        }
+        let failed = |error: Errno| self.failed(Operation::Status, offset)(error.into());
+        // What begins at or after `offset`, bounded by the range asked for.
+        let next = |what| match seek(&self.file, what) {
+            Ok(position) => Ok(position.saturating_sub(offset).min(len)),
+            Err(Errno::NXIO) => Ok(len), // no more data behind `offset`
+            Err(error) => Err(failed(error)),
+        };
+        match next(SeekFrom::Data(offset))? {
+            0 => {
+                let len = next(SeekFrom::Hole(offset))?;
+                // A hole where there was data a moment ago: somebody punched it meanwhile.
+                Ok(Extent {
+                    status: Status::Data,
+                    len: len.max(1),
+                })
+            }
+            len => Ok(Extent {
+                status: Status::Zero,
+                len,
+            }),
+        }
+    }
+}
+
+impl WriteAt for RawFile {
+    fn write_at(&self, buf: &[u8], offset: u64) -> Result<()> {
+        check_range(Operation::Write, self.size, offset, buf.len() as u64)?;
+        self.check_writable(Operation::Write)?;
+        self.file
+            .write_all_at(buf, offset)
+            .map_err(self.failed(Operation::Write, offset))
+    }
+
+    fn write_zeroes(&self, offset: u64, len: u64) -> Result<()> {
+        check_range(Operation::WriteZeroes, self.size, offset, len)?;
+        self.check_writable(Operation::WriteZeroes)?;
+        if len == 0 {
+            return Ok(());
+        }
+        zero_range(&self.file, offset, len).map_err(self.failed(Operation::WriteZeroes, offset))
+    }
+
+    fn flush(&self) -> Result<()> {
+        let failed = |error| Error::from_io(Operation::Flush, error).on(&self.path);
+        self.file.sync_data().map_err(failed)
+    }
+}
+
+impl Discard for RawFile {
+    fn discard(&self, offset: u64, len: u64) -> Result<()> {
+        check_range(Operation::Discard, self.size, offset, len)?;
+        self.check_writable(Operation::Discard)?;
+        if len == 0 {
+            return Ok(());
+        }
+        discard_range(&self.file, offset, len).map_err(self.failed(Operation::Discard, offset))
+    }
+}
+
+/// Whether holes that the file system reports are really zero. OpenZFS has reported holes where
+/// data was still being written (openzfs/zfs issues 11900, 15526, 15933), so there everything is
+/// read.
+fn reports_holes_truly(file: &File) -> bool {
+    /// `ZFS_SUPER_MAGIC` of OpenZFS.
+    const ZFS: i128 = 0x2fc1_2fc1;
+    fstatfs(file).is_ok_and(|stat| i128::from(stat.f_type) != ZFS)
+}
