@@ -1,0 +1,183 @@
+//! What archives come wrapped in: zstd, gzip, lzop; recognised by content, never by name.
+//!
+//! Reading never seeks and needs bounded memory for every input. Writing makes independent frames
+//! on several threads, whose bytes do not depend on how many.
+
+mod gzip;
+mod lzop;
+mod ordered;
+pub mod seek_table;
+#[cfg(test)]
+mod tests;
+mod writer;
+mod zstd;
+
+pub use writer::{FrameOptions, FrameWriter, Written};
+
+use std::io::{self, Read};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use crate::reader::fill;
+use crate::{Error, ErrorKind, Result};
+
+/// A kind of container.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Container {
+    /// A bare archive.
+    Plain,
+    /// Zstandard frames (RFC 8878).
+    Zstd,
+    /// Gzip members (RFC 1952).
+    Gzip,
+    /// The format of the lzop program.
+    Lzop,
+}
+
+/// How deep containers may be nested: an archive that was compressed twice is a mishap, one that
+/// was compressed a hundred times an attack.
+const MAX_NESTING: usize = 4;
+
+/// How many bytes [`Container::detect`] needs to tell the kinds apart.
+pub const DETECT_LENGTH: usize = 9;
+
+impl Container {
+    /// The container whose first bytes are `start`; [`DETECT_LENGTH`] bytes are enough.
+    #[must_use]
+    pub fn detect(start: &[u8]) -> Self {
+        match start {
+            [0x28, 0xb5, 0x2f, 0xfd, ..] | [0x50..=0x5f, 0x2a, 0x4d, 0x18, ..] => Self::Zstd,
+            [0x1f, 0x8b, ..] => Self::Gzip,
+            _ if start.starts_with(lzop::MAGIC) => Self::Lzop,
+            _ => Self::Plain,
+        }
+    }
+}
+
+impl std::fmt::Display for Container {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Plain => "none",
+            Self::Zstd => "zstd",
+            Self::Gzip => "gzip",
+            Self::Lzop => "lzop",
+        })
+    }
+}
+
+/// A decompressed stream.
+///
+/// Its errors are [`io::Error`]s around an [`Error`] that says where the container is damaged;
+/// [`Error::io`] takes it out again, as [`Reader`](crate::Reader) does.
+#[derive(Debug)]
+pub struct Stream<'a> {
+    container: Container,
+    consumed: Arc<AtomicU64>,
+    input: Source<'a>,
+}
+
+/// Any input; may move to another thread.
+type Input<'a> = Box<dyn Read + Send + 'a>;
+
+struct Source<'a>(Input<'a>);
+
+impl std::fmt::Debug for Source<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("dyn Read")
+    }
+}
+
+impl Stream<'_> {
+    /// The outermost container.
+    #[must_use]
+    pub const fn container(&self) -> Container {
+        self.container
+    }
+
+    /// How many compressed bytes have been taken from the input; some are read ahead.
+    #[must_use]
+    pub fn consumed(&self) -> u64 {
+        self.consumed.load(Ordering::Relaxed)
+    }
+
+    /// A counter of the compressed bytes taken from the input, for progress shown elsewhere.
+    #[must_use]
+    pub fn counter(&self) -> Arc<AtomicU64> {
+        Arc::clone(&self.consumed)
+    }
+}
+
+impl Read for Stream<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.input.0.read(buffer)
+    }
+}
+
+/// Opens whatever the archive is wrapped in, using all processors where the container allows it.
+///
+/// # Errors
+/// [`ErrorKind::Container`] if a container begins but is not whole, [`ErrorKind::Io`].
+pub fn open<'a>(input: impl Read + Send + 'a) -> Result<Stream<'a>> {
+    let consumed = Arc::new(AtomicU64::new(0));
+    let counted = Counted {
+        input,
+        count: Arc::clone(&consumed),
+    };
+    let mut input: Input<'a> = Box::new(counted);
+    let mut outermost = None;
+    for _ in 0..=MAX_NESTING {
+        let mut start = [0; DETECT_LENGTH];
+        let got =
+            fill(&mut input, &mut start).map_err(|e| Error::io("cannot read the archive", e))?;
+        let start = start.get(..got).unwrap_or_default().to_vec();
+        let container = Container::detect(&start);
+        let outer = *outermost.get_or_insert(container);
+        let whole: Input<'a> = Box::new(io::Cursor::new(start).chain(input));
+        input = match container {
+            Container::Plain => {
+                return Ok(Stream {
+                    container: outer,
+                    consumed,
+                    input: Source(whole),
+                });
+            }
+            Container::Zstd => Box::new(zstd::Reader::new(whole)?),
+            Container::Gzip => Box::new(gzip::Reader::new(whole)),
+            Container::Lzop => Box::new(lzop::Reader::new(whole)),
+        };
+    }
+    let detail = format!("compressed more than {MAX_NESTING} times over");
+    Err(Error::new(ErrorKind::Container, detail))
+}
+
+/// Counts what passes.
+struct Counted<R> {
+    input: R,
+    count: Arc<AtomicU64>,
+}
+
+impl<R: Read> Read for Counted<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let got = self.input.read(buffer)?;
+        self.count.fetch_add(got as u64, Ordering::Relaxed);
+        Ok(got)
+    }
+}
+
+/// How many threads a machine of this size gives to compression: one each processor, and no more
+/// than keep memory within bounds.
+#[must_use]
+pub fn default_threads() -> usize {
+    std::thread::available_parallelism()
+        .map_or(1, usize::from)
+        .min(16)
+}
+
+fn damaged(offset: u64, what: impl std::fmt::Display) -> Error {
+    Error::new(
+        ErrorKind::Container,
+        format!("compressed archive is damaged: {what}"),
+    )
+    .at(offset)
+}

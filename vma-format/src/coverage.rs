@@ -1,0 +1,117 @@
+//! The rules that hold across extents: each cluster of each device exactly once.
+
+use std::ops::Range;
+
+use crate::cluster_set::ClusterSet;
+use crate::extent::ClusterEntry;
+use crate::header::{Device, Header};
+use crate::layout::{BLOCK_SIZE, DeviceId, cluster_length};
+use crate::{Error, ErrorKind, Result};
+
+/// Keeps account of the clusters of an archive.
+#[derive(Debug, Clone)]
+pub(crate) struct Coverage {
+    devices: Vec<Seen>,
+    /// Position in `devices` plus one by device id; 0 for none.
+    by_id: [u8; 256],
+}
+
+#[derive(Debug, Clone)]
+struct Seen {
+    device: Device,
+    vmstate: bool,
+    clusters: ClusterSet,
+}
+
+impl Coverage {
+    pub(crate) fn new(header: &Header) -> Self {
+        let mut by_id = [0; 256];
+        for (device, position) in header.devices().iter().zip(1..) {
+            if let Some(slot) = by_id.get_mut(usize::from(device.id().get())) {
+                *slot = position;
+            }
+        }
+        let seen = |device: &Device| Seen {
+            device: device.clone(),
+            vmstate: device.is_vmstate(),
+            clusters: ClusterSet::default(),
+        };
+        Self {
+            devices: header.devices().iter().map(seen).collect(),
+            by_id,
+        }
+    }
+
+    fn seen(&mut self, id: DeviceId) -> Result<&mut Seen> {
+        let position = self
+            .by_id
+            .get(usize::from(id.get()))
+            .copied()
+            .map_or(0, usize::from);
+        let found = position
+            .checked_sub(1)
+            .and_then(|position| self.devices.get_mut(position));
+        found.ok_or_else(|| Error::new(ErrorKind::UnknownDevice, format!("got wrong dev id {id}")))
+    }
+
+    /// Accounts for a cluster.
+    ///
+    /// # Errors
+    /// [`ErrorKind::UnknownDevice`], `ClusterOutOfRange`, `BlockOutOfRange`, `VmstateOrder`,
+    /// `DuplicateCluster`.
+    pub(crate) fn add(&mut self, entry: &ClusterEntry) -> Result<()> {
+        let seen = self.seen(entry.device())?;
+        let (index, name) = (entry.index(), seen.device.name());
+        if seen.vmstate {
+            if index != seen.clusters.len() {
+                let detail = format!("found out of order vmstate data: cluster {index}");
+                return Err(Error::new(ErrorKind::VmstateOrder, detail));
+            }
+        } else {
+            if index >= seen.device.clusters() {
+                let detail = format!("cluster {index} lies behind the end of device {name}");
+                return Err(Error::new(ErrorKind::ClusterOutOfRange, detail));
+            }
+            let blocks = cluster_length(seen.device.size(), index).div_ceil(BLOCK_SIZE);
+            let behind = u32::from(entry.mask()).wrapping_shr(u32::try_from(blocks).unwrap_or(16));
+            if behind != 0 {
+                let detail = format!("cluster {index} has blocks behind the end of device {name}");
+                return Err(Error::new(ErrorKind::BlockOutOfRange, detail));
+            }
+        }
+        if !seen.clusters.insert(index)? {
+            let detail = format!("found duplicated cluster {index} for device {name}");
+            return Err(Error::new(ErrorKind::DuplicateCluster, detail));
+        }
+        Ok(())
+    }
+
+    /// Which clusters never came, per device. A RAM state stream has no known length.
+    pub(crate) fn missing(&self) -> impl Iterator<Item = (&Device, Range<u64>)> {
+        self.devices
+            .iter()
+            .filter(|seen| !seen.vmstate)
+            .flat_map(|seen| {
+                let ranges = seen.clusters.missing(seen.device.clusters());
+                ranges.map(|range| (&seen.device, range))
+            })
+    }
+
+    /// That every cluster has come.
+    ///
+    /// # Errors
+    /// [`ErrorKind::MissingCluster`] for the first that has not.
+    pub(crate) fn complete(&self) -> Result<()> {
+        match self.missing().next() {
+            None => Ok(()),
+            Some((device, range)) => {
+                let detail = format!(
+                    "detected missing cluster {} for device {}: the archive is not complete",
+                    range.start,
+                    device.name()
+                );
+                Err(Error::new(ErrorKind::MissingCluster, detail))
+            }
+        }
+    }
+}

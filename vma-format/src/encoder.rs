@@ -1,0 +1,307 @@
+//! From clusters to extents, without any I/O.
+
+use crate::coverage::Coverage;
+use crate::extent::{self, ClusterEntry, Extent, block_mask};
+use crate::header::Header;
+use crate::layout::{
+    BLOCK_SIZE, CLUSTER_SIZE, DeviceId, EXTENT_CLUSTERS, EXTENT_HEADER_SIZE, cluster_length,
+};
+use crate::{Error, ErrorKind, Result};
+
+/// Packs clusters into extents.
+///
+/// Clusters may come in any order and from any device, each exactly once. Whenever an extent is
+/// full, the call that needs room for the next one returns it; it is complete, checksum included,
+/// and owns its buffer, so it can travel to another thread. Give it back with
+/// [`recycle`](Self::recycle) when it is written, and no memory is allocated any more.
+///
+/// ```
+/// # fn main() -> fleece_vma_format::Result<()> {
+/// use fleece_vma_format::{CLUSTER_SIZE, Encoder, HeaderBuilder};
+///
+/// let mut builder = HeaderBuilder::new();
+/// let disk = builder.add_device("drive-scsi0", 3 * CLUSTER_SIZE as u64)?;
+/// let header = builder.build()?;
+/// let mut archive = header.as_bytes().to_vec();
+///
+/// let mut encoder = Encoder::new(&header);
+/// for index in 0..3 {
+///     if let Some(extent) = encoder.cluster(disk, index, &[1; CLUSTER_SIZE])? {
+///         archive.extend_from_slice(extent.as_bytes());
+///         encoder.recycle(extent);
+///     }
+/// }
+/// let (last, summary) = encoder.finish()?;
+/// archive.extend(last.iter().flat_map(|extent| extent.as_bytes()));
+/// assert_eq!(summary.bytes(), archive.len() as u64);
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug)]
+pub struct Encoder {
+    uuid: [u8; 16],
+    coverage: Coverage,
+    current: Extent,
+    spare: Vec<Extent>,
+    /// Where the current extent will begin in the archive.
+    offset: u64,
+    extents: u64,
+    devices: Vec<DeviceSummary>,
+}
+
+/// How many returned buffers are kept; more are given back to the system.
+const MAX_SPARE: usize = 8;
+
+impl Encoder {
+    /// An encoder for the archive that begins with `header`.
+    #[must_use]
+    pub fn new(header: &Header) -> Self {
+        let device = |device: &crate::Device| DeviceSummary {
+            id: device.id(),
+            name: device.name().to_owned(),
+            size: device.size(),
+            vmstate: device.is_vmstate(),
+            bytes: 0,
+            zero_bytes: 0,
+        };
+        let mut encoder = Self {
+            uuid: *header.uuid(),
+            coverage: Coverage::new(header),
+            current: Extent::default(),
+            spare: Vec::new(),
+            offset: header.size(),
+            extents: 0,
+            devices: header.devices().iter().map(device).collect(),
+        };
+        encoder.begin();
+        encoder
+    }
+
+    /// Adds a cluster: `data` is exactly what the device holds there, 64 KiB or, at its end, less.
+    /// Zero blocks are found and left out.
+    ///
+    /// Returns the extent that has become full before this cluster, if any.
+    ///
+    /// # Errors
+    /// [`ErrorKind::UnknownDevice`], [`ErrorKind::ClusterOutOfRange`],
+    /// [`ErrorKind::DuplicateCluster`], and [`ErrorKind::ClusterLength`] if `data` is shorter or
+    /// longer than the device's cluster.
+    pub fn cluster(&mut self, device: DeviceId, index: u64, data: &[u8]) -> Result<Option<Extent>> {
+        self.add(device, index, data, block_mask(data))
+    }
+
+    /// Adds a cluster that is known to be zero.
+    ///
+    /// # Errors
+    /// As [`cluster`](Self::cluster).
+    pub fn zero_cluster(&mut self, device: DeviceId, index: u64) -> Result<Option<Extent>> {
+        self.add(device, index, &[], 0)
+    }
+
+    fn add(
+        &mut self,
+        device: DeviceId,
+        index: u64,
+        data: &[u8],
+        mask: u16,
+    ) -> Result<Option<Extent>> {
+        let out_of_range = |_| {
+            Error::new(
+                ErrorKind::ClusterOutOfRange,
+                format!("cluster number {index} too big"),
+            )
+        };
+        let entry = ClusterEntry::new(device, u32::try_from(index).map_err(out_of_range)?, mask);
+        self.check_length(&entry, data)?;
+        self.coverage.add(&entry)?;
+        self.account(&entry);
+        let full = (self.current.header.entries.len() >= EXTENT_CLUSTERS).then(|| self.take());
+        self.push(entry, data);
+        Ok(full)
+    }
+
+    /// A buffer of an extent that is not needed any more.
+    pub fn recycle(&mut self, extent: Extent) {
+        if self.spare.len() < MAX_SPARE {
+            self.spare.push(extent);
+        }
+    }
+
+    /// How much of each device has come so far, in header order.
+    #[must_use]
+    pub fn devices(&self) -> &[DeviceSummary] {
+        &self.devices
+    }
+
+    /// The last extent, and the account of the whole.
+    ///
+    /// # Errors
+    /// [`ErrorKind::MissingCluster`] if any cluster has not come.
+    pub fn finish(mut self) -> Result<(Option<Extent>, Summary)> {
+        self.coverage.complete()?;
+        // An archive without any cluster has one empty extent, as the reference's has.
+        let pending = !self.current.header.entries.is_empty() || self.extents == 0;
+        let last = pending.then(|| self.take());
+        Ok((
+            last,
+            Summary {
+                bytes: self.offset,
+                extents: self.extents,
+                devices: self.devices,
+            },
+        ))
+    }
+
+    fn check_length(&self, entry: &ClusterEntry, data: &[u8]) -> Result<()> {
+        if data.is_empty() && entry.mask() == 0 {
+            return Ok(());
+        }
+        let expected = match self
+            .devices
+            .iter()
+            .find(|device| device.id == entry.device())
+        {
+            Some(device) if !device.vmstate => cluster_length(device.size, entry.index()),
+            _ => CLUSTER_SIZE,
+        };
+        if data.len() == expected || expected == 0 {
+            return Ok(());
+        }
+        let detail = format!(
+            "cluster {} of device {} has {expected} bytes, got {}",
+            entry.index(),
+            entry.device(),
+            data.len()
+        );
+        Err(Error::new(ErrorKind::ClusterLength, detail))
+    }
+
+    fn account(&mut self, entry: &ClusterEntry) {
+        if let Some(device) = self
+            .devices
+            .iter_mut()
+            .find(|device| device.id == entry.device())
+        {
+            device.add(entry);
+        }
+    }
+
+    fn push(&mut self, entry: ClusterEntry, data: &[u8]) {
+        let buffer = &mut self.current.buffer;
+        if entry.mask() == u16::MAX && data.len() == CLUSTER_SIZE {
+            buffer.push(data);
+        } else {
+            for (block, bit) in data.chunks(BLOCK_SIZE).zip(0..) {
+                if entry.mask().wrapping_shr(bit) & 1 == 1 {
+                    buffer.push(block);
+                    buffer.push_zeroes(BLOCK_SIZE.saturating_sub(block.len()));
+                }
+            }
+        }
+        self.current.header.entries.push(entry);
+    }
+
+    /// Finishes the current extent and begins the next.
+    fn take(&mut self) -> Extent {
+        extent::encode(
+            &self.current.header,
+            self.current.buffer.head(EXTENT_HEADER_SIZE),
+        );
+        let size = self.current.as_bytes().len() as u64;
+        self.offset = self.offset.saturating_add(size);
+        self.extents = self.extents.saturating_add(1);
+        let next = self.spare.pop().unwrap_or_default();
+        let done = std::mem::replace(&mut self.current, next);
+        self.begin();
+        done
+    }
+
+    fn begin(&mut self) {
+        self.current.offset = self.offset;
+        self.current.header.begin(self.uuid);
+        self.current.buffer.reset(EXTENT_HEADER_SIZE);
+    }
+}
+
+/// The account of a finished archive.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Summary {
+    bytes: u64,
+    extents: u64,
+    devices: Vec<DeviceSummary>,
+}
+
+impl Summary {
+    /// The size of the (uncompressed) archive in bytes, header included.
+    #[must_use]
+    pub const fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    /// How many extents it has.
+    #[must_use]
+    pub const fn extents(&self) -> u64 {
+        self.extents
+    }
+
+    /// The devices in header order.
+    #[must_use]
+    pub fn devices(&self) -> &[DeviceSummary] {
+        &self.devices
+    }
+}
+
+/// The account of one device.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DeviceSummary {
+    id: DeviceId,
+    name: String,
+    size: u64,
+    vmstate: bool,
+    bytes: u64,
+    zero_bytes: u64,
+}
+
+impl DeviceSummary {
+    /// Its number.
+    #[must_use]
+    pub const fn id(&self) -> DeviceId {
+        self.id
+    }
+
+    /// Its name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Its size in bytes.
+    #[must_use]
+    pub const fn size(&self) -> u64 {
+        self.size
+    }
+
+    /// How many of its bytes have been added, zero or not.
+    #[must_use]
+    pub const fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    /// How many of these were left out because their blocks are zero.
+    #[must_use]
+    pub const fn zero_bytes(&self) -> u64 {
+        self.zero_bytes
+    }
+
+    fn add(&mut self, entry: &ClusterEntry) {
+        let whole = if self.vmstate {
+            CLUSTER_SIZE
+        } else {
+            cluster_length(self.size, entry.index())
+        };
+        // The stored end of a device is padded to a whole block, which is not part of the device.
+        let zero = whole.saturating_sub(entry.stored());
+        self.bytes = self.bytes.saturating_add(whole as u64);
+        self.zero_bytes = self.zero_bytes.saturating_add(zero as u64);
+    }
+}

@@ -1,0 +1,182 @@
+//! What can go wrong with an archive, and where.
+
+use std::fmt;
+use std::io;
+
+/// The result of every fallible operation of this crate.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// An error: what kind, where in the (uncompressed) archive, the particulars, and the cause.
+#[derive(Debug)]
+pub struct Error {
+    kind: ErrorKind,
+    offset: Option<u64>,
+    detail: String,
+    source: Option<Box<dyn std::error::Error + Send + Sync>>,
+}
+
+/// The kind of an [`Error`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum ErrorKind {
+    /// Reading or writing failed below this crate.
+    Io,
+    /// The input does not begin as a VMA archive does.
+    NotVma,
+    /// The header's fields contradict each other or exceed a limit.
+    Header,
+    /// The header's MD5 does not fit its bytes.
+    HeaderChecksum,
+    /// The format version is not 1.
+    Version,
+    /// A name is empty, too long, or could escape a directory.
+    Name,
+    /// Two configs or two devices have one name.
+    DuplicateName,
+    /// A device has no bytes, or more than the format can hold.
+    DeviceSize,
+    /// More configs, devices or bytes than the header can hold.
+    HeaderFull,
+    /// The input ends inside the header or inside an extent.
+    Truncated,
+    /// What stands where an extent should begin is none.
+    ExtentMagic,
+    /// An extent header's MD5 does not fit its bytes.
+    ExtentChecksum,
+    /// An extent belongs to another archive.
+    ExtentUuid,
+    /// An extent's block count and its cluster masks disagree.
+    BlockCount,
+    /// A cluster belongs to a device that the header does not declare.
+    UnknownDevice,
+    /// A cluster lies behind the end of its device.
+    ClusterOutOfRange,
+    /// A block of the last cluster lies behind the end of its device.
+    BlockOutOfRange,
+    /// A cluster occurs twice.
+    DuplicateCluster,
+    /// A cluster occurs never.
+    MissingCluster,
+    /// The RAM state stream is not in order.
+    VmstateOrder,
+    /// The clusters are too scattered to be kept track of in bounded memory.
+    TooFragmented,
+    /// A cluster's data has the wrong length for its place.
+    ClusterLength,
+    /// A compressed container is damaged.
+    Container,
+    /// An index is damaged.
+    Index,
+    /// An index belongs to another archive.
+    IndexMismatch,
+    /// Payload does not have the checksum that the index knows.
+    Payload,
+    /// The operation needs something that this input cannot give.
+    Unsupported,
+    /// A device, config or option that was asked for does not exist.
+    NotFound,
+    /// A `-r` map is not understood.
+    Map,
+    /// A target is too small, too large, or exists already.
+    Target,
+}
+
+impl ErrorKind {
+    /// Whether the archive itself is at fault, not the surroundings or the request.
+    #[must_use]
+    pub const fn is_damage(self) -> bool {
+        !matches!(
+            self,
+            Self::Io
+                | Self::HeaderFull
+                | Self::ClusterLength
+                | Self::Unsupported
+                | Self::NotFound
+                | Self::Map
+                | Self::Target
+        )
+    }
+}
+
+impl Error {
+    pub(crate) fn new(kind: ErrorKind, detail: impl Into<String>) -> Self {
+        Self {
+            kind,
+            offset: None,
+            detail: detail.into(),
+            source: None,
+        }
+    }
+
+    pub(crate) fn at(mut self, offset: u64) -> Self {
+        self.offset.get_or_insert(offset);
+        self
+    }
+
+    /// An error of the system below, met while doing `what`.
+    ///
+    /// An error of this crate that travelled inside an [`io::Error`] is taken out again.
+    pub fn io(what: impl Into<String>, source: io::Error) -> Self {
+        match source.downcast::<Self>() {
+            Ok(inner) => inner,
+            Err(source) => Self {
+                kind: ErrorKind::Io,
+                offset: None,
+                detail: what.into(),
+                source: Some(Box::new(source)),
+            },
+        }
+    }
+
+    pub(crate) fn caused_by(
+        mut self,
+        source: impl Into<Box<dyn std::error::Error + Send + Sync>>,
+    ) -> Self {
+        self.source = Some(source.into());
+        self
+    }
+
+    /// What kind of error this is.
+    #[must_use]
+    pub const fn kind(&self) -> ErrorKind {
+        self.kind
+    }
+
+    /// Where, in bytes from the start of the uncompressed archive (for
+    /// [`ErrorKind::Container`]: of the compressed file).
+    #[must_use]
+    pub const fn offset(&self) -> Option<u64> {
+        self.offset
+    }
+
+    /// The [`io::ErrorKind`] of the cause, if the system below failed.
+    #[must_use]
+    pub fn io_kind(&self) -> Option<io::ErrorKind> {
+        let source = self.source.as_ref()?;
+        source.downcast_ref::<io::Error>().map(io::Error::kind)
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.detail)?;
+        match self.offset {
+            Some(offset) => write!(f, " (at byte {offset})"),
+            None => Ok(()),
+        }
+    }
+}
+
+impl std::error::Error for Error {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        self.source.as_ref().map(|source| &**source as _)
+    }
+}
+
+/// For adaptors that must speak [`io::Read`] or [`io::Write`]; [`Error::io`] undoes it.
+impl From<Error> for io::Error {
+    fn from(error: Error) -> Self {
+        let kind = error.io_kind().unwrap_or(io::ErrorKind::InvalidData);
+        Self::new(kind, error)
+    }
+}

@@ -1,0 +1,192 @@
+//! The archive header: identity, configs, devices.
+
+mod build;
+mod parse;
+#[cfg(test)]
+mod tests;
+
+pub use build::HeaderBuilder;
+pub(crate) use parse::{array16, checksum_without};
+
+use crate::layout::{DeviceId, VMSTATE, cluster_count};
+use crate::{Error, ErrorKind, Result};
+
+/// A whole, valid archive header.
+///
+/// It holds its own bytes, so that it can be written again exactly as it was read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Header {
+    uuid: [u8; 16],
+    ctime: i64,
+    configs: Vec<Config>,
+    devices: Vec<Device>,
+    bytes: Vec<u8>,
+}
+
+/// A file kept in the header, usually a guest's configuration.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Config {
+    name: String,
+    data: Vec<u8>,
+}
+
+/// A device whose contents the archive holds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Device {
+    id: DeviceId,
+    name: String,
+    size: u64,
+}
+
+impl Header {
+    /// Parses a whole header: exactly the bytes of which [`Header::declared_size`] speaks.
+    ///
+    /// # Errors
+    /// Every way in which the header can be wrong: [`ErrorKind::NotVma`], `Header`,
+    /// `HeaderChecksum`, `Version`, `Name`, `DuplicateName`, `DeviceSize`.
+    pub fn parse(bytes: Vec<u8>) -> Result<Self> {
+        parse::header(bytes)
+    }
+
+    /// The size in bytes that a header beginning with `start` claims to have (at least the first
+    /// 60 bytes are needed).
+    ///
+    /// # Errors
+    /// [`ErrorKind::NotVma`] without the magic, [`ErrorKind::Header`] if the size is less than
+    /// the fixed part or more than [`crate::MAX_HEADER_SIZE`].
+    pub fn declared_size(start: &[u8]) -> Result<usize> {
+        parse::declared_size(start)
+    }
+
+    /// The archive's identity, repeated in every extent.
+    #[must_use]
+    pub const fn uuid(&self) -> &[u8; 16] {
+        &self.uuid
+    }
+
+    /// When the archive was begun, in seconds since 1970.
+    #[must_use]
+    pub const fn ctime(&self) -> i64 {
+        self.ctime
+    }
+
+    /// The configs in header order.
+    #[must_use]
+    pub fn configs(&self) -> &[Config] {
+        &self.configs
+    }
+
+    /// The contents of the config with this name.
+    #[must_use]
+    pub fn config(&self, name: &str) -> Option<&[u8]> {
+        self.configs
+            .iter()
+            .find(|config| config.name == name)
+            .map(Config::data)
+    }
+
+    /// The devices in the order of their ids.
+    #[must_use]
+    pub fn devices(&self) -> &[Device] {
+        &self.devices
+    }
+
+    /// The device with this id.
+    #[must_use]
+    pub fn device(&self, id: DeviceId) -> Option<&Device> {
+        self.devices.iter().find(|device| device.id == id)
+    }
+
+    /// The device with this name.
+    #[must_use]
+    pub fn device_named(&self, name: &str) -> Option<&Device> {
+        self.devices.iter().find(|device| device.name == name)
+    }
+
+    /// The header as it stands in the archive; the first extent follows it immediately.
+    #[must_use]
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// The size of the header in the archive, in bytes.
+    #[must_use]
+    pub fn size(&self) -> u64 {
+        self.bytes.len() as u64
+    }
+}
+
+impl Config {
+    /// Its name, safe to be used as a file name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Its contents.
+    #[must_use]
+    pub fn data(&self) -> &[u8] {
+        &self.data
+    }
+}
+
+impl Device {
+    /// Its number.
+    #[must_use]
+    pub const fn id(&self) -> DeviceId {
+        self.id
+    }
+
+    /// Its name, safe to be used as a part of a file name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Its size in bytes.
+    #[must_use]
+    pub const fn size(&self) -> u64 {
+        self.size
+    }
+
+    /// How many clusters it has.
+    #[must_use]
+    pub const fn clusters(&self) -> u64 {
+        cluster_count(self.size)
+    }
+
+    /// Whether this is the RAM state stream instead of a disk: its clusters come in order, and
+    /// its size is only a hint.
+    #[must_use]
+    pub fn is_vmstate(&self) -> bool {
+        self.name == VMSTATE
+    }
+}
+
+/// Whether a name can be part of a file name without any danger.
+///
+/// The reference uses names from the archive as paths unchecked. All names that Proxmox or QEMU
+/// produce (guest config names, QEMU ids) consist of these characters.
+fn check_name(name: &[u8]) -> Result<&str> {
+    let fine = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-');
+    let text = std::str::from_utf8(name).unwrap_or_default();
+    if text.is_empty() || text.starts_with('.') || !text.bytes().all(|byte| fine(&byte)) {
+        let shown = String::from_utf8_lossy(name);
+        return Err(Error::new(
+            ErrorKind::Name,
+            format!(
+                "unsafe name {shown:?}: only letters, digits, '.', '_' and '-' are allowed, and no '.' in front"
+            ),
+        ));
+    }
+    if text.len() > MAX_NAME_LENGTH {
+        return Err(Error::new(
+            ErrorKind::Name,
+            format!("name of {} bytes is too long", text.len()),
+        ));
+    }
+    Ok(text)
+}
+
+/// The longest name accepted in bytes: `tmp-disk-NAME.raw` must fit a file name of 255 bytes.
+const MAX_NAME_LENGTH: usize = 200;

@@ -1,0 +1,84 @@
+//! Writing an archive to anything that takes bytes.
+
+use std::io::Write;
+use std::ops::Range;
+
+use crate::encoder::{Encoder, Summary};
+use crate::extent::Extent;
+use crate::header::Header;
+use crate::layout::DeviceId;
+use crate::{Error, Result};
+
+/// Writes an archive: header, then clusters in any order, then [`finish`](Self::finish).
+///
+/// Dropped without `finish`, it leaves an archive that no reader takes for complete.
+#[derive(Debug)]
+pub struct ArchiveWriter<W> {
+    out: W,
+    encoder: Encoder,
+}
+
+impl<W: Write> ArchiveWriter<W> {
+    /// Writes the header to `out`.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Io`](crate::ErrorKind::Io).
+    pub fn new(mut out: W, header: &Header) -> Result<Self> {
+        put(&mut out, header.as_bytes())?;
+        Ok(Self {
+            out,
+            encoder: Encoder::new(header),
+        })
+    }
+
+    /// Adds a cluster with exactly the bytes that the device has there (64 KiB, or less at its
+    /// end).
+    ///
+    /// # Errors
+    /// As [`Encoder::cluster`], and [`ErrorKind::Io`](crate::ErrorKind::Io).
+    pub fn write_cluster(&mut self, device: DeviceId, index: u64, data: &[u8]) -> Result<()> {
+        let full = self.encoder.cluster(device, index, data)?;
+        self.put(full)
+    }
+
+    /// Adds clusters that are known to be zero.
+    ///
+    /// # Errors
+    /// As [`Encoder::zero_cluster`], and [`ErrorKind::Io`](crate::ErrorKind::Io).
+    pub fn write_zeroes(&mut self, device: DeviceId, clusters: Range<u64>) -> Result<()> {
+        for index in clusters {
+            let full = self.encoder.zero_cluster(device, index)?;
+            self.put(full)?;
+        }
+        Ok(())
+    }
+
+    /// Completes the archive and flushes the output, which is given back.
+    ///
+    /// # Errors
+    /// [`ErrorKind::MissingCluster`](crate::ErrorKind::MissingCluster),
+    /// [`ErrorKind::Io`](crate::ErrorKind::Io).
+    pub fn finish(mut self) -> Result<(W, Summary)> {
+        let (last, summary) = self.encoder.finish()?;
+        if let Some(extent) = last {
+            put(&mut self.out, extent.as_bytes())?;
+        }
+        self.out
+            .flush()
+            .map_err(|e| Error::io("cannot write the archive", e))?;
+        Ok((self.out, summary))
+    }
+
+    fn put(&mut self, extent: Option<Extent>) -> Result<()> {
+        if let Some(extent) = extent {
+            put(&mut self.out, extent.as_bytes())?;
+            self.encoder.recycle(extent);
+        }
+        Ok(())
+    }
+}
+
+fn put(out: &mut impl Write, bytes: &[u8]) -> Result<()> {
+    out.write_all(bytes)
+        .map_err(|e| Error::io("cannot write the archive", e))
+}
