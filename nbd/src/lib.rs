@@ -31,6 +31,8 @@
 
 mod client;
 mod error;
+#[doc(hidden)]
+pub mod fuzzing;
 mod protocol;
 mod stream;
 

@@ -274,3 +274,6 @@ fn refusal(option: u32, code: u32, payload: &[u8]) -> Error {
     };
     Error::new(kind, format!("the NBD server {what} ({message})"))
 }
+
+#[cfg(test)]
+mod tests;

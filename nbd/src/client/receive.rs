@@ -96,9 +96,9 @@ fn receive_payload(
                 filled,
             },
         ) => {
-            let mut at = [0; OFFSET_SIZE];
+            let length = header.length.checked_sub(OFFSET_SIZE).ok_or_else(outside)?;
+            let mut at = [0; OFFSET_SIZE as usize];
             read_exact(input, &mut at)?;
-            let length = header.length.checked_sub(8).ok_or_else(outside)?;
             let range = range_within(*offset, buffer, reply::parse_offset(&at)?, length)?;
             filled.add(range.clone())?;
             read_exact(input, buffer.get_mut(range).ok_or_else(outside)?)
@@ -211,3 +211,6 @@ fn server_error(errno: Errno, message: &str) -> Error {
     };
     Error::new(ErrorKind::Server(errno), context)
 }
+
+#[cfg(test)]
+mod tests;

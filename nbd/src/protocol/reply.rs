@@ -21,7 +21,7 @@ pub(crate) const SIMPLE_SIZE: usize = 12;
 /// Bytes of a chunk's header after its magic.
 pub(crate) const CHUNK_SIZE: usize = 16;
 /// Bytes of the offset at the start of a data chunk.
-pub(crate) const OFFSET_SIZE: usize = 8;
+pub(crate) const OFFSET_SIZE: u32 = 8;
 /// Bytes of the payload of a hole chunk.
 pub(crate) const HOLE_SIZE: u32 = 12;
 /// Largest payload of an error chunk: number, length of the message (16 bits), message, offset.
@@ -106,7 +106,7 @@ pub(crate) fn parse_hole(bytes: &[u8]) -> Result<Hole, Error> {
 pub(crate) fn parse_error(kind: u16, bytes: &[u8]) -> Result<(Errno, String), Error> {
     let malformed = || Error::protocol("a malformed error chunk");
     let (after, (error, message)) = error_chunk(bytes).map_err(|_| malformed())?;
-    if kind == chunk::ERROR_OFFSET && after.len() != OFFSET_SIZE {
+    if kind == chunk::ERROR_OFFSET && after.len() != OFFSET_SIZE as usize {
         return Err(malformed());
     }
     Ok((Errno::from_wire(error), display_text(message)))

@@ -1,9 +1,10 @@
 //! Other people's NBD programs, started for one test and ended with it.
 
-// Each test file uses its part of this.
 #![allow(
     dead_code,
-    reason = "each test program compiles this module for itself"
+    unused_imports,
+    unused_macros,
+    reason = "each test program compiles this module for itself and uses its part"
 )]
 
 use std::ffi::OsStr;
