@@ -2,6 +2,7 @@
 
 mod coverage;
 pub(crate) mod handshake;
+mod options;
 mod pending;
 pub(crate) mod receive;
 pub(crate) mod requests;
@@ -13,14 +14,15 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
+pub use self::options::{BlockSizes, Options};
 pub use self::pending::Pending;
 pub use self::status::Extent;
 
 use self::handshake::{Agreement, handshake};
 use self::requests::{Operation, Requests};
 use crate::error::{Error, ErrorKind};
+use crate::protocol::command;
 use crate::protocol::request::RequestHeader;
-use crate::protocol::{DEFAULT_MAX_PAYLOAD, command};
 use crate::stream::{Address, Stream, Timed};
 
 /// Most connections that a client opens. On QEMU more than two gain nothing.
@@ -32,106 +34,6 @@ const READ_AHEAD: usize = 4096;
 
 /// Length of the read that [`Client::prime`] sends.
 const PRIMING_READ: u64 = 16 << 20;
-
-/// How to connect.
-#[derive(Debug, Clone)]
-#[non_exhaustive]
-pub struct Options {
-    /// Connections to spread the requests over. One is used if the server does not promise
-    /// that all connections see the same data (`NBD_FLAG_CAN_MULTI_CONN`).
-    pub connections: usize,
-    /// Limit for the handshake of each connection.
-    pub connect_timeout: Duration,
-    /// Limit for one request, from sending to the end of its reply. `None` waits for ever.
-    pub request_timeout: Option<Duration>,
-}
-
-impl Default for Options {
-    /// Two connections; 10 seconds for a handshake; 2 minutes for a request, because QEMU may
-    /// hold a read for as long as a copy-before-write operation takes (`cbw-timeout`).
-    fn default() -> Self {
-        Self {
-            connections: 2,
-            connect_timeout: Duration::from_secs(10),
-            request_timeout: Some(Duration::from_secs(120)),
-        }
-    }
-}
-
-impl Options {
-    /// Sets the number of connections.
-    #[must_use]
-    pub fn with_connections(self, connections: usize) -> Self {
-        Self {
-            connections,
-            ..self
-        }
-    }
-
-    /// Sets the limit for the handshake.
-    #[must_use]
-    pub fn with_connect_timeout(self, connect_timeout: Duration) -> Self {
-        Self {
-            connect_timeout,
-            ..self
-        }
-    }
-
-    /// Sets the limit for one request.
-    #[must_use]
-    pub fn with_request_timeout(self, request_timeout: Option<Duration>) -> Self {
-        Self {
-            request_timeout,
-            ..self
-        }
-    }
-}
-
-/// What the server says about sizes of requests (proto.md, section "Block size constraints").
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct BlockSizes {
-    /// Offsets and lengths must be multiples of this many bytes; a power of two.
-    pub minimum: u32,
-    /// Requests of multiples of this many bytes are efficient; a power of two.
-    pub preferred: u32,
-    /// Most bytes in one read.
-    pub max_payload: u32,
-}
-
-impl Default for BlockSizes {
-    /// What holds for a server that does not say.
-    fn default() -> Self {
-        Self {
-            minimum: 1,
-            preferred: 4096,
-            max_payload: DEFAULT_MAX_PAYLOAD,
-        }
-    }
-}
-
-impl BlockSizes {
-    /// Largest minimum that a server may ask for (proto.md, section "Block size constraints").
-    const MAX_MINIMUM: u32 = 64 << 10;
-
-    fn checked(minimum: u32, preferred: u32, max_payload: u32) -> Result<Self, Error> {
-        let sound = minimum.is_power_of_two()
-            && minimum <= Self::MAX_MINIMUM
-            && preferred.is_power_of_two()
-            && preferred >= minimum
-            && max_payload >= minimum;
-        match sound {
-            true => Ok(Self {
-                minimum,
-                preferred,
-                max_payload,
-            }),
-            false => Err(Error::protocol(format!(
-                "impossible block sizes: minimum {minimum}, preferred {preferred}, maximum {max_payload}"
-            ))),
-        }
-    }
-}
 
 /// A connected client of one export. Any number of threads may use it at once.
 ///

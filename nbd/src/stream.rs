@@ -4,8 +4,10 @@ use std::fmt;
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, TcpStream, ToSocketAddrs};
 use std::os::unix::net::UnixStream;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
+
+use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, socket_with, sockopt};
 
 use crate::error::{Error, ErrorKind};
 
@@ -38,8 +40,7 @@ pub(crate) enum Stream {
 impl Stream {
     pub(crate) fn connect(address: &Address, timeout: Duration) -> Result<Self, Error> {
         let connected = match address {
-            // Connecting to a Unix socket either succeeds or fails at once.
-            Address::Unix(path) => UnixStream::connect(path).map(Self::Unix),
+            Address::Unix(path) => connect_unix(path, timeout).map(Self::Unix),
             Address::Tcp(host_and_port) => connect_tcp(host_and_port, timeout).map(Self::Tcp),
         };
         connected.map_err(|error| {
@@ -70,6 +71,20 @@ impl Stream {
             Self::Tcp(stream) => stream.shutdown(Shutdown::Both),
         };
     }
+}
+
+/// Connects within `timeout`, also to a server that does not accept and has a full backlog.
+fn connect_unix(path: &Path, timeout: Duration) -> io::Result<UnixStream> {
+    let address = SocketAddrUnix::new(path)?;
+    let socket = socket_with(
+        AddressFamily::UNIX,
+        SocketType::STREAM,
+        SocketFlags::CLOEXEC,
+        None,
+    )?;
+    sockopt::set_socket_timeout(&socket, sockopt::Timeout::Send, Some(timeout))?;
+    rustix::net::connect(&socket, &address)?;
+    Ok(UnixStream::from(socket))
 }
 
 fn connect_tcp(host_and_port: &str, timeout: Duration) -> io::Result<TcpStream> {

@@ -294,6 +294,22 @@ fn a_server_that_accepts_and_says_nothing_times_out() {
 }
 
 #[test]
+fn a_server_that_never_accepts_times_out() {
+    use rustix::net::{AddressFamily, SocketAddrUnix, SocketType, bind, connect, listen, socket};
+    let dir = TempDir::new().unwrap();
+    let socket_path = dir.path().join("nbd.sock");
+    let address = SocketAddrUnix::new(&socket_path).unwrap();
+    let new_socket = || socket(AddressFamily::UNIX, SocketType::STREAM, None).unwrap();
+    let (listener, first) = (new_socket(), new_socket());
+    bind(&listener, &address).unwrap();
+    listen(&listener, 0).unwrap();
+    connect(&first, &address).unwrap();
+    let options = Options::default().with_connect_timeout(Duration::from_millis(100));
+    let error = Client::connect(&Address::Unix(socket_path), "", &options).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Connect);
+}
+
+#[test]
 fn aborting_from_another_thread_ends_a_wait() {
     require!("nbdkit");
     let server = Server::nbdkit(&["--filter=delay", "memory", "1M", "delay-read=600"]);
