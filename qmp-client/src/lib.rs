@@ -1,1 +1,60 @@
-//! Under construction.
+//! A client of the QEMU Machine Protocol (QMP) and of the guest agent.
+//!
+//! What it knows: how the two protocols frame, order and time their messages, and the
+//! types of the commands that a backup needs. What it does not know: what those commands
+//! are for. Nothing in here decides anything about a guest.
+//!
+//! ```no_run
+//! use std::time::Duration;
+//! use fleece_qmp_client::{Client, commands::QueryBlock};
+//!
+//! let client = Client::connect_unix("/run/vm.qmp")?;
+//! let events = client.subscribe();
+//! for device in client.execute(&QueryBlock {})? {
+//!     println!("{}", device.device);
+//! }
+//! let stopped = events.wait_for(|event| event.name == "STOP", Duration::from_secs(5))?;
+//! # Ok::<(), fleece_qmp_client::Error>(())
+//! ```
+//!
+//! # How it works
+//!
+//! One thread per [`Client`] reads the socket and hands every reply to the call that waits
+//! for its `id`, and every event to each [`Subscription`]. It never waits for a consumer:
+//! QEMU itself stalls when nobody reads its monitor. Calls from several threads may overlap.
+//!
+//! # Trust
+//!
+//! What comes out of the socket is taken as hostile. A message is at most
+//! [`MAX_MESSAGE`] bytes and 128 levels deep, queued events are bounded in number and in
+//! bytes, replies that nobody asked for are dropped, and every wait has a deadline.
+//!
+//! # Errors
+//!
+//! Every failure is an [`Error`]; its [`ErrorKind`] is what a caller decides on.
+
+mod address;
+mod agent;
+mod client;
+mod command;
+pub mod commands;
+mod deadline;
+mod error;
+mod framer;
+mod message;
+mod schema;
+mod socket;
+mod subscription;
+
+pub use address::Address;
+pub use agent::{Agent, FreezeStatus};
+pub use client::{Client, Options};
+pub use command::{Command, Done, RawCommand};
+pub use error::{Error, ErrorClass, ErrorKind};
+pub use framer::MAX_MESSAGE;
+pub use message::{Event, Greeting, Timestamp, Version, VersionTriple};
+pub use schema::Schema;
+pub use subscription::Subscription;
+
+#[doc(hidden)]
+pub mod fuzzing;

@@ -1,0 +1,201 @@
+//! The thread that reads a connection, and where it delivers what it reads.
+
+use std::collections::HashMap;
+use std::io::{self, Read};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::thread::JoinHandle;
+
+use serde_json::value::RawValue;
+
+use crate::deadline::Deadline;
+use crate::error::{Error, ErrorKind};
+use crate::framer::{Framer, Junk};
+use crate::message::{Greeting, Message, Reply};
+use crate::socket::Socket;
+use crate::subscription::Queue;
+
+/// Starts the thread; it ends when the connection does.
+pub(super) fn spawn(socket: &Socket, switchboard: &Arc<Switchboard>) -> io::Result<JoinHandle<()>> {
+    let mut socket = socket.try_clone()?;
+    let switchboard = Arc::clone(switchboard);
+    std::thread::Builder::new()
+        .name("qmp-reader".to_owned())
+        .spawn(move || {
+            let Err(error) = read(&mut socket, &switchboard);
+            socket.shutdown();
+            switchboard.close(error);
+        })
+}
+
+fn read(socket: &mut Socket, switchboard: &Switchboard) -> Result<Never, Error> {
+    let mut framer = Framer::new(Junk::Refuse);
+    let mut buffer = [0; 16 << 10];
+    loop {
+        let length = match socket.read(&mut buffer) {
+            Ok(0) => return Err(Error::new(ErrorKind::Closed)),
+            Ok(length) => length,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            Err(error) => return Err(Error::closed(error)),
+        };
+        switchboard.heard.store(true, Ordering::Relaxed);
+        let mut input = buffer.get(..length).unwrap_or_default();
+        while let Some(text) = framer.next(&mut input)? {
+            switchboard.deliver(Message::parse(&text)?, text.len());
+        }
+    }
+}
+
+/// There is no such value: the loop above only ends with an error.
+enum Never {}
+
+/// Connects what comes in with those who wait for it.
+#[derive(Debug)]
+pub(super) struct Switchboard {
+    peer: String,
+    lines: Mutex<Lines>,
+    /// Whether anything came at all.
+    heard: AtomicBool,
+}
+
+#[derive(Debug, Default)]
+struct Lines {
+    greeting: Option<SyncSender<Greeting>>,
+    replies: HashMap<u64, SyncSender<Result<Box<RawValue>, Error>>>,
+    subscribers: Vec<Weak<Queue>>,
+    closed: Option<Error>,
+}
+
+impl Switchboard {
+    pub(super) fn new(peer: &str) -> (Arc<Self>, Receiver<Greeting>) {
+        let (sender, receiver) = sync_channel(1);
+        let lines = Lines {
+            greeting: Some(sender),
+            ..Lines::default()
+        };
+        let switchboard = Self {
+            peer: peer.to_owned(),
+            lines: Mutex::new(lines),
+            heard: AtomicBool::new(false),
+        };
+        (Arc::new(switchboard), receiver)
+    }
+
+    pub(super) fn peer(&self) -> &str {
+        &self.peer
+    }
+
+    pub(super) fn has_heard(&self) -> bool {
+        self.heard.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn closed(&self) -> Option<Error> {
+        self.lines().closed.clone()
+    }
+
+    pub(super) fn subscribe(&self) -> Arc<Queue> {
+        let queue = Arc::new(Queue::default());
+        let mut lines = self.lines();
+        match &lines.closed {
+            Some(error) => queue.close(error),
+            None => lines.subscribers.push(Arc::downgrade(&queue)),
+        }
+        queue
+    }
+
+    /// Makes ready for the reply to the command `id`, which is about to be sent.
+    pub(super) fn expect(&self, id: u64) -> Result<Awaited<'_>, Error> {
+        let (sender, receiver) = sync_channel(1);
+        let mut lines = self.lines();
+        if let Some(error) = &lines.closed {
+            return Err(error.clone());
+        }
+        lines.replies.insert(id, sender);
+        Ok(Awaited {
+            switchboard: self,
+            id,
+            receiver,
+        })
+    }
+
+    /// Ends the connection for all who wait, unless it has ended; returns the first cause.
+    pub(super) fn close(&self, error: Error) -> Error {
+        let mut lines = self.lines();
+        let cause = lines
+            .closed
+            .get_or_insert_with(|| error.at(&self.peer))
+            .clone();
+        lines.greeting = None;
+        for (_, reply) in lines.replies.drain() {
+            // Each channel has room for its one reply; a receiver that is gone needs none.
+            let _ = reply.try_send(Err(cause.clone()));
+        }
+        for queue in lines
+            .subscribers
+            .drain(..)
+            .filter_map(|queue| queue.upgrade())
+        {
+            queue.close(&cause);
+        }
+        cause
+    }
+
+    /// Hands over one message that came as `size` bytes. Never waits.
+    fn deliver(&self, message: Message, size: usize) {
+        let mut lines = self.lines();
+        match message {
+            Message::Greeting(greeting) => {
+                if let Some(sender) = lines.greeting.take() {
+                    let _ = sender.try_send(greeting);
+                }
+            }
+            Message::Event(event) => {
+                lines.subscribers.retain(|queue| match queue.upgrade() {
+                    Some(queue) => {
+                        queue.push(event.clone(), size);
+                        true
+                    }
+                    None => false,
+                });
+            }
+            Message::Reply(Reply { id, result }) => {
+                match id.and_then(|id| lines.replies.remove(&id)) {
+                    Some(sender) => {
+                        let _ = sender.try_send(result.map_err(Error::refused));
+                    }
+                    // Its command passed its deadline, or is that of a client before us.
+                    None => tracing::debug!(?id, peer = self.peer, "reply that nobody awaits"),
+                }
+            }
+        }
+    }
+
+    fn lines(&self) -> MutexGuard<'_, Lines> {
+        self.lines.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The reply to one command. Dropped, the reply is no longer awaited.
+#[derive(Debug)]
+pub(super) struct Awaited<'a> {
+    switchboard: &'a Switchboard,
+    id: u64,
+    receiver: Receiver<Result<Box<RawValue>, Error>>,
+}
+
+impl Awaited<'_> {
+    pub(super) fn result(self, deadline: Deadline) -> Result<Box<RawValue>, Error> {
+        match self.receiver.recv_timeout(deadline.remaining()) {
+            Ok(result) => result,
+            Err(RecvTimeoutError::Timeout) => Err(Error::new(ErrorKind::Deadline)),
+            Err(RecvTimeoutError::Disconnected) => Err(Error::new(ErrorKind::Closed)),
+        }
+    }
+}
+
+impl Drop for Awaited<'_> {
+    fn drop(&mut self) {
+        self.switchboard.lines().replies.remove(&self.id);
+    }
+}

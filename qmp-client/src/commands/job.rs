@@ -1,0 +1,82 @@
+//! Background jobs.
+
+use serde::{Deserialize, Serialize};
+
+use super::command;
+use crate::Done;
+
+/// All jobs.
+#[derive(Clone, Copy, Debug, Default, Serialize)]
+pub struct QueryJobs {}
+command!(QueryJobs, "query-jobs", Vec<Job>);
+
+/// QAPI `JobInfo`.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
+pub struct Job {
+    /// Its id.
+    pub id: String,
+    /// Its type, such as `backup`.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// Its state, such as `running` or `concluded`.
+    pub status: String,
+    /// How much is done, in no particular unit.
+    pub current_progress: u64,
+    /// How much there is to do as far as is known.
+    pub total_progress: u64,
+    /// Why it failed.
+    pub error: Option<String>,
+}
+
+/// All block jobs.
+#[derive(Clone, Copy, Debug, Default, Serialize)]
+pub struct QueryBlockJobs {}
+command!(QueryBlockJobs, "query-block-jobs", Vec<BlockJob>);
+
+/// QAPI `BlockJobInfo`.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
+pub struct BlockJob {
+    /// Its id.
+    #[serde(rename = "device")]
+    pub id: String,
+    /// Its type, such as `backup`.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// Its state, such as `running` or `concluded`.
+    pub status: String,
+    /// Bytes to do.
+    pub len: u64,
+    /// Bytes done.
+    pub offset: u64,
+    /// Whether it is paused.
+    pub paused: bool,
+    /// Whether it can be completed.
+    pub ready: bool,
+    /// `ok`, `failed` or `nospace`.
+    pub io_status: String,
+    /// Why it failed.
+    pub error: Option<String>,
+}
+
+/// Cancels a job. It is gone with the event `BLOCK_JOB_CANCELLED`, not with the reply.
+#[derive(Clone, Debug, Serialize)]
+pub struct BlockJobCancel {
+    /// The job's id.
+    pub device: String,
+    /// Also if it is paused or ready.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub force: Option<bool>,
+}
+command!(BlockJobCancel, "block-job-cancel", Done);
+
+/// Removes a concluded job that was started without `auto-dismiss`.
+#[derive(Clone, Debug, Serialize)]
+pub struct BlockJobDismiss {
+    /// The job's id.
+    pub id: String,
+}
+command!(BlockJobDismiss, "block-job-dismiss", Done);

@@ -1,0 +1,84 @@
+//! The machine as a whole.
+
+use serde::{Deserialize, Serialize};
+
+use super::command;
+use crate::{Done, Version};
+
+/// The version, as in the greeting.
+#[derive(Clone, Copy, Debug, Default, Serialize)]
+pub struct QueryVersion {}
+command!(QueryVersion, "query-version", Version);
+
+/// Whether the guest runs. Not in `qemu-storage-daemon`.
+#[derive(Clone, Copy, Debug, Default, Serialize)]
+pub struct QueryStatus {}
+command!(QueryStatus, "query-status", Status);
+
+/// QAPI `StatusInfo`.
+#[derive(Clone, Debug, Deserialize)]
+#[non_exhaustive]
+pub struct Status {
+    /// Whether the virtual processors run.
+    pub running: bool,
+    /// The `RunState`, such as `running`, `paused`, `prelaunch`, `io-error` or `suspended`.
+    pub status: String,
+}
+
+/// The machine's name (`-name`).
+#[derive(Clone, Copy, Debug, Default, Serialize)]
+pub struct QueryName {}
+command!(QueryName, "query-name", MachineName);
+
+/// QAPI `NameInfo`.
+#[derive(Clone, Debug, Deserialize)]
+#[non_exhaustive]
+pub struct MachineName {
+    /// The name, if it has one.
+    pub name: Option<String>,
+}
+
+/// The machine's UUID (`-uuid`).
+#[derive(Clone, Copy, Debug, Default, Serialize)]
+pub struct QueryUuid {}
+command!(QueryUuid, "query-uuid", MachineUuid);
+
+/// QAPI `UuidInfo`.
+#[derive(Clone, Debug, Deserialize)]
+#[non_exhaustive]
+pub struct MachineUuid {
+    /// The UUID; all zeros if none was given.
+    #[serde(rename = "UUID")]
+    pub uuid: String,
+}
+
+/// The threads besides the main loop that serve devices.
+#[derive(Clone, Copy, Debug, Default, Serialize)]
+pub struct QueryIoThreads {}
+command!(QueryIoThreads, "query-iothreads", Vec<IoThread>);
+
+/// QAPI `IOThreadInfo`.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
+pub struct IoThread {
+    /// The object's id.
+    pub id: String,
+    /// The thread's id on the host.
+    pub thread_id: i64,
+}
+
+/// Stops the virtual processors and flushes all disks.
+#[derive(Clone, Copy, Debug, Default, Serialize)]
+pub struct Stop {}
+command!(Stop, "stop", Done);
+
+/// Lets the virtual processors go on.
+#[derive(Clone, Copy, Debug, Default, Serialize)]
+pub struct Cont {}
+command!(Cont, "cont", Done);
+
+/// Ends QEMU.
+#[derive(Clone, Copy, Debug, Default, Serialize)]
+pub struct Quit {}
+command!(Quit, "quit", Done);

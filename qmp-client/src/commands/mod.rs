@@ -1,0 +1,60 @@
+//! The commands that a backup needs, by area, each under its QAPI name in Rust's case.
+//!
+//! Commands are written as struct literals; members that are `None` are not sent, so that an
+//! older QEMU without them accepts the command. Replies hold the members that are of use here
+//! and ignore the rest, so that a newer QEMU's replies are understood. States and types are
+//! text, not enumerations, for the same reason.
+//!
+//! Where a member is younger than QEMU 7.2, its documentation says so; ask the
+//! [schema](crate::Schema) before using it.
+
+#![expect(
+    clippy::exhaustive_structs,
+    clippy::exhaustive_enums,
+    reason = "commands are built by their users; a new member is a change they must see"
+)]
+
+mod block;
+mod export;
+mod fd;
+mod graph;
+mod job;
+mod machine;
+mod node;
+mod qom;
+mod session;
+mod stats;
+mod transaction;
+
+pub use block::{
+    BlockCache, BlockDevice, BlockMedium, DirtyBitmap, ImageInfo, QueryBlock, QueryNamedBlockNodes,
+};
+pub use export::{
+    BitmapRef, BlockExport, BlockExportAdd, BlockExportDel, ExportKind, ExportRemoveMode,
+    NbdServerAddress, NbdServerStart, NbdServerStop, QueryBlockExports,
+};
+pub use fd::{AddFd, AddedFd, CloseFd, FdInfo, FdSet, GetFd, QueryFdsets, RemoveFd};
+pub use graph::{BlockGraph, GraphEdge, GraphNode, GraphNodeKind, QueryBlockGraph};
+pub use job::{BlockJob, BlockJobCancel, BlockJobDismiss, Job, QueryBlockJobs, QueryJobs};
+pub use machine::{
+    Cont, IoThread, MachineName, MachineUuid, QueryIoThreads, QueryName, QueryStatus, QueryUuid,
+    QueryVersion, Quit, Status, Stop,
+};
+pub use node::{BlockdevAdd, BlockdevDel, BlockdevReopen};
+pub use qom::{ObjectAdd, ObjectDel, QomGet, QomList, QomProperty, QomSet};
+pub use session::{QmpCapabilities, QueryQmpSchema};
+pub use stats::{
+    BlockLatencyHistogramSet, BlockStats, DeviceStats, LatencyHistogram, QueryBlockStats,
+};
+pub use transaction::{Action, CompletionMode, Transaction, TransactionProperties};
+
+/// Binds a type to its command's name and reply.
+macro_rules! command {
+    ($command:ty, $name:literal, $reply:ty) => {
+        impl $crate::Command for $command {
+            const NAME: &'static str = $name;
+            type Reply = $reply;
+        }
+    };
+}
+use command;

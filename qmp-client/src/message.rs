@@ -1,0 +1,176 @@
+//! What a server sends: greeting, reply or event.
+
+use serde::Deserialize;
+use serde_json::value::RawValue;
+use serde_json::{Map, Value};
+
+use crate::error::{Error, ErrorKind};
+
+/// The first thing a QMP server says (`{"QMP": …}`).
+#[derive(Clone, Debug, Deserialize)]
+#[non_exhaustive]
+pub struct Greeting {
+    /// The version of QEMU, for logs. What it can do is told by its
+    /// [schema](crate::Schema), not by its version.
+    pub version: Version,
+    /// Capabilities on offer, such as `oob`. None is turned on by this client.
+    #[serde(default)]
+    pub capabilities: Vec<String>,
+}
+
+/// QAPI `VersionInfo`.
+#[derive(Clone, Debug, Deserialize)]
+#[non_exhaustive]
+pub struct Version {
+    /// The release.
+    pub qemu: VersionTriple,
+    /// The packager's words, such as `Debian 1:7.2+dfsg-7+deb12u18`.
+    #[serde(default)]
+    pub package: String,
+}
+
+/// QAPI `VersionTriple`; ordered as releases are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
+#[non_exhaustive]
+pub struct VersionTriple {
+    /// The 10 of 10.0.2.
+    pub major: u32,
+    /// The 0 of 10.0.2.
+    pub minor: u32,
+    /// The 2 of 10.0.2.
+    pub micro: u32,
+}
+
+impl std::fmt::Display for Version {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let VersionTriple {
+            major,
+            minor,
+            micro,
+        } = self.qemu;
+        write!(f, "{major}.{minor}.{micro}")
+    }
+}
+
+/// Something that happened in QEMU.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct Event {
+    /// Its name, such as `BLOCK_JOB_COMPLETED`.
+    pub name: String,
+    /// What it says, by event; empty for an event without data.
+    pub data: Map<String, Value>,
+    /// When it happened, by the host's clock.
+    pub timestamp: Timestamp,
+}
+
+impl Event {
+    /// A text member of [`data`](Self::data), such as the `device` of a job's event.
+    #[must_use]
+    pub fn text(&self, member: &str) -> Option<&str> {
+        self.data.get(member)?.as_str()
+    }
+}
+
+/// Seconds and microseconds since 1970; both are -1 if QEMU could not tell the time.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[non_exhaustive]
+pub struct Timestamp {
+    /// Whole seconds.
+    pub seconds: i64,
+    /// The rest.
+    pub microseconds: i64,
+}
+
+/// One message of a server.
+#[derive(Debug)]
+pub(crate) enum Message {
+    Greeting(Greeting),
+    Event(Event),
+    Reply(Reply),
+}
+
+/// The answer to one command. The text of a result stays unparsed for whoever asked for it.
+#[derive(Debug)]
+pub(crate) struct Reply {
+    /// The `id` of the command if it has the form that we give to ours.
+    pub(crate) id: Option<u64>,
+    pub(crate) result: Result<Box<RawValue>, CommandError>,
+}
+
+/// What QEMU says about a command that it refused.
+#[derive(Debug, Deserialize)]
+pub(crate) struct CommandError {
+    pub(crate) class: String,
+    pub(crate) desc: String,
+}
+
+impl Message {
+    pub(crate) fn parse(text: &[u8]) -> Result<Self, Error> {
+        let wire: Wire<'_> = serde_json::from_slice(text).map_err(malformed)?;
+        match wire {
+            Wire {
+                greeting: Some(greeting),
+                ..
+            } => Ok(Self::Greeting(greeting)),
+            Wire {
+                event: Some(name),
+                data,
+                timestamp,
+                ..
+            } => {
+                let data = data.map(|data| serde_json::from_str(data.get()));
+                Ok(Self::Event(Event {
+                    name,
+                    data: data.transpose().map_err(malformed)?.unwrap_or_default(),
+                    timestamp: timestamp.unwrap_or_default(),
+                }))
+            }
+            Wire {
+                id, result, error, ..
+            } => {
+                let result = match (result, error) {
+                    (Some(result), None) => Ok(result.to_owned()),
+                    (None, Some(error)) => Err(error),
+                    _ => {
+                        let detail = "neither greeting, event, result nor error";
+                        return Err(Error::new(ErrorKind::Protocol).with_detail(detail));
+                    }
+                };
+                Ok(Self::Reply(Reply {
+                    id: id.and_then(|id| id.get().parse().ok()),
+                    result,
+                }))
+            }
+        }
+    }
+}
+
+#[derive(Deserialize)]
+struct Wire<'a> {
+    #[serde(rename = "QMP")]
+    greeting: Option<Greeting>,
+    event: Option<String>,
+    #[serde(borrow)]
+    data: Option<&'a RawValue>,
+    timestamp: Option<Timestamp>,
+    #[serde(borrow, default, rename = "return", deserialize_with = "even_null")]
+    result: Option<&'a RawValue>,
+    error: Option<CommandError>,
+    #[serde(borrow)]
+    id: Option<&'a RawValue>,
+}
+
+/// A result may be `null` (the command `qom-get` gives any value); that is not its absence.
+fn even_null<'de: 'a, 'a, D>(deserializer: D) -> Result<Option<&'a RawValue>, D::Error>
+where
+    D: serde::Deserializer<'de>,
+{
+    Deserialize::deserialize(deserializer).map(Some)
+}
+
+fn malformed(error: serde_json::Error) -> Error {
+    Error::new(ErrorKind::Protocol)
+        .with_detail("malformed message")
+        .with_source(error)
+}
