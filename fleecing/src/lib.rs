@@ -1,1 +1,45 @@
-//! Under construction.
+//! The life of fleecing images inside a running QEMU.
+//!
+//! A backup reads a guest's disks as they were at one instant while the guest goes on writing. A
+//! copy-before-write filter above each disk saves old data to a *fleecing image* before the guest
+//! overwrites it; a view above the filter gives the old data from there and the rest from the disk.
+//!
+//! This crate knows the order of the steps, how each is undone, and what QEMU offers. It does not know
+//! what the data is for.
+//!
+//! ```text
+//!  guest ─► copy-before-write ──► disk          plan      disk, method
+//!                │      ▲                       record    record, lock
+//!                ▼      │                       allocate  image
+//!        fleecing image │                       attach    image
+//!                ▲      │                       switch    switch
+//!                └─ snapshot-access ─► NBD      export    export
+//!                                               back      inside, cleanup
+//! ```
+//!
+//! Start with [`discover`], then [`Session::prepare`]. What a killed process left, [`cleanup`] removes.
+
+mod cleanup;
+mod disk;
+mod error;
+mod export;
+mod image;
+mod inside;
+mod iothread;
+mod lock;
+mod method;
+mod names;
+mod probe;
+mod record;
+mod session;
+mod switch;
+mod wait;
+
+pub use cleanup::{Cleaned, clean, cleanup};
+pub use disk::{Disk, Top, discover};
+pub use error::{Error, ErrorKind};
+pub use method::Method;
+pub use names::{PREFIX, is_ours};
+pub use record::{Contents, Place, Record};
+pub use session::{Options, Session};
+pub use switch::Switched;

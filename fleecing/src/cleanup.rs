@@ -1,0 +1,111 @@
+//! Finishing what a killed backup left.
+
+use fleece_qmp_client::Address;
+use fleece_storage::{Storages, VolumeId};
+
+use crate::record::{Place, Record};
+use crate::{Error, ErrorKind, image, inside};
+
+/// What a clean-up did.
+#[derive(Debug, Default)]
+#[non_exhaustive]
+pub struct Cleaned {
+    /// Things that were removed, for people.
+    pub done: Vec<String>,
+    /// What could not be removed; it stays on record.
+    pub failed: Vec<Error>,
+}
+
+/// Removes everything that the record of a guest names, and what carries our names inside its QEMU.
+///
+/// `qmp` is the guest's monitor, if it is not the recorded one. QEMU may run, have been restarted, or
+/// be gone; a storage that cannot be reached keeps its images on record. Doing it twice does no harm.
+///
+/// # Errors
+/// [`ErrorKind::Busy`] while the guest is being backed up; [`ErrorKind::Record`] when the record
+/// cannot be read. All other failures are in [`Cleaned::failed`].
+pub fn cleanup(
+    place: &Place,
+    qmp: Option<&Address>,
+    storages: &Storages,
+) -> Result<Cleaned, Error> {
+    let record = Record::open(place)?;
+    let mut cleaned = Cleaned::default();
+    clean(&record, qmp, storages, &mut cleaned)?;
+    Ok(cleaned)
+}
+
+/// The same for a record that is open: what every backup does first.
+///
+/// # Errors
+/// As [`cleanup`].
+pub fn clean(
+    record: &Record,
+    qmp: Option<&Address>,
+    storages: &Storages,
+    cleaned: &mut Cleaned,
+) -> Result<(), Error> {
+    let contents = record.contents()?;
+    let recorded = contents
+        .qmp
+        .as_deref()
+        .map(|text| text.parse())
+        .transpose()
+        .unwrap_or_default();
+    if let Some(address) = qmp.or(recorded.as_ref())
+        && let Err(error) = inside::remove_all(None, address, record)
+    {
+        // What QEMU may still use must not be freed.
+        cleaned.failed.push(error);
+        return Ok(());
+    }
+    if let Some(socket) = contents.nbd_socket {
+        record.note_nbd_socket(None)?;
+        cleaned
+            .done
+            .push(format!("NBD server on {}", socket.display()));
+    }
+    if contents.paused {
+        record.note_paused(false)?;
+    }
+    for name in contents.images {
+        match free(record, &name, storages) {
+            Ok(()) => cleaned.done.push(format!("fleecing image {name}")),
+            Err(error) => cleaned.failed.push(error),
+        }
+    }
+    if let Some(archive) = contents.archive {
+        match std::fs::remove_file(&archive) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                cleaned.failed.push(Error::caused(
+                    ErrorKind::Storage,
+                    format!("cannot remove the unfinished archive {}", archive.display()),
+                    error,
+                ));
+            }
+            _ => {
+                record.note_archive(None)?;
+                cleaned
+                    .done
+                    .push(format!("unfinished archive {}", archive.display()));
+            }
+        }
+    }
+    if cleaned.failed.is_empty() {
+        record.forget()?;
+    }
+    Ok(())
+}
+
+fn free(record: &Record, name: &str, storages: &Storages) -> Result<(), Error> {
+    let failed = |error| {
+        Error::caused(
+            ErrorKind::Storage,
+            format!("cannot free the fleecing image {name}"),
+            error,
+        )
+    };
+    let id: VolumeId = name.parse().map_err(failed)?;
+    let storage = storages.resolve(&id).map_err(failed)?;
+    image::free(storage.as_ref(), record, &id)
+}

@@ -1,0 +1,78 @@
+//! The one error type of this crate.
+
+use std::error::Error as StdError;
+use std::fmt;
+
+/// What kind of thing went wrong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ErrorKind {
+    /// QEMU refused a command, or its monitor cannot be used.
+    Qemu,
+    /// The guest has no disk that could be backed up, or not the one asked for.
+    Disks,
+    /// This QEMU offers no way to start without danger to the guest.
+    Unsafe,
+    /// The fleecing storage.
+    Storage,
+    /// The record of what was made cannot be written or read.
+    Record,
+    /// Another backup or clean-up of the same guest is at work.
+    Busy,
+}
+
+/// An error with what was attempted, and the cause as [`StdError::source`].
+#[derive(Debug)]
+pub struct Error {
+    kind: ErrorKind,
+    message: String,
+    source: Option<Box<dyn StdError + Send + Sync>>,
+}
+
+impl Error {
+    pub(crate) fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
+        Self {
+            kind,
+            message: message.into(),
+            source: None,
+        }
+    }
+
+    pub(crate) fn caused(
+        kind: ErrorKind,
+        message: impl Into<String>,
+        source: impl Into<Box<dyn StdError + Send + Sync>>,
+    ) -> Self {
+        Self {
+            kind,
+            message: message.into(),
+            source: Some(source.into()),
+        }
+    }
+
+    /// For `map_err` on a monitor command: `what` was being attempted.
+    pub(crate) fn qemu(what: impl Into<String>) -> impl FnOnce(fleece_qmp_client::Error) -> Self {
+        let what = what.into();
+        move |error| Self::caused(ErrorKind::Qemu, what, error)
+    }
+
+    /// What kind of error this is.
+    #[must_use]
+    pub fn kind(&self) -> ErrorKind {
+        self.kind
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl StdError for Error {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        self.source
+            .as_deref()
+            .map(|source| source as &(dyn StdError + 'static))
+    }
+}

@@ -1,0 +1,143 @@
+//! Views of the instant, exported for reading; and away again.
+
+use std::path::Path;
+
+use fleece_qmp_client::commands::{
+    BlockExportAdd, BlockExportDel, BlockdevAdd, BlockdevDel, ExportKind, ExportRemoveMode,
+    NbdServerAddress, NbdServerStart, NbdServerStop, QueryBlockExports,
+};
+use fleece_qmp_client::{Client, ErrorKind as QmpErrorKind};
+use serde_json::json;
+
+use crate::disk::{self, Disk};
+use crate::record::Record;
+use crate::{Error, ErrorKind, names, wait};
+
+/// Makes a view above each filter.
+pub(crate) fn add_views(client: &Client, disks: &[Disk]) -> Result<(), Error> {
+    for (n, disk) in disks.iter().enumerate() {
+        let view = json!({
+            "driver": "snapshot-access",
+            "node-name": names::view(n),
+            "file": names::filter(n),
+            // So that what was read can be freed in the fleecing image.
+            "discard": "unmap",
+        });
+        client
+            .execute(&BlockdevAdd(view))
+            .map_err(Error::qemu(format!(
+                "{}: cannot make the snapshot view",
+                disk.name
+            )))?;
+    }
+    Ok(())
+}
+
+/// Starts QEMU's NBD server. There is one in a process.
+pub(crate) fn start_server(client: &Client, record: &Record, socket: &Path) -> Result<(), Error> {
+    let Some(path) = socket.to_str().filter(|path| path.len() <= MAX_SOCKET_PATH) else {
+        return Err(Error::new(
+            ErrorKind::Record,
+            format!(
+                "the socket path {} is longer than {MAX_SOCKET_PATH} bytes; choose a shorter \
+                 --state-dir",
+                socket.display()
+            ),
+        ));
+    };
+    record.note_nbd_socket(Some(socket))?;
+    // What a dead QEMU left would be in the way of the new one.
+    let _ = std::fs::remove_file(socket);
+    let addr = NbdServerAddress::Unix { path: path.into() };
+    let start = NbdServerStart {
+        addr,
+        max_connections: Some(0),
+    };
+    client.execute(&start).map(drop).map_err(|error| {
+        // The server that runs is somebody else's: it must not be taken for ours.
+        let noted = record.note_nbd_socket(None);
+        let advice = match error.detail() {
+            _ if noted.is_err() => "; the record of it could not be removed either",
+            Some(text) if text.contains("already running") => {
+                "; name its address with --nbd-server to use it"
+            }
+            _ => "; QEMU must be allowed to make a socket there",
+        };
+        Error::caused(
+            ErrorKind::Qemu,
+            format!("cannot start QEMU's NBD server on {path}{advice}"),
+            error,
+        )
+    })
+}
+
+/// Exports each view under its disk's name.
+pub(crate) fn add_exports(client: &Client, disks: &[Disk]) -> Result<(), Error> {
+    for (n, disk) in disks.iter().enumerate() {
+        let export = BlockExportAdd {
+            id: names::export(n),
+            node_name: names::view(n),
+            // Nobody can write to a view; this allows to discard what was read.
+            writable: Some(true),
+            iothread: None,
+            kind: ExportKind::Nbd {
+                name: disk.name.clone(),
+                bitmaps: Vec::new(),
+            },
+        };
+        client.execute(&export).map_err(Error::qemu(format!(
+            "{}: cannot export the snapshot view",
+            disk.name
+        )))?;
+    }
+    Ok(())
+}
+
+/// Removes all exports and views of ours, and the server if the record says that it is ours.
+pub(crate) fn remove(client: &Client, server: Option<&Path>) -> Result<(), Error> {
+    let ours = || -> Result<Vec<String>, Error> {
+        let exports = client
+            .execute(&QueryBlockExports {})
+            .map_err(Error::qemu("cannot list the exports"))?;
+        Ok(exports
+            .into_iter()
+            .map(|export| export.id)
+            .filter(|id| names::is_ours(id))
+            .collect())
+    };
+    for id in ours()? {
+        // It may be going already; the wait below tells.
+        let _ = client.execute(&BlockExportDel {
+            id,
+            mode: Some(ExportRemoveMode::Hard),
+        });
+    }
+    wait::until_gone("exports", ours)?;
+    if let Some(socket) = server {
+        stop_server(client, socket)?;
+    }
+    for (name, node) in disk::nodes(client)? {
+        if node.drv == "snapshot-access" && names::is_ours(&name) {
+            client
+                .execute(&BlockdevDel {
+                    node_name: name.clone(),
+                })
+                .map_err(Error::qemu(format!("cannot remove the view {name}")))?;
+        }
+    }
+    Ok(())
+}
+
+fn stop_server(client: &Client, socket: &Path) -> Result<(), Error> {
+    match client.execute(&NbdServerStop {}) {
+        Ok(_) => {}
+        // "NBD server not running": it was recorded, but never started.
+        Err(error) if matches!(error.kind(), QmpErrorKind::Command(_)) => {}
+        Err(error) => return Err(Error::qemu("cannot stop the NBD server")(error)),
+    }
+    let _ = std::fs::remove_file(socket);
+    Ok(())
+}
+
+/// `sun_path` has 108 bytes, one of them for the end (unix(7)).
+const MAX_SOCKET_PATH: usize = 107;

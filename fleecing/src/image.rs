@@ -1,0 +1,129 @@
+//! Fleecing images: allocated on a storage, attached to QEMU, and away again.
+
+use fleece_qmp_client::Client;
+use fleece_qmp_client::commands::{BlockdevAdd, BlockdevDel};
+use fleece_storage::{AllocationRequest, Plugin, VolumeFormat, VolumeId, free_names};
+use serde_json::Value;
+
+use crate::disk::{self, Disk};
+use crate::record::Record;
+use crate::{Error, ErrorKind, names};
+
+/// Allocates an image of exactly the size of each disk. Each is on record before it exists.
+pub(crate) fn allocate(
+    storage: &dyn Plugin,
+    record: &Record,
+    vmid: u32,
+    format: VolumeFormat,
+    disks: &[Disk],
+) -> Result<Vec<VolumeId>, Error> {
+    let failed = |disk: &Disk| {
+        let message = format!(
+            "{}: cannot allocate a fleecing image on {}",
+            disk.name,
+            storage.id()
+        );
+        move |error| Error::caused(ErrorKind::Storage, message, error)
+    };
+    storage.activate().map_err(|error| {
+        Error::caused(
+            ErrorKind::Storage,
+            format!("cannot use the fleecing storage {}", storage.id()),
+            error,
+        )
+    })?;
+    let mut images = Vec::new();
+    for disk in disks {
+        let name = free_names(storage, vmid, "fleece", 1)
+            .map_err(failed(disk))?
+            .pop()
+            .ok_or_else(|| Error::new(ErrorKind::Storage, "no free name for a fleecing image"))?;
+        let id = storage.volume_id(&name, format).map_err(failed(disk))?;
+        record.add_image(&id)?;
+        match storage.allocate(&AllocationRequest::new(name, format, disk.size)) {
+            Ok(id) => images.push(id),
+            Err(error) => {
+                if error.kind() == fleece_storage::ErrorKind::AlreadyExists {
+                    // Somebody was faster; what is there is not ours.
+                    record.remove_image(&id.to_string())?;
+                }
+                return Err(failed(disk)(error));
+            }
+        }
+    }
+    Ok(images)
+}
+
+/// Attaches image `n` as the node `names::image(n)` and checks that QEMU sees the disk's size.
+pub(crate) fn attach(
+    client: &Client,
+    storage: &dyn Plugin,
+    images: &[VolumeId],
+    disks: &[Disk],
+) -> Result<(), Error> {
+    for (n, (image, disk)) in images.iter().zip(disks).enumerate() {
+        let mut node = storage.blockdev(image).map_err(|error| {
+            Error::caused(ErrorKind::Storage, format!("cannot locate {image}"), error)
+        })?;
+        if let Value::Object(options) = &mut node {
+            options.insert("node-name".into(), names::image(n).into());
+            // What is read is freed, so that the image stays as small as it can.
+            options.insert("discard".into(), "unmap".into());
+        }
+        client
+            .execute(&BlockdevAdd(node))
+            .map_err(Error::qemu(format!(
+                "{}: cannot attach the fleecing image {image}; QEMU must be allowed to open it",
+                disk.name
+            )))?;
+    }
+    let nodes = disk::nodes(client)?;
+    for (n, (image, disk)) in images.iter().zip(disks).enumerate() {
+        let size = nodes
+            .get(&names::image(n))
+            .map(|node| node.image.virtual_size);
+        if size != Some(disk.size) {
+            return Err(Error::new(
+                ErrorKind::Storage,
+                format!(
+                    "the fleecing image {image} has {} bytes and {} has {}; they must be equal",
+                    size.unwrap_or_default(),
+                    disk.name,
+                    disk.size
+                ),
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// Detaches all images of ours.
+pub(crate) fn detach(client: &Client) -> Result<(), Error> {
+    let ours = disk::nodes(client)?
+        .into_keys()
+        .filter(|name| names::is_image(name));
+    for node_name in ours {
+        client
+            .execute(&BlockdevDel {
+                node_name: node_name.clone(),
+            })
+            .map_err(Error::qemu(format!(
+                "cannot detach the fleecing image {node_name}"
+            )))?;
+    }
+    Ok(())
+}
+
+/// Frees an image that may or may not exist, and takes it off the record.
+pub(crate) fn free(storage: &dyn Plugin, record: &Record, image: &VolumeId) -> Result<(), Error> {
+    storage.free(image).map_err(|error| {
+        Error::caused(
+            ErrorKind::Storage,
+            format!(
+                "cannot free the fleecing image {image}; it stays on record for `fleece cleanup`"
+            ),
+            error,
+        )
+    })?;
+    record.remove_image(&image.to_string())
+}

@@ -1,0 +1,213 @@
+//! How the filters get in: the best way that this QEMU offers for these disks.
+//!
+//! | method | needs | guest is stopped |
+//! |---|---|---|
+//! | [`Method::Job`] | `blockdev-backup` with `on-cbw-error` (QAPI; seen first in QEMU 11.1) | no |
+//! | [`Method::Reopen`] | every disk has a named throttle or raw node on top | no |
+//! | [`Method::Insert`] | one disk | no |
+//! | [`Method::PausedInsert`] | any disks whose device has a `drive` property | for milliseconds |
+//!
+//! All four put every disk's filter in at one instant. None of them ever hands a failure of the
+//! fleecing image to the guest: a copy-before-write node has `on-cbw-error=break-snapshot`, and
+//! `blockdev-backup` is used only where it has that option too (its default returns the failure to the
+//! guest as a write error).
+
+use std::fmt;
+
+use crate::disk::{Disk, Top};
+use crate::{Error, ErrorKind};
+
+/// A way to get the filters in. In the order of preference.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[non_exhaustive]
+pub enum Method {
+    /// One `transaction` of `blockdev-backup` jobs with `sync=none`: the jobs own the filters.
+    ///
+    /// A copy has no time limit here: a fleecing storage that hangs holds the guest's write.
+    Job,
+    /// One `blockdev-reopen` that puts the filters below the disks' top nodes.
+    Reopen,
+    /// `qom-set` of the device's `drive` property.
+    Insert,
+    /// The same for several disks, between `stop` and `cont`.
+    PausedInsert,
+}
+
+impl fmt::Display for Method {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Job => "transaction of backup jobs",
+            Self::Reopen => "reopen of the disks' top nodes",
+            Self::Insert => "insertion at the device",
+            Self::PausedInsert => "insertion at the devices while stopped",
+        })
+    }
+}
+
+/// What this QEMU can do, from its schema (`query-qmp-schema`), never from its version; except for
+/// `threads_are_safe`, a defect that no schema shows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Features {
+    /// `blockdev-backup` has `on-cbw-error`.
+    pub(crate) job_on_cbw_error: bool,
+    /// There is a `copy-before-write` driver that has `on-cbw-error`.
+    pub(crate) filter: bool,
+    /// There is a `snapshot-access` driver.
+    pub(crate) snapshot_access: bool,
+    /// `blockdev-reopen` exists.
+    pub(crate) reopen: bool,
+    /// `qom-set` exists (not in a storage daemon of a release without devices).
+    pub(crate) qom_set: bool,
+    /// Filters work on disks with an iothread: QEMU 9.0 and later. Before, adding a filter aborts
+    /// QEMU (measured on 7.2: "qemu_mutex_unlock_impl: Operation not permitted").
+    pub(crate) threads_are_safe: bool,
+}
+
+/// Chooses for `disks`, or says why nothing is safe and what would be.
+pub(crate) fn choose(features: &Features, disks: &[Disk]) -> Result<Method, Error> {
+    let refuse = |message: String| Err(Error::new(ErrorKind::Unsafe, message));
+    if !features.filter || !features.snapshot_access {
+        return refuse(
+            "this QEMU has no copy-before-write filter that spares the guest (on-cbw-error) or no \
+             snapshot-access; QEMU 7.2 or later is needed"
+                .into(),
+        );
+    }
+    if !features.threads_are_safe
+        && let Some(disk) = disks.iter().find(|disk| disk.iothread)
+    {
+        return refuse(format!(
+            "{} runs in an iothread, and a QEMU before 9.0 aborts when a filter is added to such a \
+             disk; update QEMU, or start the guest without iothreads",
+            disk.name
+        ));
+    }
+    if features.job_on_cbw_error {
+        return Ok(Method::Job);
+    }
+    if features.reopen && disks.iter().all(|disk| disk.top != Top::Fixed) {
+        return Ok(Method::Reopen);
+    }
+    if let Some(disk) = disks
+        .iter()
+        .find(|disk| disk.device_path.is_none() || !features.qom_set)
+    {
+        return refuse(format!(
+            "{} ({}) can neither be reopened (it needs a named throttle or raw node on top) nor be \
+             reached through a device; put a throttle node above it, or use a QEMU whose \
+             blockdev-backup has on-cbw-error",
+            disk.name, disk.root
+        ));
+    }
+    Ok(if disks.len() == 1 {
+        Method::Insert
+    } else {
+        Method::PausedInsert
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const OLD: Features = Features {
+        job_on_cbw_error: false,
+        filter: true,
+        snapshot_access: true,
+        reopen: true,
+        qom_set: true,
+        threads_are_safe: false,
+    };
+    const NEW: Features = Features {
+        job_on_cbw_error: true,
+        threads_are_safe: true,
+        ..OLD
+    };
+
+    fn disk(name: &str) -> Disk {
+        Disk {
+            name: name.into(),
+            root: "#block123".into(),
+            base: "#block123".into(),
+            size: 1 << 20,
+            top: Top::Fixed,
+            device_path: Some(format!("/machine/peripheral/{name}")),
+            stats_id: None,
+            iothread: false,
+            image: String::new(),
+        }
+    }
+
+    fn throttled(name: &str) -> Disk {
+        Disk {
+            top: Top::Throttle(serde_json::Map::new()),
+            root: name.into(),
+            ..disk(name)
+        }
+    }
+
+    #[test]
+    fn the_order_of_preference_is_kept() {
+        let plain = [disk("a"), disk("b")];
+        let named = [throttled("a"), throttled("b")];
+        assert_eq!(choose(&NEW, &plain).unwrap(), Method::Job);
+        assert_eq!(choose(&NEW, &named).unwrap(), Method::Job);
+        assert_eq!(choose(&OLD, &named).unwrap(), Method::Reopen);
+        assert_eq!(choose(&OLD, &plain[..1]).unwrap(), Method::Insert);
+        assert_eq!(choose(&OLD, &plain).unwrap(), Method::PausedInsert);
+        assert_eq!(
+            choose(&OLD, &[disk("a"), throttled("b")]).unwrap(),
+            Method::PausedInsert
+        );
+    }
+
+    #[test]
+    fn an_old_qemu_with_an_iothread_is_refused_with_the_reason() {
+        let disks = [
+            disk("a"),
+            Disk {
+                iothread: true,
+                ..disk("b")
+            },
+        ];
+        let error = choose(&OLD, &disks).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Unsafe);
+        assert!(
+            error.to_string().contains("b runs in an iothread"),
+            "{error}"
+        );
+        let fixed = Features {
+            threads_are_safe: true,
+            ..OLD
+        };
+        assert_eq!(choose(&fixed, &disks).unwrap(), Method::PausedInsert);
+    }
+
+    #[test]
+    fn a_disk_that_cannot_be_reached_is_refused_by_name() {
+        let export = Disk {
+            device_path: None,
+            ..disk("node0")
+        };
+        let error = choose(&OLD, std::slice::from_ref(&export)).unwrap_err();
+        assert!(error.to_string().contains("node0"), "{error}");
+        assert_eq!(choose(&NEW, &[export]).unwrap(), Method::Job);
+    }
+
+    #[test]
+    fn without_a_filter_that_spares_the_guest_nothing_is_tried() {
+        for features in [
+            Features {
+                filter: false,
+                ..NEW
+            },
+            Features {
+                snapshot_access: false,
+                ..NEW
+            },
+        ] {
+            let error = choose(&features, &[disk("a")]).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Unsafe);
+        }
+    }
+}

@@ -1,0 +1,378 @@
+//! What is on disk before anything is made.
+//!
+//! Each guest has a state file with the grammar of a Proxmox guest configuration:
+//!
+//! ```text
+//! qmp: /run/vm/100.qmp                    the monitor through which things were made
+//! nbd-socket: /var/lib/fleece/100.nbd     an NBD server of ours listens there
+//! archive: /backup/.vzdump-….vma.tmp      an archive that is being written
+//! paused: yes                             the guest stands still for the switch of the filters
+//!
+//! [special:fleecing]
+//! fleecing-images: fast:vm-100-fleece-0.raw,fast:vm-100-fleece-1.raw
+//! ```
+//!
+//! A guest that has a configuration file of its own gets the section `[special:fleecing]` there too,
+//! where Proxmox's own clean-up looks for it. A line is written, and synced, before the thing that it
+//! names is made, and removed after the thing is gone. A file with nothing in it is removed.
+
+use std::path::{Path, PathBuf};
+
+use fleece_guest_config::{ConfigFile, GuestConfig};
+use fleece_storage::VolumeId;
+
+use crate::lock::GuestLock;
+use crate::{Error, ErrorKind};
+
+/// Where the records of a guest are kept.
+#[derive(Clone, Debug)]
+pub struct Place {
+    directory: PathBuf,
+    guest: String,
+    config: Option<ConfigFile>,
+}
+
+impl Place {
+    /// The records of `guest` in `directory`; `config` is the guest's own configuration file.
+    ///
+    /// # Errors
+    /// When `guest` cannot be a file name.
+    pub fn new(
+        directory: impl Into<PathBuf>,
+        guest: &str,
+        config: Option<PathBuf>,
+    ) -> Result<Self, Error> {
+        let fits = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+        if guest.is_empty()
+            || guest.len() > 64
+            || guest.starts_with('.')
+            || !guest.chars().all(fits)
+        {
+            return Err(Error::new(
+                ErrorKind::Record,
+                format!(
+                    "'{guest}' is no guest: expected a number, or a name of letters, digits, - and _"
+                ),
+            ));
+        }
+        let config = config.map(ConfigFile::new);
+        Ok(Self {
+            directory: directory.into(),
+            guest: guest.into(),
+            config,
+        })
+    }
+
+    /// All guests of which `directory` has a record, sorted.
+    ///
+    /// # Errors
+    /// When the directory cannot be read; a missing one is empty.
+    pub fn guests(directory: &Path) -> Result<Vec<String>, Error> {
+        let failed = |error| {
+            Error::caused(
+                ErrorKind::Record,
+                format!("cannot list {}", directory.display()),
+                error,
+            )
+        };
+        let entries = match std::fs::read_dir(directory) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+            entries => entries.map_err(failed)?,
+        };
+        let mut guests = Vec::new();
+        for entry in entries {
+            let name = entry.map_err(failed)?.file_name();
+            if let Some(guest) = name.to_str().and_then(|name| name.strip_suffix(".state")) {
+                guests.push(guest.to_owned());
+            }
+        }
+        guests.sort();
+        Ok(guests)
+    }
+
+    /// The guest's name in the records: its number, where it has one.
+    #[must_use]
+    pub fn guest(&self) -> &str {
+        &self.guest
+    }
+
+    /// A socket for this guest beside its records.
+    #[must_use]
+    pub fn nbd_socket(&self) -> PathBuf {
+        self.file("nbd")
+    }
+
+    fn file(&self, ending: &str) -> PathBuf {
+        self.directory.join(format!("{}.{ending}", self.guest))
+    }
+}
+
+/// The record of one guest, locked for us.
+#[derive(Debug)]
+pub struct Record {
+    state: ConfigFile,
+    config: Option<ConfigFile>,
+    _lock: GuestLock,
+}
+
+/// What a record says.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Contents {
+    /// Volume ids of fleecing images.
+    pub images: Vec<String>,
+    /// The guest's monitor socket.
+    pub qmp: Option<String>,
+    /// The socket of an NBD server that we started.
+    pub nbd_socket: Option<PathBuf>,
+    /// The temporary name of an archive.
+    pub archive: Option<PathBuf>,
+    /// The guest was about to be stopped for the switch.
+    pub paused: bool,
+}
+
+impl Contents {
+    /// Nothing was made, or all of it is gone.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+const QMP: &str = "qmp";
+const NBD_SOCKET: &str = "nbd-socket";
+const ARCHIVE: &str = "archive";
+const PAUSED: &str = "paused";
+
+impl Record {
+    /// Locks the guest's record.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Busy`] while another process works on the guest, [`ErrorKind::Record`] when the
+    /// directory cannot be used.
+    pub fn open(place: &Place) -> Result<Self, Error> {
+        let directory = &place.directory;
+        std::fs::create_dir_all(directory).map_err(|error| {
+            Error::caused(
+                ErrorKind::Record,
+                format!(
+                    "cannot create {} for the records; choose another with --state-dir",
+                    directory.display()
+                ),
+                error,
+            )
+        })?;
+        Ok(Self {
+            _lock: GuestLock::acquire(&place.file("lock"))?,
+            state: ConfigFile::state(place.file("state")),
+            config: place.config.clone(),
+        })
+    }
+
+    /// What was made and is not known to be gone.
+    ///
+    /// # Errors
+    /// When a file cannot be read.
+    pub fn contents(&self) -> Result<Contents, Error> {
+        let state = self.state.load().map_err(unreadable)?;
+        let mut images = state.fleecing_images();
+        if let Some(config) = &self.config {
+            let ours = config.load().map_err(unreadable)?.fleecing_images();
+            images.extend(ours);
+            let mut seen = std::collections::HashSet::new();
+            images.retain(|image| seen.insert(image.clone()));
+        }
+        let get = |key| state.main().get(key).map(str::to_owned);
+        Ok(Contents {
+            images,
+            qmp: get(QMP),
+            nbd_socket: get(NBD_SOCKET).map(Into::into),
+            archive: get(ARCHIVE).map(Into::into),
+            paused: get(PAUSED).is_some(),
+        })
+    }
+
+    /// Notes the monitor through which things are about to be made.
+    ///
+    /// # Errors
+    /// When the record cannot be written; nothing may be made then.
+    pub fn note_qmp(&self, address: &str) -> Result<(), Error> {
+        self.note(QMP, Some(address))
+    }
+
+    /// Notes the socket of an NBD server that is about to be started, or that it is gone.
+    pub(crate) fn note_nbd_socket(&self, socket: Option<&Path>) -> Result<(), Error> {
+        self.note(NBD_SOCKET, socket.map(text).transpose()?)
+    }
+
+    /// Notes the temporary name of an archive that is about to be written, or that it is gone.
+    ///
+    /// # Errors
+    /// When the record cannot be written; the archive must not be created then.
+    pub fn note_archive(&self, path: Option<&Path>) -> Result<(), Error> {
+        self.note(ARCHIVE, path.map(text).transpose()?)
+    }
+
+    /// Notes that the guest is about to be stopped for the switch, or that it runs again.
+    pub(crate) fn note_paused(&self, paused: bool) -> Result<(), Error> {
+        self.note(PAUSED, paused.then_some("yes"))
+    }
+
+    /// Notes an image that is about to be allocated.
+    pub(crate) fn add_image(&self, image: &VolumeId) -> Result<(), Error> {
+        let image = image.to_string();
+        self.edit_images(|images| {
+            if !images.contains(&image) {
+                images.push(image.clone());
+            }
+        })
+    }
+
+    /// Notes that an image is gone.
+    pub(crate) fn remove_image(&self, image: &str) -> Result<(), Error> {
+        self.edit_images(|images| images.retain(|known| known != image))
+    }
+
+    /// Removes everything but images that could not be freed.
+    pub(crate) fn forget(&self) -> Result<(), Error> {
+        self.state
+            .update(|state| {
+                if state.fleecing_images().is_empty() {
+                    for key in [QMP, NBD_SOCKET, ARCHIVE, PAUSED] {
+                        state.main_mut().remove(key);
+                    }
+                }
+                Ok(())
+            })
+            .map_err(unwritable)
+    }
+
+    fn note(&self, key: &str, value: Option<&str>) -> Result<(), Error> {
+        self.state
+            .update(|state| match value {
+                Some(value) => state.main_mut().set(key, value),
+                None => {
+                    state.main_mut().remove(key);
+                    Ok(())
+                }
+            })
+            .map_err(unwritable)
+    }
+
+    fn edit_images(&self, edit: impl Fn(&mut Vec<String>)) -> Result<(), Error> {
+        let apply = |config: &mut GuestConfig| {
+            let mut images = config.fleecing_images();
+            edit(&mut images);
+            config.set_fleecing_images(&images)
+        };
+        // A guest's configuration may have vanished with the guest; then there is nothing to edit.
+        if let Some(config) = self.config.as_ref().filter(|config| config.path().exists()) {
+            config.update(apply).map_err(unwritable)?;
+        }
+        self.state.update(apply).map_err(unwritable)
+    }
+}
+
+fn text(path: &Path) -> Result<&str, Error> {
+    path.to_str().ok_or_else(|| {
+        Error::new(
+            ErrorKind::Record,
+            format!(
+                "{} is not UTF-8 and cannot be put on record",
+                path.display()
+            ),
+        )
+    })
+}
+
+fn unreadable(error: fleece_guest_config::Error) -> Error {
+    Error::caused(
+        ErrorKind::Record,
+        "cannot read the record of what was made",
+        error,
+    )
+}
+
+fn unwritable(error: fleece_guest_config::Error) -> Error {
+    Error::caused(
+        ErrorKind::Record,
+        "cannot write the record of what is made",
+        error,
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn image(path: &str) -> VolumeId {
+        path.parse().unwrap()
+    }
+
+    #[test]
+    fn a_record_grows_and_shrinks_and_leaves_no_file() {
+        let dir = tempfile::tempdir().unwrap();
+        let place = Place::new(dir.path(), "100", None).unwrap();
+        let record = Record::open(&place).unwrap();
+        assert!(record.contents().unwrap().is_empty());
+        record.note_qmp("/run/q").unwrap();
+        record.add_image(&image("/f/vm-100-fleece-0.raw")).unwrap();
+        record.add_image(&image("/f/vm-100-fleece-1.raw")).unwrap();
+        record.note_nbd_socket(Some(Path::new("/s"))).unwrap();
+        record.note_archive(Some(Path::new("/b/.x.tmp"))).unwrap();
+        assert_eq!(Place::guests(dir.path()).unwrap(), ["100"]);
+        assert_eq!(
+            record.contents().unwrap(),
+            Contents {
+                images: vec![
+                    "/f/vm-100-fleece-0.raw".into(),
+                    "/f/vm-100-fleece-1.raw".into()
+                ],
+                qmp: Some("/run/q".into()),
+                nbd_socket: Some("/s".into()),
+                archive: Some("/b/.x.tmp".into()),
+                paused: false,
+            }
+        );
+        record.remove_image("/f/vm-100-fleece-0.raw").unwrap();
+        record.forget().unwrap();
+        let left = record.contents().unwrap();
+        assert_eq!(
+            left.images,
+            ["/f/vm-100-fleece-1.raw"],
+            "what is not freed stays on record"
+        );
+        assert!(left.qmp.is_some());
+        record.remove_image("/f/vm-100-fleece-1.raw").unwrap();
+        record.forget().unwrap();
+        drop(record);
+        assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn the_guests_own_configuration_names_the_images_and_is_otherwise_untouched() {
+        let dir = tempfile::tempdir().unwrap();
+        let config = dir.path().join("100.conf");
+        let text = "# a guest\nscsi0: a:b\n\n[snap]\nscsi0: a:c\n";
+        std::fs::write(&config, text).unwrap();
+        let place = Place::new(dir.path().join("state"), "100", Some(config.clone())).unwrap();
+        let record = Record::open(&place).unwrap();
+        record.add_image(&image("/f/vm-100-fleece-0.raw")).unwrap();
+        let with = std::fs::read_to_string(&config).unwrap();
+        assert!(with.contains("[special:fleecing]\nfleecing-images: /f/vm-100-fleece-0.raw\n"));
+        assert_eq!(
+            record.contents().unwrap().images.len(),
+            1,
+            "named twice, counted once"
+        );
+        record.remove_image("/f/vm-100-fleece-0.raw").unwrap();
+        assert_eq!(std::fs::read_to_string(&config).unwrap(), text);
+    }
+
+    #[test]
+    fn a_guest_is_no_path() {
+        for guest in ["", "a/b", "..", ".x", "a b"] {
+            assert!(Place::new("/tmp", guest, None).is_err(), "{guest:?}");
+        }
+    }
+}

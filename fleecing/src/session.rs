@@ -1,0 +1,216 @@
+//! One backup's stay inside QEMU, from the record to its removal.
+//!
+//! ```text
+//! prepare   record → allocate → attach         the guest feels nothing
+//! switch    filters in, all at one instant     the guest may stand still for milliseconds
+//! export    views → NBD server → exports       the instant can be read
+//! finish    all of it back, in reverse
+//! ```
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use fleece_qmp_client::{Address, Client};
+use fleece_storage::{Plugin, VolumeFormat, VolumeId};
+
+use crate::disk::Disk;
+use crate::method::{self, Features, Method};
+use crate::record::Record;
+use crate::switch::{self, Switched};
+use crate::{Error, export, image, inside};
+
+/// How a session is to be.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Options {
+    /// The number in the fleecing images' names, `vm-<vmid>-fleece-<n>`.
+    pub vmid: u32,
+    /// The images' format: raw, or qcow2 for storages where raw images are not thin.
+    pub format: VolumeFormat,
+    /// After this long a copy to the fleecing image is given up, and with it the backup; the guest's
+    /// write goes on. The default of 45 s is below the 60 s after which virtio-win resets a disk.
+    pub cbw_timeout: Duration,
+    /// The socket on which QEMU is told to serve the instant.
+    pub nbd_socket: PathBuf,
+    /// An NBD server that runs in this QEMU already, to be used instead of starting one: QEMU has
+    /// one per process.
+    pub running_server: Option<Address>,
+}
+
+impl Options {
+    /// The defaults.
+    #[must_use]
+    pub fn new(vmid: u32, nbd_socket: impl Into<PathBuf>) -> Self {
+        Self {
+            vmid,
+            format: VolumeFormat::Raw,
+            cbw_timeout: Duration::from_secs(45),
+            nbd_socket: nbd_socket.into(),
+            running_server: None,
+        }
+    }
+}
+
+/// Fleecing for some disks of one guest.
+///
+/// Dropped without [`Session::finish`] it undoes what it can; what it cannot stays on record.
+#[derive(Debug)]
+pub struct Session {
+    client: Client,
+    address: Address,
+    storage: Arc<dyn Plugin>,
+    record: Record,
+    disks: Vec<Disk>,
+    options: Options,
+    method: Method,
+    images: Vec<VolumeId>,
+    finished: bool,
+}
+
+impl Session {
+    /// Chooses the method, puts the images on record, allocates and attaches them.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Unsafe`](crate::ErrorKind::Unsafe) before anything is touched; otherwise what
+    /// failed, after everything was undone.
+    pub fn prepare(
+        client: Client,
+        address: Address,
+        storage: Arc<dyn Plugin>,
+        record: Record,
+        disks: Vec<Disk>,
+        options: Options,
+    ) -> Result<Self, Error> {
+        let method = method::choose(&Features::probe(&client)?, &disks)?;
+        record.note_qmp(&address.to_string())?;
+        let mut session = Self {
+            client,
+            address,
+            storage,
+            record,
+            disks,
+            options,
+            method,
+            images: Vec::new(),
+            finished: false,
+        };
+        session.set_up()?;
+        Ok(session)
+    }
+
+    fn set_up(&mut self) -> Result<(), Error> {
+        let Options { vmid, format, .. } = self.options;
+        self.images = image::allocate(
+            self.storage.as_ref(),
+            &self.record,
+            vmid,
+            format,
+            &self.disks,
+        )?;
+        image::attach(
+            &self.client,
+            self.storage.as_ref(),
+            &self.images,
+            &self.disks,
+        )
+    }
+
+    /// The method that [`Session::switch`] will use.
+    #[must_use]
+    pub fn method(&self) -> Method {
+        self.method
+    }
+
+    /// The fleecing images, one for each disk in their order.
+    #[must_use]
+    pub fn images(&self) -> &[VolumeId] {
+        &self.images
+    }
+
+    /// The disks.
+    #[must_use]
+    pub fn disks(&self) -> &[Disk] {
+        &self.disks
+    }
+
+    /// The record of this session.
+    #[must_use]
+    pub fn record(&self) -> &Record {
+        &self.record
+    }
+
+    /// Puts the filters in. From the instant of this call on, old data goes to the fleecing images.
+    ///
+    /// # Errors
+    /// What QEMU refused. [`Session::finish`] takes out what got in.
+    pub fn switch(&self) -> Result<Switched, Error> {
+        let timeout = self.options.cbw_timeout;
+        switch::insert(
+            &self.client,
+            &self.record,
+            self.method,
+            &self.disks,
+            timeout,
+        )
+    }
+
+    /// Exports the instant: each disk under its name at the address returned.
+    ///
+    /// # Errors
+    /// What QEMU refused.
+    pub fn export(&self) -> Result<Address, Error> {
+        export::add_views(&self.client, &self.disks)?;
+        let server = match &self.options.running_server {
+            Some(server) => server.clone(),
+            None => {
+                let socket = &self.options.nbd_socket;
+                export::start_server(&self.client, &self.record, socket)?;
+                Address::unix(socket)
+            }
+        };
+        export::add_exports(&self.client, &self.disks)?;
+        Ok(server)
+    }
+
+    /// Undoes everything, in reverse, as far as it can.
+    ///
+    /// # Errors
+    /// All that failed; it stays on record for [`crate::cleanup`].
+    pub fn finish(mut self) -> Result<(), Vec<Error>> {
+        self.undo()
+    }
+
+    fn undo(&mut self) -> Result<(), Vec<Error>> {
+        self.finished = true;
+        if let Err(error) = inside::remove_all(Some(&self.client), &self.address, &self.record) {
+            // What QEMU may still use must not be freed.
+            return Err(vec![error]);
+        }
+        let mut errors: Vec<Error> = Vec::new();
+        errors.extend(self.record.note_nbd_socket(None).err());
+        for image in self.images.drain(..) {
+            errors.extend(image::free(self.storage.as_ref(), &self.record, &image).err());
+        }
+        if errors.is_empty() {
+            errors.extend(self.record.forget().err());
+        }
+        if errors.is_empty() {
+            Ok(())
+        } else {
+            Err(errors)
+        }
+    }
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        if !self.finished
+            && let Err(errors) = self.undo()
+        {
+            for error in errors {
+                tracing::warn!(%error, "clean-up");
+            }
+        }
+    }
+}

@@ -1,0 +1,307 @@
+//! The switch: filters in, all at one instant, and out again.
+
+use std::fs::File;
+use std::time::{Duration, Instant};
+
+use fleece_qmp_client::commands::{
+    Action, BlockJobCancel, BlockdevAdd, BlockdevDel, BlockdevReopen, Cont, QomSet, QueryBlock,
+    QueryJobs, QueryStatus, Transaction,
+};
+use fleece_qmp_client::{Client, RawCommand, Timestamp};
+use serde_json::{Value, json};
+
+use crate::disk::{self, Disk};
+use crate::method::Method;
+use crate::record::Record;
+use crate::{Error, ErrorKind, names, wait};
+
+/// How the switch went.
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub struct Switched {
+    /// How the filters got in.
+    pub method: Method,
+    /// How long the command took, from sending to the reply.
+    pub took: Duration,
+    /// How long the guest stood still, if it had to be stopped.
+    pub paused: Option<Duration>,
+}
+
+/// Puts a filter above each disk. The fleecing image of disk `n` is the node `names::image(n)`.
+///
+/// On failure some filters may be in; [`remove`] takes them out.
+pub(crate) fn insert(
+    client: &Client,
+    record: &Record,
+    method: Method,
+    disks: &[Disk],
+    cbw_timeout: Duration,
+) -> Result<Switched, Error> {
+    if method != Method::Job {
+        add_filters(client, method, disks, cbw_timeout)?;
+    }
+    let start = Instant::now();
+    let paused = match method {
+        Method::Job => start_jobs(client, disks).map(|()| None),
+        Method::Reopen => reopen(client, disks).map(|()| None),
+        Method::Insert | Method::PausedInsert => set_drives(client, record, disks),
+    }?;
+    Ok(Switched {
+        method,
+        took: start.elapsed(),
+        paused,
+    })
+}
+
+/// Takes all filters of ours out, wherever they are. Nothing may read through them any more.
+pub(crate) fn remove(client: &Client) -> Result<(), Error> {
+    cancel_jobs(client)?;
+    let nodes = disk::nodes(client)?;
+    let graph = disk::graph(client)?;
+    let mut reopen = Vec::new();
+    let mut filters = Vec::new();
+    for (filter, node) in &nodes {
+        if node.drv != "copy-before-write" || !names::is_ours(filter) {
+            continue;
+        }
+        filters.push(filter);
+        let Some(below) = graph.child(filter, "file") else {
+            continue;
+        };
+        for (parent, role) in graph.parents(filter) {
+            let node = nodes.get(&parent.name);
+            if let Some(mut options) =
+                node.and_then(|node| disk::reopen_options(&parent.name, node))
+            {
+                options.insert(role.into(), below.into());
+                reopen.push(Value::Object(options));
+            }
+        }
+        restore_drives(client, filter, below)?;
+    }
+    if !reopen.is_empty() {
+        client
+            .execute(&BlockdevReopen { options: reopen })
+            .map_err(Error::qemu(
+                "cannot take the filters out from below the disks' top nodes",
+            ))?;
+    }
+    for filter in filters {
+        client
+            .execute(&BlockdevDel {
+                node_name: filter.clone(),
+            })
+            .map_err(Error::qemu(format!("cannot remove the filter {filter}")))?;
+    }
+    Ok(())
+}
+
+fn add_filters(
+    client: &Client,
+    method: Method,
+    disks: &[Disk],
+    cbw_timeout: Duration,
+) -> Result<(), Error> {
+    let graph = disk::graph(client)?;
+    for (n, disk) in disks.iter().enumerate() {
+        let below = match method {
+            Method::Reopen => graph.child(&disk.root, "file").ok_or_else(|| {
+                Error::new(
+                    ErrorKind::Disks,
+                    format!("{}: the disk has vanished", disk.name),
+                )
+            })?,
+            _ => disk.root.as_str(),
+        };
+        let filter = json!({
+            "driver": "copy-before-write",
+            "node-name": names::filter(n),
+            "file": below,
+            "target": names::image(n),
+            "on-cbw-error": "break-snapshot",
+            "cbw-timeout": cbw_timeout.as_secs().max(1),
+        });
+        client
+            .execute(&BlockdevAdd(filter))
+            .map_err(Error::qemu(format!(
+                "{}: cannot make the filter",
+                disk.name
+            )))?;
+    }
+    Ok(())
+}
+
+fn start_jobs(client: &Client, disks: &[Disk]) -> Result<(), Error> {
+    let actions = disks
+        .iter()
+        .enumerate()
+        .map(|(n, disk)| {
+            Action::new(
+                "blockdev-backup",
+                json!({
+                    "job-id": names::job(n),
+                    "device": disk.base,
+                    "target": names::image(n),
+                    "sync": "none",
+                    "filter-node-name": names::filter(n),
+                    "on-cbw-error": "break-snapshot",
+                    "auto-dismiss": true,
+                }),
+            )
+        })
+        .collect();
+    client
+        .execute(&Transaction {
+            actions,
+            properties: None,
+        })
+        .map(drop)
+        .map_err(Error::qemu(
+            "cannot start copy-before-write on all disks at one instant",
+        ))
+}
+
+fn cancel_jobs(client: &Client) -> Result<(), Error> {
+    let ours = || -> Result<Vec<String>, Error> {
+        let jobs = client
+            .execute(&QueryJobs {})
+            .map_err(Error::qemu("cannot list the jobs"))?;
+        Ok(jobs
+            .into_iter()
+            .map(|job| job.id)
+            .filter(|id| names::is_ours(id))
+            .collect())
+    };
+    for id in ours()? {
+        // It may have ended by itself since; the wait below tells.
+        let _ = client.execute(&BlockJobCancel {
+            device: id,
+            force: Some(true),
+        });
+    }
+    wait::until_gone("backup jobs", ours)
+}
+
+fn reopen(client: &Client, disks: &[Disk]) -> Result<(), Error> {
+    let options = disks
+        .iter()
+        .enumerate()
+        .filter_map(|(n, disk)| {
+            let mut options = disk.top.reopen_options()?.clone();
+            options.insert("file".into(), names::filter(n).into());
+            Some(Value::Object(options))
+        })
+        .collect();
+    client
+        .execute(&BlockdevReopen { options })
+        .map(drop)
+        .map_err(Error::qemu(
+            "cannot put the filters below the disks' top nodes",
+        ))
+}
+
+/// Attaches the filters to the guest's devices; several disks of a running guest while it is
+/// stopped, all in one write, so that the pause lasts as long as QEMU needs and no longer.
+fn set_drives(client: &Client, record: &Record, disks: &[Disk]) -> Result<Option<Duration>, Error> {
+    let mut commands: Vec<RawCommand> = disks
+        .iter()
+        .enumerate()
+        .filter_map(|(n, disk)| {
+            let path = disk.device_path.as_deref()?;
+            Some(set_drive(path, &names::filter(n)))
+        })
+        .collect();
+    let running = client
+        .execute(&QueryStatus {})
+        .map_err(Error::qemu("cannot ask whether the guest runs"))?
+        .running;
+    let stop = running && disks.len() > 1;
+    let events = client.subscribe();
+    if stop {
+        // `stop` flushes all disks while the guest stands still; what is flushed before costs it
+        // nothing.
+        sync_images(client)?;
+        record.note_paused(true)?;
+        commands.insert(0, RawCommand::new("stop", None));
+        commands.push(RawCommand::new("cont", None));
+    }
+    let replies = client.pipeline(&commands);
+    if stop {
+        if !matches!(replies.last(), Some(Ok(_))) {
+            client.execute(&Cont {}).map_err(Error::qemu(
+                "the guest was stopped for an instant and cannot be continued; do it with `cont`",
+            ))?;
+        }
+        record.note_paused(false)?;
+    }
+    for reply in replies {
+        reply.map_err(Error::qemu(
+            "cannot attach the filters to the guest's devices",
+        ))?;
+    }
+    if !stop {
+        return Ok(None);
+    }
+    let mut moments = ["STOP", "RESUME"].map(|name| {
+        events
+            .wait_for(|event| event.name == name, Duration::from_secs(2))
+            .ok()
+            .flatten()
+    });
+    let [Some(stopped), Some(resumed)] = &mut moments else {
+        return Ok(None);
+    };
+    Ok(elapsed(&stopped.timestamp, &resumed.timestamp))
+}
+
+fn elapsed(from: &Timestamp, to: &Timestamp) -> Option<Duration> {
+    let micros = |time: &Timestamp| {
+        time.seconds
+            .checked_mul(1_000_000)?
+            .checked_add(time.microseconds)
+    };
+    let elapsed = micros(to)?.checked_sub(micros(from)?)?;
+    u64::try_from(elapsed).ok().map(Duration::from_micros)
+}
+
+fn set_drive(path: &str, node: &str) -> RawCommand {
+    RawCommand::new(
+        "qom-set",
+        Some(json!({"path": path, "property": "drive", "value": node})),
+    )
+}
+
+/// Gives the devices that are attached to `filter` the node below it.
+fn restore_drives(client: &Client, filter: &str, below: &str) -> Result<(), Error> {
+    let blocks = client
+        .execute(&QueryBlock {})
+        .map_err(Error::qemu("cannot list the guest's disks"))?;
+    for block in blocks {
+        let node = block
+            .inserted
+            .as_ref()
+            .and_then(|medium| medium.node_name.as_deref());
+        if let (true, Some(path)) = (node == Some(filter), disk::device_path(&block)) {
+            client
+                .execute(&QomSet {
+                    path: path.clone(),
+                    property: "drive".into(),
+                    value: below.into(),
+                })
+                .map_err(Error::qemu(format!(
+                    "cannot give {path} its disk {below} back"
+                )))?;
+        }
+    }
+    Ok(())
+}
+
+/// Pushes the images' dirty pages to disk. Only a help: what cannot be opened is left to QEMU.
+fn sync_images(client: &Client) -> Result<(), Error> {
+    for node in disk::nodes(client)?.values() {
+        if node.drv == "file" && !node.ro {
+            let _ = File::open(&node.file).and_then(|file| file.sync_data());
+        }
+    }
+    Ok(())
+}

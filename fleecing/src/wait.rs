@@ -1,0 +1,35 @@
+//! Waiting for QEMU to let go of something.
+
+use std::time::{Duration, Instant};
+
+use crate::{Error, ErrorKind};
+
+/// How long a job or export may take to go: it finishes the requests that it is working on, each of
+/// which may wait for a slow disk.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Asks until nothing is left. (There are events too, but none tells of what went before we came.)
+pub(crate) fn until_gone(
+    what: &str,
+    left: impl Fn() -> Result<Vec<String>, Error>,
+) -> Result<(), Error> {
+    let start = Instant::now();
+    let mut pause = Duration::from_millis(1);
+    loop {
+        let names = left()?;
+        if names.is_empty() {
+            return Ok(());
+        }
+        if start.elapsed() > PATIENCE {
+            return Err(Error::new(
+                ErrorKind::Qemu,
+                format!(
+                    "{what} do not end: {}; try `fleece cleanup` later",
+                    names.join(", ")
+                ),
+            ));
+        }
+        std::thread::sleep(pause);
+        pause = pause.saturating_mul(2).min(Duration::from_millis(100));
+    }
+}
