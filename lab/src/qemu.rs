@@ -92,13 +92,9 @@ impl Qemu {
         self.version
     }
 
-    /// `qemu-system-x86_64`, with its firmware but no other argument.
+    /// `qemu-system-x86_64`.
     pub fn system(&self) -> Command {
-        let mut command = self.program("qemu-system-x86_64");
-        for data in ["usr/share/qemu", "usr/share/seabios"] {
-            command.arg("-L").arg(self.folder.join(data));
-        }
-        command
+        self.program("qemu-system-x86_64")
     }
 
     /// `qemu-img`.
@@ -190,16 +186,20 @@ fn write_wrappers(folder: &Path) -> Result<(), Error> {
     let bin = folder.join("bin");
     fs::create_dir_all(&bin).map_err(Error::io(format!("make {}", bin.display())))?;
     for program in PROGRAMS {
+        let firmware = if program.starts_with("qemu-system") {
+            r#"-L "$here/usr/share/qemu" -L "$here/usr/share/seabios""#
+        } else {
+            ""
+        };
         let script = format!(
             r#"#!/bin/sh
-# Runs the program on the libraries that were unpacked with it.
+# Runs the program on the libraries and data that were unpacked with it.
 here=$(dirname "$(readlink -f "$0")")/..
 libraries=$here/lib/x86_64-linux-gnu:$here/usr/lib/x86_64-linux-gnu
-for linker in "$here/lib/x86_64-linux-gnu" "$here/usr/lib/x86_64-linux-gnu"; do
-    [ -e "$linker/ld-linux-x86-64.so.2" ] && break
-done
+linker=$here/lib/x86_64-linux-gnu/ld-linux-x86-64.so.2
+[ -e "$linker" ] || linker=$here/usr/lib/x86_64-linux-gnu/ld-linux-x86-64.so.2
 export QEMU_MODULE_DIR="$here/usr/lib/x86_64-linux-gnu/qemu"
-exec "$linker/ld-linux-x86-64.so.2" --library-path "$libraries" "$here/usr/bin/{program}" "$@"
+exec "$linker" --library-path "$libraries" "$here/usr/bin/{program}" {firmware} "$@"
 "#
         );
         write(&bin.join(program), &script, 0o755)?;

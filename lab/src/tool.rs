@@ -36,7 +36,7 @@ mod tests {
 
     #[test]
     fn a_shell_is_found_and_nonsense_is_not() {
-        assert!(require("sh").is_some());
-        assert_eq!(require("no-such-tool-anywhere"), None);
+        assert!(find("sh").is_some());
+        assert_eq!(find("no-such-tool-anywhere"), None);
     }
 }

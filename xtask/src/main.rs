@@ -1,25 +1,45 @@
 //! Development tasks: `cargo xtask …` and `cargo ci`.
 
-mod lab;
+mod ci;
+mod layers;
+mod metadata;
+mod packages;
+mod run;
+mod skips;
 
 use std::process::ExitCode;
 
 use clap::Parser;
 
+use ci::Step;
+
+/// What a task ends with: a note on success, a message for a person on failure.
+type Outcome = Result<String, String>;
+
 /// Development tasks of Fleece.
 #[derive(Parser)]
 #[command(name = "cargo xtask", bin_name = "cargo xtask")]
 enum Task {
-    /// Prepare what live tests need: stock QEMUs, a guest kernel, busybox
+    /// Check everything, as is done before a change is accepted
+    Ci {
+        /// Only these steps, in the usual order
+        #[arg(long, value_delimiter = ',')]
+        only: Vec<Step>,
+    },
+    /// Prepare what live tests need: stock QEMUs, a kernel and a tiny user land for the guest
     Lab,
 }
 
 fn main() -> ExitCode {
-    let done = match Task::parse() {
-        Task::Lab => lab::prepare(),
+    let outcome = match Task::parse() {
+        Task::Ci { only } => ci::run(&only),
+        Task::Lab => ci::lab(),
     };
-    match done {
-        Ok(()) => ExitCode::SUCCESS,
+    match outcome {
+        Ok(note) => {
+            println!("{note}");
+            ExitCode::SUCCESS
+        }
         Err(message) => {
             eprintln!("error: {message}");
             ExitCode::FAILURE

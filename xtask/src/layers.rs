@@ -1,0 +1,103 @@
+//! The rule that dependencies between crates only go down (`ARCHITECTURE.md`).
+
+use crate::Outcome;
+use crate::metadata::{self, Kind, Member};
+
+/// Each crate with its floor. Those of floor 1 depend on no other member.
+const FLOORS: [(&str, u8); 8] = [
+    ("fleece-vma-format", 1),
+    ("fleece-qmp-client", 1),
+    ("fleece-nbd", 1),
+    ("fleece-guest-config", 1),
+    ("fleece-storage", 2),
+    ("fleece-fleecing", 3),
+    ("fleece-backup-core", 4),
+    ("fleece-bins", 5),
+];
+
+/// What only tests and tasks use: the lab stands below the house and knows nothing of it.
+const LAB: [&str; 2] = ["fleece-lab", "fleece-lab-guest"];
+
+/// What may use everything and is used by nobody.
+const OUTSIDE: [&str; 2] = ["fleece-benches", "xtask"];
+
+pub(crate) fn check() -> Outcome {
+    let members = metadata::members(&metadata::read()?);
+    let breaches = breaches(&members);
+    if breaches.is_empty() {
+        Ok(format!("{} crates", members.len()))
+    } else {
+        Err(breaches.join("\n"))
+    }
+}
+
+fn breaches(members: &[Member]) -> Vec<String> {
+    let mut breaches = Vec::new();
+    for member in members {
+        let name = member.name.as_str();
+        if floor(name).is_none() && !LAB.contains(&name) && !OUTSIDE.contains(&name) {
+            breaches.push(format!(
+                "{name} has no floor: give it one in xtask/src/layers.rs"
+            ));
+        }
+        for (dependency, kind) in &member.dependencies {
+            let known = members.iter().any(|member| member.name == *dependency);
+            if known && !is_allowed(name, dependency, *kind) {
+                breaches.push(format!("{name} must not depend on {dependency}"));
+            }
+        }
+    }
+    breaches
+}
+
+fn is_allowed(from: &str, to: &str, kind: Kind) -> bool {
+    if OUTSIDE.contains(&from) {
+        return !OUTSIDE.contains(&to);
+    }
+    if LAB.contains(&to) {
+        return kind == Kind::Development || LAB.contains(&from);
+    }
+    match (floor(from), floor(to), kind) {
+        (Some(from), Some(to), Kind::Normal) => to < from,
+        // Tests may use a neighbour as a peer.
+        (Some(from), Some(to), Kind::Development) => to <= from,
+        _ => false,
+    }
+}
+
+fn floor(name: &str) -> Option<u8> {
+    let entry = FLOORS.iter().find(|entry| entry.0 == name)?;
+    Some(entry.1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn dependencies_go_down() {
+        let allowed = |from, to| is_allowed(from, to, Kind::Normal);
+        assert!(allowed("fleece-bins", "fleece-vma-format"));
+        assert!(allowed("fleece-storage", "fleece-guest-config"));
+        assert!(!allowed("fleece-vma-format", "fleece-storage"));
+        assert!(!allowed("fleece-nbd", "fleece-qmp-client"));
+        assert!(!allowed("fleece-bins", "xtask"));
+    }
+
+    #[test]
+    fn the_lab_is_for_tests_and_knows_nothing_of_the_house() {
+        assert!(is_allowed("fleece-nbd", "fleece-lab", Kind::Development));
+        assert!(!is_allowed("fleece-nbd", "fleece-lab", Kind::Normal));
+        assert!(!is_allowed("fleece-lab", "fleece-qmp-client", Kind::Normal));
+        assert!(is_allowed("fleece-lab", "fleece-lab-guest", Kind::Normal));
+    }
+
+    #[test]
+    fn a_new_crate_must_get_a_floor() {
+        let member = Member {
+            name: "fleece-new".to_owned(),
+            dependencies: Vec::new(),
+        };
+        assert_eq!(breaches(&[member]).len(), 1);
+    }
+}

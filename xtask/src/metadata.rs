@@ -1,0 +1,55 @@
+//! What cargo knows of the workspace.
+
+use serde_json::Value;
+
+use crate::run::Run;
+
+/// A member's dependency on another member.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// For its library or programs.
+    Normal,
+    /// For its tests and benches only.
+    Development,
+}
+
+/// A member of the workspace.
+#[derive(Debug)]
+pub(crate) struct Member {
+    pub(crate) name: String,
+    pub(crate) dependencies: Vec<(String, Kind)>,
+}
+
+/// `cargo metadata`, without the crates of others.
+pub(crate) fn read() -> Result<Value, String> {
+    let text = Run::cargo(&["metadata", "--format-version=1", "--no-deps"]).quietly()?;
+    serde_json::from_str(&text).map_err(|error| format!("cargo metadata: {error}"))
+}
+
+/// The members, each with all of its dependencies.
+pub(crate) fn members(metadata: &Value) -> Vec<Member> {
+    let text = |value: &Value, key: &str| {
+        let text = value.get(key).and_then(Value::as_str);
+        text.unwrap_or_default().to_owned()
+    };
+    let list = |value: &Value, key: &str| {
+        let list = value.get(key).and_then(Value::as_array);
+        list.cloned().unwrap_or_default()
+    };
+    list(metadata, "packages")
+        .iter()
+        .map(|package| Member {
+            name: text(package, "name"),
+            dependencies: list(package, "dependencies")
+                .iter()
+                .map(|dependency| {
+                    let kind = match text(dependency, "kind").as_str() {
+                        "dev" => Kind::Development,
+                        _ => Kind::Normal,
+                    };
+                    (text(dependency, "name"), kind)
+                })
+                .collect(),
+        })
+        .collect()
+}

@@ -1,0 +1,83 @@
+//! The Debian packages whose programs the tests use.
+//!
+//! QEMU is not among them: the lab has its own, several versions, and installs none (`docs/TESTING.md`).
+
+use crate::Outcome;
+use crate::run::{Run, has};
+
+/// A program, and the package that has it.
+const PROGRAMS: [(&str, &str); 8] = [
+    ("cc", "gcc"),
+    // For libFuzzer.
+    ("c++", "g++"),
+    // To unpack the lab's packages, and to tie its processes to the test; every Debian has them.
+    ("dpkg-deb", "dpkg"),
+    ("setpriv", "util-linux"),
+    // Peers that the tests compare with.
+    ("nbdkit", "nbdkit"),
+    ("nbdcopy", "libnbd-bin"),
+    ("zstd", "zstd"),
+    ("lzop", "lzop"),
+];
+
+/// Installs what is missing, or says how to.
+pub(crate) fn install() -> Outcome {
+    let missing = missing();
+    if missing.is_empty() {
+        return Ok("nothing is missing".to_owned());
+    }
+    if !is_root() {
+        return Err(format!(
+            "some programs are missing; as root: apt-get install --no-install-recommends {}",
+            missing.join(" ")
+        ));
+    }
+    // The lists of packages may be missing or old; only then is there something to update.
+    if simulate(&missing).and_then(|()| get(&missing)).is_err() {
+        apt_get(&["update"], &[])?;
+        simulate(&missing)?;
+        get(&missing)?;
+    }
+    Ok(format!("installed {}", missing.join(" ")))
+}
+
+fn missing() -> Vec<&'static str> {
+    PROGRAMS
+        .iter()
+        .filter(|(program, _)| !has(program))
+        .map(|(_, package)| *package)
+        .collect()
+}
+
+fn is_root() -> bool {
+    Run::new("id", &["-u"])
+        .quietly()
+        .is_ok_and(|id| id.trim() == "0")
+}
+
+/// Fails if the installation would remove anything of the host's.
+fn simulate(packages: &[&str]) -> Result<(), String> {
+    let plan = apt_get(
+        &["install", "--simulate", "--no-install-recommends"],
+        packages,
+    )?;
+    match plan.lines().find(|line| line.starts_with("Remv ")) {
+        None => Ok(()),
+        Some(removal) => Err(format!(
+            "installing {} would remove packages ({removal}); install them by hand",
+            packages.join(" ")
+        )),
+    }
+}
+
+fn get(packages: &[&str]) -> Result<(), String> {
+    let options = ["install", "--yes", "--no-install-recommends", "--no-remove"];
+    apt_get(&options, packages).map(|_| ())
+}
+
+fn apt_get(options: &[&str], packages: &[&str]) -> Result<String, String> {
+    Run::new("apt-get", &[options, packages].concat())
+        .env("DEBIAN_FRONTEND", "noninteractive")
+        .env("LC_ALL", "C")
+        .quietly()
+}
