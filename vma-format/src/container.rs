@@ -7,11 +7,18 @@ mod gzip;
 mod lzop;
 mod ordered;
 pub mod seek_table;
+mod seekable;
 #[cfg(test)]
+#[allow(
+    clippy::arithmetic_side_effects,
+    clippy::cast_possible_truncation,
+    reason = "tests may panic"
+)]
 mod tests;
 mod writer;
 mod zstd;
 
+pub use seekable::{Seekable, embedded_index};
 pub use writer::{FrameOptions, FrameWriter, Written};
 
 use std::io::{self, Read};

@@ -2,6 +2,11 @@
 
 mod parse;
 #[cfg(test)]
+#[allow(
+    clippy::arithmetic_side_effects,
+    clippy::cast_possible_truncation,
+    reason = "tests may panic"
+)]
 mod tests;
 
 pub(crate) use parse::{encode, parse};

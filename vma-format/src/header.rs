@@ -3,6 +3,11 @@
 mod build;
 mod parse;
 #[cfg(test)]
+#[allow(
+    clippy::arithmetic_side_effects,
+    clippy::cast_possible_truncation,
+    reason = "tests may panic"
+)]
 mod tests;
 
 pub use build::HeaderBuilder;

@@ -7,6 +7,8 @@
 //! - Writing: [`HeaderBuilder`], then [`ArchiveWriter`] for any [`std::io::Write`], or the
 //!   [`Encoder`] beneath it, which does no I/O and hands over finished extents.
 //! - Reading: [`Reader`] for any [`std::io::Read`], strict about every rule of the format.
+//! - [`Archive`]: any device at any offset, from anything that can [`ReadAt`].
+//! - [`index`]: checksums over payload and the place of everything, beside or within an archive.
 //! - [`container`]: what archives are wrapped in: zstd, gzip, lzop.
 //!
 //! The parsers take slices and believe nothing: no input makes them panic, loop, or hold more than
@@ -14,6 +16,7 @@
 //!
 //! Not here: live guests, storages, image formats, places of files.
 
+mod archive;
 mod cluster_set;
 pub mod container;
 mod coverage;
@@ -21,11 +24,14 @@ mod encoder;
 mod error;
 mod extent;
 mod header;
+pub mod index;
 mod layout;
+mod read_at;
 mod reader;
 mod writer;
 mod zero;
 
+pub use archive::{Archive, Stretch};
 pub use encoder::{DeviceSummary, Encoder, Summary};
 pub use error::{Error, ErrorKind, Result};
 pub use extent::{Cluster, ClusterEntry, Extent, ExtentHeader, block_mask};
@@ -35,6 +41,7 @@ pub use layout::{
     FIXED_HEADER_SIZE, MAX_BLOB_SIZE, MAX_CLUSTERS, MAX_CONFIGS, MAX_DEVICES, MAX_EXTENT_SIZE,
     MAX_HEADER_SIZE, VMSTATE, cluster_count, cluster_length, cluster_offset,
 };
+pub use read_at::ReadAt;
 pub use reader::Reader;
 pub use writer::ArchiveWriter;
 pub use zero::is_zero;

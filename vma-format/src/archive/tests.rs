@@ -1,0 +1,136 @@
+use super::*;
+use crate::container::{FrameOptions, FrameWriter, Seekable, embedded_index};
+use crate::index::{ExtentDigest, INDEX_FRAME_MAGIC, IndexBuilder};
+use crate::{HeaderBuilder, Reader, cluster_length};
+use proptest::prelude::*;
+use std::io::Write;
+
+/// Two disks of odd sizes with a cluster pattern given by `kinds`, interleaved and backwards for
+/// one of them.
+fn sample(kinds: &[u8]) -> (Vec<u8>, Vec<Vec<u8>>) {
+    let sizes = [kinds.len() as u64 * 65536 - 512, 3 * 65536 + 4097];
+    let mut builder = HeaderBuilder::new().uuid([9; 16]);
+    let ids: Vec<_> = sizes
+        .iter()
+        .zip(["a", "b"])
+        .map(|(s, n)| builder.add_device(n, *s).unwrap())
+        .collect();
+    let header = builder.build().unwrap();
+    let disks: Vec<Vec<u8>> = sizes
+        .iter()
+        .map(|&size| {
+            let byte = |i: u64| match kinds[(i / 65536) as usize % kinds.len()] % 3 {
+                0 => 0,
+                1 => (i % 251) as u8 | 1,
+                _ => u8::from((i / 4096) % 3 == 1) * 7,
+            };
+            (0..size).map(byte).collect()
+        })
+        .collect();
+    let mut writer = crate::ArchiveWriter::new(Vec::new(), &header).unwrap();
+    for step in 0..kinds.len().max(4) as u64 {
+        for (disk, (id, size)) in disks.iter().zip(ids.iter().zip(sizes)) {
+            let count = crate::cluster_count(size);
+            if step >= count {
+                continue;
+            }
+            let index = if id.get() == 1 {
+                count - 1 - step
+            } else {
+                step
+            };
+            let start = (index * 65536) as usize;
+            let end = start + cluster_length(size, index);
+            writer.write_cluster(*id, index, &disk[start..end]).unwrap();
+        }
+    }
+    (writer.finish().unwrap().0, disks)
+}
+
+/// The index of an archive.
+fn index(archive: &[u8]) -> Vec<u8> {
+    let mut reader = Reader::new(archive).unwrap();
+    let (mut builder, mut index) = IndexBuilder::new(reader.header());
+    while let Some(extent) = reader.next_extent().unwrap() {
+        index.extend(
+            builder
+                .extent(&ExtentDigest::of(&extent))
+                .into_iter()
+                .flatten(),
+        );
+    }
+    index.extend(builder.finish());
+    index
+}
+
+fn check(archive: &Archive<impl ReadAt>, disks: &[Vec<u8>], places: &[(u32, u32)]) {
+    for (device, disk) in archive.header().devices().iter().zip(disks) {
+        let mut whole = vec![0xee; disk.len()];
+        archive.read_at(device.id(), 0, &mut whole).unwrap();
+        assert!(whole == *disk);
+        for &(from, length) in places {
+            let from = from as usize % disk.len();
+            let to = (from + length as usize % 200_000).min(disk.len());
+            let mut part = vec![0xee; to - from];
+            archive
+                .read_at(device.id(), from as u64, &mut part)
+                .unwrap();
+            assert!(part == disk[from..to]);
+            if from < disk.len() {
+                let stretch = archive.stretch_at(device.id(), from as u64).unwrap();
+                let end = from + stretch.length as usize;
+                assert!(stretch.length > 0 && end <= disk.len());
+                assert!(stretch.data || crate::is_zero(&disk[from..end]));
+            }
+        }
+        assert!(
+            archive
+                .read_at(device.id(), disk.len() as u64 - 1, &mut [0; 2])
+                .is_err()
+        );
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(24))]
+
+    #[test]
+    fn every_way_in_gives_the_same_bytes(
+        kinds in prop::collection::vec(0..3_u8, 1..70),
+        places in prop::collection::vec((any::<u32>(), any::<u32>()), 1..12),
+    ) {
+        let (bytes, disks) = sample(&kinds);
+        let index = index(&bytes);
+        check(&Archive::open(&bytes).unwrap(), &disks, &places);
+        check(&Archive::open_with_index(&bytes, &index[..]).unwrap(), &disks, &places);
+
+        let options = FrameOptions::default().with_frame_size(77_777).with_level(1);
+        let mut writer = FrameWriter::zstd(Vec::new(), &options).unwrap();
+        writer.write_all(&bytes).unwrap();
+        let (one, two) = index.split_at(index.len() / 2);
+        writer.skippable(INDEX_FRAME_MAGIC, one).unwrap();
+        writer.skippable(INDEX_FRAME_MAGIC, two).unwrap();
+        let (zst, _) = writer.finish().unwrap();
+        let contents = Seekable::open(&zst).unwrap().unwrap();
+        let inside = embedded_index(&zst).unwrap().unwrap();
+        check(&Archive::open_with_index(contents, inside).unwrap(), &disks, &places);
+    }
+}
+
+#[test]
+fn an_archive_that_misses_its_last_extent_does_not_open() {
+    let (bytes, _) = sample(&[1; 80]);
+    let mut reader = Reader::new(&bytes[..]).unwrap();
+    let mut last = 0;
+    while let Some(extent) = reader.next_extent().unwrap() {
+        last = extent.offset() as usize;
+    }
+    let index = index(&bytes);
+    let cut = bytes[..last].to_vec();
+    assert_eq!(
+        Archive::open(&cut).unwrap_err().kind(),
+        ErrorKind::MissingCluster
+    );
+    let error = Archive::open_with_index(&cut, &index[..]).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Truncated);
+}

@@ -1,0 +1,162 @@
+//! What an index knows about one extent.
+
+use sha2::{Digest, Sha256};
+
+use crate::extent::{Cluster, ClusterEntry, Extent};
+use crate::layout::{BLOCK_SIZE, DeviceId};
+
+/// Length, checksums and clusters of one extent. Computing it is the expensive part of an index
+/// and can be done on any thread.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ExtentDigest {
+    pub(super) length: u32,
+    pub(super) sha256: [u8; 32],
+    pub(super) runs: Vec<Run>,
+    pub(super) crcs: Vec<u32>,
+}
+
+/// Consecutive clusters of one device with equal masks, which follow each other in an extent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Run {
+    pub(super) device: DeviceId,
+    pub(super) first: u32,
+    pub(super) count: u8,
+    pub(super) mask: u16,
+}
+
+impl Run {
+    /// The device.
+    #[must_use]
+    pub const fn device(&self) -> DeviceId {
+        self.device
+    }
+
+    /// The number of its first cluster.
+    #[must_use]
+    pub const fn first(&self) -> u64 {
+        self.first as u64
+    }
+
+    /// How many clusters it has.
+    #[must_use]
+    pub const fn count(&self) -> u64 {
+        self.count as u64
+    }
+
+    /// Which blocks of each of its clusters are stored.
+    #[must_use]
+    pub const fn mask(&self) -> u16 {
+        self.mask
+    }
+
+    /// How many bytes each of its clusters has in the extent.
+    #[must_use]
+    pub const fn stored(&self) -> u64 {
+        (self.mask.count_ones() as u64).saturating_mul(BLOCK_SIZE as u64)
+    }
+
+    /// Whether `entry` is the cluster that follows.
+    fn continued_by(&self, entry: &ClusterEntry) -> bool {
+        self.device == entry.device()
+            && self.mask == entry.mask()
+            && self.first().checked_add(self.count()) == Some(entry.index())
+    }
+}
+
+/// The runs that an extent's clusters form.
+pub(crate) fn runs(entries: &[ClusterEntry]) -> Vec<Run> {
+    let mut runs: Vec<Run> = Vec::new();
+    for entry in entries {
+        match runs.last_mut().filter(|run| run.continued_by(entry)) {
+            // No extent has more than 59 clusters.
+            Some(run) => run.count = run.count.saturating_add(1),
+            None => runs.push(Run {
+                device: entry.device(),
+                first: u32::try_from(entry.index()).unwrap_or(u32::MAX),
+                count: 1,
+                mask: entry.mask(),
+            }),
+        }
+    }
+    runs
+}
+
+impl ExtentDigest {
+    /// Computes the checksums of an extent.
+    #[must_use]
+    pub fn of(extent: &Extent) -> Self {
+        let stored = extent.clusters().filter(|cluster| !cluster.is_zero());
+        Self {
+            length: u32::try_from(extent.as_bytes().len()).unwrap_or(u32::MAX),
+            sha256: Sha256::digest(extent.as_bytes()).into(),
+            runs: runs(extent.header().entries()),
+            crcs: stored
+                .map(|cluster| crc32fast::hash(cluster.blocks()))
+                .collect(),
+        }
+    }
+
+    /// The extent's size in the archive, in bytes.
+    #[must_use]
+    pub const fn length(&self) -> u32 {
+        self.length
+    }
+
+    /// SHA-256 over the whole extent, header and payload.
+    #[must_use]
+    pub const fn sha256(&self) -> &[u8; 32] {
+        &self.sha256
+    }
+
+    /// Its clusters, in the order of their payload.
+    #[must_use]
+    pub fn runs(&self) -> &[Run] {
+        &self.runs
+    }
+
+    /// CRC-32 (IEEE) over the stored blocks of each cluster that has any, in order.
+    #[must_use]
+    pub fn crcs(&self) -> &[u32] {
+        &self.crcs
+    }
+
+    /// The clusters of `extent`, which should be this one, whose payload is not what it was.
+    pub fn damaged<'a>(&'a self, extent: &'a Extent) -> impl Iterator<Item = ClusterEntry> + 'a {
+        let stored = extent.clusters().filter(|cluster| !cluster.is_zero());
+        let changed =
+            |(cluster, crc): &(Cluster<'_>, &u32)| crc32fast::hash(cluster.blocks()) != **crc;
+        stored
+            .zip(&self.crcs)
+            .filter(changed)
+            .map(|(cluster, _)| cluster.entry())
+    }
+
+    /// Whether `extent` is, to the bit, what this was computed from.
+    #[must_use]
+    pub fn fits(&self, extent: &Extent) -> bool {
+        Sha256::digest(extent.as_bytes())[..] == self.sha256
+    }
+
+    pub(super) fn encode(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(&self.length.to_be_bytes());
+        out.extend_from_slice(
+            &u16::try_from(self.runs.len())
+                .unwrap_or(u16::MAX)
+                .to_be_bytes(),
+        );
+        out.extend_from_slice(
+            &u16::try_from(self.crcs.len())
+                .unwrap_or(u16::MAX)
+                .to_be_bytes(),
+        );
+        out.extend_from_slice(&self.sha256);
+        for run in &self.runs {
+            out.extend_from_slice(&[run.device.get(), run.count]);
+            out.extend_from_slice(&run.mask.to_be_bytes());
+            out.extend_from_slice(&run.first.to_be_bytes());
+        }
+        self.crcs
+            .iter()
+            .for_each(|crc| out.extend_from_slice(&crc.to_be_bytes()));
+    }
+}
