@@ -10,22 +10,23 @@ for module in /modules/*.ko; do
     insmod "$module" || echo "cannot load $module"
 done
 
-# The number that the host gave a disk as its serial number, wherever its driver shows it.
-number() {
-    for file in "$1/serial" "$1/device/serial"; do
-        [ -r "$file" ] && tr -d ' \n' <"$file"
-    done
-    # SCSI and ATA: page 0x80 after its header of 4 bytes.
-    [ -r "$1/device/vpd_pg80" ] && tail -c +5 "$1/device/vpd_pg80"
+# The serial number that the host gave a disk, wherever its driver shows it, without its padding.
+serial() {
+    {
+        cat "$1/serial" "$1/device/serial"
+        # SCSI and ATA: page 0x80 after its header of 4 bytes.
+        [ -r "$1/device/vpd_pg80" ] && tail -c +5 "$1/device/vpd_pg80"
+    } 2>/dev/null | tr -d ' \n'
 }
 
 # /dev/disk0, /dev/disk1, ... in the host's order: the kernel's own names depend on what was found first.
 link_disks() {
     found=0
     for block in /sys/block/*; do
-        case $(number "$block") in
+        name=$(serial "$block")
+        case $name in
         disk[0-9]*)
-            ln -sf "/dev/${block##*/}" "/dev/$(number "$block")"
+            ln -sf "/dev/${block##*/}" "/dev/$name"
             found=$((found + 1))
             ;;
         esac

@@ -242,11 +242,25 @@ fn fuzz() -> Outcome {
     // Without a sanitizer, targets build on the stable compiler; ours are safe Rust anyway.
     Run::cargo(&["fuzz", "build", "--sanitizer=none"]).quietly()?;
     let targets = Run::cargo(&["fuzz", "list"]).quietly()?;
-    let time = format!("-max_total_time={FUZZ_SECONDS}");
     for target in targets.lines() {
-        Run::cargo(&["fuzz", "run", "--sanitizer=none", target, "--", &time]).quietly()?;
+        fuzz_target(target)?;
     }
     Ok(format!("{} targets", targets.lines().count()))
+}
+
+fn fuzz_target(target: &str) -> Result<(), String> {
+    // What is found goes to the first folder; the seeds in the second stay as they are.
+    let found = format!("target/fuzz-corpus/{target}");
+    let seeds = format!("fuzz/corpus/{target}");
+    let folder = workspace().join(&found);
+    fs::create_dir_all(&folder).map_err(|error| format!("{}: {error}", folder.display()))?;
+    let time = format!("-max_total_time={FUZZ_SECONDS}");
+    let mut arguments = vec!["fuzz", "run", "--sanitizer=none", target, &found];
+    if workspace().join(&seeds).exists() {
+        arguments.push(&seeds);
+    }
+    arguments.extend(["--", &time]);
+    Run::cargo(&arguments).quietly().map(|_| ())
 }
 
 fn has_fuzz_targets() -> bool {
