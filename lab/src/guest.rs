@@ -42,6 +42,11 @@ impl Guest {
         self.sockets.path().join("test")
     }
 
+    /// The guest agent's socket, if the guest was built with one.
+    pub fn agent_socket(&self) -> PathBuf {
+        self.sockets.path().join("agent")
+    }
+
     /// The image of disk `number`, counted from 0.
     ///
     /// # Panics

@@ -45,6 +45,12 @@ until link_disks; do
     [ "$tries" -gt 500 ] && echo "@@FAILED only $found of $disks disks appeared" && break
     usleep 20000
 done
+# QEMU's guest agent, where it was packed; its port goes by name.
+for port in /sys/class/virtio-ports/*; do
+    [ "$(cat "$port/name" 2>/dev/null)" = org.qemu.guest_agent.0 ] &&
+        LD_LIBRARY_PATH=/lib64 qemu-ga -t /run -m virtio-serial -p "/dev/${port##*/}" \
+            >/tmp/agent 2>&1 </dev/null &
+done
 echo "@@READY"
 while read -r line; do
     eval "$line" >/tmp/output 2>&1 </dev/null

@@ -3,14 +3,15 @@
 use std::fs;
 use std::path::Path;
 
+use crate::agent;
 use crate::cpio::Archive;
 use crate::error::Error;
 use crate::kernel::Module;
 use crate::place;
 use crate::writer;
 
-/// The initramfs with `modules`, which are loaded in their order.
-pub(crate) fn pack(modules: &[Module]) -> Result<Vec<u8>, Error> {
+/// The initramfs with `modules`, which are loaded in their order, and with the guest agent if wanted.
+pub(crate) fn pack(modules: &[Module], with_agent: bool) -> Result<Vec<u8>, Error> {
     let mut archive = Archive::default();
     for folder in [
         "bin", "dev", "etc", "mnt", "modules", "proc", "run", "sys", "tmp",
@@ -23,6 +24,12 @@ pub(crate) fn pack(modules: &[Module]) -> Result<Vec<u8>, Error> {
     archive.symlink("bin/sh", "busybox");
     for ((name, contents), index) in modules.iter().zip(0..) {
         archive.file(&format!("modules/{index:02}-{name}.ko"), contents);
+    }
+    if with_agent {
+        archive.directory("lib64");
+        for (name, path) in agent::files()? {
+            archive.program(&name, &read(&path)?);
+        }
     }
     Ok(archive.finish())
 }

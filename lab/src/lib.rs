@@ -26,6 +26,7 @@
 //!
 //! The lab knows nothing of Fleece: it depends on no crate above or beside it.
 
+mod agent;
 mod apt;
 mod channel;
 mod command;

@@ -33,6 +33,11 @@ pub(crate) fn guest() -> PathBuf {
     root().join("guest")
 }
 
+/// QEMU's guest agent with its libraries.
+pub(crate) fn agent() -> PathBuf {
+    root().join("agent")
+}
+
 /// Cargo's folder for the writer, which is built apart since it is linked statically.
 pub(crate) fn writer_target() -> PathBuf {
     root().join("writer")

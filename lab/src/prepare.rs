@@ -63,6 +63,9 @@ fn prepare_guest() -> Result<(), Error> {
         let kernel = apt.dependency("linux-image-cloud-amd64")?;
         apt.unpack(&kernel, folder)?;
         apt.unpack("busybox-static", folder)
+    })?;
+    place::make(&place::agent(), |folder| {
+        Apt::open(suite, folder)?.unpack_closure(&["qemu-guest-agent"], folder)
     })
 }
 

@@ -16,7 +16,7 @@ use crate::disk::{Attached, Cache, Disk, Interface};
 use crate::error::Error;
 use crate::process::{Process, deadline};
 use crate::qemu::Qemu;
-use crate::{initramfs, kernel, place};
+use crate::{agent, initramfs, kernel, place};
 
 /// A boot takes about 3 s when the machine is idle, and TCG shares the cores with the tests.
 const BOOT_TIMEOUT: Duration = Duration::from_secs(120);
@@ -26,6 +26,7 @@ const BOOT_TIMEOUT: Duration = Duration::from_secs(120);
 pub struct GuestBuilder {
     qemu: Qemu,
     disks: Vec<Disk>,
+    agent: bool,
     accelerator: Option<String>,
     timeout: Duration,
     arguments: Vec<String>,
@@ -37,6 +38,7 @@ impl Guest {
         GuestBuilder {
             qemu: qemu.clone(),
             disks: Vec::new(),
+            agent: false,
             accelerator: None,
             timeout: BOOT_TIMEOUT,
             arguments: Vec::new(),
@@ -49,6 +51,13 @@ impl GuestBuilder {
     #[must_use]
     pub fn disk(mut self, disk: Disk) -> Self {
         self.disks.push(disk);
+        self
+    }
+
+    /// With QEMU's guest agent running in the guest.
+    #[must_use]
+    pub fn with_agent(mut self) -> Self {
+        self.agent = true;
         self
     }
 
@@ -84,7 +93,7 @@ impl GuestBuilder {
         let sockets = folder_for_sockets()?;
         let initramfs = folder.path().join("initramfs");
         let modules = kernel::modules(&self.modules())?;
-        fs::write(&initramfs, initramfs::pack(&modules)?)
+        fs::write(&initramfs, initramfs::pack(&modules, self.agent)?)
             .map_err(Error::io(format!("write {}", initramfs.display())))?;
         let disks = self.create_disks(folder.path())?;
 
@@ -153,6 +162,16 @@ impl GuestBuilder {
             command.args(attached.arguments());
             *unit = unit.saturating_add(1);
         }
+        if self.agent {
+            command
+                .arg("-chardev")
+                .arg(socket("agent", sockets, ",server=on,wait=off"))
+                .args(["-device", "virtio-serial-pci"])
+                .args([
+                    "-device",
+                    &format!("virtserialport,chardev=agent,name={}", agent::PORT),
+                ]);
+        }
         command.args(&self.arguments);
         Ok(command)
     }
@@ -171,8 +190,13 @@ impl GuestBuilder {
             Interface::Ide => &["ata_piix", "sd_mod"],
             Interface::Nvme => &["nvme"],
         };
-        let disks = self.disks.iter();
-        disks.flat_map(|disk| of(disk.interface)).copied().collect()
+        let disks = self.disks.iter().flat_map(|disk| of(disk.interface));
+        let agent: &[_] = if self.agent {
+            &["virtio_pci", "virtio_console"]
+        } else {
+            &[]
+        };
+        disks.chain(agent).copied().collect()
     }
 
     fn create_disks(&self, folder: &Path) -> Result<Vec<PathBuf>, Error> {
