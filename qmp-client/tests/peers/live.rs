@@ -7,10 +7,24 @@ use fleece_qmp_client::commands::*;
 use fleece_qmp_client::{Address, Client, ErrorClass, ErrorKind, Options, RawCommand};
 use serde_json::{Value, json};
 
-#[cfg(test)]
-mod peer;
+use crate::peer::{self, Peer, SOON, machine_with_disks};
+use crate::scenario::{MACHINE, STORAGE_DAEMON};
 
-use peer::{Peer, SOON, machine_with_disks};
+#[test]
+fn recorded_conversation_holds_with_the_installed_qemu() {
+    let Some(peer) = Peer::of(MACHINE) else {
+        return;
+    };
+    (MACHINE.talk)(&peer.client());
+}
+
+#[test]
+fn recorded_conversation_holds_with_the_installed_storage_daemon() {
+    let Some(peer) = Peer::of(STORAGE_DAEMON) else {
+        return;
+    };
+    (STORAGE_DAEMON.talk)(&peer.client());
+}
 
 #[test]
 fn greeting_and_query_version_agree() {
@@ -22,111 +36,6 @@ fn greeting_and_query_version_agree() {
     assert_eq!(asked.qemu, client.greeting().version.qemu);
     assert!(asked.qemu.major >= 7, "{asked}");
     assert!(client.greeting().capabilities.contains(&"oob".to_owned()));
-}
-
-#[test]
-fn name_uuid_and_status_of_a_machine_are_told() {
-    let Some(peer) = machine_with_disks() else {
-        return;
-    };
-    let client = peer.client();
-    assert_eq!(
-        client.execute(&QueryName {}).unwrap().name.as_deref(),
-        Some("probe")
-    );
-    assert_eq!(client.execute(&QueryUuid {}).unwrap().uuid.len(), 36);
-    let status = client.execute(&QueryStatus {}).unwrap();
-    assert_eq!(
-        (status.running, status.status.as_str()),
-        (false, "prelaunch")
-    );
-    let threads = client.execute(&QueryIoThreads {}).unwrap();
-    assert_eq!(
-        threads.iter().map(|t| t.id.as_str()).collect::<Vec<_>>(),
-        ["io0"]
-    );
-}
-
-#[test]
-fn block_devices_show_their_nodes_and_sizes() {
-    let Some(peer) = machine_with_disks() else {
-        return;
-    };
-    let client = peer.client();
-    let devices = client.execute(&QueryBlock {}).unwrap();
-    let seen: Vec<_> = devices
-        .iter()
-        .map(|d| {
-            let medium = d.inserted.as_ref().unwrap();
-            let node = medium.node_name.as_deref().unwrap();
-            (
-                d.device.as_str(),
-                d.qdev.as_deref().unwrap(),
-                node,
-                medium.image.virtual_size,
-            )
-        })
-        .collect();
-    assert!(seen.contains(&("", "disk0", "top0", 1 << 20)), "{seen:?}");
-    let is_disk1 = |&&(device, ..): &&(&str, &str, &str, u64)| device == "drive1";
-    let disk1 = seen.iter().find(is_disk1).unwrap();
-    assert_eq!(
-        (disk1.1, disk1.2, disk1.3),
-        ("/machine/peripheral/disk1/virtio-backend", "null1", 2 << 20)
-    );
-
-    let nodes = client
-        .execute(&QueryNamedBlockNodes { flat: Some(true) })
-        .unwrap();
-    let top = nodes
-        .iter()
-        .find(|n| n.node_name.as_deref() == Some("top0"))
-        .unwrap();
-    assert_eq!((top.drv.as_str(), top.ro), ("throttle", false));
-
-    let graph = client.execute(&QueryBlockGraph {}).unwrap();
-    assert_eq!(graph.child("top0", "file"), Some("null0"));
-    assert_eq!(graph.child("null0", "file"), None);
-    assert_eq!(
-        graph
-            .parents("null0")
-            .map(|(n, role)| (n.name.as_str(), role))
-            .collect::<Vec<_>>(),
-        [("top0", "file")]
-    );
-
-    let stats = client.execute(&QueryBlockStats::default()).unwrap();
-    let disk0 = stats
-        .iter()
-        .find(|s| s.qdev.as_deref() == Some("disk0"))
-        .unwrap();
-    assert_eq!(disk0.stats.wr_operations, 0);
-    assert_eq!(disk0.stats.wr_latency_histogram, None);
-}
-
-#[test]
-fn latency_histograms_appear_once_turned_on() {
-    let Some(peer) = machine_with_disks() else {
-        return;
-    };
-    let client = peer.client();
-    client
-        .execute(&BlockLatencyHistogramSet {
-            id: "disk0".into(),
-            boundaries_write: Some(vec![1_000_000, 10_000_000]),
-            ..Default::default()
-        })
-        .unwrap();
-    let stats = client.execute(&QueryBlockStats::default()).unwrap();
-    let disk0 = stats
-        .iter()
-        .find(|s| s.qdev.as_deref() == Some("disk0"))
-        .unwrap();
-    let histogram = disk0.stats.wr_latency_histogram.as_ref().unwrap();
-    assert_eq!(
-        (&*histogram.boundaries, &*histogram.bins),
-        (&[1_000_000, 10_000_000][..], &[0, 0, 0][..])
-    );
 }
 
 #[test]
@@ -276,117 +185,6 @@ fn second_client_is_told_that_the_socket_is_taken_and_served_afterwards() {
     }
     drop(first);
     peer.client().execute(&QueryVersion {}).unwrap();
-}
-
-#[test]
-fn storage_daemon_exports_a_node_and_takes_it_back() {
-    let Some(peer) = Peer::storage_daemon(&[]) else {
-        return;
-    };
-    let client = peer.client();
-    let events = client.subscribe();
-    client
-        .execute(&BlockdevAdd(
-            json!({"driver": "null-co", "node-name": "n0", "size": 1 << 20}),
-        ))
-        .unwrap();
-    let path = peer.path("nbd").display().to_string();
-    client
-        .execute(&NbdServerStart {
-            addr: NbdServerAddress::Unix { path },
-            max_connections: Some(0),
-        })
-        .unwrap();
-    client
-        .execute(&BlockExportAdd {
-            id: "e0".into(),
-            node_name: "n0".into(),
-            writable: Some(false),
-            iothread: None,
-            kind: ExportKind::Nbd {
-                name: "disk".into(),
-                bitmaps: Vec::new(),
-            },
-        })
-        .unwrap();
-    let exports = client.execute(&QueryBlockExports {}).unwrap();
-    assert_eq!(
-        (exports[0].id.as_str(), exports[0].node_name.as_str()),
-        ("e0", "n0")
-    );
-    assert!(peer.path("nbd").exists());
-    let mode = Some(ExportRemoveMode::Hard);
-    client
-        .execute(&BlockExportDel {
-            id: "e0".into(),
-            mode,
-        })
-        .unwrap();
-    let gone = |event: &fleece_qmp_client::Event| {
-        event.name == "BLOCK_EXPORT_DELETED" && event.text("id") == Some("e0")
-    };
-    assert!(events.wait_for(gone, SOON).unwrap().is_some());
-    client.execute(&NbdServerStop {}).unwrap();
-    client
-        .execute(&BlockdevDel {
-            node_name: "n0".into(),
-        })
-        .unwrap();
-    assert!(
-        client
-            .execute(&QueryNamedBlockNodes::default())
-            .unwrap()
-            .is_empty()
-    );
-}
-
-#[test]
-fn transaction_starts_a_backup_job_that_can_be_cancelled() {
-    let Some(peer) = Peer::storage_daemon(&[]) else {
-        return;
-    };
-    let client = peer.client();
-    let events = client.subscribe();
-    for name in ["source", "target"] {
-        let options = json!({"driver": "null-co", "node-name": name, "size": 1 << 20});
-        client.execute(&BlockdevAdd(options)).unwrap();
-    }
-    let backup = Action::new(
-        "blockdev-backup",
-        json!({"job-id": "job0", "device": "source", "target": "target", "sync": "none",
-               "filter-node-name": "filter"}),
-    );
-    let properties = Some(TransactionProperties {
-        completion_mode: CompletionMode::Grouped,
-    });
-    client
-        .execute(&Transaction {
-            actions: vec![backup],
-            properties,
-        })
-        .unwrap();
-    let jobs = client.execute(&QueryJobs {}).unwrap();
-    assert_eq!(
-        (jobs[0].id.as_str(), jobs[0].kind.as_str()),
-        ("job0", "backup")
-    );
-    let jobs = client.execute(&QueryBlockJobs {}).unwrap();
-    assert_eq!(
-        (jobs[0].id.as_str(), jobs[0].status.as_str()),
-        ("job0", "running")
-    );
-    let graph = client.execute(&QueryBlockGraph {}).unwrap();
-    assert_eq!(graph.child("filter", "target"), Some("target"));
-    client
-        .execute(&BlockJobCancel {
-            device: "job0".into(),
-            force: Some(true),
-        })
-        .unwrap();
-    let cancelled = |event: &fleece_qmp_client::Event| {
-        event.name == "BLOCK_JOB_CANCELLED" && event.text("device") == Some("job0")
-    };
-    assert!(events.wait_for(cancelled, SOON).unwrap().is_some());
 }
 
 #[test]

@@ -7,6 +7,8 @@ use std::time::{Duration, Instant};
 use fleece_qmp_client::{Client, Error, ErrorKind};
 use tempfile::TempDir;
 
+use crate::scenario::{IMAGE_SIZE, IMAGES, Scenario};
+
 pub(crate) const SOON: Duration = Duration::from_secs(20);
 
 /// A running program with a QMP socket; killed at the end.
@@ -36,8 +38,20 @@ impl Peer {
         Self::start("qemu-storage-daemon", &all)
     }
 
-    pub(crate) fn start(program: &str, arguments: &[&str]) -> Option<Self> {
+    pub(crate) fn of(scenario: Scenario) -> Option<Self> {
         let directory = TempDir::new().unwrap();
+        for image in IMAGES {
+            let file = std::fs::File::create(directory.path().join(image)).unwrap();
+            file.set_len(IMAGE_SIZE).unwrap();
+        }
+        Self::start_in(directory, scenario.program, scenario.arguments)
+    }
+
+    pub(crate) fn start(program: &str, arguments: &[&str]) -> Option<Self> {
+        Self::start_in(TempDir::new().unwrap(), program, arguments)
+    }
+
+    fn start_in(directory: TempDir, program: &str, arguments: &[&str]) -> Option<Self> {
         let process = Command::new(program)
             .args(arguments)
             .current_dir(directory.path())
@@ -86,28 +100,21 @@ pub(crate) fn connect(path: &Path) -> Result<Client, Error> {
     }
 }
 
-/// A machine with two disks on the same controller, named nodes and a throttle node on one.
+/// A machine with a controller and two disks.
 pub(crate) fn machine_with_disks() -> Option<Peer> {
+    let disk = "null-co,size=1048576,node-name=";
     Peer::machine(&[
         "-M",
         "q35",
-        "-name",
-        "probe",
-        "-object",
-        "throttle-group,id=group0",
-        "-object",
-        "iothread,id=io0",
-        "-blockdev",
-        "null-co,node-name=null0,size=1048576",
-        "-blockdev",
-        "throttle,node-name=top0,throttle-group=group0,file=null0",
         "-device",
         "virtio-scsi-pci,id=scsi",
+        "-blockdev",
+        &format!("{disk}null0"),
         "-device",
-        "scsi-hd,id=disk0,drive=top0",
-        "-drive",
-        "if=none,id=drive1,driver=null-co,size=2097152,node-name=null1",
+        "scsi-hd,id=disk0,drive=null0",
+        "-blockdev",
+        &format!("{disk}null1"),
         "-device",
-        "virtio-blk-pci,id=disk1,drive=drive1",
+        "virtio-blk-pci,id=disk1,drive=null1",
     ])
 }
