@@ -213,3 +213,6 @@ fn failed(error: io::Error) -> Error {
         Error::closed(error)
     }
 }
+
+#[cfg(test)]
+mod tests;

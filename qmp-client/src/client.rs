@@ -354,3 +354,6 @@ impl Drop for Hangup {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

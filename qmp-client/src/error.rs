@@ -210,7 +210,7 @@ impl ErrorKind {
                 "no answer: another client is probably connected (QEMU serves one at a time)"
             }
             Self::NotQmp => "not a QMP server",
-            Self::Closed => "connection closed by the peer",
+            Self::Closed => "the connection is lost",
             Self::Deadline => "no reply within the deadline",
             Self::Command(_) => "command refused",
             Self::Oversized => "message too long",

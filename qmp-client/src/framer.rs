@@ -106,3 +106,6 @@ fn not_an_object(first: u8, rest: &[u8]) -> Error {
         .collect();
     Error::new(ErrorKind::Protocol).with_detail(format!("it sent '{}'", shown.escape_ascii()))
 }
+
+#[cfg(test)]
+mod tests;

@@ -174,3 +174,6 @@ fn malformed(error: serde_json::Error) -> Error {
         .with_detail("malformed message")
         .with_source(error)
 }
+
+#[cfg(test)]
+mod tests;

@@ -173,3 +173,6 @@ struct Variant {
     #[serde(rename = "type")]
     object: String,
 }
+
+#[cfg(test)]
+mod tests;

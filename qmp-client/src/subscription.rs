@@ -126,3 +126,6 @@ impl Queue {
         self.unread.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
+
+#[cfg(test)]
+mod tests;

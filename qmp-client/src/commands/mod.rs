@@ -58,3 +58,6 @@ macro_rules! command {
     };
 }
 use command;
+
+#[cfg(test)]
+mod tests;
