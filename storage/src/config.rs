@@ -13,10 +13,14 @@
 //! A header `TYPE: ID` at the start of a line, indented `KEY [VALUE]` lines, an empty line at the
 //! end (`PVE::SectionConfig::parse_config`). Every line that is not edited keeps its bytes.
 
+mod file;
+
 use std::fmt;
 
 use crate::error::{Error, ErrorKind};
 use crate::volume::check_storage_id;
+
+pub use file::StorageFile;
 
 /// The most bytes the file may have: 1 MiB, the largest file that Proxmox's cluster file system
 /// stores.

@@ -25,14 +25,18 @@
 pub mod block;
 mod config;
 mod error;
+mod exec;
 mod image;
+mod lock;
+mod mounts;
 mod name;
 mod plugin;
 mod probe;
 mod storages;
+pub mod testing;
 mod volume;
 
-pub use config::{StorageConfig, StorageSection};
+pub use config::{StorageConfig, StorageFile, StorageSection};
 pub use error::{Error, ErrorKind};
 pub use name::{VolumeFormat, VolumeName};
 pub use plugin::dir::DirPlugin;

@@ -1,12 +1,23 @@
 //! What every storage can do.
 
+mod btrfs;
 pub(crate) mod dir;
+mod external;
+pub(crate) mod factory;
+mod lvm;
+mod lvmthin;
+mod mounted;
+mod rbd;
+mod volume_group;
+mod zfspool;
 
 use std::fmt::Debug;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+
+use serde_json::json;
 
 use crate::error::{Error, ErrorKind};
-use crate::name::{VolumeFormat, VolumeName};
+use crate::name::{VolumeFormat, VolumeName, is_name_byte, owner};
 use crate::volume::{Volume, VolumeId};
 
 /// A storage of some type.
@@ -27,7 +38,11 @@ pub trait Plugin: Debug + Send + Sync {
     fn kind(&self) -> &str;
 
     /// What volumes of this storage are like.
-    fn capabilities(&self) -> Capabilities;
+    ///
+    /// # Errors
+    ///
+    /// If the storage must be asked and does not answer.
+    fn capabilities(&self) -> Result<Capabilities, Error>;
 
     /// How much room there is.
     ///
@@ -43,6 +58,23 @@ pub trait Plugin: Debug + Send + Sync {
     ///
     /// The reason why it cannot be used.
     fn activate(&self) -> Result<(), Error>;
+
+    /// Makes an existing volume usable: [`path`](Self::path) leads to it afterwards. Does nothing
+    /// if it is.
+    ///
+    /// # Errors
+    ///
+    /// `NotFound`, or the reason why it cannot be used.
+    fn activate_volume(&self, id: &VolumeId) -> Result<(), Error> {
+        match self.exists(id)? {
+            true => Ok(()),
+            false => Err(Error::new(
+                ErrorKind::NotFound,
+                id,
+                "there is no such volume",
+            )),
+        }
+    }
 
     /// The volumes of one guest or of all, sorted by id.
     ///
@@ -221,22 +253,26 @@ pub fn free_names(
 }
 
 /// The error for an id that another storage must answer for.
-pub(crate) fn foreign(storage: &dyn Plugin, id: &VolumeId) -> Error {
+fn foreign(storage: &dyn Plugin, id: &VolumeId) -> Error {
     let message = format!("this is no volume of storage '{}'", storage.id());
     Error::new(ErrorKind::InvalidName, id, message)
 }
 
 /// The error for a format that a storage does not have.
-pub(crate) fn no_such_format(storage: &dyn Plugin, format: VolumeFormat) -> Error {
-    let known: Vec<_> = storage
-        .capabilities()
-        .formats
-        .iter()
-        .map(|f| f.as_str())
-        .collect();
-    let message = format!(
-        "there are no {format} volumes on this storage, only {}",
-        known.join(", ")
-    );
+fn no_such_format(storage: &dyn Plugin, format: VolumeFormat) -> Error {
+    let message = format!("a {} storage has no {format} volumes", storage.kind());
     Error::new(ErrorKind::Unsupported, storage.id(), message)
+}
+
+/// The name of a volume on a storage that keeps block devices: `ID:[BASE/]NAME`.
+fn block_volume<'a>(storage: &dyn Plugin, id: &'a VolumeId) -> Result<&'a str, Error> {
+    let volume = id.volume().filter(|_| id.storage() == Some(storage.id()));
+    let name = volume.and_then(|volume| volume.rsplit('/').next());
+    let known = |name: &&str| owner(name).is_some() && name.bytes().all(is_name_byte);
+    name.filter(known).ok_or_else(|| foreign(storage, id))
+}
+
+/// The block device options of a raw volume with a device node.
+fn device_blockdev(path: &Path) -> serde_json::Value {
+    json!({ "driver": "raw", "file": { "driver": "host_device", "filename": path } })
 }

@@ -16,7 +16,7 @@ pub(crate) fn status(path: &Path) -> Result<Status, Error> {
     let io = |path: &Path, source: rustix::io::Errno| {
         Error::io("read the state of the file system", path, source.into())
     };
-    answered(path, move |path| {
+    answered(path, PATIENCE, move |path| {
         if !path.is_dir() {
             return Err(Error::new(
                 ErrorKind::NotFound,
@@ -38,6 +38,7 @@ pub(crate) fn status(path: &Path) -> Result<Status, Error> {
 /// network file system cannot be interrupted, but it can be left behind.
 pub(crate) fn answered<T: Send + 'static>(
     path: &Path,
+    patience: Duration,
     question: impl FnOnce(&Path) -> Result<T, Error> + Send + 'static,
 ) -> Result<T, Error> {
     let (sender, receiver) = sync_channel(1);
@@ -49,7 +50,7 @@ pub(crate) fn answered<T: Send + 'static>(
             let _ = sender.send(question(&owned));
         });
     asked.map_err(|source| Error::io("start a thread to look at", path, source))?;
-    receiver.recv_timeout(PATIENCE).map_err(|_| {
+    receiver.recv_timeout(patience).map_err(|_| {
         let message = format!(
             "the file system does not answer within {} seconds",
             PATIENCE.as_secs()

@@ -4,22 +4,42 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use crate::config::{StorageConfig, StorageSection};
+use crate::config::{StorageConfig, StorageFile, StorageSection};
 use crate::error::{Error, ErrorKind};
-use crate::plugin::Plugin;
 use crate::plugin::dir::DirPlugin;
+use crate::plugin::{Plugin, factory};
 use crate::volume::VolumeId;
 
+/// Where executables for further types of storage lie, see `docs/PLUGINS.md`.
+const PLUGIN_DIRECTORY: &str = "/usr/lib/fleece/storage";
+
 /// The storages that a `storage.cfg` names, and any directory besides.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub struct Storages {
     config: StorageConfig,
+    plugins: PathBuf,
 }
 
 impl Storages {
     /// No configuration: only directories by their paths.
     pub fn none() -> Self {
-        Self::default()
+        Self::new(StorageConfig::default())
+    }
+
+    /// The storages of a configuration.
+    pub fn new(config: StorageConfig) -> Self {
+        Self {
+            config,
+            plugins: PathBuf::from(PLUGIN_DIRECTORY),
+        }
+    }
+
+    /// Looks for executables for further types of storage in `directory` instead of
+    /// `/usr/lib/fleece/storage`.
+    #[must_use]
+    pub fn with_plugin_directory(mut self, directory: &Path) -> Self {
+        directory.clone_into(&mut self.plugins);
+        self
     }
 
     /// Reads a `storage.cfg`.
@@ -29,18 +49,7 @@ impl Storages {
     /// If the file cannot be read. What is odd in it is no error, see
     /// [`StorageConfig::problems`].
     pub fn from_config(path: &Path) -> Result<Self, Error> {
-        let text = fs::read(path)
-            .map_err(|source| Error::io("read the storage configuration", path, source))?;
-        let text = String::from_utf8(text).map_err(|_| {
-            Error::new(
-                ErrorKind::InvalidConfig,
-                path.display(),
-                "the file is not UTF-8",
-            )
-        })?;
-        Ok(Self {
-            config: StorageConfig::parse(&text)?,
-        })
+        Ok(Self::new(StorageFile::new(path).load()?))
     }
 
     /// The configuration that was read.
@@ -61,7 +70,7 @@ impl Storages {
             return Ok(Arc::new(DirPlugin::plain(&path)?));
         }
         match self.config.section(name) {
-            Some(section) => plugin(section),
+            Some(section) => factory::plugin(section, &self.plugins),
             None => Err(self.unknown(name)),
         }
     }
@@ -90,29 +99,4 @@ impl Storages {
         };
         Error::new(ErrorKind::UnknownStorage, name, message)
     }
-}
-
-fn plugin(section: &StorageSection) -> Result<Arc<dyn Plugin>, Error> {
-    match section.kind() {
-        "dir" => {
-            let path = absolute(section, section.require("path")?)?;
-            Ok(Arc::new(DirPlugin::configured(
-                section.id(),
-                path.join("images"),
-                path.join("dump"),
-            )))
-        }
-        kind => {
-            let message = format!("storages of type '{kind}' are not supported");
-            Err(Error::new(ErrorKind::Unsupported, section.id(), message))
-        }
-    }
-}
-
-fn absolute(section: &StorageSection, path: &str) -> Result<PathBuf, Error> {
-    if path.starts_with('/') {
-        return Ok(PathBuf::from(path));
-    }
-    let message = format!("the path {path:?} is not absolute");
-    Err(Error::new(ErrorKind::InvalidConfig, section.id(), message))
 }

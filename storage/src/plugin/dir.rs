@@ -2,19 +2,21 @@
 
 use std::fs;
 use std::io::ErrorKind as IoKind;
-use std::os::unix::fs::{DirBuilderExt, FileTypeExt, MetadataExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 
-use super::{AllocationRequest, Capabilities, Freed, Plugin, Status, foreign, no_such_format};
+use super::{AllocationRequest, Capabilities, Freed, Plugin, Status, foreign};
 use crate::error::{Error, ErrorKind};
 use crate::name::{VolumeFormat, VolumeName, owner, split_extension};
 use crate::volume::{Volume, VolumeId};
-use crate::{image, probe};
+use crate::{image, lock, probe};
 
 /// The file systems' block: what a hole in a file is a multiple of, on all that matter.
 const BLOCK: u64 = 4096;
+/// How often an allocation starts anew when the directory is removed under it.
+const MAX_TRIES: u32 = 100;
 
 /// A directory as a storage: one of `storage.cfg`, or a plain one given by its path.
 #[derive(Debug, Clone)]
@@ -145,8 +147,8 @@ impl Plugin for DirPlugin {
         "dir"
     }
 
-    fn capabilities(&self) -> Capabilities {
-        Capabilities {
+    fn capabilities(&self) -> Result<Capabilities, Error> {
+        Ok(Capabilities {
             thin: true,
             zero_initialised: true,
             discard_granularity: Some(BLOCK),
@@ -154,7 +156,7 @@ impl Plugin for DirPlugin {
             size_rounding: 1,
             snapshots: false,
             shared: false,
-        }
+        })
     }
 
     fn status(&self) -> Result<Status, Error> {
@@ -194,9 +196,6 @@ impl Plugin for DirPlugin {
     }
 
     fn volume_id(&self, name: &VolumeName, format: VolumeFormat) -> Result<VolumeId, Error> {
-        if !self.capabilities().formats.contains(&format) {
-            return Err(no_such_format(self, format));
-        }
         match self.layout {
             Layout::Flat => VolumeId::at(&self.images.join(format!("{name}.{format}"))),
             Layout::PerGuest => {
@@ -208,17 +207,29 @@ impl Plugin for DirPlugin {
     fn allocate(&self, request: &AllocationRequest) -> Result<VolumeId, Error> {
         let id = self.volume_id(&request.name, request.format)?;
         let (path, format) = self.locate(&id)?;
-        if self.layout == Layout::PerGuest
-            && let Some(directory) = path.parent()
-        {
-            make_directory(directory)?;
+        let _lock = lock::acquire(&self.id)?;
+        for _ in 0..MAX_TRIES {
+            if self.layout == Layout::PerGuest
+                && let Some(directory) = path.parent()
+            {
+                make_directory(directory)?;
+            }
+            match image::create(&path, format, request.size) {
+                // The guest's last volume was freed at this moment, and its directory with it.
+                Err(error) if error.kind() == ErrorKind::NotFound => {}
+                result => return result.map(|()| id),
+            }
         }
-        image::create(&path, format, request.size)?;
-        Ok(id)
+        Err(Error::new(
+            ErrorKind::Io,
+            id,
+            "the directory of the volume vanishes all the time",
+        ))
     }
 
     fn free(&self, id: &VolumeId) -> Result<Freed, Error> {
         let (path, _) = self.locate(id)?;
+        let _lock = lock::acquire(&self.id)?;
         let freed = match fs::remove_file(&path) {
             Ok(()) => Freed::Removed,
             Err(error) if error.kind() == IoKind::NotFound => Freed::Absent,
@@ -239,7 +250,7 @@ impl Plugin for DirPlugin {
 
     fn blockdev(&self, id: &VolumeId) -> Result<Value, Error> {
         let (path, format) = self.locate(id)?;
-        Ok(blockdev(&path, format))
+        Ok(file_blockdev(&path, format))
     }
 
     fn size(&self, id: &VolumeId) -> Result<u64, Error> {
@@ -263,18 +274,16 @@ impl Plugin for DirPlugin {
     }
 }
 
-/// The block device options of a file or device node.
-pub(crate) fn blockdev(path: &Path, format: VolumeFormat) -> Value {
-    let device = fs::metadata(path).is_ok_and(|metadata| metadata.file_type().is_block_device());
-    let protocol = if device { "host_device" } else { "file" };
+/// The block device options of an image file.
+pub(super) fn file_blockdev(path: &Path, format: VolumeFormat) -> Value {
     json!({
         "driver": format.as_str(),
-        "file": { "driver": protocol, "filename": path },
+        "file": { "driver": "file", "filename": path },
     })
 }
 
 /// The paths in a directory; none if the directory is not there.
-fn entries(directory: &Path) -> Result<Vec<PathBuf>, Error> {
+pub(super) fn entries(directory: &Path) -> Result<Vec<PathBuf>, Error> {
     let io = |source| Error::io("list the directory", directory, source);
     match fs::read_dir(directory) {
         Ok(entries) => entries
@@ -285,7 +294,7 @@ fn entries(directory: &Path) -> Result<Vec<PathBuf>, Error> {
     }
 }
 
-fn make_directory(path: &Path) -> Result<(), Error> {
+pub(super) fn make_directory(path: &Path) -> Result<(), Error> {
     fs::DirBuilder::new()
         .recursive(true)
         .mode(0o755)

@@ -1,0 +1,163 @@
+//! `storage.cfg` on disk: read, and replaced atomically.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{ErrorKind as IoKind, Read, Write};
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+use super::{MAX_SIZE, StorageConfig};
+use crate::error::{Error, ErrorKind};
+
+/// A storage configuration file.
+#[derive(Debug, Clone)]
+pub struct StorageFile {
+    path: PathBuf,
+}
+
+impl StorageFile {
+    /// The file at `path`, on a Proxmox host `/etc/pve/storage.cfg`.
+    pub fn new(path: impl Into<PathBuf>) -> Self {
+        Self { path: path.into() }
+    }
+
+    /// Reads the file.
+    ///
+    /// # Errors
+    ///
+    /// If it cannot be read, is not UTF-8 or too large. What is odd in it is no error, see
+    /// [`StorageConfig::problems`].
+    pub fn load(&self) -> Result<StorageConfig, Error> {
+        let io = |source| Error::io("read the storage configuration", &self.path, source);
+        let limit = u64::try_from(MAX_SIZE)
+            .unwrap_or(u64::MAX)
+            .saturating_add(1);
+        let mut bytes = Vec::new();
+        File::open(&self.path)
+            .map_err(io)?
+            .take(limit)
+            .read_to_end(&mut bytes)
+            .map_err(io)?;
+        let text = String::from_utf8(bytes).map_err(|_| {
+            Error::new(
+                ErrorKind::InvalidConfig,
+                self.path.display(),
+                "the file is not UTF-8",
+            )
+        })?;
+        StorageConfig::parse(&text)
+    }
+
+    /// Reads the file, or takes an empty configuration if there is none, lets `edit` change it
+    /// and puts the result in its place. If another process writes the file meanwhile, nothing is
+    /// changed.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`load`](Self::load) and of `edit`; `Busy` if the file changed meanwhile.
+    pub fn update<T>(
+        &self,
+        edit: impl FnOnce(&mut StorageConfig) -> Result<T, Error>,
+    ) -> Result<T, Error> {
+        let current = || match self.load() {
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+            config => config.map(Some),
+        };
+        let old = current()?;
+        let mut new = old.clone().unwrap_or_default();
+        let result = edit(&mut new)?;
+        if old.as_ref() != Some(&new) {
+            let temporary = self.write_beside(&new)?;
+            let replaced = if current()? == old {
+                fs::rename(&temporary, &self.path)
+                    .map_err(|source| Error::io("replace", &self.path, source))
+            } else {
+                let message = "the file was changed by somebody else meanwhile; try again";
+                Err(Error::new(ErrorKind::Busy, self.path.display(), message))
+            };
+            if replaced.is_err() {
+                // The first error counts.
+                let _ = fs::remove_file(&temporary);
+            }
+            replaced?;
+            self.sync_directory()?;
+        }
+        Ok(result)
+    }
+
+    fn write_beside(&self, config: &StorageConfig) -> Result<PathBuf, Error> {
+        let mut name = self.path.as_os_str().to_owned();
+        name.push(format!(".tmp.{}", std::process::id()));
+        let path = PathBuf::from(name);
+        let mode = fs::metadata(&self.path).map_or(0o640, |old| old.permissions().mode() & 0o777);
+        let mut options = OpenOptions::new();
+        let written = options
+            .write(true)
+            .create(true)
+            .truncate(true)
+            .mode(mode)
+            .open(&path);
+        let written = written.and_then(|mut file| {
+            file.write_all(config.to_string().as_bytes())?;
+            file.sync_all()
+        });
+        if written.is_err() {
+            let _ = fs::remove_file(&path);
+        }
+        let io = |source| Error::io("write a new version of", &self.path, source);
+        written.map(|()| path).map_err(io)
+    }
+
+    fn sync_directory(&self) -> Result<(), Error> {
+        let directory = match self.path.parent() {
+            Some(parent) if !parent.as_os_str().is_empty() => parent,
+            _ => Path::new("."),
+        };
+        match File::open(directory).and_then(|directory| directory.sync_all()) {
+            // Some file systems cannot sync a directory.
+            Err(error) if matches!(error.kind(), IoKind::InvalidInput | IoKind::Unsupported) => {
+                Ok(())
+            }
+            result => result.map_err(|source| Error::io("sync", directory, source)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::StorageSection;
+
+    #[test]
+    fn storages_are_added_to_and_removed_from_a_file() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = StorageFile::new(directory.path().join("storage.cfg"));
+        assert_eq!(file.load().unwrap_err().kind(), ErrorKind::NotFound);
+        let mut section = StorageSection::new("dir", "local").unwrap();
+        section.set("path", "/srv").unwrap();
+        file.update(|config| config.add(section.clone())).unwrap();
+        assert_eq!(
+            file.load().unwrap().section("local").unwrap().get("path"),
+            Some("/srv")
+        );
+        let taken = file.update(|config| config.add(section)).unwrap_err();
+        assert_eq!(taken.kind(), ErrorKind::AlreadyExists);
+        assert!(file.update(|config| Ok(config.remove("local"))).unwrap());
+        assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn a_file_that_somebody_else_changes_meanwhile_is_left_alone() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("storage.cfg");
+        fs::write(&path, "dir: aa\n\tpath /a\n").unwrap();
+        let file = StorageFile::new(&path);
+        let error = file.update(|config| {
+            config.remove("aa");
+            fs::write(&path, "dir: bb\n\tpath /b\n").unwrap();
+            Ok(())
+        });
+        assert_eq!(error.unwrap_err().kind(), ErrorKind::Busy);
+        assert_eq!(fs::read_to_string(&path).unwrap(), "dir: bb\n\tpath /b\n");
+        assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 1);
+    }
+}

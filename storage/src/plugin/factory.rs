@@ -1,0 +1,199 @@
+//! From a section of `storage.cfg` to its plugin: the one place that knows all types.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::Plugin;
+use super::btrfs::BtrfsPlugin;
+use super::dir::DirPlugin;
+use super::external::ExternalPlugin;
+use super::lvm::LvmPlugin;
+use super::lvmthin::LvmThinPlugin;
+use super::mounted::{MountedPlugin, PATIENCE};
+use super::rbd::{RbdPlugin, proxmox_files};
+use super::volume_group::{VolumeGroup, check_name};
+use super::zfspool::ZfsPlugin;
+use crate::config::StorageSection;
+use crate::error::{Error, ErrorKind};
+use crate::exec::{Runner, System};
+
+/// The plugin of a configured storage. `external` is where executables for other types lie.
+pub(crate) fn plugin(section: &StorageSection, external: &Path) -> Result<Arc<dyn Plugin>, Error> {
+    let id = section.id().to_owned();
+    let tools: Arc<dyn Runner> = Arc::new(System);
+    if section.flag("disable") {
+        let message = "the storage is disabled in the configuration";
+        return Err(Error::new(ErrorKind::Unsupported, id, message));
+    }
+    Ok(match section.kind() {
+        "dir" => directory(section)?,
+        "nfs" | "cifs" => network(section)?,
+        "btrfs" => {
+            let path = path_of(section)?;
+            Arc::new(BtrfsPlugin {
+                id,
+                path,
+                nocow: section.flag("nocow"),
+                tools,
+            })
+        }
+        "lvm" => {
+            let group = VolumeGroup::new(&id, section.require("vgname")?, tools)?;
+            let saferemove = section.flag("saferemove");
+            Arc::new(LvmPlugin {
+                id,
+                group,
+                saferemove,
+                shared: section.flag("shared"),
+            })
+        }
+        "lvmthin" => {
+            let group = VolumeGroup::new(&id, section.require("vgname")?, tools)?;
+            let pool = section.require("thinpool")?.to_owned();
+            check_name(&id, &pool)?;
+            Arc::new(LvmThinPlugin { id, group, pool })
+        }
+        "zfspool" => {
+            let pool = section.require("pool")?.to_owned();
+            ZfsPlugin::check_pool(&id, &pool)?;
+            let block_size = section.get("blocksize").map(str::to_owned);
+            if let Some(size) = &block_size
+                && !size.bytes().all(|b| b.is_ascii_alphanumeric())
+            {
+                let message = format!("{size:?} is no block size");
+                return Err(Error::new(ErrorKind::InvalidConfig, id, message));
+            }
+            Arc::new(ZfsPlugin {
+                id,
+                pool,
+                sparse: section.flag("sparse"),
+                block_size,
+                tools,
+            })
+        }
+        "rbd" => rbd(section, tools)?,
+        kind => match ExternalPlugin::find(section, external, tools) {
+            Some(plugin) => Arc::new(plugin),
+            None => {
+                let message = format!(
+                    "storages of type '{kind}' are not supported, and there is no plugin {}",
+                    external.join(kind).display()
+                );
+                return Err(Error::new(ErrorKind::Unsupported, id, message));
+            }
+        },
+    })
+}
+
+fn directory(section: &StorageSection) -> Result<Arc<dyn Plugin>, Error> {
+    let path = path_of(section)?;
+    let plugin = proxmox_layout(section, &path)?;
+    let mount = match section.get("is_mountpoint") {
+        None | Some("0" | "no" | "off" | "false") => return Ok(Arc::new(plugin)),
+        Some(mount) if mount.starts_with('/') => PathBuf::from(mount),
+        Some(_) => path,
+    };
+    Ok(Arc::new(MountedPlugin {
+        directory: plugin,
+        kind: "dir",
+        mount,
+        fstypes: &[],
+        advice: format!(
+            "storage '{}' says that something must be (is_mountpoint)",
+            section.id()
+        ),
+        shared: section.flag("shared"),
+        patience: PATIENCE,
+    }))
+}
+
+fn network(section: &StorageSection) -> Result<Arc<dyn Plugin>, Error> {
+    let default = format!("/mnt/pve/{}", section.id());
+    let mount = absolute(section, section.get("path").unwrap_or(&default))?;
+    let server = section.require("server")?;
+    let (kind, fstypes, advice): (_, &[_], _) = match section.kind() {
+        "nfs" => {
+            let export = section.require("export")?;
+            let advice = format!("mount -t nfs {server}:{export} {}", mount.display());
+            ("nfs", &["nfs", "nfs4"], advice)
+        }
+        _ => {
+            let share = section.require("share")?;
+            let advice = format!("mount -t cifs //{server}/{share} {}", mount.display());
+            ("cifs", &["cifs", "smb3"], advice)
+        }
+    };
+    Ok(Arc::new(MountedPlugin {
+        directory: proxmox_layout(section, &mount)?,
+        kind,
+        mount,
+        fstypes,
+        advice,
+        shared: true,
+        patience: PATIENCE,
+    }))
+}
+
+fn rbd(section: &StorageSection, tools: Arc<dyn Runner>) -> Result<Arc<dyn Plugin>, Error> {
+    let id = section.id().to_owned();
+    let name = |key: &str| match section.get(key) {
+        Some(name) => RbdPlugin::check_name(section.id(), name).map(|()| Some(name.to_owned())),
+        None => Ok(None),
+    };
+    let monitors: Vec<String> = section
+        .get("monhost")
+        .unwrap_or("")
+        .split(|c: char| c.is_whitespace() || matches!(c, ',' | ';'))
+        .filter(|monitor| !monitor.is_empty())
+        .map(str::to_owned)
+        .collect();
+    let (conf, keyring) = proxmox_files(&id, !monitors.is_empty());
+    Ok(Arc::new(RbdPlugin {
+        pool: name("pool")?.unwrap_or_else(|| "rbd".to_owned()),
+        namespace: name("namespace")?,
+        data_pool: name("data-pool")?,
+        user: name("username")?.unwrap_or_else(|| "admin".to_owned()),
+        id,
+        monitors,
+        conf,
+        keyring,
+        tools,
+    }))
+}
+
+/// Images and dumps below `path`, or where `content-dirs` says.
+fn proxmox_layout(section: &StorageSection, path: &Path) -> Result<DirPlugin, Error> {
+    let below = |content: &str, default: &str| {
+        let dirs = section.get("content-dirs").unwrap_or("").split(',');
+        let mut dirs = dirs.filter_map(|dir| dir.trim().split_once('='));
+        let relative = dirs
+            .find(|(name, _)| *name == content)
+            .map_or(default, |(_, dir)| dir);
+        let relative = relative.trim_matches('/');
+        if relative
+            .split('/')
+            .any(|part| matches!(part, "" | "." | ".."))
+        {
+            let message = format!("content-dirs: {relative:?} does not lie below the path");
+            return Err(Error::new(ErrorKind::InvalidConfig, section.id(), message));
+        }
+        Ok(path.join(relative))
+    };
+    Ok(DirPlugin::configured(
+        section.id(),
+        below("images", "images")?,
+        below("backup", "dump")?,
+    ))
+}
+
+fn path_of(section: &StorageSection) -> Result<PathBuf, Error> {
+    absolute(section, section.require("path")?)
+}
+
+fn absolute(section: &StorageSection, path: &str) -> Result<PathBuf, Error> {
+    if path.starts_with('/') {
+        return Ok(PathBuf::from(path));
+    }
+    let message = format!("the path {path:?} is not absolute");
+    Err(Error::new(ErrorKind::InvalidConfig, section.id(), message))
+}

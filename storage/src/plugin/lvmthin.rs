@@ -1,0 +1,158 @@
+//! LVM-thin: volumes of a thin pool, which take room as they are written.
+
+use std::path::PathBuf;
+
+use serde_json::Value;
+
+use super::volume_group::VolumeGroup;
+use super::{
+    AllocationRequest, Capabilities, Freed, Plugin, Status, block_volume, device_blockdev,
+    no_such_format,
+};
+use crate::error::{Error, ErrorKind};
+use crate::lock;
+use crate::name::{VolumeFormat, VolumeName, owner};
+use crate::volume::{Volume, VolumeId};
+
+/// A thin pool of `storage.cfg`.
+#[derive(Debug, Clone)]
+pub(crate) struct LvmThinPlugin {
+    pub(crate) id: String,
+    pub(crate) group: VolumeGroup,
+    pub(crate) pool: String,
+}
+
+impl Plugin for LvmThinPlugin {
+    fn id(&self) -> &str {
+        &self.id
+    }
+
+    fn kind(&self) -> &str {
+        "lvmthin"
+    }
+
+    fn capabilities(&self) -> Result<Capabilities, Error> {
+        Ok(Capabilities {
+            thin: true,
+            zero_initialised: true,
+            discard_granularity: Some(self.group.require(&self.pool)?.chunk_size),
+            formats: vec![VolumeFormat::Raw],
+            size_rounding: self.group.extent_size()?,
+            snapshots: true,
+            shared: false,
+        })
+    }
+
+    fn status(&self) -> Result<Status, Error> {
+        let pool = self.group.require(&self.pool)?;
+        let used = pool.taken().ok_or_else(|| {
+            let message = "the thin pool does not say how full it is; is it active?";
+            Error::new(ErrorKind::InvalidData, &self.id, message)
+        })?;
+        Ok(Status {
+            total: pool.size,
+            used,
+            available: pool.size.saturating_sub(used),
+        })
+    }
+
+    fn activate(&self) -> Result<(), Error> {
+        self.group.activate(&self.group.require(&self.pool)?)
+    }
+
+    fn activate_volume(&self, id: &VolumeId) -> Result<(), Error> {
+        self.group
+            .activate(&self.group.require(block_volume(self, id)?)?)
+    }
+
+    fn list(&self, vmid: Option<u32>) -> Result<Vec<Volume>, Error> {
+        let mut volumes = Vec::new();
+        for lv in self.group.volumes()? {
+            let ours = lv.kind() == Some('V') && lv.pool == self.pool;
+            let Some(guest) = owner(&lv.name).filter(|_| ours) else {
+                continue;
+            };
+            let Ok(id) = VolumeId::configured(&self.id, &lv.name) else {
+                continue;
+            };
+            let used = lv.taken();
+            let size = Some(lv.size);
+            let format = VolumeFormat::Raw;
+            volumes.push(Volume {
+                id,
+                vmid: guest,
+                name: lv.name,
+                format,
+                size,
+                used,
+            });
+        }
+        volumes.retain(|volume| vmid.is_none_or(|vmid| vmid == volume.vmid));
+        volumes.sort_by(|a, b| a.id.cmp(&b.id));
+        Ok(volumes)
+    }
+
+    fn volume_id(&self, name: &VolumeName, format: VolumeFormat) -> Result<VolumeId, Error> {
+        match format {
+            VolumeFormat::Raw => VolumeId::configured(&self.id, name.as_str()),
+            _ => Err(no_such_format(self, format)),
+        }
+    }
+
+    fn allocate(&self, request: &AllocationRequest) -> Result<VolumeId, Error> {
+        let id = self.volume_id(&request.name, request.format)?;
+        let _lock = lock::acquire(&self.id)?;
+        let size = format!("{}b", request.size);
+        let pool = format!("{}/{}", self.group.name(), self.pool);
+        let arguments = [
+            "--setautoactivation",
+            "n",
+            "--virtualsize",
+            &size,
+            "--thinpool",
+            &pool,
+        ];
+        self.group.create(request.name.as_str(), &arguments)?;
+        Ok(id)
+    }
+
+    fn free(&self, id: &VolumeId) -> Result<Freed, Error> {
+        let name = block_volume(self, id)?;
+        let _lock = lock::acquire(&self.id)?;
+        // Proxmox names the snapshots of a volume after it.
+        let snapshots = format!("snap_{name}_");
+        for lv in self.group.volumes()? {
+            if lv.name.starts_with(&snapshots) && lv.pool == self.pool {
+                self.group.remove(&lv.name)?;
+            }
+        }
+        Ok(if self.group.remove(name)? {
+            Freed::Removed
+        } else {
+            Freed::Absent
+        })
+    }
+
+    fn path(&self, id: &VolumeId) -> Result<PathBuf, Error> {
+        Ok(self.group.path(block_volume(self, id)?))
+    }
+
+    fn blockdev(&self, id: &VolumeId) -> Result<Value, Error> {
+        Ok(device_blockdev(&self.path(id)?))
+    }
+
+    fn size(&self, id: &VolumeId) -> Result<u64, Error> {
+        Ok(self.group.require(block_volume(self, id)?)?.size)
+    }
+
+    fn exists(&self, id: &VolumeId) -> Result<bool, Error> {
+        Ok(self.group.volume(block_volume(self, id)?)?.is_some())
+    }
+
+    fn resize(&self, id: &VolumeId, size: u64) -> Result<(), Error> {
+        self.group.grow(block_volume(self, id)?, size)
+    }
+}
+
+#[cfg(test)]
+mod tests;

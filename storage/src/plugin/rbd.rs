@@ -1,0 +1,346 @@
+//! Ceph RBD: volumes are images of a pool, which QEMU opens with librbd.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::{AllocationRequest, Capabilities, Freed, Plugin, Status, block_volume, no_such_format};
+use crate::error::{Error, ErrorKind};
+use crate::exec::Runner;
+use crate::lock;
+use crate::name::{VolumeFormat, VolumeName, owner};
+use crate::volume::{Volume, VolumeId};
+
+/// How long `rbd` and `ceph` may take; removing an image removes its objects one by one.
+const PATIENCE: Duration = Duration::from_secs(60);
+const REMOVAL: Duration = Duration::from_secs(600);
+/// The default size of the objects that an image is made of; discarding whole ones frees them.
+const OBJECT: u64 = 4 << 20;
+/// Sizes are given to `rbd` in MiB.
+const ROUNDING: u64 = 1 << 20;
+
+/// A Ceph pool of `storage.cfg`.
+#[derive(Debug, Clone)]
+pub(crate) struct RbdPlugin {
+    pub(crate) id: String,
+    pub(crate) pool: String,
+    pub(crate) namespace: Option<String>,
+    /// Where the data go if not to the pool itself, for erasure-coded pools.
+    pub(crate) data_pool: Option<String>,
+    /// Monitors of a cluster that this host's own configuration does not know.
+    pub(crate) monitors: Vec<String>,
+    pub(crate) user: String,
+    pub(crate) conf: Option<PathBuf>,
+    pub(crate) keyring: Option<PathBuf>,
+    pub(crate) tools: Arc<dyn Runner>,
+}
+
+/// An image, as `rbd ls -l --format json` reports it.
+#[derive(Debug, Deserialize)]
+struct Image {
+    image: String,
+    /// Bytes.
+    size: u64,
+    /// Set if this is a snapshot of the image.
+    snapshot: Option<Value>,
+}
+
+/// `ceph df --format json`: one pool of many.
+#[derive(Debug, Deserialize)]
+struct Usage {
+    pools: Vec<PoolUsage>,
+}
+
+#[derive(Debug, Deserialize)]
+struct PoolUsage {
+    name: String,
+    stats: PoolStats,
+}
+
+#[derive(Debug, Deserialize)]
+struct PoolStats {
+    max_avail: u64,
+    stored: u64,
+}
+
+impl RbdPlugin {
+    /// # Errors
+    ///
+    /// `InvalidConfig` for a name that could be taken for something else by `rbd`.
+    pub(crate) fn check_name(storage: &str, name: &str) -> Result<(), Error> {
+        if !name.is_empty()
+            && name.bytes().all(crate::name::is_name_byte)
+            && !name.starts_with(['-', '.'])
+        {
+            return Ok(());
+        }
+        let message = format!("{name:?} is no name of a Ceph pool, namespace or user");
+        Err(Error::new(ErrorKind::InvalidConfig, storage, message))
+    }
+
+    /// Runs `rbd` or `ceph` as this storage's user on its cluster.
+    fn run(&self, argv: &[&str], patience: Duration) -> Result<String, Error> {
+        let monitors = self.monitors.join(",");
+        let conf = self.conf.as_ref().map(|path| path.to_string_lossy());
+        let keyring = self.keyring.as_ref().map(|path| path.to_string_lossy());
+        let mut argv = argv.to_vec();
+        argv.extend(["--id", &self.user]);
+        if let Some(conf) = &conf {
+            argv.extend(["--conf", conf]);
+        }
+        if let Some(keyring) = &keyring {
+            argv.extend(["--keyring", keyring]);
+        }
+        if !monitors.is_empty() {
+            argv.extend(["--mon_host", &monitors]);
+        }
+        self.tools.run(&argv, patience)
+    }
+
+    /// `pool/[namespace/]name`
+    fn spec(&self, name: &str) -> String {
+        match &self.namespace {
+            Some(namespace) => format!("{}/{namespace}/{name}", self.pool),
+            None => format!("{}/{name}", self.pool),
+        }
+    }
+
+    fn images(&self) -> Result<Vec<Image>, Error> {
+        let pool = self.spec("");
+        let pool = pool.trim_end_matches('/');
+        let text = self.run(&["rbd", "ls", "--long", "--format", "json", pool], PATIENCE)?;
+        let mut images: Vec<Image> = self.parse(&text)?;
+        images.retain(|image| image.snapshot.is_none());
+        Ok(images)
+    }
+
+    fn find(&self, name: &str) -> Result<Option<Image>, Error> {
+        Ok(self.images()?.into_iter().find(|image| image.image == name))
+    }
+
+    fn parse<'a, T: Deserialize<'a>>(&self, text: &'a str) -> Result<T, Error> {
+        serde_json::from_str(text).map_err(|source| {
+            Error::new(
+                ErrorKind::InvalidData,
+                &self.id,
+                "cannot understand what Ceph reports",
+            )
+            .caused_by(source)
+        })
+    }
+}
+
+impl Plugin for RbdPlugin {
+    fn id(&self) -> &str {
+        &self.id
+    }
+
+    fn kind(&self) -> &str {
+        "rbd"
+    }
+
+    fn capabilities(&self) -> Result<Capabilities, Error> {
+        Ok(Capabilities {
+            thin: true,
+            zero_initialised: true,
+            discard_granularity: Some(OBJECT),
+            formats: vec![VolumeFormat::Raw],
+            size_rounding: ROUNDING,
+            snapshots: true,
+            shared: true,
+        })
+    }
+
+    fn status(&self) -> Result<Status, Error> {
+        let text = self.run(&["ceph", "df", "--format", "json"], PATIENCE)?;
+        let usage: Usage = self.parse(&text)?;
+        let pool = self.data_pool.as_ref().unwrap_or(&self.pool);
+        let stats = usage
+            .pools
+            .iter()
+            .find(|usage| usage.name == *pool)
+            .map(|usage| &usage.stats);
+        let stats = stats.ok_or_else(|| {
+            Error::new(
+                ErrorKind::NotFound,
+                &self.id,
+                format!("there is no pool '{pool}'"),
+            )
+        })?;
+        let (used, available) = (stats.stored, stats.max_avail);
+        Ok(Status {
+            total: used.saturating_add(available),
+            used,
+            available,
+        })
+    }
+
+    fn activate(&self) -> Result<(), Error> {
+        self.status().map(drop)
+    }
+
+    fn list(&self, vmid: Option<u32>) -> Result<Vec<Volume>, Error> {
+        let mut volumes = Vec::new();
+        for image in self.images()? {
+            let Some(guest) = owner(&image.image) else {
+                continue;
+            };
+            let Ok(id) = VolumeId::configured(&self.id, &image.image) else {
+                continue;
+            };
+            volumes.push(Volume {
+                id,
+                vmid: guest,
+                name: image.image,
+                format: VolumeFormat::Raw,
+                size: Some(image.size),
+                // Finding it out reads the whole image's map: too slow for a list.
+                used: None,
+            });
+        }
+        volumes.retain(|volume| vmid.is_none_or(|vmid| vmid == volume.vmid));
+        volumes.sort_by(|a, b| a.id.cmp(&b.id));
+        Ok(volumes)
+    }
+
+    fn volume_id(&self, name: &VolumeName, format: VolumeFormat) -> Result<VolumeId, Error> {
+        match format {
+            VolumeFormat::Raw => VolumeId::configured(&self.id, name.as_str()),
+            _ => Err(no_such_format(self, format)),
+        }
+    }
+
+    fn allocate(&self, request: &AllocationRequest) -> Result<VolumeId, Error> {
+        let id = self.volume_id(&request.name, request.format)?;
+        let name = request.name.as_str();
+        let _lock = lock::acquire(&self.id)?;
+        let size = format!("{}M", request.size.div_ceil(ROUNDING));
+        let spec = self.spec(name);
+        let mut argv = vec!["rbd", "create", "--image-format", "2", "--size", &size];
+        if let Some(data_pool) = &self.data_pool {
+            argv.extend(["--data-pool", data_pool]);
+        }
+        argv.push(&spec);
+        if let Err(error) = self.run(&argv, PATIENCE) {
+            // What went wrong is found by looking, not by reading what `rbd` says about it.
+            if matches!(self.find(name), Ok(Some(_))) {
+                let message = "a volume of this name exists already";
+                return Err(Error::new(ErrorKind::AlreadyExists, &id, message));
+            }
+            return Err(error);
+        }
+        Ok(id)
+    }
+
+    fn free(&self, id: &VolumeId) -> Result<Freed, Error> {
+        let name = block_volume(self, id)?;
+        let _lock = lock::acquire(&self.id)?;
+        if self.find(name)?.is_none() {
+            return Ok(Freed::Absent);
+        }
+        let spec = self.spec(name);
+        self.run(&["rbd", "snap", "purge", "--no-progress", &spec], REMOVAL)?;
+        let removed = self.run(&["rbd", "rm", "--no-progress", &spec], REMOVAL);
+        match (removed, self.find(name)) {
+            (Err(error), Ok(Some(_))) => {
+                let message = "the image cannot be removed; is something still using it? \
+                    Ceph waits 30 seconds for a client that died";
+                Err(Error::new(ErrorKind::Busy, id, message).caused_by(error))
+            }
+            (Err(error), Err(_)) => Err(error),
+            _ => Ok(Freed::Removed),
+        }
+    }
+
+    fn path(&self, id: &VolumeId) -> Result<PathBuf, Error> {
+        block_volume(self, id)?;
+        let message = "RBD images do not appear in the file system; QEMU opens them with librbd";
+        Err(Error::new(ErrorKind::Unsupported, id, message))
+    }
+
+    fn blockdev(&self, id: &VolumeId) -> Result<Value, Error> {
+        let mut file = json!({
+            "driver": "rbd",
+            "pool": self.pool,
+            "image": block_volume(self, id)?,
+            "user": self.user,
+        });
+        let mut set = |key: &str, value: Value| {
+            if let Some(object) = file.as_object_mut() {
+                object.insert(key.to_owned(), value);
+            }
+        };
+        if let Some(namespace) = &self.namespace {
+            set("namespace", json!(namespace));
+        }
+        if let Some(conf) = &self.conf {
+            set("conf", json!(conf));
+        }
+        if !self.monitors.is_empty() {
+            set(
+                "server",
+                self.monitors
+                    .iter()
+                    .map(|monitor| address(monitor))
+                    .collect(),
+            );
+        }
+        Ok(json!({ "driver": "raw", "file": file }))
+    }
+
+    fn size(&self, id: &VolumeId) -> Result<u64, Error> {
+        match self.find(block_volume(self, id)?)? {
+            Some(image) => Ok(image.size),
+            None => Err(Error::new(
+                ErrorKind::NotFound,
+                id,
+                "there is no such volume",
+            )),
+        }
+    }
+
+    fn exists(&self, id: &VolumeId) -> Result<bool, Error> {
+        Ok(self.find(block_volume(self, id)?)?.is_some())
+    }
+
+    fn resize(&self, id: &VolumeId, size: u64) -> Result<(), Error> {
+        let old = self.size(id)?;
+        let rounded = size.div_ceil(ROUNDING);
+        if rounded.saturating_mul(ROUNDING) < old {
+            let message = format!("a volume of {old} bytes is not shrunk to {size}");
+            return Err(Error::new(ErrorKind::Unsupported, id, message));
+        }
+        let size = format!("{rounded}M");
+        let spec = self.spec(block_volume(self, id)?);
+        self.run(
+            &["rbd", "resize", "--no-progress", "--size", &size, &spec],
+            PATIENCE,
+        )
+        .map(drop)
+    }
+}
+
+/// A monitor as QEMU's `InetSocketAddressBase`; the port is 6789 if none is given.
+fn address(monitor: &str) -> Value {
+    let (host, port) = match monitor.rsplit_once(':') {
+        // `[::1]:6789`, `host:6789`; a bare IPv6 address has colons but no port.
+        Some((host, port)) if !host.contains(':') || host.ends_with(']') => (host, port),
+        _ => (monitor, "6789"),
+    };
+    json!({ "host": host.trim_matches(['[', ']']), "port": port })
+}
+
+/// The configuration and keyring of a storage, where Proxmox keeps them.
+pub(crate) fn proxmox_files(storage: &str, external: bool) -> (Option<PathBuf>, Option<PathBuf>) {
+    let exists = |path: PathBuf| Some(path).filter(|path| path.exists());
+    let private = Path::new("/etc/pve/priv/ceph");
+    let conf = exists(private.join(format!("{storage}.conf")))
+        .or_else(|| exists(PathBuf::from("/etc/ceph/ceph.conf")).filter(|_| !external));
+    (conf, exists(private.join(format!("{storage}.keyring"))))
+}
+
+#[cfg(test)]
+mod tests;

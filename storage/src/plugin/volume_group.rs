@@ -1,0 +1,276 @@
+//! An LVM volume group: what `lvm` and `lvmthin` have in common.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::{Deserialize, Deserializer};
+
+use super::Status;
+use crate::error::{Error, ErrorKind};
+use crate::exec::Runner;
+
+/// How long a report may take: LVM looks at every disk of the host.
+const REPORT: Duration = Duration::from_secs(30);
+/// How long a change may take: it waits for other commands' locks and for udev.
+pub(super) const CHANGE: Duration = Duration::from_secs(120);
+
+/// A volume group and the programs that drive it.
+#[derive(Debug, Clone)]
+pub(crate) struct VolumeGroup {
+    name: String,
+    tools: Arc<dyn Runner>,
+}
+
+/// A logical volume, as `lvs` reports it.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub(super) struct LogicalVolume {
+    #[serde(rename = "lv_name")]
+    pub(super) name: String,
+    /// Bytes.
+    #[serde(rename = "lv_size", deserialize_with = "number")]
+    pub(super) size: u64,
+    /// `lvs(8)`: the first letter is the type, the fifth whether it is active.
+    #[serde(rename = "lv_attr")]
+    pub(super) attributes: String,
+    #[serde(rename = "pool_lv")]
+    pub(super) pool: String,
+    /// How full a thin volume or pool is.
+    #[serde(rename = "data_percent")]
+    pub(super) percent: String,
+    /// Bytes; zero for what is not thin.
+    #[serde(deserialize_with = "number")]
+    pub(super) chunk_size: u64,
+}
+
+#[derive(Debug, Deserialize)]
+struct Group {
+    #[serde(rename = "vg_size", deserialize_with = "number")]
+    size: u64,
+    #[serde(rename = "vg_free", deserialize_with = "number")]
+    free: u64,
+    #[serde(rename = "vg_extent_size", deserialize_with = "number")]
+    extent_size: u64,
+}
+
+/// `{"report": [{"lv": […]}]}`
+#[derive(Debug, Deserialize)]
+struct Reports {
+    report: Vec<Report>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+struct Report {
+    #[serde(default)]
+    lv: Vec<LogicalVolume>,
+    #[serde(default)]
+    vg: Vec<Group>,
+}
+
+impl LogicalVolume {
+    pub(super) fn kind(&self) -> Option<char> {
+        self.attributes.chars().next()
+    }
+
+    pub(super) fn is_active(&self) -> bool {
+        self.attributes.chars().nth(4) == Some('a')
+    }
+
+    /// The bytes that a thin volume or pool has taken.
+    pub(super) fn taken(&self) -> Option<u64> {
+        // Two decimals: `12.34` of 100.
+        let (whole, hundredths) = self.percent.split_once('.')?;
+        let parts: u64 = format!("{whole}{hundredths:0<2}").parse().ok()?;
+        let bytes = u128::from(self.size)
+            .checked_mul(parts.into())?
+            .checked_div(10_000)?;
+        u64::try_from(bytes).ok()
+    }
+}
+
+impl VolumeGroup {
+    /// # Errors
+    ///
+    /// `InvalidConfig` for a name that LVM does not allow.
+    pub(crate) fn new(storage: &str, name: &str, tools: Arc<dyn Runner>) -> Result<Self, Error> {
+        check_name(storage, name)?;
+        Ok(Self {
+            name: name.to_owned(),
+            tools,
+        })
+    }
+
+    pub(super) fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The device node of a volume.
+    pub(super) fn path(&self, volume: &str) -> PathBuf {
+        PathBuf::from(format!("/dev/{}/{volume}", self.name))
+    }
+
+    pub(super) fn volumes(&self) -> Result<Vec<LogicalVolume>, Error> {
+        let fields = "lv_name,lv_size,lv_attr,pool_lv,data_percent,chunk_size";
+        Ok(self.report(&["lvs", "-o", fields])?.lv)
+    }
+
+    pub(super) fn volume(&self, name: &str) -> Result<Option<LogicalVolume>, Error> {
+        Ok(self
+            .volumes()?
+            .into_iter()
+            .find(|volume| volume.name == name))
+    }
+
+    /// The volume, which must be there.
+    pub(super) fn require(&self, name: &str) -> Result<LogicalVolume, Error> {
+        self.volume(name)?.ok_or_else(|| {
+            Error::new(
+                ErrorKind::NotFound,
+                self.path(name).display(),
+                "there is no such volume",
+            )
+        })
+    }
+
+    pub(super) fn status(&self) -> Result<Status, Error> {
+        let group = self.group()?;
+        let used = group.size.saturating_sub(group.free);
+        Ok(Status {
+            total: group.size,
+            used,
+            available: group.free,
+        })
+    }
+
+    /// Volumes are made of whole extents of this many bytes.
+    pub(super) fn extent_size(&self) -> Result<u64, Error> {
+        Ok(self.group()?.extent_size)
+    }
+
+    /// Runs `lvcreate`, and tells a taken name and a full group from other failures by looking,
+    /// not by reading what LVM says about it.
+    pub(super) fn create(&self, name: &str, arguments: &[&str]) -> Result<(), Error> {
+        let argv = [&["lvcreate", "--yes", "--name", name][..], arguments].concat();
+        let Err(error) = self.tools.run(&argv, CHANGE) else {
+            return Ok(());
+        };
+        if matches!(self.volume(name), Ok(Some(_))) {
+            let message = "a volume of this name exists already";
+            return Err(Error::new(
+                ErrorKind::AlreadyExists,
+                self.path(name).display(),
+                message,
+            ));
+        }
+        Err(error)
+    }
+
+    /// Removes a volume if it is there, and tells whether it was.
+    pub(super) fn remove(&self, name: &str) -> Result<bool, Error> {
+        if self.volume(name)?.is_none() {
+            return Ok(false);
+        }
+        let target = format!("{}/{name}", self.name);
+        let removed = self.tools.run(&["lvremove", "--force", &target], CHANGE);
+        match (removed, self.volume(name)) {
+            (Err(error), Ok(Some(_))) => {
+                let message = "the volume cannot be removed; is something still using it?";
+                Err(Error::new(ErrorKind::Busy, target, message).caused_by(error))
+            }
+            (Err(error), Err(_)) => Err(error),
+            _ => Ok(true),
+        }
+    }
+
+    /// Makes the device node appear.
+    pub(super) fn activate(&self, volume: &LogicalVolume) -> Result<(), Error> {
+        if volume.is_active() {
+            return Ok(());
+        }
+        // Thin snapshots are skipped without -K.
+        let target = format!("{}/{}", self.name, volume.name);
+        self.tools
+            .run(&["lvchange", "-ay", "-K", &target], CHANGE)
+            .map(drop)
+    }
+
+    pub(super) fn grow(&self, name: &str, size: u64) -> Result<(), Error> {
+        let old = self.require(name)?.size;
+        let target = format!("{}/{name}", self.name);
+        if size <= old {
+            // A volume that was rounded up to whole extents may have room for more already.
+            let slack = old.saturating_sub(size) < self.extent_size()?;
+            let message = format!("a volume of {old} bytes is not shrunk to {size}");
+            return match slack {
+                true => Ok(()),
+                false => Err(Error::new(ErrorKind::Unsupported, target, message)),
+            };
+        }
+        let size = format!("{size}b");
+        self.tools
+            .run(&["lvextend", "--size", &size, &target], CHANGE)
+            .map(drop)
+    }
+
+    pub(super) fn run(&self, argv: &[&str], patience: Duration) -> Result<(), Error> {
+        self.tools.run(argv, patience).map(drop)
+    }
+
+    fn group(&self) -> Result<Group, Error> {
+        let report = self.report(&["vgs", "-o", "vg_size,vg_free,vg_extent_size"])?;
+        report.vg.into_iter().next().ok_or_else(|| {
+            Error::new(
+                ErrorKind::NotFound,
+                &self.name,
+                "there is no such volume group",
+            )
+        })
+    }
+
+    fn report(&self, argv: &[&str]) -> Result<Report, Error> {
+        let format = [
+            "--reportformat",
+            "json",
+            "--units",
+            "b",
+            "--nosuffix",
+            &self.name,
+        ];
+        let text = self.tools.run(&[argv, &format].concat(), REPORT)?;
+        let reports: Reports = serde_json::from_str(&text).map_err(|source| {
+            Error::new(
+                ErrorKind::InvalidData,
+                &self.name,
+                "cannot understand LVM's report",
+            )
+            .caused_by(source)
+        })?;
+        Ok(reports.report.into_iter().next().unwrap_or_default())
+    }
+}
+
+/// Names of groups and pools: `lvm(8)`, VALID NAMES.
+pub(super) fn check_name(storage: &str, name: &str) -> Result<(), Error> {
+    let allowed = |b: u8| crate::name::is_name_byte(b) || b == b'+';
+    if !name.is_empty() && name.bytes().all(allowed) && !name.starts_with(['-', '.']) {
+        return Ok(());
+    }
+    let message = format!("{name:?} is no name of a volume group or volume");
+    Err(Error::new(ErrorKind::InvalidConfig, storage, message))
+}
+
+/// LVM prints numbers as strings in `json` reports and as numbers in `json_std` ones; an empty
+/// string is none.
+fn number<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Number {
+        Number(u64),
+        Text(String),
+    }
+    match Number::deserialize(deserializer)? {
+        Number::Number(number) => Ok(number),
+        Number::Text(text) if text.is_empty() => Ok(0),
+        Number::Text(text) => text.parse().map_err(serde::de::Error::custom),
+    }
+}

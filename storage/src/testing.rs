@@ -1,0 +1,204 @@
+//! The conformance suite: what every plugin must do, run against the real thing.
+//!
+//! Plugins of this crate run it in its tests, authors of other plugins with the `conformance`
+//! example: `cargo run -p fleece-storage --example conformance -- STORAGE_CFG ID VMID [DIRECTORY]`.
+
+mod checks;
+mod io;
+
+use std::fmt;
+use std::fmt::Write as _;
+
+use crate::error::Error;
+use crate::name::{VolumeFormat, VolumeName};
+use crate::plugin::{AllocationRequest, Capabilities, Plugin};
+use crate::volume::VolumeId;
+
+/// What came out of the suite for one storage.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct Report {
+    /// The type of the storage.
+    pub kind: String,
+    /// Each check with its outcome.
+    pub outcomes: Vec<(&'static str, Outcome)>,
+}
+
+/// What came out of one check.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(clippy::exhaustive_enums, reason = "there is no fourth way")]
+pub enum Outcome {
+    /// The storage does it.
+    Passed,
+    /// The check says nothing about this storage, and why.
+    NotApplicable(String),
+    /// The storage does it wrong, and how.
+    Failed(String),
+}
+
+impl Report {
+    /// Whether nothing failed.
+    pub fn passed(&self) -> bool {
+        !self
+            .outcomes
+            .iter()
+            .any(|(_, outcome)| matches!(outcome, Outcome::Failed(_)))
+    }
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (check, outcome) in &self.outcomes {
+            let result = match outcome {
+                Outcome::Passed => "ok".to_owned(),
+                Outcome::NotApplicable(why) => format!("-- {why}"),
+                Outcome::Failed(how) => format!("FAILED {how}"),
+            };
+            writeln!(f, "{:8} {check:62} {result}", self.kind)?;
+        }
+        Ok(())
+    }
+}
+
+/// Runs all checks with volumes of guest `vmid`, which must have none on the storage before and
+/// has none afterwards.
+pub fn conformance(storage: &dyn Plugin, vmid: u32) -> Report {
+    let outcomes = checks::ALL
+        .iter()
+        .map(|check| (check.name, check.run(storage, vmid)));
+    Report {
+        kind: storage.kind().to_owned(),
+        outcomes: outcomes.collect(),
+    }
+}
+
+/// All checks, to be run one by one.
+pub fn checks() -> impl Iterator<Item = &'static Check> {
+    checks::ALL.iter()
+}
+
+/// One check: a sentence that must be true of every storage.
+#[derive(Debug, Clone, Copy)]
+pub struct Check {
+    name: &'static str,
+    function: fn(&Subject<'_>) -> Checked,
+}
+
+impl Check {
+    /// The sentence.
+    pub fn name(&self) -> &'static str {
+        self.name
+    }
+
+    /// Runs the check, as [`conformance`] runs all.
+    pub fn run(&self, storage: &dyn Plugin, vmid: u32) -> Outcome {
+        let subject = Subject { storage, vmid };
+        let outcome = match subject.begin().and_then(|()| (self.function)(&subject)) {
+            Ok(()) => Outcome::Passed,
+            Err(Verdict::NotApplicable(why)) => Outcome::NotApplicable(why),
+            Err(Verdict::Failed(how)) => Outcome::Failed(how),
+        };
+        match (subject.clean(), outcome) {
+            (Err(Verdict::Failed(how)), Outcome::Passed | Outcome::NotApplicable(_)) => {
+                Outcome::Failed(format!("cleaning up: {how}"))
+            }
+            (_, outcome) => outcome,
+        }
+    }
+}
+
+/// Why a check ends early.
+#[derive(Debug)]
+enum Verdict {
+    NotApplicable(String),
+    Failed(String),
+}
+
+type Checked<T = ()> = Result<T, Verdict>;
+
+/// The storage under test.
+struct Subject<'a> {
+    storage: &'a dyn Plugin,
+    vmid: u32,
+}
+
+impl Subject<'_> {
+    fn begin(&self) -> Checked {
+        self.storage.activate()?;
+        let volumes = self.storage.list(Some(self.vmid))?;
+        ensure(volumes.is_empty(), || {
+            format!("guest {} has volumes already", self.vmid)
+        })
+    }
+
+    fn clean(&self) -> Checked {
+        for volume in self.storage.list(Some(self.vmid))? {
+            self.storage.free(&volume.id)?;
+        }
+        Ok(())
+    }
+
+    fn capabilities(&self) -> Checked<Capabilities> {
+        Ok(self.storage.capabilities()?)
+    }
+
+    /// The format that the storage prefers.
+    fn format(&self) -> Checked<VolumeFormat> {
+        let formats = self.capabilities()?.formats;
+        formats
+            .first()
+            .copied()
+            .ok_or_else(|| failed("it has no formats"))
+    }
+
+    fn name(&self, n: u32) -> Checked<VolumeName> {
+        Ok(VolumeName::numbered(self.vmid, "conform", n)?)
+    }
+
+    fn request(&self, n: u32, format: VolumeFormat, size: u64) -> Checked<AllocationRequest> {
+        Ok(AllocationRequest::new(self.name(n)?, format, size))
+    }
+
+    fn allocate(&self, n: u32, size: u64) -> Checked<VolumeId> {
+        Ok(self
+            .storage
+            .allocate(&self.request(n, self.format()?, size)?)?)
+    }
+
+    /// A size as the storage shows it after rounding.
+    fn rounded(&self, size: u64) -> Checked<u64> {
+        let rounding = self.capabilities()?.size_rounding;
+        size.checked_next_multiple_of(rounding)
+            .ok_or_else(|| failed("it rounds sizes to zero"))
+    }
+}
+
+impl From<Error> for Verdict {
+    fn from(error: Error) -> Self {
+        let mut text = error.to_string();
+        let mut source = std::error::Error::source(&error);
+        while let Some(error) = source {
+            let _ = write!(text, ": {error}");
+            source = error.source();
+        }
+        Self::Failed(text)
+    }
+}
+
+fn failed(message: impl Into<String>) -> Verdict {
+    Verdict::Failed(message.into())
+}
+
+fn ensure(condition: bool, message: impl FnOnce() -> String) -> Checked {
+    if condition {
+        Ok(())
+    } else {
+        Err(Verdict::Failed(message()))
+    }
+}
+
+fn ensure_eq<T: PartialEq + fmt::Debug>(what: &str, actual: T, expected: T) -> Checked {
+    ensure(actual == expected, || {
+        format!("{what}: {actual:?} instead of {expected:?}")
+    })
+}

@@ -1,0 +1,386 @@
+//! The checks themselves, each one sentence that must be true.
+
+use std::thread;
+
+use super::io::Disk;
+use super::{Check, Checked, Subject, Verdict, ensure, ensure_eq, failed};
+use crate::error::{Error, ErrorKind};
+use crate::name::VolumeFormat;
+use crate::plugin::{Freed, free_names};
+use crate::volume::VolumeId;
+
+/// A small size that no storage rounds to by chance.
+const SIZE: u64 = (3 << 20) + 512;
+const MIB: u64 = 1 << 20;
+
+pub(super) const ALL: [Check; 18] = [
+    Check {
+        name: "activating twice is as good as once",
+        function: activating,
+    },
+    Check {
+        name: "total, used and available room make sense",
+        function: status,
+    },
+    Check {
+        name: "a volume gets the id that was foretold, with nothing made",
+        function: foretold_id,
+    },
+    Check {
+        name: "a new volume is there, and listed with what it is",
+        function: listed,
+    },
+    Check {
+        name: "a new volume has exactly the size asked for, after rounding",
+        function: exact_size,
+    },
+    Check {
+        name: "every format can be allocated; others are refused",
+        function: formats,
+    },
+    Check {
+        name: "a new volume reads as zeroes",
+        function: zeroes,
+    },
+    Check {
+        name: "a new volume takes no room until it is written",
+        function: thin,
+    },
+    Check {
+        name: "discarding gives room back",
+        function: discard,
+    },
+    Check {
+        name: "what is written is read back by path",
+        function: written,
+    },
+    Check {
+        name: "QEMU opens and writes a volume by its block device options",
+        function: qemu,
+    },
+    Check {
+        name: "a taken name is refused and its volume untouched",
+        function: taken_name,
+    },
+    Check {
+        name: "of several who want one name one gets it",
+        function: race,
+    },
+    Check {
+        name: "what cannot fit is refused, and nothing is left of it",
+        function: no_space,
+    },
+    Check {
+        name: "freeing twice is no error, and says so",
+        function: freeing,
+    },
+    Check {
+        name: "a volume grows, and never shrinks",
+        function: resizing,
+    },
+    Check {
+        name: "free names pass over taken ones",
+        function: numbering,
+    },
+    Check {
+        name: "volumes of other storages and guests are not touched",
+        function: foreign_ids,
+    },
+];
+
+fn activating(subject: &Subject<'_>) -> Checked {
+    subject.storage.activate()?;
+    subject.storage.activate()?;
+    let id = subject.allocate(0, SIZE)?;
+    subject.storage.activate_volume(&id)?;
+    subject.storage.activate_volume(&id)?;
+    Ok(())
+}
+
+fn status(subject: &Subject<'_>) -> Checked {
+    let status = subject.storage.status()?;
+    ensure(status.total > 0, || "there is no room at all".to_owned())?;
+    ensure(
+        status.used <= status.total && status.available <= status.total,
+        || format!("{status:?}"),
+    )
+}
+
+fn foretold_id(subject: &Subject<'_>) -> Checked {
+    let request = subject.request(0, subject.format()?, SIZE)?;
+    let foretold = subject.storage.volume_id(&request.name, request.format)?;
+    ensure(!subject.storage.exists(&foretold)?, || {
+        "telling the id made the volume".to_owned()
+    })?;
+    ensure_eq("id", subject.storage.allocate(&request)?, foretold)
+}
+
+fn listed(subject: &Subject<'_>) -> Checked {
+    let (format, rounded) = (subject.format()?, subject.rounded(SIZE)?);
+    let ids = [subject.allocate(0, SIZE)?, subject.allocate(1, SIZE)?];
+    let volumes = subject.storage.list(Some(subject.vmid))?;
+    ensure_eq("number of volumes", volumes.len(), 2)?;
+    for (n, (volume, id)) in volumes.iter().zip(&ids).enumerate() {
+        ensure(subject.storage.exists(id)?, || format!("{id} is not there"))?;
+        ensure_eq("id", &volume.id, id)?;
+        ensure_eq("guest", volume.vmid, subject.vmid)?;
+        ensure_eq(
+            "name",
+            &volume.name,
+            &format!("vm-{}-conform-{n}", subject.vmid),
+        )?;
+        ensure_eq("format", volume.format, format)?;
+        ensure_eq("size", volume.size, Some(rounded))?;
+    }
+    let all = subject.storage.list(None)?;
+    ensure(volumes.iter().all(|volume| all.contains(volume)), || {
+        "not all are in all".to_owned()
+    })?;
+    ensure(all.is_sorted_by_key(|volume| &volume.id), || {
+        "the list is not sorted".to_owned()
+    })
+}
+
+fn exact_size(subject: &Subject<'_>) -> Checked {
+    for (n, size) in (0..).zip([
+        512,
+        4096,
+        64 << 10,
+        (4 << 20) - 512,
+        4 << 20,
+        (4 << 20) + 512,
+    ]) {
+        let id = subject.allocate(n, size)?;
+        ensure_eq("size", subject.storage.size(&id)?, subject.rounded(size)?)?;
+    }
+    Ok(())
+}
+
+fn formats(subject: &Subject<'_>) -> Checked {
+    let known = subject.capabilities()?.formats;
+    for (n, format) in (0..).zip([VolumeFormat::Raw, VolumeFormat::Qcow2]) {
+        let request = subject.request(n, format, SIZE)?;
+        match subject.storage.allocate(&request) {
+            Ok(id) if known.contains(&format) => {
+                // Only raw volumes are rounded.
+                let size = match format {
+                    VolumeFormat::Raw => subject.rounded(SIZE)?,
+                    VolumeFormat::Qcow2 => SIZE,
+                };
+                ensure_eq("size", subject.storage.size(&id)?, size)?;
+            }
+            Ok(id) => {
+                return Err(failed(format!(
+                    "{id} was made though {format} is not offered"
+                )));
+            }
+            Err(error) if known.contains(&format) => return Err(error.into()),
+            Err(error) => ensure_eq("kind of error", error.kind(), ErrorKind::Unsupported)?,
+        }
+    }
+    Ok(())
+}
+
+fn zeroes(subject: &Subject<'_>) -> Checked {
+    if !subject.capabilities()?.zero_initialised {
+        return Err(Verdict::NotApplicable("not zero-initialised".to_owned()));
+    }
+    // What a freed volume held must not shine through in the next one.
+    let id = subject.allocate(0, SIZE)?;
+    Disk::open(subject, &id)?.write(0, MIB)?;
+    subject.storage.free(&id)?;
+    let id = subject.allocate(0, SIZE)?;
+    let disk = Disk::open(subject, &id)?;
+    ensure(disk.is_zero(0, 3 * MIB)?, || "it does not".to_owned())
+}
+
+fn thin(subject: &Subject<'_>) -> Checked {
+    if !subject.capabilities()?.thin {
+        return Err(Verdict::NotApplicable("not thin".to_owned()));
+    }
+    // A terabyte fits on no storage that this runs on, unless it is thin.
+    let id = subject.allocate(0, 1 << 40)?;
+    match used(subject, &id)? {
+        Some(used) => ensure(used < 4 * MIB, || format!("it takes {used} bytes")),
+        None => Ok(()),
+    }
+}
+
+fn discard(subject: &Subject<'_>) -> Checked {
+    let Some(granularity) = subject.capabilities()?.discard_granularity else {
+        return Err(Verdict::NotApplicable(
+            "discarding gives nothing back".to_owned(),
+        ));
+    };
+    ensure(granularity.is_power_of_two(), || {
+        format!("the granularity is {granularity}")
+    })?;
+    let id = subject.allocate(0, 16 * MIB)?;
+    let disk = Disk::open(subject, &id)?;
+    disk.write(0, 16 * MIB)?;
+    let Some(full) = used(subject, &id)? else {
+        return Err(Verdict::NotApplicable(
+            "the room taken is not told".to_owned(),
+        ));
+    };
+    disk.discard(0, 8 * MIB)?;
+    let left = used(subject, &id)?.unwrap_or(full);
+    ensure(left <= full.saturating_sub(7 * MIB), || {
+        format!("{full} bytes before and {left} after 8 MiB were discarded")
+    })
+}
+
+fn written(subject: &Subject<'_>) -> Checked {
+    let id = subject.allocate(0, SIZE)?;
+    let disk = Disk::open(subject, &id)?;
+    disk.write(MIB, MIB)?;
+    drop(disk);
+    subject.storage.activate_volume(&id)?;
+    let disk = Disk::open(subject, &id)?;
+    ensure(disk.is_written(MIB, MIB)?, || "it is not".to_owned())
+}
+
+fn qemu(subject: &Subject<'_>) -> Checked {
+    for (n, format) in (0..).zip(subject.capabilities()?.formats) {
+        let id = subject
+            .storage
+            .allocate(&subject.request(n, format, SIZE)?)?;
+        super::io::qemu_writes(&subject.storage.blockdev(&id)?, 64 << 10)?;
+    }
+    Ok(())
+}
+
+fn taken_name(subject: &Subject<'_>) -> Checked {
+    let id = subject.allocate(0, SIZE)?;
+    let request = subject.request(0, subject.format()?, 2 * SIZE)?;
+    let error = refused(subject.storage.allocate(&request))?;
+    ensure_eq("kind of error", error.kind(), ErrorKind::AlreadyExists)?;
+    ensure_eq("size", subject.storage.size(&id)?, subject.rounded(SIZE)?)
+}
+
+fn race(subject: &Subject<'_>) -> Checked {
+    let request = subject.request(0, subject.format()?, SIZE)?;
+    let results: Vec<_> = thread::scope(|scope| {
+        let allocate = || subject.storage.allocate(&request);
+        let threads: Vec<_> = (0..4).map(|_| scope.spawn(allocate)).collect();
+        threads
+            .into_iter()
+            .map(thread::ScopedJoinHandle::join)
+            .collect()
+    });
+    let mut winners: u32 = 0;
+    for result in results {
+        match result.map_err(|_| failed("a thread panicked"))? {
+            Ok(_) => winners = winners.saturating_add(1),
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    ensure_eq("winners", winners, 1)
+}
+
+fn no_space(subject: &Subject<'_>) -> Checked {
+    if subject.capabilities()?.thin {
+        return Err(Verdict::NotApplicable(
+            "thin: everything fits at first".to_owned(),
+        ));
+    }
+    let total = subject.storage.status()?.total;
+    let request = subject.request(0, subject.format()?, total.saturating_mul(2))?;
+    let error = refused(subject.storage.allocate(&request))?;
+    ensure_eq("kind of error", error.kind(), ErrorKind::NoSpace)?;
+    ensure_eq(
+        "volumes",
+        subject.storage.list(Some(subject.vmid))?.len(),
+        0,
+    )
+}
+
+fn freeing(subject: &Subject<'_>) -> Checked {
+    let id = subject.allocate(0, SIZE)?;
+    ensure_eq("the first time", subject.storage.free(&id)?, Freed::Removed)?;
+    ensure(!subject.storage.exists(&id)?, || {
+        "it is still there".to_owned()
+    })?;
+    ensure_eq(
+        "volumes",
+        subject.storage.list(Some(subject.vmid))?.len(),
+        0,
+    )?;
+    ensure_eq("the second time", subject.storage.free(&id)?, Freed::Absent)?;
+    let error = refused(subject.storage.size(&id))?;
+    ensure_eq("kind of error", error.kind(), ErrorKind::NotFound)?;
+    let error = refused(subject.storage.activate_volume(&id))?;
+    ensure_eq("kind of error", error.kind(), ErrorKind::NotFound)
+}
+
+fn resizing(subject: &Subject<'_>) -> Checked {
+    for (n, format) in (0..).zip(subject.capabilities()?.formats) {
+        let id = subject
+            .storage
+            .allocate(&subject.request(n, format, 4 * MIB)?)?;
+        let grown = 32 * MIB;
+        subject.storage.resize(&id, grown)?;
+        ensure_eq("size", subject.storage.size(&id)?, subject.rounded(grown)?)?;
+        subject.storage.resize(&id, grown)?;
+        let error = refused(subject.storage.resize(&id, 4 * MIB))?;
+        ensure_eq("kind of error", error.kind(), ErrorKind::Unsupported)?;
+        ensure_eq("size", subject.storage.size(&id)?, subject.rounded(grown)?)?;
+    }
+    Ok(())
+}
+
+fn numbering(subject: &Subject<'_>) -> Checked {
+    subject.allocate(1, SIZE)?;
+    let names = free_names(subject.storage, subject.vmid, "conform", 2)?;
+    ensure_eq("names", names, vec![subject.name(0)?, subject.name(2)?])
+}
+
+fn foreign_ids(subject: &Subject<'_>) -> Checked {
+    let storage = subject.storage;
+    subject.allocate(0, SIZE)?;
+    let others: [VolumeId; 3] = [
+        VolumeId::configured("fleece-other", &format!("vm-{}-conform-0", subject.vmid))?,
+        VolumeId::configured(
+            "fleece-other",
+            &format!("{0}/vm-{0}-conform-0.raw", subject.vmid),
+        )?,
+        VolumeId::at("/fleece-other/vm-1-conform-0.raw".as_ref())?,
+    ];
+    for id in &others {
+        let errors = [
+            refused(storage.free(id))?,
+            refused(storage.path(id))?,
+            refused(storage.blockdev(id))?,
+            refused(storage.size(id))?,
+            refused(storage.exists(id))?,
+            refused(storage.resize(id, SIZE))?,
+        ];
+        for error in errors {
+            ensure_eq("kind of error", error.kind(), ErrorKind::InvalidName)?;
+        }
+    }
+    let stranger = subject
+        .vmid
+        .checked_add(1)
+        .ok_or_else(|| failed("the vmid is too large"))?;
+    let volumes = storage.list(Some(stranger))?;
+    ensure(volumes.iter().all(|volume| volume.vmid == stranger), || {
+        format!("the list of guest {stranger} has others in it")
+    })
+}
+
+/// The bytes that a volume takes, as the list tells.
+fn used(subject: &Subject<'_>, id: &VolumeId) -> Checked<Option<u64>> {
+    let volumes = subject.storage.list(Some(subject.vmid))?;
+    let volume = volumes.into_iter().find(|volume| volume.id == *id);
+    Ok(volume
+        .ok_or_else(|| failed("the volume is not listed"))?
+        .used)
+}
+
+fn refused<T>(result: Result<T, Error>) -> Checked<Error> {
+    result
+        .err()
+        .ok_or_else(|| failed("what must be refused was done"))
+}

@@ -1,0 +1,115 @@
+//! What the checks write and read, through the file system and through QEMU.
+
+use std::fs::{File, OpenOptions};
+use std::os::unix::fs::{FileExt, FileTypeExt};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use rustix::fs::{FallocateFlags, fallocate};
+use serde_json::Value;
+
+use super::{Checked, Subject, Verdict, failed};
+use crate::error::{Error, ErrorKind};
+use crate::exec::{Runner, System};
+use crate::name::VolumeFormat;
+use crate::volume::VolumeId;
+
+const PATTERN: u8 = 0x5a;
+const CHUNK: usize = 64 << 10;
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A raw volume, opened by its path.
+pub(super) struct Disk {
+    file: File,
+    path: PathBuf,
+}
+
+impl Disk {
+    pub(super) fn open(subject: &Subject<'_>, id: &VolumeId) -> Checked<Self> {
+        if subject.format()? != VolumeFormat::Raw {
+            return Err(Verdict::NotApplicable("the volume is not raw".to_owned()));
+        }
+        let path = match subject.storage.path(id) {
+            Err(error) if error.kind() == ErrorKind::Unsupported => {
+                return Err(Verdict::NotApplicable("volumes have no paths".to_owned()));
+            }
+            path => path?,
+        };
+        let file = OpenOptions::new().read(true).write(true).open(&path);
+        let file = file.map_err(|source| Error::io("open", &path, source))?;
+        Ok(Self { file, path })
+    }
+
+    /// Fills a range with a pattern, durably.
+    pub(super) fn write(&self, offset: u64, length: u64) -> Checked {
+        let io = |source| Error::io("write", &self.path, source);
+        for at in chunks(offset, length) {
+            self.file.write_all_at(&[PATTERN; CHUNK], at).map_err(io)?;
+        }
+        self.file.sync_all().map_err(io)?;
+        Ok(())
+    }
+
+    pub(super) fn is_zero(&self, offset: u64, length: u64) -> Checked<bool> {
+        self.holds(offset, length, 0)
+    }
+
+    pub(super) fn is_written(&self, offset: u64, length: u64) -> Checked<bool> {
+        self.holds(offset, length, PATTERN)
+    }
+
+    fn holds(&self, offset: u64, length: u64, byte: u8) -> Checked<bool> {
+        let mut buffer = vec![0; CHUNK];
+        for at in chunks(offset, length) {
+            let read = self.file.read_exact_at(&mut buffer, at);
+            read.map_err(|source| Error::io("read", &self.path, source))?;
+            if buffer.iter().any(|b| *b != byte) {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    /// Discards a range, as QEMU does: a hole in a file, `BLKDISCARD` on a device.
+    pub(super) fn discard(&self, offset: u64, length: u64) -> Checked {
+        let io = |source| Error::io("discard in", &self.path, source);
+        let kind = self.file.metadata().map_err(io)?.file_type();
+        if kind.is_block_device() {
+            let (offset, length) = (offset.to_string(), length.to_string());
+            let path = self.path.to_string_lossy();
+            let argv = [
+                "blkdiscard",
+                "--offset",
+                &offset,
+                "--length",
+                &length,
+                &path,
+            ];
+            System.run(&argv, PATIENCE)?;
+        } else {
+            let flags = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
+            fallocate(&self.file, flags, offset, length).map_err(|errno| io(errno.into()))?;
+        }
+        self.file.sync_all().map_err(io)?;
+        Ok(())
+    }
+}
+
+fn chunks(offset: u64, length: u64) -> impl Iterator<Item = u64> {
+    (offset..offset.saturating_add(length)).step_by(CHUNK)
+}
+
+/// Lets QEMU's own block layer write and read the first bytes of a volume.
+pub(super) fn qemu_writes(blockdev: &Value, length: u64) -> Checked {
+    let image = format!("json:{blockdev}");
+    let write = format!("write -P {PATTERN} 0 {length}");
+    let read = format!("read -P {PATTERN} 0 {length}");
+    match System.run(&["qemu-io", "-c", &write, "-c", &read, &image], PATIENCE) {
+        Err(error) if error.kind() == ErrorKind::CommandMissing => Err(Verdict::NotApplicable(
+            "qemu-io is not installed".to_owned(),
+        )),
+        // It tells of a wrong pattern on standard output only.
+        Ok(output) if output.contains("failed") => Err(failed(output)),
+        result => Ok(result.map(drop)?),
+    }
+}
