@@ -1,1 +1,36 @@
-//! Under construction.
+//! Copy-before-write backup of running virtual machines: sources, pipeline, targets, jobs.
+
+#![cfg_attr(
+    test,
+    allow(
+        clippy::arithmetic_side_effects,
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "a test that overflows fails, as it should"
+    )
+)]
+
+mod archive_file;
+mod cancel;
+mod depth;
+mod error;
+mod meter;
+mod output;
+pub mod pace;
+mod pipeline;
+pub mod qemu;
+mod quiesce;
+mod rate;
+mod report;
+mod source;
+mod transfer;
+pub mod units;
+
+pub use archive_file::ArchiveFile;
+pub use cancel::{CancelReason, CancelToken};
+pub use depth::DepthGate;
+pub use error::{Error, ErrorKind};
+pub use output::Compression;
+pub use rate::RateLimit;
+pub use report::{Counters, Event, Progress, Reporter};
+pub use source::{Extent, Source};

@@ -1,6 +1,8 @@
 //! Finishing what a killed backup left.
 
-use fleece_qmp_client::Address;
+use std::time::Duration;
+
+use fleece_qmp_client::{Address, Agent, ErrorKind as QmpErrorKind, Options};
 use fleece_storage::{Storages, VolumeId};
 
 use crate::record::{Place, Record};
@@ -46,6 +48,17 @@ pub fn clean(
     cleaned: &mut Cleaned,
 ) -> Result<(), Error> {
     let contents = record.contents()?;
+    if let Some(agent) = &contents.frozen {
+        match thaw(agent) {
+            Ok(()) => {
+                record.note_frozen(None)?;
+                cleaned
+                    .done
+                    .push("freeze of the guest's file systems".into());
+            }
+            Err(error) => cleaned.failed.push(error),
+        }
+    }
     let recorded = contents
         .qmp
         .as_deref()
@@ -95,6 +108,28 @@ pub fn clean(
         record.forget()?;
     }
     Ok(())
+}
+
+/// Thaws the guest. Without an agent that listens there is no such guest any more.
+fn thaw(agent: &str) -> Result<(), Error> {
+    let failed = |error| {
+        Error::caused(
+            ErrorKind::Qemu,
+            "cannot thaw the guest's file systems",
+            error,
+        )
+    };
+    let Ok(address) = agent.parse();
+    match Agent::connect(&address, &Options::default()) {
+        Ok(mut agent) => agent
+            .fsfreeze_thaw(Duration::from_secs(30))
+            .map(drop)
+            .map_err(failed),
+        Err(error) if matches!(error.kind(), QmpErrorKind::NoSocket | QmpErrorKind::Refused) => {
+            Ok(())
+        }
+        Err(error) => Err(failed(error)),
+    }
 }
 
 fn free(record: &Record, name: &str, storages: &Storages) -> Result<(), Error> {

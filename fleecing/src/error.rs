@@ -56,6 +56,12 @@ impl Error {
         move |error| Self::caused(ErrorKind::Qemu, what, error)
     }
 
+    /// The cause, for an error that wraps this one's message.
+    #[must_use]
+    pub fn into_source(self) -> Option<Box<dyn StdError + Send + Sync>> {
+        self.source
+    }
+
     /// What kind of error this is.
     #[must_use]
     pub fn kind(&self) -> ErrorKind {

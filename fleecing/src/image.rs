@@ -97,6 +97,16 @@ pub(crate) fn attach(
     Ok(())
 }
 
+/// Bytes allocated for all images of ours, as QEMU sees them.
+pub(crate) fn used(client: &Client) -> Result<Option<u64>, Error> {
+    let nodes = disk::nodes(client)?;
+    Ok(nodes
+        .iter()
+        .filter(|(name, _)| names::is_image(name))
+        .map(|(_, node)| node.image.actual_size)
+        .sum())
+}
+
 /// Detaches all images of ours.
 pub(crate) fn detach(client: &Client) -> Result<(), Error> {
     let ours = disk::nodes(client)?

@@ -6,6 +6,7 @@
 //! qmp: /run/vm/100.qmp                    the monitor through which things were made
 //! nbd-socket: /var/lib/fleece/100.nbd     an NBD server of ours listens there
 //! archive: /backup/.vzdump-….vma.tmp      an archive that is being written
+//! frozen: /run/vm/100.qga                 the guest's file systems are frozen through this agent
 //! paused: yes                             the guest stands still for the switch of the filters
 //!
 //! [special:fleecing]
@@ -129,6 +130,8 @@ pub struct Contents {
     pub archive: Option<PathBuf>,
     /// The guest was about to be stopped for the switch.
     pub paused: bool,
+    /// The agent that was asked to freeze the guest's file systems.
+    pub frozen: Option<String>,
 }
 
 impl Contents {
@@ -143,6 +146,7 @@ const QMP: &str = "qmp";
 const NBD_SOCKET: &str = "nbd-socket";
 const ARCHIVE: &str = "archive";
 const PAUSED: &str = "paused";
+const FROZEN: &str = "frozen";
 
 impl Record {
     /// Locks the guest's record.
@@ -189,6 +193,7 @@ impl Record {
             nbd_socket: get(NBD_SOCKET).map(Into::into),
             archive: get(ARCHIVE).map(Into::into),
             paused: get(PAUSED).is_some(),
+            frozen: get(FROZEN),
         })
     }
 
@@ -218,6 +223,15 @@ impl Record {
         self.note(PAUSED, paused.then_some("yes"))
     }
 
+    /// Notes the agent that is about to be asked to freeze the guest's file systems, or that they
+    /// are thawed.
+    ///
+    /// # Errors
+    /// When the record cannot be written; nothing may be frozen then.
+    pub fn note_frozen(&self, agent: Option<&str>) -> Result<(), Error> {
+        self.note(FROZEN, agent)
+    }
+
     /// Notes an image that is about to be allocated.
     pub(crate) fn add_image(&self, image: &VolumeId) -> Result<(), Error> {
         let image = image.to_string();
@@ -233,12 +247,12 @@ impl Record {
         self.edit_images(|images| images.retain(|known| known != image))
     }
 
-    /// Removes everything but images that could not be freed.
+    /// Forgets the guest's QEMU, unless there are images that could not be freed.
     pub(crate) fn forget(&self) -> Result<(), Error> {
         self.state
             .update(|state| {
                 if state.fleecing_images().is_empty() {
-                    for key in [QMP, NBD_SOCKET, ARCHIVE, PAUSED] {
+                    for key in [QMP, NBD_SOCKET, PAUSED, FROZEN] {
                         state.main_mut().remove(key);
                     }
                 }
@@ -332,6 +346,7 @@ mod tests {
                 nbd_socket: Some("/s".into()),
                 archive: Some("/b/.x.tmp".into()),
                 paused: false,
+                frozen: None,
             }
         );
         record.remove_image("/f/vm-100-fleece-0.raw").unwrap();
@@ -345,6 +360,7 @@ mod tests {
         assert!(left.qmp.is_some());
         record.remove_image("/f/vm-100-fleece-1.raw").unwrap();
         record.forget().unwrap();
+        record.note_archive(None).unwrap();
         drop(record);
         assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0);
     }

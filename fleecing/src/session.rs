@@ -56,11 +56,11 @@ impl Options {
 ///
 /// Dropped without [`Session::finish`] it undoes what it can; what it cannot stays on record.
 #[derive(Debug)]
-pub struct Session {
+pub struct Session<'r> {
     client: Client,
     address: Address,
     storage: Arc<dyn Plugin>,
-    record: Record,
+    record: &'r Record,
     disks: Vec<Disk>,
     options: Options,
     method: Method,
@@ -68,7 +68,7 @@ pub struct Session {
     finished: bool,
 }
 
-impl Session {
+impl<'r> Session<'r> {
     /// Chooses the method, puts the images on record, allocates and attaches them.
     ///
     /// # Errors
@@ -78,7 +78,7 @@ impl Session {
         client: Client,
         address: Address,
         storage: Arc<dyn Plugin>,
-        record: Record,
+        record: &'r Record,
         disks: Vec<Disk>,
         options: Options,
     ) -> Result<Self, Error> {
@@ -103,7 +103,7 @@ impl Session {
         let Options { vmid, format, .. } = self.options;
         self.images = image::allocate(
             self.storage.as_ref(),
-            &self.record,
+            self.record,
             vmid,
             format,
             &self.disks,
@@ -134,10 +134,10 @@ impl Session {
         &self.disks
     }
 
-    /// The record of this session.
+    /// The record of what was made.
     #[must_use]
     pub fn record(&self) -> &Record {
-        &self.record
+        self.record
     }
 
     /// Puts the filters in. From the instant of this call on, old data goes to the fleecing images.
@@ -146,13 +146,7 @@ impl Session {
     /// What QEMU refused. [`Session::finish`] takes out what got in.
     pub fn switch(&self) -> Result<Switched, Error> {
         let timeout = self.options.cbw_timeout;
-        switch::insert(
-            &self.client,
-            &self.record,
-            self.method,
-            &self.disks,
-            timeout,
-        )
+        switch::insert(&self.client, self.record, self.method, &self.disks, timeout)
     }
 
     /// Exports the instant: each disk under its name at the address returned.
@@ -165,12 +159,32 @@ impl Session {
             Some(server) => server.clone(),
             None => {
                 let socket = &self.options.nbd_socket;
-                export::start_server(&self.client, &self.record, socket)?;
+                export::start_server(&self.client, self.record, socket)?;
                 Address::unix(socket)
             }
         };
         export::add_exports(&self.client, &self.disks)?;
         Ok(server)
+    }
+
+    /// The monitor connection.
+    #[must_use]
+    pub fn client(&self) -> &Client {
+        &self.client
+    }
+
+    /// The storage that holds the images.
+    #[must_use]
+    pub fn storage(&self) -> &dyn Plugin {
+        self.storage.as_ref()
+    }
+
+    /// Bytes that the images hold now, where their storage can tell.
+    ///
+    /// # Errors
+    /// When QEMU cannot be asked.
+    pub fn used(&self) -> Result<Option<u64>, Error> {
+        image::used(&self.client)
     }
 
     /// Undoes everything, in reverse, as far as it can.
@@ -183,14 +197,14 @@ impl Session {
 
     fn undo(&mut self) -> Result<(), Vec<Error>> {
         self.finished = true;
-        if let Err(error) = inside::remove_all(Some(&self.client), &self.address, &self.record) {
+        if let Err(error) = inside::remove_all(Some(&self.client), &self.address, self.record) {
             // What QEMU may still use must not be freed.
             return Err(vec![error]);
         }
         let mut errors: Vec<Error> = Vec::new();
         errors.extend(self.record.note_nbd_socket(None).err());
         for image in self.images.drain(..) {
-            errors.extend(image::free(self.storage.as_ref(), &self.record, &image).err());
+            errors.extend(image::free(self.storage.as_ref(), self.record, &image).err());
         }
         if errors.is_empty() {
             errors.extend(self.record.forget().err());
@@ -203,7 +217,7 @@ impl Session {
     }
 }
 
-impl Drop for Session {
+impl Drop for Session<'_> {
     fn drop(&mut self) {
         if !self.finished
             && let Err(errors) = self.undo()

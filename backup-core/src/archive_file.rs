@@ -1,0 +1,294 @@
+//! An archive's file, which appears only when it is complete.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{Advice, fadvise};
+
+use crate::{Error, ErrorKind};
+
+/// An archive file under a temporary name in the directory of its final name.
+///
+/// Dropped without [`ArchiveFile::commit`], the temporary file is removed.
+#[derive(Debug)]
+pub struct ArchiveFile {
+    file: Option<File>,
+    temporary: PathBuf,
+    path: PathBuf,
+    written: u64,
+    /// Up to here the page cache was asked to write back and forget.
+    forgotten: u64,
+}
+
+/// Data is pushed out of the page cache in steps of this many bytes, so that a backup neither
+/// evicts what the host's guests use nor piles up dirty pages for the final sync.
+const WRITE_BACK_STEP: u64 = 32 << 20;
+
+impl ArchiveFile {
+    /// The temporary name for an archive: hidden, and not mistaken for an archive by anyone who
+    /// looks for `*.vma*`.
+    #[must_use]
+    pub fn temporary_name(path: &Path) -> PathBuf {
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        path.with_file_name(format!(".{name}.tmp"))
+    }
+
+    /// Creates the temporary file.
+    ///
+    /// # Errors
+    /// Kind [`ErrorKind::Target`] when the directory cannot be written, or the final name is taken.
+    pub fn create(path: &Path) -> Result<Self, Error> {
+        if path.symlink_metadata().is_ok() {
+            return Err(Error::new(
+                ErrorKind::Target,
+                format!(
+                    "{} exists already; remove it or choose another name",
+                    path.display()
+                ),
+            ));
+        }
+        let temporary = Self::temporary_name(path);
+        let file = OpenOptions::new()
+            .write(true)
+            .create_new(true)
+            .mode(0o640)
+            .open(&temporary)
+            .map_err(|error| {
+                let advice = match error.kind() {
+                    io::ErrorKind::NotFound => "; does the directory exist?",
+                    io::ErrorKind::AlreadyExists => {
+                        "; another backup is writing it, or `fleece cleanup` has to remove what a \
+                         killed one left"
+                    }
+                    _ => "",
+                };
+                Error::caused(
+                    ErrorKind::Target,
+                    format!("cannot create {}{advice}", temporary.display()),
+                    error,
+                )
+            })?;
+        Ok(Self {
+            file: Some(file),
+            temporary,
+            path: path.to_owned(),
+            written: 0,
+            forgotten: 0,
+        })
+    }
+
+    /// Bytes written so far.
+    #[must_use]
+    pub fn written(&self) -> u64 {
+        self.written
+    }
+
+    /// Syncs the file, checks its length against the bytes written, gives it its final name and
+    /// syncs the directory. Returns the final path.
+    ///
+    /// # Errors
+    /// Kind [`ErrorKind::Target`]; the temporary file is removed then. A failed sync is final: a
+    /// second one could succeed without the data being on disk.
+    pub fn commit(mut self) -> Result<PathBuf, Error> {
+        let fail = |what: &str, path: &Path, error: io::Error| {
+            Error::caused(
+                ErrorKind::Target,
+                format!("cannot {what} {}", path.display()),
+                error,
+            )
+        };
+        let Some(file) = self.file.take() else {
+            return Err(Error::new(
+                ErrorKind::Internal,
+                "archive file committed twice",
+            ));
+        };
+        let result = (|| {
+            file.sync_all()
+                .map_err(|error| fail("sync", &self.temporary, error))?;
+            let length = file
+                .metadata()
+                .map_err(|error| fail("examine", &self.temporary, error))?
+                .len();
+            if length != self.written {
+                return Err(Error::new(
+                    ErrorKind::Target,
+                    format!(
+                        "{} holds {length} bytes after {} were written; the target storage lost \
+                         data",
+                        self.temporary.display(),
+                        self.written
+                    ),
+                ));
+            }
+            rustix::fs::renameat_with(
+                rustix::fs::CWD,
+                &self.temporary,
+                rustix::fs::CWD,
+                &self.path,
+                rustix::fs::RenameFlags::NOREPLACE,
+            )
+            .or_else(|error| match error {
+                // Some file systems know no NOREPLACE; `create` has checked the name before.
+                rustix::io::Errno::INVAL | rustix::io::Errno::NOSYS => {
+                    rustix::fs::rename(&self.temporary, &self.path)
+                }
+                other => Err(other),
+            })
+            .map_err(|error| fail("rename to", &self.path, error.into()))?;
+            let directory = directory_of(&self.path);
+            File::open(directory)
+                .and_then(|directory| match directory.sync_all() {
+                    // Not every file system can sync a directory.
+                    Err(error) if error.raw_os_error() == Some(22) => Ok(()),
+                    other => other,
+                })
+                .map_err(|error| fail("sync directory", directory, error))
+        })();
+        match result {
+            Ok(()) => Ok(std::mem::take(&mut self.path)),
+            Err(error) => {
+                self.remove_temporary();
+                Err(error)
+            }
+        }
+    }
+
+    fn remove_temporary(&self) {
+        if let Err(error) = std::fs::remove_file(&self.temporary)
+            && error.kind() != io::ErrorKind::NotFound
+        {
+            tracing::warn!(path = %self.temporary.display(), %error, "cannot remove");
+        }
+    }
+
+    fn write_back(&mut self) {
+        let Some(file) = &self.file else { return };
+        let step = self.written.saturating_sub(self.forgotten);
+        if step < WRITE_BACK_STEP {
+            return;
+        }
+        // On dirty pages this starts writing them back, on clean ones it drops them; so each range
+        // is named twice: now, and one step later. It is only advice: errors do not matter.
+        let from = self.forgotten.saturating_sub(WRITE_BACK_STEP);
+        let length = self.written.saturating_sub(from);
+        let _ = fadvise(
+            file,
+            from,
+            std::num::NonZeroU64::new(length),
+            Advice::DontNeed,
+        );
+        self.forgotten = self.written;
+    }
+}
+
+impl Write for ArchiveFile {
+    fn write(&mut self, buffer: &[u8]) -> io::Result<usize> {
+        let file = self.file.as_ref().ok_or(io::ErrorKind::BrokenPipe)?;
+        let count = file.write_at(buffer, self.written)?;
+        self.written = self
+            .written
+            .saturating_add(u64::try_from(count).unwrap_or(0));
+        self.write_back();
+        Ok(count)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Drop for ArchiveFile {
+    fn drop(&mut self) {
+        if self.file.take().is_some() {
+            self.remove_temporary();
+        }
+    }
+}
+
+fn directory_of(path: &Path) -> &Path {
+    match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_archive_appears_only_on_commit() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("a.vma");
+        let mut archive = ArchiveFile::create(&path).unwrap();
+        archive.write_all(b"payload").unwrap();
+        assert!(!path.exists());
+        assert_eq!(archive.commit().unwrap(), path);
+        assert_eq!(std::fs::read(&path).unwrap(), b"payload");
+        assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn a_dropped_archive_leaves_nothing() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut archive = ArchiveFile::create(&dir.path().join("a.vma")).unwrap();
+        archive.write_all(b"payload").unwrap();
+        drop(archive);
+        assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn a_taken_name_is_refused_before_and_at_commit() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("a.vma");
+        let mut archive = ArchiveFile::create(&path).unwrap();
+        archive.write_all(b"new").unwrap();
+        assert_eq!(
+            ArchiveFile::create(&path).unwrap_err().kind(),
+            ErrorKind::Target
+        );
+        std::fs::write(&path, b"somebody else's").unwrap();
+        assert_eq!(archive.commit().unwrap_err().kind(), ErrorKind::Target);
+        assert_eq!(std::fs::read(&path).unwrap(), b"somebody else's");
+        assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1);
+        assert!(
+            ArchiveFile::create(&path)
+                .unwrap_err()
+                .to_string()
+                .contains("exists already")
+        );
+    }
+
+    #[test]
+    fn bytes_lost_by_the_storage_are_noticed() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("a.vma");
+        let mut archive = ArchiveFile::create(&path).unwrap();
+        archive.write_all(b"payload").unwrap();
+        let temporary = ArchiveFile::temporary_name(&path);
+        File::options()
+            .write(true)
+            .open(temporary)
+            .unwrap()
+            .set_len(3)
+            .unwrap();
+        let error = archive.commit().unwrap_err();
+        assert!(
+            error.to_string().contains("holds 3 bytes after 7"),
+            "{error}"
+        );
+        assert!(!path.exists());
+    }
+
+    #[test]
+    fn a_missing_directory_is_named() {
+        let error = ArchiveFile::create(Path::new("/nonexistent/a.vma")).unwrap_err();
+        assert!(
+            error.to_string().contains("does the directory exist"),
+            "{error}"
+        );
+    }
+}

@@ -1,0 +1,101 @@
+//! The one error type of this crate.
+
+use std::error::Error as StdError;
+use std::fmt;
+
+use crate::CancelReason;
+
+/// What kind of thing went wrong; programs turn it into exit codes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ErrorKind {
+    /// The request makes no sense: unknown disk, bad name, nothing to do.
+    Request,
+    /// The guest, its monitor or its agent.
+    Guest,
+    /// The point in time can no longer be read.
+    Snapshot,
+    /// The fleecing storage, or another storage that the backup uses.
+    Storage,
+    /// Where the archive goes.
+    Target,
+    /// The archive's own rules, e.g. too many disks.
+    Archive,
+    /// Somebody cancelled the job.
+    Cancelled(CancelReason),
+    /// A fault of ours: a worker died.
+    Internal,
+}
+
+/// An error with what was attempted, and the cause as [`StdError::source`].
+#[derive(Debug)]
+pub struct Error {
+    kind: ErrorKind,
+    message: String,
+    source: Option<Box<dyn StdError + Send + Sync>>,
+}
+
+impl Error {
+    /// An error without a deeper cause. `message` says what went wrong and what to do about it.
+    #[must_use]
+    pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
+        Self {
+            kind,
+            message: message.into(),
+            source: None,
+        }
+    }
+
+    /// An error caused by `source`, which `message` must not repeat.
+    #[must_use]
+    pub fn caused(
+        kind: ErrorKind,
+        message: impl Into<String>,
+        source: impl Into<Box<dyn StdError + Send + Sync>>,
+    ) -> Self {
+        Self {
+            kind,
+            message: message.into(),
+            source: Some(source.into()),
+        }
+    }
+
+    /// The error of a job that was cancelled.
+    #[must_use]
+    pub fn cancelled(reason: CancelReason) -> Self {
+        Self::new(ErrorKind::Cancelled(reason), reason.to_string())
+    }
+
+    /// What kind of error this is.
+    #[must_use]
+    pub fn kind(&self) -> ErrorKind {
+        self.kind
+    }
+
+    /// The message and all causes, separated by colons, as one line for logs.
+    #[must_use]
+    pub fn chain(&self) -> String {
+        let mut line = self.to_string();
+        let mut cause = self.source();
+        while let Some(error) = cause {
+            line.push_str(": ");
+            line.push_str(&error.to_string());
+            cause = error.source();
+        }
+        line
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl StdError for Error {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        self.source
+            .as_deref()
+            .map(|source| source as &(dyn StdError + 'static))
+    }
+}

@@ -1,0 +1,102 @@
+//! The encoder: packs pieces into extents, in the planner's order.
+
+use std::sync::Arc;
+
+use crossbeam_channel::{Receiver, Sender};
+use fleece_vma_format::{CLUSTER_SIZE, Encoder, Extent};
+
+use super::store::Part;
+use super::{Piece, Shared, Stopped};
+use crate::report::Counters;
+use crate::source::Source;
+use crate::{Error, ErrorKind};
+
+pub(super) struct Worker<'a> {
+    pub(super) shared: &'a Shared,
+    pub(super) pieces: Receiver<Piece>,
+    pub(super) free_chunk: Sender<Vec<u8>>,
+    pub(super) store: Sender<Part>,
+    pub(super) written: Receiver<Extent>,
+}
+
+impl Worker<'_> {
+    pub(super) fn run(
+        &self,
+        mut encoder: Encoder,
+        sources: &[Arc<dyn Source>],
+    ) -> Result<(), Stopped> {
+        // The planner hangs up when it has planned everything, and also when it has failed.
+        while let Ok(piece) = self.pieces.recv() {
+            match piece {
+                Piece::Zeroes {
+                    device,
+                    clusters,
+                    bytes,
+                } => {
+                    for index in clusters {
+                        let full = self.or_fail(encoder.zero_cluster(device, index))?;
+                        self.pass_on(&mut encoder, full)?;
+                    }
+                    Counters::add(&self.shared.counters.done, bytes);
+                }
+                Piece::Data {
+                    device,
+                    first,
+                    buffer,
+                } => {
+                    let chunk = buffer.recv().map_err(|_| Stopped)?;
+                    for (data, index) in chunk.chunks(CLUSTER_SIZE).zip(first..) {
+                        let full = self.or_fail(encoder.cluster(device, index, data))?;
+                        self.pass_on(&mut encoder, full)?;
+                    }
+                    Counters::add(&self.shared.counters.done, chunk.len() as u64);
+                    let _ = self.free_chunk.send(chunk);
+                }
+            }
+        }
+        if self.shared.is_stopped() {
+            return Err(Stopped);
+        }
+        for source in sources {
+            source.finish().map_err(|error| self.fail(error))?;
+        }
+        let (last, summary) = self.or_fail(encoder.finish())?;
+        if let Some(extent) = last {
+            self.store.send(Part::Extent(extent)).map_err(|_| Stopped)?;
+        }
+        self.store.send(Part::End(summary)).map_err(|_| Stopped)
+    }
+
+    fn pass_on(&self, encoder: &mut Encoder, full: Option<Extent>) -> Result<(), Stopped> {
+        let Some(extent) = full else { return Ok(()) };
+        self.store.send(Part::Extent(extent)).map_err(|_| Stopped)?;
+        while let Ok(extent) = self.written.try_recv() {
+            encoder.recycle(extent);
+        }
+        let zero = encoder
+            .devices()
+            .iter()
+            .map(|device| device.zero_bytes())
+            .sum();
+        self.shared
+            .counters
+            .zero
+            .store(zero, std::sync::atomic::Ordering::Relaxed);
+        Ok(())
+    }
+
+    fn or_fail<T>(&self, result: fleece_vma_format::Result<T>) -> Result<T, Stopped> {
+        result.map_err(|error| {
+            self.fail(Error::caused(
+                ErrorKind::Archive,
+                "cannot build the archive",
+                error,
+            ))
+        })
+    }
+
+    fn fail(&self, error: Error) -> Stopped {
+        self.shared.fail(error);
+        Stopped
+    }
+}

@@ -1,0 +1,289 @@
+//! From the disks of one instant to the bytes of an archive.
+//!
+//! ```text
+//!            chunks, in order of disks and clusters
+//!   planner ──┬───────────────────────────────────────► encoder ─► store
+//!             │ reads to do                               ▲  ▲        │
+//!             └─► readers (as many as the gate lets in) ──┘  └────────┘
+//!                   buffers go round, extents go round      empty extents
+//! ```
+//!
+//! The planner asks each disk which parts are zero and cuts the rest into chunks. Readers fill the
+//! chunks in any order; the encoder takes them in the planner's order, so the archive's bytes do not
+//! depend on how many readers there are. The store writes one extent while the next is encoded.
+//!
+//! Memory is bounded by the number of chunk buffers and extents, whatever the disks' sizes.
+//! When one thread ends, for whatever reason, its channels close and the others end too; the error
+//! that is told is the first one.
+
+mod encode;
+mod plan;
+mod read;
+mod store;
+
+use std::io::Write;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use crossbeam_channel::{Receiver, RecvTimeoutError, bounded};
+use fleece_vma_format::{DeviceId, Encoder, Header, Summary};
+
+use crate::depth::DepthGate;
+use crate::rate::RateLimit;
+use crate::report::Counters;
+use crate::source::Source;
+use crate::{Error, ErrorKind};
+
+/// Bytes that one read asks for: large enough that the request itself costs nothing, small enough
+/// that a guest write never waits long behind it.
+const CHUNK_SIZE: usize = 1 << 20;
+
+/// Chunks that may be on their way between planner and encoder.
+const CHUNK_BUFFERS: usize = 16;
+
+/// Extents that wait between encoder and store, beside the one that each of them holds, so that
+/// neither stops for the other's hiccup.
+const EXTENTS_WAITING: usize = 1;
+
+/// How long a write that is under way may take when the pipeline is given up.
+const LAST_WRITE: Duration = Duration::from_secs(3);
+
+/// What a pipeline may do.
+#[derive(Debug)]
+pub(crate) struct Limits {
+    /// How many reads may be in flight; shared with whoever steers it.
+    pub(crate) gate: Arc<DepthGate>,
+    /// Bytes per second read from the sources.
+    pub(crate) rate: Option<RateLimit>,
+}
+
+/// One disk and its place in the archive.
+pub(crate) struct PipelineDisk {
+    pub(crate) device: DeviceId,
+    pub(crate) source: Arc<dyn Source>,
+}
+
+/// A pipeline at work.
+pub(crate) struct Pipeline<W> {
+    shared: Arc<Shared>,
+    outcome: Receiver<(W, Summary)>,
+    threads: Vec<JoinHandle<()>>,
+    sources: Vec<Arc<dyn Source>>,
+}
+
+/// What the threads share.
+struct Shared {
+    gate: Arc<DepthGate>,
+    counters: Arc<Counters>,
+    stopped: AtomicBool,
+    first_error: Mutex<Option<Error>>,
+}
+
+impl Shared {
+    /// Keeps the first error and stops everything.
+    fn fail(&self, error: Error) {
+        self.first_error
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get_or_insert(error);
+        self.stop();
+    }
+
+    fn stop(&self) {
+        self.stopped.store(true, Ordering::Release);
+        self.gate.close();
+    }
+
+    fn is_stopped(&self) -> bool {
+        self.stopped.load(Ordering::Acquire)
+    }
+}
+
+/// A thread's way out when another one has ended first; that one's error is what counts.
+struct Stopped;
+
+impl<W: Write + Send + 'static> Pipeline<W> {
+    /// Starts the threads; `disks` are the devices of `header`, in its order.
+    pub(crate) fn start(
+        disks: Vec<PipelineDisk>,
+        header: Header,
+        output: W,
+        limits: Limits,
+        counters: Arc<Counters>,
+    ) -> Self {
+        let Limits { gate, rate } = limits;
+        let readers = gate.max();
+        let shared = Arc::new(Shared {
+            gate,
+            counters,
+            stopped: AtomicBool::new(false),
+            first_error: Mutex::new(None),
+        });
+
+        let (free_chunk, chunks) = bounded(CHUNK_BUFFERS);
+        for _ in 0..CHUNK_BUFFERS {
+            // Grown to CHUNK_SIZE by the first read that needs it.
+            let _ = free_chunk.send(Vec::new());
+        }
+        let (plan_read, reads) = bounded(readers);
+        let (plan_piece, pieces) = bounded(CHUNK_BUFFERS);
+        let (store, parts) = bounded(EXTENTS_WAITING);
+        let (write, written) = bounded(EXTENTS_WAITING.saturating_add(2));
+        let (done, outcome) = bounded(1);
+
+        let mut threads = Vec::new();
+        let mut spawn = |name: &str, body: Box<dyn FnOnce(&Shared) + Send>| {
+            let worker = Arc::clone(&shared);
+            match std::thread::Builder::new()
+                .name(name.into())
+                .spawn(move || {
+                    let _guard = PanicGuard(&worker);
+                    body(&worker);
+                }) {
+                Ok(thread) => threads.push(thread),
+                Err(error) => shared.fail(Error::caused(
+                    ErrorKind::Internal,
+                    format!("cannot start the thread {name}"),
+                    error,
+                )),
+            }
+        };
+        let sources: Vec<_> = disks.iter().map(|disk| Arc::clone(&disk.source)).collect();
+        let to_finish = sources.clone();
+        spawn(
+            "plan",
+            Box::new(move |shared| {
+                let planner = plan::Planner {
+                    shared,
+                    rate,
+                    chunks,
+                    plan_read,
+                    plan_piece,
+                };
+                let _ = planner.run(&disks);
+            }),
+        );
+        for number in 0..readers {
+            let reads = reads.clone();
+            spawn(
+                &format!("read-{number}"),
+                Box::new(move |shared| read::run(shared, &reads)),
+            );
+        }
+        drop(reads);
+        let encoder = Encoder::new(&header);
+        spawn(
+            "encode",
+            Box::new(move |shared| {
+                let worker = encode::Worker {
+                    shared,
+                    pieces,
+                    free_chunk,
+                    store,
+                    written,
+                };
+                let _ = worker.run(encoder, &to_finish);
+            }),
+        );
+        spawn(
+            "store",
+            Box::new(move |shared| {
+                if let Some(finished) = store::run(shared, &header, output, &parts, &write) {
+                    let _ = done.send(finished);
+                }
+            }),
+        );
+        Self {
+            shared,
+            outcome,
+            threads,
+            sources,
+        }
+    }
+
+    /// Waits up to `timeout` for the end. `None`: still at work.
+    pub(crate) fn wait(&mut self, timeout: Duration) -> Option<Result<(W, Summary), Error>> {
+        match self.outcome.recv_timeout(timeout) {
+            Err(RecvTimeoutError::Timeout) => None,
+            Ok(finished) => {
+                for thread in self.threads.drain(..) {
+                    let _ = thread.join();
+                }
+                Some(Ok(finished))
+            }
+            Err(RecvTimeoutError::Disconnected) => Some(Err(self.take_error())),
+        }
+    }
+
+    /// Gives up. Returns whether the output has been dropped; it is not if the store hangs in a
+    /// write, and nobody should wait for that.
+    pub(crate) fn abort(self) -> bool {
+        self.shared.stop();
+        for source in &self.sources {
+            source.abort();
+        }
+        let Self { outcome, .. } = self;
+        !matches!(
+            outcome.recv_timeout(LAST_WRITE),
+            Err(RecvTimeoutError::Timeout)
+        )
+    }
+
+    /// The first error, if one has happened already: the way to hear of a dead source while the
+    /// store hangs.
+    pub(crate) fn error(&self) -> Option<Error> {
+        self.shared
+            .first_error
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take()
+    }
+
+    fn take_error(&self) -> Error {
+        self.error()
+            .unwrap_or_else(|| Error::new(ErrorKind::Internal, "the pipeline ended without a word"))
+    }
+}
+
+/// Turns a panic of a worker into an ordinary failure of the job.
+struct PanicGuard<'a>(&'a Shared);
+
+impl Drop for PanicGuard<'_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.0.fail(Error::new(
+                ErrorKind::Internal,
+                "a worker thread panicked; please report this as a bug",
+            ));
+        }
+    }
+}
+
+/// The next thing that goes into the archive.
+enum Piece {
+    /// Clusters that are known to be zero, `bytes` together.
+    Zeroes {
+        device: DeviceId,
+        clusters: std::ops::Range<u64>,
+        bytes: u64,
+    },
+    /// A chunk that a reader fills, starting with cluster `first`.
+    Data {
+        device: DeviceId,
+        first: u64,
+        buffer: Receiver<Vec<u8>>,
+    },
+}
+
+/// A read to do.
+struct Read {
+    source: Arc<dyn Source>,
+    offset: u64,
+    buffer: Vec<u8>,
+    reply: crossbeam_channel::Sender<Vec<u8>>,
+}
+
+#[cfg(test)]
+mod tests;

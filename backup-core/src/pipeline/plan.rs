@@ -1,0 +1,277 @@
+//! The planner: which clusters are zero, and which are to be read.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use crossbeam_channel::{Receiver, Sender, bounded};
+use fleece_vma_format::CLUSTER_SIZE;
+
+use super::{CHUNK_SIZE, Piece, PipelineDisk, Read, Shared, Stopped};
+use crate::rate::RateLimit;
+use crate::source::Source;
+use crate::{Error, ErrorKind};
+
+/// Block status is asked for this much at a time, always before anything in it is released.
+const STATUS_WINDOW: u64 = 256 << 20;
+
+const CLUSTER: u64 = CLUSTER_SIZE as u64;
+
+pub(super) struct Planner<'a> {
+    pub(super) shared: &'a Shared,
+    pub(super) rate: Option<RateLimit>,
+    pub(super) chunks: Receiver<Vec<u8>>,
+    pub(super) plan_read: Sender<Read>,
+    pub(super) plan_piece: Sender<Piece>,
+}
+
+impl Planner<'_> {
+    pub(super) fn run(&self, disks: &[PipelineDisk]) -> Result<(), Stopped> {
+        for disk in disks {
+            let size = disk.source.size();
+            let mut window = 0;
+            while window < size {
+                let length = STATUS_WINDOW.min(size.saturating_sub(window));
+                let runs = self.or_fail(runs(disk.source.as_ref(), window, length))?;
+                for run in runs {
+                    if run.zero {
+                        self.zeroes(disk, run)?;
+                    } else {
+                        self.data(disk, run)?;
+                    }
+                }
+                window = window.saturating_add(length);
+            }
+        }
+        Ok(())
+    }
+
+    fn zeroes(&self, disk: &PipelineDisk, run: Run) -> Result<(), Stopped> {
+        self.go_on()?;
+        // Nobody will read it, so a guest's write to it need not be preceded by a copy.
+        self.or_fail(disk.source.release(run.offset, run.length))?;
+        let end = run.offset.saturating_add(run.length);
+        let clusters = run.offset / CLUSTER..end.div_ceil(CLUSTER);
+        let piece = Piece::Zeroes {
+            device: disk.device,
+            clusters,
+            bytes: run.length,
+        };
+        self.plan_piece.send(piece).map_err(|_| Stopped)
+    }
+
+    fn data(&self, disk: &PipelineDisk, run: Run) -> Result<(), Stopped> {
+        let mut done = 0;
+        while done < run.length {
+            self.go_on()?;
+            let offset = run.offset.saturating_add(done);
+            let length = usize::try_from(run.length.saturating_sub(done))
+                .unwrap_or(CHUNK_SIZE)
+                .min(CHUNK_SIZE);
+            if let Some(rate) = &self.rate {
+                self.pause(rate, length)?;
+            }
+            let mut buffer = self.chunks.recv().map_err(|_| Stopped)?;
+            buffer.resize(length, 0);
+            let (reply, filled) = bounded(1);
+            let read = Read {
+                source: Arc::clone(&disk.source),
+                offset,
+                buffer,
+                reply,
+            };
+            self.plan_read.send(read).map_err(|_| Stopped)?;
+            let piece = Piece::Data {
+                device: disk.device,
+                first: offset / CLUSTER,
+                buffer: filled,
+            };
+            self.plan_piece.send(piece).map_err(|_| Stopped)?;
+            done = done.saturating_add(length as u64);
+        }
+        Ok(())
+    }
+
+    /// Waits until the rate limit allows `length` more bytes, in steps short enough to notice a
+    /// stop.
+    fn pause(&self, rate: &RateLimit, length: usize) -> Result<(), Stopped> {
+        let now = Instant::now();
+        let wait = rate.book(length as u64, now);
+        while now.elapsed() < wait {
+            self.go_on()?;
+            let left = wait.saturating_sub(now.elapsed());
+            std::thread::sleep(left.min(std::time::Duration::from_millis(50)));
+        }
+        Ok(())
+    }
+
+    fn go_on(&self) -> Result<(), Stopped> {
+        if self.shared.is_stopped() {
+            Err(Stopped)
+        } else {
+            Ok(())
+        }
+    }
+
+    fn or_fail<T>(&self, result: Result<T, Error>) -> Result<T, Stopped> {
+        result.map_err(|error| {
+            self.shared.fail(error);
+            Stopped
+        })
+    }
+}
+
+/// Neighbouring clusters of one kind. Starts on a cluster; ends on one or with the disk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Run {
+    offset: u64,
+    length: u64,
+    zero: bool,
+}
+
+/// Block status of a window as runs of whole clusters: a cluster is zero if all of it is.
+///
+/// `offset` is a multiple of the cluster size.
+fn runs(source: &dyn Source, offset: u64, length: u64) -> Result<Vec<Run>, Error> {
+    let end = offset.saturating_add(length);
+    let place = |position: u64| usize::try_from(position.saturating_sub(offset) / CLUSTER);
+    let mut has_data = vec![false; usize::try_from(length.div_ceil(CLUSTER)).unwrap_or_default()];
+    let mut position = offset;
+    for extent in source.block_status(offset, length)? {
+        let next = position.saturating_add(extent.length).min(end);
+        if !extent.zero
+            && next > position
+            && let (Ok(first), Ok(last)) = (place(position), place(next.saturating_sub(1)))
+            && let Some(clusters) = has_data.get_mut(first..=last)
+        {
+            clusters.fill(true);
+        }
+        position = next;
+    }
+    if position != end {
+        return Err(Error::new(
+            ErrorKind::Snapshot,
+            format!(
+                "{}: block status of {offset}+{length} ends at {position}",
+                source.name()
+            ),
+        ));
+    }
+    let mut at = offset;
+    let runs = has_data
+        .chunk_by(|one, other| one == other)
+        .map(|clusters| {
+            let bytes = CLUSTER.saturating_mul(clusters.len() as u64);
+            let run = Run {
+                offset: at,
+                length: bytes.min(end.saturating_sub(at)),
+                zero: clusters.first() == Some(&false),
+            };
+            at = at.saturating_add(bytes);
+            run
+        });
+    Ok(runs.collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::source::Extent;
+    use proptest::prelude::*;
+
+    struct Fixed(Vec<Extent>);
+
+    impl Source for Fixed {
+        fn name(&self) -> &str {
+            "fixed"
+        }
+        fn size(&self) -> u64 {
+            self.0.iter().map(|extent| extent.length).sum()
+        }
+        fn block_status(&self, _: u64, _: u64) -> Result<Vec<Extent>, Error> {
+            Ok(self.0.clone())
+        }
+        fn read(&self, _: u64, buffer: Vec<u8>) -> Result<Vec<u8>, Error> {
+            Ok(buffer)
+        }
+        fn release(&self, _: u64, _: u64) -> Result<(), Error> {
+            Ok(())
+        }
+    }
+
+    fn extent(length: u64, zero: bool) -> Extent {
+        Extent { length, zero }
+    }
+
+    #[test]
+    fn a_cluster_with_any_data_is_data() {
+        let source = Fixed(vec![
+            extent(CLUSTER, true),
+            extent(512, false),
+            extent(3 * CLUSTER, true),
+            extent(1024, false),
+            extent(100, true),
+        ]);
+        let size = source.size();
+        assert_eq!(
+            runs(&source, 0, size).unwrap(),
+            [
+                Run {
+                    offset: 0,
+                    length: CLUSTER,
+                    zero: true
+                },
+                Run {
+                    offset: CLUSTER,
+                    length: CLUSTER,
+                    zero: false
+                },
+                Run {
+                    offset: 2 * CLUSTER,
+                    length: 2 * CLUSTER,
+                    zero: true
+                },
+                Run {
+                    offset: 4 * CLUSTER,
+                    length: size - 4 * CLUSTER,
+                    zero: false
+                },
+            ]
+        );
+    }
+
+    #[test]
+    fn a_status_that_ends_early_is_an_error() {
+        let source = Fixed(vec![extent(CLUSTER, true)]);
+        assert!(runs(&source, 0, 2 * CLUSTER).is_err());
+    }
+
+    proptest! {
+        #[test]
+        fn runs_tile_the_window_and_are_zero_only_where_all_bytes_are(
+            extents in prop::collection::vec((1u64..200_000, any::<bool>()), 1..40)
+        ) {
+            let source = Fixed(extents.iter().map(|&(length, zero)| extent(length, zero)).collect());
+            let size = source.size();
+            let mut expected = vec![true; size.div_ceil(CLUSTER) as usize];
+            let mut at = 0;
+            for extent in &source.0 {
+                if !extent.zero {
+                    let last = (at + extent.length - 1) / CLUSTER;
+                    expected[(at / CLUSTER) as usize..=last as usize].fill(false);
+                }
+                at += extent.length;
+            }
+            let runs = runs(&source, 0, size).unwrap();
+            let mut at = 0;
+            let mut got = Vec::new();
+            for run in &runs {
+                prop_assert_eq!(run.offset, at);
+                prop_assert!(run.length > 0 && run.offset % CLUSTER == 0);
+                got.extend(std::iter::repeat_n(run.zero, run.length.div_ceil(CLUSTER) as usize));
+                at += run.length;
+            }
+            prop_assert_eq!(at, size);
+            prop_assert_eq!(got, expected);
+        }
+    }
+}

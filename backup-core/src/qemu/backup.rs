@@ -1,0 +1,468 @@
+//! The backup of a running guest, from its monitor socket to an archive.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use fleece_fleecing::{Cleaned, Disk, Place as RecordPlace, Record, Session, Switched};
+use fleece_qmp_client::{Address, Client};
+use fleece_storage::{Storages, VolumeFormat};
+use fleece_vma_format::{DeviceSummary, Summary};
+
+use super::source::NbdSource;
+use super::watch::QemuWatch;
+use crate::archive_file::ArchiveFile;
+use crate::output::{Compression, Output, Place};
+use crate::quiesce::Frozen;
+use crate::report::{Counters, Counting, Reporter};
+use crate::source::Source;
+use crate::transfer::{self, Failed, Settings, Transfer};
+use crate::{CancelToken, Error, ErrorKind, units};
+
+/// A backup of a guest that QEMU runs.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct GuestBackup {
+    /// The guest's monitor.
+    pub qmp: Address,
+    /// The guest's number, for names.
+    pub vmid: u32,
+    /// Where the records of what is made are kept.
+    pub record: RecordPlace,
+    /// Storages by name, for fleecing images and for cleaning up.
+    pub storages: Storages,
+    /// Where old data is saved before the guest overwrites it.
+    pub fleecing: Fleecing,
+    /// The archive's final path; `None`: standard output.
+    pub archive: Option<PathBuf>,
+    /// How the archive is compressed.
+    pub compression: Compression,
+    /// Configuration files for the archive: name and contents.
+    pub configs: Vec<(String, Vec<u8>)>,
+    /// Disks to back up, by name; empty: all writable ones.
+    pub include: Vec<String>,
+    /// Disks to leave out, by name; the guest must have them.
+    pub exclude: Vec<String>,
+    /// Disks to leave out, by name, if the guest has them.
+    pub unwanted: Vec<String>,
+    /// The guest agent's socket, to freeze file systems for the instant.
+    pub agent: Option<Address>,
+    /// Bytes per second read from the disks.
+    pub bwlimit: Option<u64>,
+    /// Mean write latency that the guest may see during the backup.
+    pub guest_latency: Duration,
+    /// Most reads in flight.
+    pub max_depth: usize,
+    /// After this long a copy to the fleecing image is given up, and with it the backup.
+    pub cbw_timeout: Duration,
+    /// An NBD server that runs in this QEMU already.
+    pub nbd_server: Option<Address>,
+    /// The archive's identity.
+    pub uuid: [u8; 16],
+    /// The archive's time, in seconds since 1970.
+    pub ctime: i64,
+}
+
+/// Where old data goes.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Fleecing {
+    /// A storage's id, or a directory.
+    pub storage: String,
+    /// The images' format.
+    pub format: VolumeFormat,
+}
+
+impl Fleecing {
+    /// Raw images on a storage, or in a directory.
+    #[must_use]
+    pub fn on(storage: impl Into<String>) -> Self {
+        Self {
+            storage: storage.into(),
+            format: VolumeFormat::Raw,
+        }
+    }
+}
+
+impl GuestBackup {
+    /// A backup with the defaults.
+    #[must_use]
+    pub fn new(qmp: Address, vmid: u32, record: RecordPlace, fleecing: Fleecing) -> Self {
+        Self {
+            qmp,
+            vmid,
+            record,
+            storages: Storages::none(),
+            fleecing,
+            archive: None,
+            compression: Compression::None,
+            configs: Vec::new(),
+            include: Vec::new(),
+            exclude: Vec::new(),
+            unwanted: Vec::new(),
+            agent: None,
+            bwlimit: None,
+            guest_latency: Duration::from_millis(5),
+            max_depth: 8,
+            cbw_timeout: Duration::from_secs(45),
+            nbd_server: None,
+            uuid: [0; 16],
+            ctime: 0,
+        }
+    }
+}
+
+/// What a finished backup was.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Outcome {
+    /// The archive; `None` for standard output.
+    pub archive: Option<PathBuf>,
+    /// Its size in bytes.
+    pub size: u64,
+    /// Sum of the disks' sizes in bytes.
+    pub disks: u64,
+    /// How many of these are zero.
+    pub zero: u64,
+    /// How the filters got in, and how long that took.
+    pub switched: Switched,
+    /// Most bytes that the fleecing images held at once, as far as it was seen.
+    pub fleecing_peak: Option<u64>,
+    /// From the first step to the last.
+    pub took: Duration,
+    /// Things that were not as they should be.
+    pub warnings: usize,
+}
+
+/// Backs up a guest.
+///
+/// Whatever the end, nothing of the backup is left in QEMU or on the fleecing storage; what could not
+/// be removed is told as a warning and stays on record for the clean-up, which every backup does first.
+///
+/// # Errors
+/// The first cause. The archive exists only if there is no error.
+pub fn backup(
+    job: &GuestBackup,
+    reporter: &dyn Reporter,
+    cancel: &CancelToken,
+) -> Result<Outcome, Error> {
+    let start = Instant::now();
+    let reporter = &Counting::new(reporter);
+    let record = Record::open(&job.record).map_err(fleecing_error)?;
+    remove_left_overs(job, &record, reporter)?;
+
+    let client = connect(&job.qmp)?;
+    let disks = select(
+        job,
+        fleece_fleecing::discover(&client).map_err(fleecing_error)?,
+    )?;
+    for disk in &disks {
+        let size = units::bytes(disk.size);
+        reporter.info(format!(
+            "include disk '{}' '{}' {size}",
+            disk.name, disk.image
+        ));
+    }
+    // Before the guest is touched: can the archive be written at all?
+    let place = open_place(job, &record)?;
+    let counters = Arc::new(Counters::default());
+    let output = Output::new(place, job.compression, Arc::clone(&counters))?;
+
+    let session = prepare(job, client, &record, disks)?;
+    let moved = move_data(job, &session, output, &counters, reporter, cancel);
+    let failed = moved
+        .as_ref()
+        .err()
+        .map(|failed| explain(&failed.error, &session));
+    // The guest first: its disks are plain again before the archive is synced.
+    finish(session, reporter);
+    let Moved {
+        output,
+        summary,
+        switched,
+        fleecing_peak,
+    } = match moved {
+        Ok(moved) => moved,
+        Err(Failed {
+            error,
+            output_dropped,
+        }) => {
+            forget_archive(job, &record, output_dropped, reporter);
+            return Err(failed.flatten().unwrap_or(error));
+        }
+    };
+    let committed = output.commit();
+    forget_archive(job, &record, true, reporter);
+    let (archive, size) = committed?;
+    Ok(Outcome {
+        archive,
+        size,
+        disks: summary.devices().iter().map(DeviceSummary::size).sum(),
+        zero: summary
+            .devices()
+            .iter()
+            .map(DeviceSummary::zero_bytes)
+            .sum(),
+        switched,
+        fleecing_peak,
+        took: start.elapsed(),
+        warnings: reporter.warnings(),
+    })
+}
+
+/// What the previous backup of this guest left, if it was killed.
+fn remove_left_overs(
+    job: &GuestBackup,
+    record: &Record,
+    reporter: &Counting<'_>,
+) -> Result<(), Error> {
+    if record.contents().map_err(fleecing_error)?.is_empty() {
+        return Ok(());
+    }
+    reporter.info("an earlier backup was not finished; removing what it left".into());
+    let mut cleaned = Cleaned::default();
+    fleece_fleecing::clean(record, Some(&job.qmp), &job.storages, &mut cleaned)
+        .map_err(fleecing_error)?;
+    for done in cleaned.done {
+        reporter.info(format!("removed {done}"));
+    }
+    for failed in cleaned.failed {
+        reporter.warning(fleecing_error(failed).chain());
+    }
+    Ok(())
+}
+
+fn connect(qmp: &Address) -> Result<Client, Error> {
+    Client::connect(qmp, &fleece_qmp_client::Options::default())
+        .map_err(|error| Error::caused(ErrorKind::Guest, "cannot use the guest's monitor", error))
+}
+
+/// The disks that the job asks for, in QEMU's order.
+fn select(job: &GuestBackup, disks: Vec<Disk>) -> Result<Vec<Disk>, Error> {
+    let is = |disk: &Disk, name: &String| {
+        disk.name == *name || disk.name.strip_prefix("drive-") == Some(name)
+    };
+    for name in job.include.iter().chain(&job.exclude) {
+        if !disks.iter().any(|disk| is(disk, name)) {
+            let known: Vec<_> = disks.iter().map(|disk| disk.name.as_str()).collect();
+            return Err(Error::new(
+                ErrorKind::Request,
+                format!(
+                    "the guest has no disk '{name}'; it has {}",
+                    known.join(", ")
+                ),
+            ));
+        }
+    }
+    let wanted = |disk: &Disk| {
+        (job.include.is_empty() || job.include.iter().any(|name| is(disk, name)))
+            && !job
+                .exclude
+                .iter()
+                .chain(&job.unwanted)
+                .any(|name| is(disk, name))
+    };
+    let disks: Vec<_> = disks.into_iter().filter(wanted).collect();
+    if disks.is_empty() {
+        return Err(Error::new(
+            ErrorKind::Request,
+            "all disks are excluded; nothing to back up",
+        ));
+    }
+    Ok(disks)
+}
+
+fn open_place(job: &GuestBackup, record: &Record) -> Result<Place, Error> {
+    let Some(path) = &job.archive else {
+        return Ok(Place::Stdout(std::io::stdout()));
+    };
+    let temporary = ArchiveFile::temporary_name(path);
+    record
+        .note_archive(Some(&temporary))
+        .map_err(fleecing_error)?;
+    match ArchiveFile::create(path) {
+        Ok(file) => Ok(Place::File(file)),
+        Err(error) => {
+            record.note_archive(None).map_err(fleecing_error)?;
+            Err(error)
+        }
+    }
+}
+
+fn prepare<'r>(
+    job: &GuestBackup,
+    client: Client,
+    record: &'r Record,
+    disks: Vec<Disk>,
+) -> Result<Session<'r>, Error> {
+    let storage = job.storages.open(&job.fleecing.storage).map_err(|error| {
+        let message = format!("cannot use the fleecing storage {}", job.fleecing.storage);
+        Error::caused(ErrorKind::Storage, message, error)
+    })?;
+    let mut options = fleece_fleecing::Options::new(job.vmid, job.record.nbd_socket());
+    options.format = job.fleecing.format;
+    options.cbw_timeout = job.cbw_timeout;
+    options.running_server.clone_from(&job.nbd_server);
+    Session::prepare(client, job.qmp.clone(), storage, record, disks, options)
+        .map_err(fleecing_error)
+}
+
+/// A transfer that reached its end.
+struct Moved {
+    output: Output,
+    summary: Summary,
+    switched: Switched,
+    fleecing_peak: Option<u64>,
+}
+
+/// Fixes the instant and reads it.
+fn move_data(
+    job: &GuestBackup,
+    session: &Session<'_>,
+    output: Output,
+    counters: &Arc<Counters>,
+    reporter: &Counting<'_>,
+    cancel: &CancelToken,
+) -> Result<Moved, Failed> {
+    let early = |error| Failed {
+        error,
+        output_dropped: true,
+    };
+    if let Some(reason) = cancel.reason() {
+        return Err(early(Error::cancelled(reason)));
+    }
+    let switched = switch(job, session, reporter).map_err(early)?;
+    let sources = open_sources(session).map_err(early)?;
+    let (header, devices) =
+        transfer::header(&job.configs, &sources, job.uuid, job.ctime).map_err(early)?;
+    let settings = Settings {
+        max_depth: job.max_depth,
+        guest_latency: job.guest_latency,
+        rate: job.bwlimit,
+    };
+    let transfer = Transfer {
+        header,
+        devices,
+        output,
+        counters,
+        settings,
+        reporter,
+        cancel,
+    };
+    let mut watch = QemuWatch::new(session);
+    let (output, summary) = transfer.run(Some(&mut watch))?;
+    Ok(Moved {
+        output,
+        summary,
+        switched,
+        fleecing_peak: watch.fleecing_peak(),
+    })
+}
+
+/// The switch of the filters, with the guest's file systems frozen if there is an agent.
+fn switch(
+    job: &GuestBackup,
+    session: &Session<'_>,
+    reporter: &Counting<'_>,
+) -> Result<Switched, Error> {
+    let agent = job.agent.as_ref();
+    let frozen = agent.and_then(|agent| Frozen::freeze(agent, session.record(), reporter));
+    let switched = session.switch();
+    drop(frozen);
+    let switched = switched.map_err(fleecing_error)?;
+    let pause = switched.paused.map_or_else(
+        || "the guest was not stopped".to_owned(),
+        |paused| format!("the guest stood still for {}", millis(paused)),
+    );
+    reporter.info(format!(
+        "copy-before-write is active ({}, {}; {pause})",
+        switched.method,
+        millis(switched.took)
+    ));
+    Ok(switched)
+}
+
+fn millis(duration: Duration) -> String {
+    format!("{:.1} ms", duration.as_secs_f64() * 1000.0)
+}
+
+fn open_sources(session: &Session<'_>) -> Result<Vec<Arc<dyn Source>>, Error> {
+    let address = match session.export().map_err(fleecing_error)? {
+        Address::Unix(path) => fleece_nbd::Address::Unix(path),
+        Address::Tcp(host) => fleece_nbd::Address::Tcp(host),
+        other => {
+            return Err(Error::new(
+                ErrorKind::Request,
+                format!("cannot read from {other}"),
+            ));
+        }
+    };
+    let options = fleece_nbd::Options::default();
+    let mut sources: Vec<Arc<dyn Source>> = Vec::new();
+    for disk in session.disks() {
+        let client =
+            fleece_nbd::Client::connect(&address, &disk.name, &options).map_err(|error| {
+                let message = format!("{}: cannot connect to the exported view", disk.name);
+                Error::caused(ErrorKind::Guest, message, error)
+            })?;
+        sources.push(Arc::new(NbdSource::new(disk.name.clone(), client)?));
+    }
+    Ok(sources)
+}
+
+/// What is really behind a snapshot that QEMU gave up: it tells nobody.
+fn explain(error: &Error, session: &Session<'_>) -> Option<Error> {
+    if error.kind() != ErrorKind::Snapshot {
+        return None;
+    }
+    let storage = session.storage();
+    let status = storage.status().ok()?;
+    (status.available < FULL).then(|| {
+        Error::new(
+            ErrorKind::Storage,
+            format!(
+                "the fleecing storage {} is full ({} left), so the old data that the guest \
+                 overwrote could not be kept; free space there or use another with --fleecing. \
+                 The guest's writes were not affected",
+                storage.id(),
+                units::bytes(status.available)
+            ),
+        )
+    })
+}
+
+/// Less than this left means that the next copy of a few clusters does not fit.
+const FULL: u64 = 1 << 20;
+
+fn finish(session: Session<'_>, reporter: &Counting<'_>) {
+    for error in session.finish().err().into_iter().flatten() {
+        reporter.warning(fleecing_error(error).chain());
+    }
+}
+
+fn forget_archive(job: &GuestBackup, record: &Record, gone: bool, reporter: &Counting<'_>) {
+    let Some(path) = &job.archive else { return };
+    if !gone {
+        let temporary = ArchiveFile::temporary_name(path);
+        reporter.warning(format!(
+            "the target does not answer; {} is left for `fleece cleanup`",
+            temporary.display()
+        ));
+    } else if let Err(error) = record.note_archive(None) {
+        reporter.warning(fleecing_error(error).chain());
+    }
+}
+
+fn fleecing_error(error: fleece_fleecing::Error) -> Error {
+    use fleece_fleecing::ErrorKind as Kind;
+    let kind = match error.kind() {
+        Kind::Storage | Kind::Record => ErrorKind::Storage,
+        Kind::Qemu | Kind::Disks | Kind::Unsafe => ErrorKind::Guest,
+        _ => ErrorKind::Request,
+    };
+    let message = error.to_string();
+    match error.into_source() {
+        Some(source) => Error::caused(kind, message, source),
+        None => Error::new(kind, message),
+    }
+}

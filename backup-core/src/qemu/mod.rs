@@ -1,0 +1,7 @@
+//! Live guests on stock QEMU.
+
+mod backup;
+mod source;
+mod watch;
+
+pub use backup::{Fleecing, GuestBackup, Outcome, backup};

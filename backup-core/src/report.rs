@@ -1,0 +1,106 @@
+//! What a job tells while it runs.
+
+use std::cell::Cell;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+/// Receives what a job has to say; called from the job's own thread, never from a worker.
+pub trait Reporter {
+    /// Takes one event.
+    fn report(&self, event: &Event);
+}
+
+/// Something worth telling.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub enum Event {
+    /// A step was taken.
+    Info(String),
+    /// Something is not as it should be, but the job goes on.
+    Warning(String),
+    /// Where the job is.
+    Progress(Progress),
+}
+
+/// Passes events on and counts the warnings.
+pub(crate) struct Counting<'a> {
+    to: &'a dyn Reporter,
+    warnings: Cell<usize>,
+}
+
+impl<'a> Counting<'a> {
+    pub(crate) fn new(to: &'a dyn Reporter) -> Self {
+        Self {
+            to,
+            warnings: Cell::new(0),
+        }
+    }
+
+    pub(crate) fn info(&self, message: String) {
+        self.report(&Event::Info(message));
+    }
+
+    pub(crate) fn warning(&self, message: String) {
+        self.report(&Event::Warning(message));
+    }
+
+    pub(crate) fn warnings(&self) -> usize {
+        self.warnings.get()
+    }
+}
+
+impl Reporter for Counting<'_> {
+    fn report(&self, event: &Event) {
+        if matches!(event, Event::Warning(_)) {
+            self.warnings.set(self.warnings.get().saturating_add(1));
+        }
+        self.to.report(event);
+    }
+}
+
+/// A snapshot of the counters, see [`Counters`].
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[non_exhaustive]
+pub struct Progress {
+    /// Sum of the disks' sizes in bytes.
+    pub total: u64,
+    /// Bytes of disks dealt with, zeroes included.
+    pub done: u64,
+    /// Bytes actually read from the guest's disks.
+    pub read: u64,
+    /// Bytes of disks found to be zero, whether read or skipped.
+    pub zero: u64,
+    /// Bytes of archive written, after compression.
+    pub written: u64,
+    /// Since the first read.
+    pub elapsed: Duration,
+    /// Disk bytes per second over the last interval.
+    pub rate: f64,
+    /// Archive bytes per second over the last interval.
+    pub write_rate: f64,
+    /// Estimated time left, once a rate is known.
+    pub eta: Option<Duration>,
+    /// Reads allowed in flight, steered by the guest's latency.
+    pub depth: usize,
+    /// Bytes that the fleecing images hold now.
+    pub fleecing: Option<u64>,
+}
+
+/// Counters that the pipeline's threads advance.
+#[derive(Debug, Default)]
+pub struct Counters {
+    pub(crate) done: AtomicU64,
+    pub(crate) read: AtomicU64,
+    pub(crate) zero: AtomicU64,
+    pub(crate) written: AtomicU64,
+}
+
+impl Counters {
+    pub(crate) fn add(counter: &AtomicU64, bytes: u64) {
+        counter.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    pub(crate) fn get(counter: &AtomicU64) -> u64 {
+        counter.load(Ordering::Relaxed)
+    }
+}

@@ -1,0 +1,168 @@
+//! From sources to a finished archive: the part of a backup that takes long.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use fleece_vma_format::{Header, Summary};
+
+use crate::Error;
+use crate::cancel::CancelToken;
+use crate::depth::DepthGate;
+use crate::meter::Meter;
+use crate::output::Output;
+use crate::pace::{self, GuestWrites, Pacer};
+use crate::pipeline::{Limits, Pipeline, PipelineDisk};
+use crate::rate::RateLimit;
+use crate::report::{Counters, Event, Progress, Reporter};
+use crate::source::Source;
+
+/// How to move the data.
+#[derive(Debug)]
+pub(crate) struct Settings {
+    /// Most reads in flight.
+    pub(crate) max_depth: usize,
+    /// Mean write latency that the guest may see.
+    pub(crate) guest_latency: Duration,
+    /// Bytes per second read from the disks.
+    pub(crate) rate: Option<u64>,
+}
+
+/// What the guest tells about itself while it is backed up.
+pub(crate) trait GuestWatch {
+    /// Its disks' counters; `None` if they cannot be had, or if it does not run.
+    fn writes(&mut self) -> Option<GuestWrites>;
+
+    /// Bytes in the fleecing images.
+    fn fleecing_used(&mut self) -> Option<u64>;
+}
+
+/// A transfer that came to nothing.
+#[derive(Debug)]
+pub(crate) struct Failed {
+    pub(crate) error: Error,
+    /// Whether the output, and with it the unfinished archive, is gone. It is not while the target
+    /// hangs.
+    pub(crate) output_dropped: bool,
+}
+
+/// How often progress is reported.
+const REPORT: Duration = Duration::from_secs(1);
+
+/// Everything that a transfer needs; `devices` are those of `header`, in its order.
+pub(crate) struct Transfer<'a> {
+    pub(crate) header: Header,
+    pub(crate) devices: Vec<PipelineDisk>,
+    pub(crate) output: Output,
+    pub(crate) counters: &'a Arc<Counters>,
+    pub(crate) settings: Settings,
+    pub(crate) reporter: &'a dyn Reporter,
+    pub(crate) cancel: &'a CancelToken,
+}
+
+impl Transfer<'_> {
+    /// Reads all disks and writes the archive, which is not yet committed.
+    ///
+    /// With a `watch`, reading follows what the guest feels; without, it is as fast as it can be.
+    pub(crate) fn run(
+        self,
+        mut watch: Option<&mut dyn GuestWatch>,
+    ) -> Result<(Output, Summary), Failed> {
+        let Self {
+            header,
+            devices,
+            output,
+            counters,
+            settings,
+            reporter,
+            cancel,
+        } = self;
+        let total = devices.iter().map(|disk| disk.source.size()).sum();
+        let first_depth = if watch.is_some() {
+            1
+        } else {
+            settings.max_depth
+        };
+        let gate = Arc::new(DepthGate::new(first_depth, settings.max_depth));
+        let limits = Limits {
+            gate: Arc::clone(&gate),
+            rate: settings.rate.map(RateLimit::new),
+        };
+        let mut pipeline = Pipeline::start(devices, header, output, limits, Arc::clone(counters));
+        let mut pacer = Pacer::new(settings.guest_latency, settings.max_depth);
+        let mut last_writes = watch.as_mut().and_then(|watch| watch.writes());
+        let mut meter = Meter::new(total, Instant::now());
+        let mut last_report = Instant::now();
+        loop {
+            let ended = pipeline.wait(pace::INTERVAL);
+            let report = ended.is_some() || last_report.elapsed() >= REPORT;
+            if report {
+                last_report = Instant::now();
+                let fleecing = watch.as_mut().and_then(|watch| watch.fleecing_used());
+                let read = meter.read(counters, last_report);
+                let progress = Progress {
+                    depth: gate.limit(),
+                    fleecing,
+                    ..read
+                };
+                reporter.report(&Event::Progress(progress));
+            }
+            // An error is noticed also while the store hangs in a write: the guest must not wait for it.
+            let failed = match ended {
+                Some(Ok(finished)) => return Ok(finished),
+                Some(Err(error)) => Some(error),
+                None => pipeline
+                    .error()
+                    .or_else(|| cancel.reason().map(Error::cancelled)),
+            };
+            if let Some(error) = failed {
+                let output_dropped = pipeline.abort();
+                return Err(Failed {
+                    error,
+                    output_dropped,
+                });
+            }
+            if let Some(watch) = watch.as_mut() {
+                let writes = watch.writes();
+                let latency = match (&writes, &last_writes) {
+                    (Some(now), Some(before)) => now.latency_since(before),
+                    _ => None,
+                };
+                gate.set_limit(pacer.observe(latency));
+                last_writes = writes;
+            }
+        }
+    }
+}
+
+/// A header for disks and configurations.
+pub(crate) fn header(
+    configs: &[(String, Vec<u8>)],
+    disks: &[Arc<dyn Source>],
+    uuid: [u8; 16],
+    ctime: i64,
+) -> Result<(Header, Vec<PipelineDisk>), Error> {
+    let refused = |error| {
+        Error::caused(
+            crate::ErrorKind::Archive,
+            "this does not fit into an archive",
+            error,
+        )
+    };
+    let mut builder = fleece_vma_format::HeaderBuilder::new()
+        .uuid(uuid)
+        .ctime(ctime);
+    for (name, data) in configs {
+        builder.add_config(name, data.as_slice()).map_err(refused)?;
+    }
+    let mut devices = Vec::new();
+    for disk in disks {
+        let device = builder
+            .add_device(disk.name(), disk.size())
+            .map_err(refused)?;
+        devices.push(PipelineDisk {
+            device,
+            source: Arc::clone(disk),
+        });
+    }
+    Ok((builder.build().map_err(refused)?, devices))
+}

@@ -1,0 +1,43 @@
+//! `fleece cleanup`
+
+use std::process::ExitCode;
+
+use fleece_backup_core::{Error, ErrorKind};
+use fleece_fleecing::Place;
+
+use crate::cli::{Cleanup, Places};
+use crate::exit;
+use crate::log::Log;
+
+pub(crate) fn run(arguments: &Cleanup, places: &Places, log: &Log) -> Result<ExitCode, Error> {
+    let storages = places.storages()?;
+    let guests = match &arguments.guest {
+        Some(guest) => vec![guest.clone()],
+        None => Place::guests(&places.state_dir()).map_err(failed)?,
+    };
+    let mut left = false;
+    for guest in guests {
+        let place = places.record(&guest)?;
+        let cleaned =
+            fleece_fleecing::cleanup(&place, arguments.qmp.as_ref(), &storages).map_err(failed)?;
+        for done in &cleaned.done {
+            log.info(&format!("{guest}: removed {done}"));
+        }
+        if cleaned.done.is_empty() && cleaned.failed.is_empty() {
+            log.info(&format!("{guest}: nothing was left"));
+        }
+        for error in cleaned.failed {
+            left = true;
+            log.warning(&format!("{guest}: {}", failed(error).chain()));
+        }
+    }
+    Ok(ExitCode::from(if left { exit::WARNINGS } else { 0 }))
+}
+
+fn failed(error: fleece_fleecing::Error) -> Error {
+    let message = error.to_string();
+    match error.into_source() {
+        Some(source) => Error::caused(ErrorKind::Storage, message, source),
+        None => Error::new(ErrorKind::Request, message),
+    }
+}

@@ -1,0 +1,206 @@
+//! The command line.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand};
+use fleece_backup_core::Compression;
+use fleece_backup_core::units::parse_size;
+use fleece_qmp_client::Address;
+use fleece_storage::VolumeFormat;
+
+/// Backs up running QEMU/KVM guests, on stock QEMU, so that the guest never feels it.
+///
+/// Old data that the guest overwrites during a backup goes to a fleecing image on fast local storage,
+/// so neither a slow nor a dead backup target holds up the guest. Archives are Proxmox's VMA.
+#[derive(Debug, Parser)]
+#[command(name = "fleece", version, propagate_version = true, after_help = EXIT_CODES)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+
+    #[command(flatten)]
+    pub(crate) places: Places,
+
+    /// Print one JSON object a line instead of text.
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+}
+
+const EXIT_CODES: &str = "Exit codes: 0 done; 1 error; 2 usage; 3 done with warnings; 4 damage found; \
+                          5 guest or monitor; 6 storage or target; 130, 143 ended by a signal.";
+
+/// Where things are kept.
+#[derive(Debug, Args)]
+pub(crate) struct Places {
+    /// Where records of unfinished backups, sockets and by default fleecing images are kept.
+    #[arg(long, global = true, value_name = "DIR", help_heading = "Places")]
+    pub(crate) state_dir: Option<PathBuf>,
+
+    /// Where guests' configurations are, as <vmid>.conf [default: Proxmox's, on its hosts].
+    #[arg(long, global = true, value_name = "DIR", help_heading = "Places")]
+    pub(crate) config_dir: Option<PathBuf>,
+
+    /// The storage configuration [default: Proxmox's, on its hosts].
+    #[arg(long, global = true, value_name = "FILE", help_heading = "Places")]
+    pub(crate) storage_config: Option<PathBuf>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Back up a running guest into a VMA archive.
+    Backup(Box<Backup>),
+    /// Remove what a killed backup left: jobs, filters, exports, fleecing images, half an archive.
+    ///
+    /// QEMU may still run, have been restarted, or be gone. Doing it twice does no harm.
+    Cleanup(Cleanup),
+}
+
+impl Command {
+    /// Whether standard output carries an archive.
+    pub(crate) fn stdout_is_data(&self) -> bool {
+        matches!(self, Self::Backup(backup) if backup.to.as_os_str() == "-")
+    }
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Backup {
+    /// The guest's monitor: a QMP socket (path, unix:PATH, or tcp:HOST:PORT) that nobody else uses
+    /// [default: Proxmox's for --vmid].
+    #[arg(long, value_name = "SOCKET", required_unless_present = "vmid")]
+    pub(crate) qmp: Option<Address>,
+
+    /// The guest's number, for names of archive and fleecing images [default: the socket's name, if
+    /// that is a number].
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..1_000_000_000))]
+    pub(crate) vmid: Option<u32>,
+
+    /// Where the archive goes: a directory, a storage's id, a new file, or - for standard output.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) to: PathBuf,
+
+    /// Compress the archive.
+    #[arg(long, value_name = "HOW", default_value = "zstd", value_parser = compression)]
+    pub(crate) compress: Compression,
+
+    /// Put this file into the archive (may be given several times) [default: the guest's
+    /// configuration].
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: Vec<PathBuf>,
+
+    /// Back up only this disk (may be given several times) [default: all writable disks].
+    #[arg(long, value_name = "DISK", value_delimiter = ',')]
+    pub(crate) include: Vec<String>,
+
+    /// Leave this disk out (may be given several times).
+    #[arg(long, value_name = "DISK", value_delimiter = ',')]
+    pub(crate) exclude: Vec<String>,
+
+    /// Where fleecing images go: a directory or a storage's id; fast, local and thin
+    /// [default: images/ in the state directory].
+    #[arg(
+        long,
+        value_name = "DIR",
+        conflicts_with = "no_fleecing",
+        help_heading = "Fleecing"
+    )]
+    pub(crate) fleecing: Option<String>,
+
+    /// Save old data beside the archive instead: the guest's writes then wait for the backup target,
+    /// for at most --cbw-timeout.
+    #[arg(long, help_heading = "Fleecing")]
+    pub(crate) no_fleecing: bool,
+
+    /// The fleecing images' format: raw, or qcow2 where raw images are not thin.
+    #[arg(
+        long,
+        value_name = "FORMAT",
+        default_value = "raw",
+        help_heading = "Fleecing"
+    )]
+    pub(crate) fleecing_format: VolumeFormat,
+
+    /// Give a copy to the fleecing image up after this many seconds, and with it the backup; the
+    /// guest's write goes on.
+    #[arg(long, value_name = "SECONDS", default_value = "45", value_parser = seconds,
+          help_heading = "Fleecing")]
+    pub(crate) cbw_timeout: Duration,
+
+    /// The guest agent's socket: freezes file systems while the instant is fixed.
+    #[arg(long, value_name = "SOCKET", help_heading = "The guest")]
+    pub(crate) agent: Option<Address>,
+
+    /// Mean write latency in milliseconds that the guest may see; reading slows down to keep it.
+    #[arg(long, value_name = "MS", default_value = "5", value_parser = millis,
+          help_heading = "The guest")]
+    pub(crate) guest_latency: Duration,
+
+    /// Read at most this much a second, e.g. 200M.
+    #[arg(long, value_name = "RATE", value_parser = parse_size, help_heading = "The guest")]
+    pub(crate) bwlimit: Option<u64>,
+
+    /// Most reads in flight, for an idle guest.
+    #[arg(long, value_name = "N", default_value = "8", help_heading = "The guest",
+          value_parser = clap::value_parser!(u16).range(1..=64))]
+    pub(crate) max_depth: u16,
+
+    /// An NBD server that runs in this QEMU already (it can have only one).
+    #[arg(long, value_name = "SOCKET", help_heading = "The guest")]
+    pub(crate) nbd_server: Option<Address>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Cleanup {
+    /// The guest's number, or the name that `backup` gave it.
+    #[arg(value_name = "GUEST", required_unless_present = "all")]
+    pub(crate) guest: Option<String>,
+
+    /// All guests of which there is a record.
+    #[arg(long, conflicts_with = "guest")]
+    pub(crate) all: bool,
+
+    /// The guest's monitor, if it is not the recorded one.
+    #[arg(long, value_name = "SOCKET", conflicts_with = "all")]
+    pub(crate) qmp: Option<Address>,
+}
+
+fn compression(text: &str) -> Result<Compression, String> {
+    match text.split_once('=') {
+        None if text == "none" => Ok(Compression::None),
+        None if text == "zstd" => Ok(Compression::Zstd(1)),
+        Some(("zstd", level)) => level
+            .parse()
+            .ok()
+            .filter(|level| (-7..=22).contains(level))
+            .map(Compression::Zstd)
+            .ok_or_else(|| "the zstd level is a number from -7 to 22".into()),
+        _ => Err("expected none, zstd, or zstd=LEVEL".into()),
+    }
+}
+
+fn seconds(text: &str) -> Result<Duration, String> {
+    match text.parse() {
+        Ok(seconds @ 1..=3600) => Ok(Duration::from_secs(seconds)),
+        _ => Err("expected seconds, from 1 to 3600".into()),
+    }
+}
+
+fn millis(text: &str) -> Result<Duration, String> {
+    match text.parse() {
+        Ok(millis) if (0.01..=10_000.0).contains(&millis) => {
+            Ok(Duration::from_secs_f64(millis / 1000.0))
+        }
+        _ => Err("expected milliseconds, from 0.01 to 10000".into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory as _;
+
+    #[test]
+    fn the_command_line_is_sound() {
+        Cli::command().debug_assert();
+    }
+}

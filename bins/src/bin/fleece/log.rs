@@ -1,0 +1,127 @@
+//! What people and programs see: vzdump's lines, or JSON.
+
+use std::cell::Cell;
+use std::io::Write as _;
+use std::time::Instant;
+
+use fleece_backup_core::{Error, Event, Progress, Reporter, units};
+use serde_json::{Value, json};
+
+/// Prints events.
+pub(crate) struct Log {
+    json: bool,
+    /// Standard output carries an archive; JSON goes to standard error then.
+    stdout_is_data: bool,
+    last_line: Cell<Option<(Instant, u64)>>,
+}
+
+impl Log {
+    pub(crate) fn new(json: bool, stdout_is_data: bool) -> Self {
+        Self {
+            json,
+            stdout_is_data,
+            last_line: Cell::new(None),
+        }
+    }
+
+    pub(crate) fn info(&self, message: &str) {
+        self.report(&Event::Info(message.to_owned()));
+    }
+
+    pub(crate) fn warning(&self, message: &str) {
+        self.report(&Event::Warning(message.to_owned()));
+    }
+
+    pub(crate) fn error(&self, error: &Error) {
+        if self.json {
+            self.object(&json!({
+                "event": "error",
+                "kind": format!("{:?}", error.kind()),
+                "message": error.chain(),
+            }));
+        } else {
+            self.text("ERROR", &error.chain());
+        }
+    }
+
+    /// The end of a job, for programs.
+    pub(crate) fn result(&self, result: &Value) {
+        if self.json {
+            self.object(result);
+        }
+    }
+
+    fn text(&self, level: &str, message: &str) {
+        let mut stderr = std::io::stderr().lock();
+        for line in message.lines() {
+            // Nobody to tell that nobody listens.
+            let _ = writeln!(stderr, "{level}: {line}");
+        }
+    }
+
+    fn object(&self, object: &Value) {
+        let _ = if self.stdout_is_data {
+            writeln!(std::io::stderr().lock(), "{object}")
+        } else {
+            writeln!(std::io::stdout().lock(), "{object}")
+        };
+    }
+
+    /// A line when the percentage has changed, but not more often than every two seconds.
+    fn progress_line(&self, progress: &Progress) {
+        let percent = units::percent(progress.done, progress.total);
+        let due = self.last_line.get().is_none_or(|(at, last)| {
+            last != percent && (at.elapsed().as_secs() >= 2 || percent == 100)
+        });
+        if !due {
+            return;
+        }
+        self.last_line.set(Some((Instant::now(), percent)));
+        let mut line = format!(
+            "{percent:3}% ({} of {}) in {}, read: {}, write: {}",
+            units::bytes(progress.done),
+            units::bytes(progress.total),
+            units::duration(progress.elapsed),
+            units::rate(progress.rate),
+            units::rate(progress.write_rate),
+        );
+        if let Some(eta) = progress.eta.filter(|_| percent < 100) {
+            line.push_str(&format!(", ETA: {}", units::duration(eta)));
+        }
+        if let Some(fleecing) = progress.fleecing {
+            line.push_str(&format!(", fleecing: {}", units::bytes(fleecing)));
+        }
+        self.text("INFO", &line);
+    }
+}
+
+impl Reporter for Log {
+    fn report(&self, event: &Event) {
+        match (event, self.json) {
+            (Event::Info(message), false) => self.text("INFO", message),
+            (Event::Warning(message), false) => self.text("WARN", message),
+            (Event::Progress(progress), false) => self.progress_line(progress),
+            (Event::Info(message), true) => {
+                self.object(&json!({"event": "info", "message": message}));
+            }
+            (Event::Warning(message), true) => {
+                self.object(&json!({"event": "warning", "message": message}));
+            }
+            (Event::Progress(progress), true) => self.object(&json!({
+                "event": "progress",
+                "total": progress.total,
+                "done": progress.done,
+                "read": progress.read,
+                "zero": progress.zero,
+                "written": progress.written,
+                "elapsed": progress.elapsed.as_secs_f64(),
+                "rate": progress.rate,
+                "write_rate": progress.write_rate,
+                "eta": progress.eta.map(|eta| eta.as_secs_f64()),
+                "depth": progress.depth,
+                "fleecing": progress.fleecing,
+            })),
+            _ => {}
+        }
+    }
+}

@@ -1,0 +1,31 @@
+//! `fleece`: backups of running QEMU/KVM guests that the guest never feels.
+
+mod backup;
+mod cleanup;
+mod cli;
+mod exit;
+mod guest;
+mod log;
+mod signals;
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+
+use crate::cli::{Cli, Command};
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let log = log::Log::new(cli.json, cli.command.stdout_is_data());
+    let result = match &cli.command {
+        Command::Backup(arguments) => backup::run(arguments, &cli.places, &log),
+        Command::Cleanup(arguments) => cleanup::run(arguments, &cli.places, &log),
+    };
+    match result {
+        Ok(code) => code,
+        Err(error) => {
+            log.error(&error);
+            exit::code(&error)
+        }
+    }
+}
