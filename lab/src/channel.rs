@@ -15,6 +15,9 @@ const READY: &str = "@@READY";
 const FAILED: &str = "@@FAILED";
 const END: &str = "@@END ";
 
+/// A terminal in its canonical mode holds 4096 bytes, the end of the line among them (termios(3)).
+const MAX_LINE: usize = 4095;
+
 /// The host's end of the guest's shell.
 #[derive(Debug)]
 pub(crate) struct Channel {
@@ -45,8 +48,8 @@ impl Channel {
 
     /// Runs one line of shell; gives its output, or an error unless its status is 0.
     pub(crate) fn run(&mut self, command: &str, timeout: Duration) -> Result<String, Error> {
-        if command.contains('\n') {
-            let message = format!("more than one line: {command}");
+        if command.contains('\n') || command.len() > MAX_LINE {
+            let message = format!("not one line of at most {MAX_LINE} bytes: {command}");
             return Err(Error::new(ErrorKind::Unusable, message));
         }
         self.send(command)?;

@@ -37,7 +37,7 @@ link_disks() {
 for word in $(cat /proc/cmdline); do
     case $word in disks=*) disks=${word#disks=} ;; esac
 done
-stty -F /dev/ttyS1 raw -echo
+stty -F /dev/ttyS1 -echo -isig -ixon -onlcr
 exec </dev/ttyS1 >/dev/ttyS1 2>&1
 tries=0
 until link_disks; do
@@ -52,7 +52,8 @@ for port in /sys/class/virtio-ports/*; do
             >/tmp/agent 2>&1 </dev/null &
 done
 echo "@@READY"
-while read -r line; do
+# Not `read`: when a job ends meanwhile, it begins anew and forgets what it had.
+while line=$(head -n 1) && [ -n "$line" ]; do
     eval "$line" >/tmp/output 2>&1 </dev/null
     status=$?
     cat /tmp/output
