@@ -106,18 +106,25 @@ fn what_was_meant_for_others_is_passed_over() {
 fn late_reply_is_not_taken_for_that_of_the_next_command() {
     let (passed, deadline_passed) = channel();
     let (mut agent, guest) = agent(move |mut guest| {
-        guest.sync();
-        guest.command();
-        deadline_passed.recv().unwrap();
-        guest.answer(json!(1));
-        guest.sync();
-        guest.command();
-        guest.answer(json!(2));
+        loop {
+            let (_, command) = guest.command();
+            match command["execute"].as_str().unwrap() {
+                "guest-sync-delimited" => {
+                    guest.say([RESTART]);
+                    guest.answer(command["arguments"]["id"].clone());
+                }
+                "guest-fsfreeze-freeze" => {
+                    deadline_passed.recv().unwrap();
+                    guest.answer(json!(1));
+                }
+                _ => break guest.answer(json!(2)),
+            }
+        }
     });
-    let late = agent.fsfreeze_thaw(SHORT).unwrap_err();
+    let late = agent.fsfreeze_freeze(SHORT).unwrap_err();
     assert_eq!(
         (late.kind(), late.command()),
-        (ErrorKind::Deadline, Some("guest-fsfreeze-thaw"))
+        (ErrorKind::Deadline, Some("guest-fsfreeze-freeze"))
     );
     passed.send(()).unwrap();
     assert_eq!(agent.fsfreeze_thaw(SOON).unwrap(), 2);

@@ -17,53 +17,49 @@ pub(crate) struct Peer {
     directory: TempDir,
 }
 
+/// Runs the test with a machine of each QEMU of the lab.
+pub(crate) fn each_machine(arguments: &[&str], test: impl Fn(&Peer)) {
+    let own = [
+        ["-display", "none"],
+        ["-chardev", "socket,id=qmp,path=qmp,server=on,wait=off"],
+        ["-mon", "chardev=qmp,mode=control"],
+    ];
+    let all = [arguments, &["-nodefaults", "-S"], own.as_flattened()].concat();
+    for qemu in fleece_lab::qemus() {
+        test(&Peer::start(qemu.system(), &all));
+    }
+}
+
+/// Runs the test with a storage daemon of each QEMU of the lab.
+pub(crate) fn each_storage_daemon(test: impl Fn(&Peer)) {
+    each_with(crate::scenario::STORAGE_DAEMON, test);
+}
+
+/// Runs the test with each program that the scenario is for.
+pub(crate) fn each_with(scenario: Scenario, test: impl Fn(&Peer)) {
+    for qemu in fleece_lab::qemus() {
+        let program = qemu.programs().join(scenario.program);
+        test(&Peer::start(Command::new(program), scenario.arguments));
+    }
+}
+
 impl Peer {
-    /// A machine that never starts to run.
-    pub(crate) fn machine(arguments: &[&str]) -> Option<Self> {
-        let mut all = vec!["-display", "none", "-nodefaults", "-S"];
-        all.extend(arguments);
-        all.extend([
-            "-chardev",
-            "socket,id=qmp,path=qmp,server=on,wait=off",
-            "-mon",
-        ]);
-        all.push("chardev=qmp,mode=control");
-        Self::start("qemu-system-x86_64", &all)
-    }
-
-    pub(crate) fn storage_daemon(arguments: &[&str]) -> Option<Self> {
-        let mut all = arguments.to_vec();
-        all.extend(["--chardev", "socket,id=qmp,path=qmp,server=on,wait=off"]);
-        all.extend(["--monitor", "chardev=qmp"]);
-        Self::start("qemu-storage-daemon", &all)
-    }
-
-    pub(crate) fn of(scenario: Scenario) -> Option<Self> {
+    pub(crate) fn start(command: Command, arguments: &[&str]) -> Self {
         let directory = TempDir::new().unwrap();
         for image in IMAGES {
             let file = std::fs::File::create(directory.path().join(image)).unwrap();
             file.set_len(IMAGE_SIZE).unwrap();
         }
-        Self::start_in(directory, scenario.program, scenario.arguments)
-    }
-
-    pub(crate) fn start(program: &str, arguments: &[&str]) -> Option<Self> {
-        Self::start_in(TempDir::new().unwrap(), program, arguments)
-    }
-
-    fn start_in(directory: TempDir, program: &str, arguments: &[&str]) -> Option<Self> {
-        let process = Command::new(program)
+        // It ends with the thread of the test, should that be killed.
+        let process = Command::new("setpriv")
+            .args(["--pdeathsig", "KILL", "--"])
+            .arg(command.get_program())
             .args(arguments)
             .current_dir(directory.path())
             .stdin(Stdio::null())
-            .spawn();
-        match process {
-            Ok(process) => Some(Self { process, directory }),
-            Err(error) => {
-                eprintln!("SKIP: cannot run {program}: {error}");
-                None
-            }
-        }
+            .spawn()
+            .unwrap();
+        Self { process, directory }
     }
 
     pub(crate) fn path(&self, name: &str) -> PathBuf {
@@ -98,23 +94,4 @@ pub(crate) fn connect(path: &Path) -> Result<Client, Error> {
             result => return result,
         }
     }
-}
-
-/// A machine with a controller and two disks.
-pub(crate) fn machine_with_disks() -> Option<Peer> {
-    let disk = "null-co,size=1048576,node-name=";
-    Peer::machine(&[
-        "-M",
-        "q35",
-        "-device",
-        "virtio-scsi-pci,id=scsi",
-        "-blockdev",
-        &format!("{disk}null0"),
-        "-device",
-        "scsi-hd,id=disk0,drive=null0",
-        "-blockdev",
-        &format!("{disk}null1"),
-        "-device",
-        "virtio-blk-pci,id=disk1,drive=null1",
-    ])
 }
