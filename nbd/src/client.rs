@@ -14,15 +14,14 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-pub use self::options::{BlockSizes, Options};
+pub use self::options::Options;
 pub use self::pending::Pending;
-pub use self::status::Extent;
 
 use self::handshake::{Agreement, handshake};
 use self::requests::{Operation, Requests};
 use crate::error::{Error, ErrorKind};
-use crate::protocol::command;
-use crate::protocol::request::RequestHeader;
+use crate::protocol::request::{self, RequestHeader};
+use crate::sizes::BlockSizes;
 use crate::stream::{Address, Stream, Timed};
 
 /// Most connections that a client opens. On QEMU more than two gain nothing.
@@ -141,7 +140,7 @@ impl Client {
     pub fn submit_read(&self, offset: u64, buffer: Vec<u8>) -> Result<Pending, Error> {
         let limit = self.block_sizes().max_payload;
         let length = self.check_range("read", offset, buffer.len() as u64, limit)?;
-        self.submit(command::READ, offset, length, |_| {
+        self.submit(request::READ, offset, length, |_| {
             Operation::read(offset, buffer)
         })
     }
@@ -160,7 +159,7 @@ impl Client {
             ));
         }
         let length = self.check_range("trim", offset, length, u32::MAX)?;
-        self.submit(command::TRIM, offset, length, |_| Operation::Trim)
+        self.submit(request::TRIM, offset, length, |_| Operation::Trim)
     }
 
     /// Reads a range of any length and waits for it.
@@ -219,7 +218,7 @@ impl Client {
     pub fn disconnect(self) {
         let goodbye = RequestHeader {
             flags: 0,
-            command: command::DISCONNECT,
+            command: request::DISCONNECT,
             cookie: 0,
             offset: 0,
             length: 0,

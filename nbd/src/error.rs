@@ -147,6 +147,34 @@ impl Errno {
             other => Self::Other(other),
         }
     }
+
+    pub(crate) fn to_wire(self) -> u32 {
+        match self {
+            Self::Permission => 1,
+            Self::Io => 5,
+            Self::NoMemory => 12,
+            Self::Invalid => 22,
+            Self::NoSpace => 28,
+            Self::Overflow => 75,
+            Self::NotSupported => 95,
+            Self::Shutdown => 108,
+            Self::Other(number) => number,
+        }
+    }
+
+    /// The nearest that the protocol has to an I/O error of an export.
+    pub(crate) fn from_io(error: &io::Error) -> Self {
+        match error.kind() {
+            io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => Self::Permission,
+            io::ErrorKind::OutOfMemory => Self::NoMemory,
+            io::ErrorKind::InvalidInput => Self::Invalid,
+            io::ErrorKind::StorageFull
+            | io::ErrorKind::QuotaExceeded
+            | io::ErrorKind::FileTooLarge => Self::NoSpace,
+            io::ErrorKind::Unsupported => Self::NotSupported,
+            _ => Self::Io,
+        }
+    }
 }
 
 impl fmt::Display for Errno {

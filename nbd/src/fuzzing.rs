@@ -1,10 +1,16 @@
 //! Entry points for the fuzz targets: everything that the other side may send, without a socket.
 
 use std::io::{self, Read, Write};
+use std::sync::Arc;
 
 use crate::client::handshake::handshake;
 use crate::client::receive::receive_all;
 use crate::client::requests::{Operation, Requests};
+use crate::server::Export;
+use crate::server::execute::execute;
+use crate::server::exports::Exports;
+use crate::server::negotiation::negotiate;
+use crate::server::receive::{read_data, read_header};
 
 /// A server's side of a handshake, with whatever the client makes of it.
 pub fn client_handshake(data: &[u8]) {
@@ -29,6 +35,47 @@ pub fn client_replies(data: &[u8]) {
     for (_, outcome) in waiting.into_iter().flatten() {
         // Every request must end, or this hangs.
         let _ = outcome.recv();
+    }
+}
+
+/// A client's side of a connection: a handshake, then requests.
+pub fn server_session(data: &[u8]) {
+    let exports = Exports::default();
+    // The name is a good one and free.
+    let _ = exports.add("disk", Arc::new(Disk));
+    let mut peer = Peer { input: data };
+    let Ok(Some(agreement)) = negotiate(&mut peer, &exports) else {
+        return;
+    };
+    let mut reply = Vec::new();
+    let export = &*agreement.export;
+    while let Ok(Some(request)) = read_header(&mut peer) {
+        let Ok(Some(data)) = read_data(&mut peer, &request, export) else {
+            return;
+        };
+        execute(&agreement, &request, &data, &mut reply);
+    }
+}
+
+/// A writable disk of 1 MiB that forgets everything.
+struct Disk;
+
+impl Export for Disk {
+    fn size(&self) -> u64 {
+        1 << 20
+    }
+
+    fn read_only(&self) -> bool {
+        false
+    }
+
+    fn read_at(&self, _offset: u64, buffer: &mut [u8]) -> io::Result<()> {
+        buffer.fill(0);
+        Ok(())
+    }
+
+    fn write_at(&self, _offset: u64, _data: &[u8]) -> io::Result<()> {
+        Ok(())
     }
 }
 

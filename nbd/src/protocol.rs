@@ -4,9 +4,14 @@
 //! otherwise: <https://github.com/NetworkBlockDevice/nbd/blob/master/doc/proto.md>.
 //! Nothing here does I/O.
 
-pub(crate) mod handshake;
+pub(crate) mod greeting;
+pub(crate) mod option;
+pub(crate) mod option_reply;
 pub(crate) mod reply;
 pub(crate) mod request;
+
+use nom::Parser;
+use nom::combinator::all_consuming;
 
 /// First eight bytes of every server: `NBDMAGIC`.
 pub(crate) const GREETING_MAGIC: u64 = 0x4e42_444d_4147_4943;
@@ -39,50 +44,24 @@ pub(crate) mod handshake_flag {
     pub(crate) const NO_ZEROES: u16 = 1 << 1;
 }
 
-/// Options that the client sends while haggling.
-pub(crate) mod option {
-    pub(crate) const EXPORT_NAME: u32 = 1;
-    pub(crate) const ABORT: u32 = 2;
-    pub(crate) const LIST: u32 = 3;
-    pub(crate) const GO: u32 = 7;
-    pub(crate) const STRUCTURED_REPLY: u32 = 8;
-    pub(crate) const SET_META_CONTEXT: u32 = 10;
-}
-
-/// Kinds of replies to an option.
-pub(crate) mod option_reply {
-    pub(crate) const ACK: u32 = 1;
-    pub(crate) const SERVER: u32 = 2;
-    pub(crate) const INFO: u32 = 3;
-    pub(crate) const META_CONTEXT: u32 = 4;
-    /// Set in every reply that means failure.
-    pub(crate) const ERROR_BIT: u32 = 1 << 31;
-    pub(crate) const ERR_UNSUP: u32 = ERROR_BIT | 1;
-    pub(crate) const ERR_POLICY: u32 = ERROR_BIT | 2;
-    pub(crate) const ERR_TLS_REQD: u32 = ERROR_BIT | 5;
-    pub(crate) const ERR_UNKNOWN: u32 = ERROR_BIT | 6;
-    pub(crate) const ERR_SHUTDOWN: u32 = ERROR_BIT | 7;
-    pub(crate) const ERR_BLOCK_SIZE_REQD: u32 = ERROR_BIT | 8;
-}
-
 /// Pieces of information about an export.
 pub(crate) mod info {
     pub(crate) const EXPORT: u16 = 0;
+    pub(crate) const NAME: u16 = 1;
     pub(crate) const BLOCK_SIZE: u16 = 3;
 }
 
 /// What an export can do.
 pub(crate) mod transmission_flag {
+    pub(crate) const HAS_FLAGS: u16 = 1 << 0;
+    pub(crate) const READ_ONLY: u16 = 1 << 1;
+    pub(crate) const SEND_FLUSH: u16 = 1 << 2;
+    pub(crate) const SEND_FUA: u16 = 1 << 3;
     pub(crate) const SEND_TRIM: u16 = 1 << 5;
+    pub(crate) const SEND_WRITE_ZEROES: u16 = 1 << 6;
+    pub(crate) const SEND_DF: u16 = 1 << 7;
     pub(crate) const CAN_MULTI_CONN: u16 = 1 << 8;
-}
-
-/// Kinds of requests.
-pub(crate) mod command {
-    pub(crate) const READ: u16 = 0;
-    pub(crate) const DISCONNECT: u16 = 2;
-    pub(crate) const TRIM: u16 = 4;
-    pub(crate) const BLOCK_STATUS: u16 = 7;
+    pub(crate) const SEND_FAST_ZERO: u16 = 1 << 11;
 }
 
 /// Kinds of chunks of a structured reply.
@@ -95,6 +74,7 @@ pub(crate) mod chunk {
     pub(crate) const BLOCK_STATUS: u16 = 5;
     /// Set in every kind that means failure.
     pub(crate) const ERROR_BIT: u16 = 1 << 15;
+    pub(crate) const ERROR: u16 = ERROR_BIT | 1;
     pub(crate) const ERROR_OFFSET: u16 = ERROR_BIT | 2;
 }
 
@@ -113,4 +93,15 @@ pub(crate) fn display_text(bytes: &[u8]) -> String {
         .collect::<String>()
         .trim()
         .to_owned()
+}
+
+/// Runs `parser`, which must take all of `bytes`.
+fn whole<'a, O, P>(parser: P, bytes: &'a [u8]) -> Option<O>
+where
+    P: Parser<&'a [u8], Output = O, Error = nom::error::Error<&'a [u8]>>,
+{
+    all_consuming(parser)
+        .parse(bytes)
+        .ok()
+        .map(|(_, output)| output)
 }

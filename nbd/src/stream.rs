@@ -65,10 +65,19 @@ impl Stream {
 
     /// Ends the connection for both sides; reads and writes under way return.
     pub(crate) fn shutdown(&self) {
+        self.shutdown_as(Shutdown::Both);
+    }
+
+    /// Ends reading: what has arrived can be read, then comes the end.
+    pub(crate) fn shutdown_read(&self) {
+        self.shutdown_as(Shutdown::Read);
+    }
+
+    fn shutdown_as(&self, how: Shutdown) {
         // It fails only when the connection is gone already, which is what is wanted.
         let _ = match self {
-            Self::Unix(stream) => stream.shutdown(Shutdown::Both),
-            Self::Tcp(stream) => stream.shutdown(Shutdown::Both),
+            Self::Unix(stream) => stream.shutdown(how),
+            Self::Tcp(stream) => stream.shutdown(how),
         };
     }
 }

@@ -2,12 +2,13 @@
 
 use std::io::{Read, Write};
 
-use super::BlockSizes;
 use crate::error::{Error, ErrorKind};
-use crate::protocol::handshake::{self as message, Info};
+use crate::protocol::option_reply::Info;
 use crate::protocol::{
-    BASE_ALLOCATION, display_text, handshake_flag, option, option_reply, transmission_flag,
+    BASE_ALLOCATION, display_text, greeting, handshake_flag, option, option_reply,
+    transmission_flag,
 };
+use crate::sizes::BlockSizes;
 
 /// Most replies to one option; a list of exports is the longest that there is.
 const MAX_REPLIES: usize = 10_000;
@@ -38,14 +39,14 @@ impl Agreement {
 /// Goes from a fresh connection to the transmission phase of `export`.
 pub(crate) fn handshake(stream: impl Read + Write, export: &str) -> Result<Agreement, Error> {
     let mut handshake = Handshake { stream };
-    let greeting = handshake.read(message::GREETING_SIZE)?;
-    let server_flags = message::parse_greeting(&greeting)?;
-    handshake.write(&message::client_flags(server_flags))?;
+    let greeted = handshake.read(greeting::GREETING_SIZE)?;
+    let server_flags = greeting::parse_greeting(&greeted)?;
+    handshake.write(&greeting::client_flags(server_flags))?;
 
     let agreed = handshake.haggle(export, server_flags);
     if agreed.is_err() {
         // The polite end of a handshake, for servers that are still there to hear it.
-        let _ = handshake.write(&message::option_request(option::ABORT, &[])?);
+        let _ = handshake.write(&option::option(option::ABORT, &[])?);
     }
     agreed
 }
@@ -81,10 +82,10 @@ impl<S: Read + Write> Handshake<S> {
     /// Id of the context `base:allocation`. That there is no such export shows later.
     fn base_allocation(&mut self, export: &str) -> Result<Option<u32>, Error> {
         let mut found = None;
-        let payload = message::base_allocation_payload(export)?;
+        let payload = option::base_allocation_request(export)?;
         let answer = self.ask(option::SET_META_CONTEXT, &payload, |kind, payload| {
             if kind == option_reply::META_CONTEXT {
-                let (id, name) = message::parse_meta_context(payload)?;
+                let (id, name) = option_reply::parse_meta_context(payload)?;
                 if name == BASE_ALLOCATION.as_bytes() {
                     found = Some(id);
                 }
@@ -97,18 +98,12 @@ impl<S: Read + Write> Handshake<S> {
     fn go(&mut self, export: &str, server_flags: u16) -> Result<Agreement, Error> {
         let mut size_and_flags = None;
         let mut block_sizes = BlockSizes::default();
-        let payload = message::go_payload(export)?;
+        let payload = option::info_request(export)?;
         let answer = self.ask(option::GO, &payload, |kind, payload| {
             if kind == option_reply::INFO {
-                match message::parse_info(payload)? {
+                match option_reply::parse_info(payload)? {
                     Info::Export { size, flags } => size_and_flags = Some((size, flags)),
-                    Info::BlockSize {
-                        minimum,
-                        preferred,
-                        maximum,
-                    } => {
-                        block_sizes = BlockSizes::checked(minimum, preferred, maximum)?;
-                    }
+                    Info::BlockSize(sizes) => block_sizes = sizes,
                     Info::Other => {}
                 }
             }
@@ -139,12 +134,9 @@ impl<S: Read + Write> Handshake<S> {
 
     /// Enters the transmission phase with a server that is older than the option `GO`.
     fn export_name(&mut self, export: &str, server_flags: u16) -> Result<(u64, u16), Error> {
-        self.write(&message::option_request(
-            option::EXPORT_NAME,
-            export.as_bytes(),
-        )?)?;
+        self.write(&option::option(option::EXPORT_NAME, export.as_bytes())?)?;
         let reply = self
-            .read(message::EXPORT_NAME_REPLY_SIZE)
+            .read(option_reply::EXPORT_NAME_REPLY_SIZE)
             .map_err(|error| match error.kind() {
                 // The only way in which this option can be refused.
                 ErrorKind::Disconnected => Error::new(
@@ -156,9 +148,9 @@ impl<S: Read + Write> Handshake<S> {
                 _ => error,
             })?;
         if server_flags & handshake_flag::NO_ZEROES == 0 {
-            self.read(message::EXPORT_NAME_ZEROES)?;
+            self.read(option_reply::EXPORT_NAME_ZEROES)?;
         }
-        message::parse_export_name_reply(&reply)
+        option_reply::parse_export_name_reply(&reply)
     }
 
     /// Tells which exports there are, if the server does.
@@ -166,7 +158,7 @@ impl<S: Read + Write> Handshake<S> {
         let mut names = Vec::new();
         let listed = self.ask(option::LIST, &[], |kind, payload| {
             if kind == option_reply::SERVER {
-                names.push(message::parse_server(payload)?);
+                names.push(option_reply::parse_server(payload)?);
             }
             Ok(())
         });
@@ -198,10 +190,10 @@ impl<S: Read + Write> Handshake<S> {
         payload: &[u8],
         mut on_reply: impl FnMut(u32, &[u8]) -> Result<(), Error>,
     ) -> Result<Result<(), Refusal>, Error> {
-        self.write(&message::option_request(option, payload)?)?;
+        self.write(&option::option(option, payload)?)?;
         for _ in 0..MAX_REPLIES {
-            let header = self.read(message::OPTION_REPLY_SIZE)?;
-            let (code, length) = message::parse_option_reply(option, &header)?;
+            let header = self.read(option_reply::OPTION_REPLY_SIZE)?;
+            let (code, length) = option_reply::parse_option_reply(option, &header)?;
             let payload = self.read(length)?;
             if code & option_reply::ERROR_BIT != 0 {
                 let error = refusal(option, code, &payload);

@@ -1,9 +1,6 @@
-//! How to connect, and what the server allows.
+//! How to connect.
 
 use std::time::Duration;
-
-use crate::error::Error;
-use crate::protocol::DEFAULT_MAX_PAYLOAD;
 
 /// How to connect.
 #[derive(Debug, Clone)]
@@ -55,52 +52,6 @@ impl Options {
         Self {
             request_timeout,
             ..self
-        }
-    }
-}
-
-/// What the server says about sizes of requests (proto.md, section "Block size constraints").
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct BlockSizes {
-    /// Offsets and lengths must be multiples of this many bytes; a power of two.
-    pub minimum: u32,
-    /// Requests of multiples of this many bytes are efficient; a power of two.
-    pub preferred: u32,
-    /// Most bytes in one read.
-    pub max_payload: u32,
-}
-
-impl Default for BlockSizes {
-    /// What holds for a server that does not say.
-    fn default() -> Self {
-        Self {
-            minimum: 1,
-            preferred: 4096,
-            max_payload: DEFAULT_MAX_PAYLOAD,
-        }
-    }
-}
-
-impl BlockSizes {
-    /// Largest minimum that a server may ask for (proto.md, section "Block size constraints").
-    const MAX_MINIMUM: u32 = 64 << 10;
-
-    pub(super) fn checked(minimum: u32, preferred: u32, max_payload: u32) -> Result<Self, Error> {
-        let sound = minimum.is_power_of_two()
-            && minimum <= Self::MAX_MINIMUM
-            && preferred.is_power_of_two()
-            && preferred >= minimum
-            && max_payload >= minimum;
-        match sound {
-            true => Ok(Self {
-                minimum,
-                preferred,
-                max_payload,
-            }),
-            false => Err(Error::protocol(format!(
-                "impossible block sizes: minimum {minimum}, preferred {preferred}, maximum {max_payload}"
-            ))),
         }
     }
 }

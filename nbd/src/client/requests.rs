@@ -7,7 +7,7 @@ use crossbeam_channel::{Receiver, Sender, bounded};
 
 use super::coverage::Coverage;
 use crate::error::{Error, ErrorKind};
-use crate::protocol::reply::StatusDescriptor;
+use crate::extent::Extent;
 
 /// What a request wants, and what has come of it so far.
 #[derive(Debug)]
@@ -23,7 +23,7 @@ pub(crate) enum Operation {
     /// Extents of the metadata context with this id.
     Status {
         context: Option<u32>,
-        extents: Vec<StatusDescriptor>,
+        extents: Vec<Extent>,
     },
 }
 

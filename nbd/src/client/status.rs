@@ -3,23 +3,12 @@
 use super::Client;
 use super::requests::Operation;
 use crate::error::Error;
-use crate::protocol::{command, state};
+use crate::extent::Extent;
+use crate::protocol::request;
 
 /// Longest range that one request asks about: what 32 bits hold, less what makes it a multiple
 /// of every minimum block size (at most 64 KiB).
 const MAX_STATUS_LENGTH: u64 = (1 << 32) - (1 << 16);
-
-/// A stretch of the export that is all data or all hole.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Extent {
-    /// Bytes.
-    pub length: u64,
-    /// Not allocated (`NBD_STATE_HOLE`).
-    pub hole: bool,
-    /// Reads as zeroes (`NBD_STATE_ZERO`).
-    pub zero: bool,
-}
 
 impl Client {
     /// The status of all bytes of a range, in order (context `base:allocation`). Neighbours
@@ -52,24 +41,13 @@ impl Client {
     fn status_once(&self, offset: u64, length: u64) -> Result<Vec<Extent>, Error> {
         let short = self.check_range("query", offset, length, u32::MAX)?;
         if !self.can_block_status() {
-            return Ok(vec![Extent {
-                length,
-                hole: false,
-                zero: false,
-            }]);
+            return Ok(vec![Extent::data(length)]);
         }
-        let pending = self.submit(command::BLOCK_STATUS, offset, short, |connection| {
+        let pending = self.submit(request::BLOCK_STATUS, offset, short, |connection| {
             Operation::status(connection.base_allocation)
         })?;
         match pending.wait_for_operation()? {
-            Operation::Status { extents, .. } => Ok(extents
-                .into_iter()
-                .map(|descriptor| Extent {
-                    length: descriptor.length.into(),
-                    hole: descriptor.flags & state::HOLE != 0,
-                    zero: descriptor.flags & state::ZERO != 0,
-                })
-                .collect()),
+            Operation::Status { extents, .. } => Ok(extents),
             _ => Err(Error::protocol(
                 "another request's reply to a block status request",
             )),

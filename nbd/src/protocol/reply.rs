@@ -1,4 +1,4 @@
-//! Replies in the transmission phase, as a client sees them.
+//! Replies in the transmission phase.
 //!
 //! proto.md, sections "Simple reply message", "Structured reply chunk message" and "Structured
 //! reply types".
@@ -6,13 +6,15 @@
 use nom::IResult;
 use nom::Parser;
 use nom::bytes::complete::take;
-use nom::combinator::all_consuming;
 use nom::multi::many1;
 use nom::number::complete::{be_u16, be_u32, be_u64};
 use nom::sequence::pair;
 
-use super::{SIMPLE_REPLY_MAGIC, STRUCTURED_REPLY_MAGIC, chunk, display_text};
+use super::{
+    MAX_STRING, SIMPLE_REPLY_MAGIC, STRUCTURED_REPLY_MAGIC, chunk, display_text, state, whole,
+};
 use crate::error::{Errno, Error};
+use crate::extent::Extent;
 
 /// Bytes of a reply's magic, which tells how it goes on.
 pub(crate) const MAGIC_SIZE: usize = 4;
@@ -57,11 +59,64 @@ pub(crate) struct Hole {
     pub(crate) length: u32,
 }
 
-/// One extent of a block status reply.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct StatusDescriptor {
-    pub(crate) length: u32,
-    pub(crate) flags: u32,
+/// A simple reply; the data of a read follows it.
+pub(crate) fn simple(cookie: u64, errno: Option<Errno>) -> Vec<u8> {
+    let mut bytes = SIMPLE_REPLY_MAGIC.to_be_bytes().to_vec();
+    bytes.extend(errno.map_or(0, Errno::to_wire).to_be_bytes());
+    bytes.extend(cookie.to_be_bytes());
+    bytes
+}
+
+/// The only or last chunk of a reply; `length` bytes of payload follow it.
+pub(crate) fn last_chunk(cookie: u64, kind: u16, length: u32) -> Vec<u8> {
+    let mut bytes = STRUCTURED_REPLY_MAGIC.to_be_bytes().to_vec();
+    bytes.extend(chunk::FLAG_DONE.to_be_bytes());
+    bytes.extend(kind.to_be_bytes());
+    bytes.extend(cookie.to_be_bytes());
+    bytes.extend(length.to_be_bytes());
+    bytes
+}
+
+/// The only chunk of a reply that carries `length` bytes of data, which follow it.
+pub(crate) fn data_chunk(cookie: u64, offset: u64, length: u32) -> Vec<u8> {
+    let mut bytes = last_chunk(
+        cookie,
+        chunk::OFFSET_DATA,
+        length.saturating_add(OFFSET_SIZE),
+    );
+    bytes.extend(offset.to_be_bytes());
+    bytes
+}
+
+/// The only chunk of a reply that failed.
+pub(crate) fn error_chunk(cookie: u64, errno: Errno, message: &str) -> Vec<u8> {
+    let message = message.as_bytes();
+    let message = message.get(..MAX_STRING).unwrap_or(message);
+    let length = u16::try_from(message.len()).unwrap_or(0);
+    let mut bytes = last_chunk(cookie, chunk::ERROR, u32::from(length).saturating_add(6));
+    bytes.extend(errno.to_wire().to_be_bytes());
+    bytes.extend(length.to_be_bytes());
+    bytes.extend(message);
+    bytes
+}
+
+/// The only chunk of a reply to a block status request. No extent may exceed 32 bits.
+pub(crate) fn status_chunk(cookie: u64, context: u32, extents: &[Extent]) -> Vec<u8> {
+    let mut payload = context.to_be_bytes().to_vec();
+    for extent in extents {
+        let hole = if extent.hole { state::HOLE } else { 0 };
+        let zero = if extent.zero { state::ZERO } else { 0 };
+        payload.extend(
+            u32::try_from(extent.length)
+                .unwrap_or(u32::MAX)
+                .to_be_bytes(),
+        );
+        payload.extend((hole | zero).to_be_bytes());
+    }
+    let length = u32::try_from(payload.len()).unwrap_or(0);
+    let mut bytes = last_chunk(cookie, chunk::BLOCK_STATUS, length);
+    bytes.extend(payload);
+    bytes
 }
 
 pub(crate) fn parse_magic(bytes: &[u8]) -> Result<ReplyStyle, Error> {
@@ -105,7 +160,7 @@ pub(crate) fn parse_hole(bytes: &[u8]) -> Result<Hole, Error> {
 /// The error number and the server's message (empty if it sent none).
 pub(crate) fn parse_error(kind: u16, bytes: &[u8]) -> Result<(Errno, String), Error> {
     let malformed = || Error::protocol("a malformed error chunk");
-    let (after, (error, message)) = error_chunk(bytes).map_err(|_| malformed())?;
+    let (after, (error, message)) = error_fields(bytes).map_err(|_| malformed())?;
     if kind == chunk::ERROR_OFFSET && after.len() != OFFSET_SIZE as usize {
         return Err(malformed());
     }
@@ -113,29 +168,22 @@ pub(crate) fn parse_error(kind: u16, bytes: &[u8]) -> Result<(Errno, String), Er
 }
 
 /// The id of the metadata context and its extents; there is at least one, and none is empty.
-pub(crate) fn parse_status(bytes: &[u8]) -> Result<(u32, Vec<StatusDescriptor>), Error> {
-    let descriptor = pair(be_u32, be_u32).map(|(length, flags)| StatusDescriptor { length, flags });
-    let (context, descriptors) = whole(pair(be_u32, many1(descriptor)), bytes)
+pub(crate) fn parse_status(bytes: &[u8]) -> Result<(u32, Vec<Extent>), Error> {
+    let extent = pair(be_u32, be_u32).map(|(length, flags)| Extent {
+        length: length.into(),
+        hole: flags & state::HOLE != 0,
+        zero: flags & state::ZERO != 0,
+    });
+    let (context, extents) = whole(pair(be_u32, many1(extent)), bytes)
         .ok_or_else(|| Error::protocol("a malformed block status chunk"))?;
-    if descriptors.iter().any(|descriptor| descriptor.length == 0) {
-        return Err(Error::protocol("a block status extent of length 0"));
+    match extents.iter().any(|extent| extent.length == 0) {
+        true => Err(Error::protocol("a block status extent of length 0")),
+        false => Ok((context, extents)),
     }
-    Ok((context, descriptors))
 }
 
-fn error_chunk(input: &[u8]) -> IResult<&[u8], (u32, &[u8])> {
+fn error_fields(input: &[u8]) -> IResult<&[u8], (u32, &[u8])> {
     let (input, (error, length)) = pair(be_u32, be_u16).parse(input)?;
     let (input, message) = take(length).parse(input)?;
     Ok((input, (error, message)))
-}
-
-/// Runs `parser`, which must take all of `bytes`.
-fn whole<'a, O, P>(parser: P, bytes: &'a [u8]) -> Option<O>
-where
-    P: Parser<&'a [u8], Output = O, Error = nom::error::Error<&'a [u8]>>,
-{
-    all_consuming(parser)
-        .parse(bytes)
-        .ok()
-        .map(|(_, output)| output)
 }

@@ -7,6 +7,8 @@
     reason = "each test program compiles this module for itself and uses its part"
 )]
 
+pub(crate) mod memory;
+
 use std::ffi::OsStr;
 use std::fs::File;
 use std::os::unix::fs::{FileExt, MetadataExt};

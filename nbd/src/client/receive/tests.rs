@@ -4,7 +4,7 @@
 )]
 
 use super::*;
-use crate::protocol::reply::StatusDescriptor;
+use crate::extent::Extent;
 use crate::protocol::{SIMPLE_REPLY_MAGIC, STRUCTURED_REPLY_MAGIC};
 
 const DONE: u16 = chunk::FLAG_DONE;
@@ -103,17 +103,7 @@ fn interleaved_replies_in_any_order_end_up_where_they_belong() {
     let Operation::Status { extents, .. } = received.status.unwrap() else {
         panic!()
     };
-    let expected = [
-        StatusDescriptor {
-            length: 4096,
-            flags: 3,
-        },
-        StatusDescriptor {
-            length: 512,
-            flags: 0,
-        },
-    ];
-    assert_eq!(extents, expected);
+    assert_eq!(extents, [Extent::hole(4096), Extent::data(512)]);
     assert_eq!(received.end.kind(), ErrorKind::Disconnected);
 }
 
