@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use clap::ValueEnum;
 
 use crate::run::{Run, has, workspace};
-use crate::{Outcome, layers, packages, skips};
+use crate::{Outcome, layers, metadata, packages, skips};
 
 /// A part of the check, in the order in which they run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -221,14 +221,12 @@ fn deny() -> Outcome {
 
 /// Without `--bench`, criterion runs each benchmark once and measures nothing.
 fn bench() -> Outcome {
-    Run::cargo(&[
-        "test",
-        "--quiet",
-        "--package",
-        "fleece-benches",
-        "--benches",
-    ])
-    .quietly()?;
+    if !metadata::has_benchmarks(&metadata::read()?) {
+        return Ok("there are no benchmarks".to_owned());
+    }
+    // Of the whole workspace, as in the other steps, lest crates be built anew with other features.
+    let options = ["--workspace", "--all-features", "--bench=*"];
+    Run::cargo(&[&["test", "--quiet"], &options[..]].concat()).quietly()?;
     Ok(String::new())
 }
 

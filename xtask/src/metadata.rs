@@ -26,16 +26,17 @@ pub(crate) fn read() -> Result<Value, String> {
     serde_json::from_str(&text).map_err(|error| format!("cargo metadata: {error}"))
 }
 
+/// Whether any member has a benchmark.
+pub(crate) fn has_benchmarks(metadata: &Value) -> bool {
+    list(metadata, "packages")
+        .iter()
+        .flat_map(|package| list(package, "targets"))
+        .flat_map(|target| list(target, "kind"))
+        .any(|kind| kind == "bench")
+}
+
 /// The members, each with all of its dependencies.
 pub(crate) fn members(metadata: &Value) -> Vec<Member> {
-    let text = |value: &Value, key: &str| {
-        let text = value.get(key).and_then(Value::as_str);
-        text.unwrap_or_default().to_owned()
-    };
-    let list = |value: &Value, key: &str| {
-        let list = value.get(key).and_then(Value::as_array);
-        list.cloned().unwrap_or_default()
-    };
     list(metadata, "packages")
         .iter()
         .map(|package| Member {
@@ -52,4 +53,14 @@ pub(crate) fn members(metadata: &Value) -> Vec<Member> {
                 .collect(),
         })
         .collect()
+}
+
+fn text(value: &Value, key: &str) -> String {
+    let text = value.get(key).and_then(Value::as_str);
+    text.unwrap_or_default().to_owned()
+}
+
+fn list<'a>(value: &'a Value, key: &str) -> &'a [Value] {
+    let list = value.get(key).and_then(Value::as_array);
+    list.map_or(&[], Vec::as_slice)
 }
