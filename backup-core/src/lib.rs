@@ -13,6 +13,7 @@
 mod archive_file;
 mod cancel;
 mod depth;
+pub mod dump;
 mod error;
 mod meter;
 mod output;
