@@ -12,8 +12,8 @@
 
 mod archive_file;
 mod cancel;
+pub mod cbw;
 mod depth;
-pub mod dump;
 mod error;
 mod meter;
 mod output;

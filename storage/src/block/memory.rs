@@ -92,9 +92,11 @@ impl MemoryDevice {
 
     /// Drop whole pages, clear parts of pages.
     fn clear(&self, offset: u64, len: u64) {
+        // The last page has nothing behind the end of the device that would keep it.
+        let to_the_end = offset.saturating_add(len) == self.size;
         for (page, inside, _) in self.parts(offset, len) {
             let mut page = write(page);
-            if inside.len() == PAGE_LEN {
+            if inside.start == 0 && (inside.end == PAGE_LEN || to_the_end) {
                 *page = None;
             } else if let Some(bytes) = page.as_mut().and_then(|page| page.get_mut(inside)) {
                 bytes.fill(0);

@@ -19,7 +19,6 @@
 //! | [`RawFile`] | a raw image or a block device |
 //! | [`Qcow2`] | a qcow2 image, behind a header check of our own |
 //! | [`MemoryDevice`] | sparse memory, for tests and demonstrations |
-//! | [`Throttled`] | any device, no faster than a [`RateLimit`] |
 //!
 //! # The contract of every device
 //!
@@ -34,7 +33,6 @@ mod error;
 mod memory;
 mod qcow2;
 mod raw;
-mod throttle;
 mod zero;
 
 #[cfg(test)]
@@ -47,7 +45,6 @@ pub use error::{Error, ErrorKind, Operation, Result};
 pub use memory::MemoryDevice;
 pub use qcow2::{Backing, Qcow2, Qcow2Header};
 pub use raw::{Access, RawFile};
-pub use throttle::{RateLimit, Throttled};
 pub use zero::is_zero;
 
 /// How large a device is and which requests suit it.

@@ -1,0 +1,279 @@
+//! Targets that fill up, fail and hang: the guest goes on, the backup is told the cause.
+
+use std::sync::Arc;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use fleece_backup_core::cbw::{ErrorKind, Options, Policy, Snapshot};
+use fleece_storage::block::{self, MemoryDevice, ReadAt, WriteAt};
+
+use super::faulty::Faulty;
+use super::{attach, content, disk};
+
+const SIZE: u64 = 1 << 20;
+
+fn options(policy: Policy, timeout: Duration) -> Options {
+    let mut options = Options::default();
+    options.policy = policy;
+    options.timeout = timeout;
+    options
+}
+
+/// No timeout plays a part in the test.
+const LONG: Duration = Duration::from_secs(600);
+const SHORT: Duration = Duration::from_millis(50);
+
+#[test]
+fn a_full_target_breaks_the_snapshot_and_not_the_guest() {
+    let filter = disk(&[1; SIZE as usize]);
+    let target = Faulty::new(SIZE);
+    let options = options(Policy::BreakSnapshot, LONG);
+    let snapshot = attach(&filter, Arc::clone(&target) as _, &options);
+    target.fill();
+    filter.write_at(&[2; 100], 65536).unwrap();
+
+    let cause = snapshot.broken().expect("it broke");
+    assert_eq!(
+        (cause.kind(), cause.offset()),
+        (ErrorKind::TargetFull, Some(65536))
+    );
+    // Also where nothing was overwritten: no one instant can be read any more.
+    let told = snapshot.views()[0].read_at(&mut [0; 10], 0).unwrap_err();
+    assert_eq!(told.to_string(), cause.to_string());
+    let mut guest = [0; 100];
+    filter.read_at(&mut guest, 65536).unwrap();
+    assert_eq!(guest, [2; 100]);
+}
+
+#[test]
+fn the_first_cause_is_the_one_that_is_told() {
+    let filter = disk(&[1; SIZE as usize]);
+    let target = Faulty::new(SIZE);
+    let snapshot = attach(
+        &filter,
+        Arc::clone(&target) as _,
+        &options(Policy::BreakSnapshot, LONG),
+    );
+    target.fill();
+    filter.write_at(&[2], 0).unwrap();
+    target.fail();
+    filter.write_at(&[2], 500_000).unwrap();
+    let view = snapshot.views()[0].clone();
+    assert_eq!(
+        view.read_at(&mut [0], 0).unwrap_err().kind(),
+        ErrorKind::TargetFull
+    );
+    snapshot.detach();
+    assert_eq!(
+        view.release(0, SIZE).unwrap_err().kind(),
+        ErrorKind::TargetFull
+    );
+}
+
+#[test]
+fn all_disks_of_a_snapshot_break_together() {
+    let (one, two) = (disk(&[1; SIZE as usize]), disk(&[2; SIZE as usize]));
+    let (bad, good) = (Faulty::new(SIZE), Arc::new(MemoryDevice::new(SIZE)));
+    let disks = vec![
+        (Arc::clone(&one), Arc::clone(&bad) as _),
+        (Arc::clone(&two), good.clone() as _),
+    ];
+    let snapshot = Snapshot::attach(disks, &options(Policy::BreakSnapshot, LONG)).unwrap();
+    bad.fail();
+    one.write_at(&[3], 0).unwrap();
+    assert_eq!(
+        snapshot.views()[1].read_at(&mut [0], 0).unwrap_err().kind(),
+        ErrorKind::TargetFailed
+    );
+    two.write_at(&[3], 0).unwrap();
+    assert_eq!(good.allocated(), 0, "nothing is saved any more for anyone");
+}
+
+#[test]
+fn under_the_other_policy_the_guest_write_fails_and_the_snapshot_stays_whole() {
+    let filter = disk(&[1; SIZE as usize]);
+    let target = Faulty::new(SIZE);
+    let snapshot = attach(
+        &filter,
+        Arc::clone(&target) as _,
+        &options(Policy::BreakGuestWrite, LONG),
+    );
+    target.fill();
+    let error = filter.write_at(&[2; 100], 65536).unwrap_err();
+    assert_eq!(error.kind(), block::ErrorKind::NoSpace);
+    assert!(content(&snapshot) == vec![1; SIZE as usize]);
+
+    target.heal();
+    filter.write_at(&[2; 100], 65536).unwrap();
+    assert!(content(&snapshot) == vec![1; SIZE as usize]);
+}
+
+#[test]
+fn a_target_that_hangs_for_ever_holds_a_guest_back_no_longer_than_the_timeout() {
+    let filter = disk(&[1; SIZE as usize]);
+    let target = Faulty::new(SIZE);
+    let snapshot = attach(
+        &filter,
+        Arc::clone(&target) as _,
+        &options(Policy::BreakSnapshot, SHORT),
+    );
+    target.hang();
+    let start = Instant::now();
+    filter.write_at(&[2], 0).unwrap();
+    assert!(start.elapsed() >= SHORT);
+    assert!(start.elapsed() < LONG);
+    let cause = snapshot.views()[0].read_at(&mut [0], 0).unwrap_err();
+    assert_eq!(cause.kind(), ErrorKind::TargetTimedOut);
+
+    // From then on nobody waits, and the hung target can be let go.
+    filter.write_at(&[2; 500_000], 500_000).unwrap();
+    snapshot.detach();
+    attach(
+        &filter,
+        Arc::new(MemoryDevice::new(SIZE)),
+        &Options::default(),
+    );
+    target.heal();
+}
+
+#[test]
+fn under_the_other_policy_a_hung_target_fails_the_guest_write_in_time() {
+    let filter = disk(&[1; SIZE as usize]);
+    let target = Faulty::new(SIZE);
+    let snapshot = attach(
+        &filter,
+        Arc::clone(&target) as _,
+        &options(Policy::BreakGuestWrite, SHORT),
+    );
+    target.hang();
+    for offset in [0, 1, 300_000] {
+        let error = filter.write_at(&[2], offset).unwrap_err();
+        assert_eq!(error.kind(), block::ErrorKind::TimedOut);
+    }
+    target.heal();
+    assert!(content(&snapshot) == vec![1; SIZE as usize]);
+}
+
+#[test]
+fn while_a_copy_hangs_only_writes_to_its_cluster_wait() {
+    let filter = disk(&[1; SIZE as usize]);
+    let target = Faulty::new(SIZE);
+    let snapshot = attach(
+        &filter,
+        Arc::clone(&target) as _,
+        &options(Policy::BreakSnapshot, LONG),
+    );
+    filter.write_at(&[2], 200_000).unwrap();
+    target.hang();
+    thread::scope(|scope| {
+        let waiting = [0, 30_000].map(|offset| {
+            let filter = &filter;
+            scope.spawn(move || filter.write_at(&[2], offset).unwrap())
+        });
+        target.wait_for_hanging(1);
+        // Saved before, so it goes on; the test would hang here otherwise.
+        filter.write_at(&[3], 200_001).unwrap();
+        assert!(waiting.iter().any(|thread| !thread.is_finished()));
+        target.heal();
+    });
+    assert!(content(&snapshot) == vec![1; SIZE as usize]);
+    assert_eq!(
+        snapshot.usage().saved,
+        2 * 65536,
+        "the two writers shared one copy"
+    );
+}
+
+#[test]
+fn detaching_lets_go_of_guests_that_wait() {
+    let filter = disk(&[1; SIZE as usize]);
+    let target = Faulty::new(SIZE);
+    let snapshot = attach(
+        &filter,
+        Arc::clone(&target) as _,
+        &options(Policy::BreakSnapshot, LONG),
+    );
+    target.hang();
+    thread::scope(|scope| {
+        let writer = scope.spawn(|| filter.write_at(&[2], 0).unwrap());
+        target.wait_for_hanging(1);
+        snapshot.detach();
+        writer.join().unwrap();
+    });
+    target.heal();
+}
+
+#[test]
+fn a_reader_of_a_hung_target_ends_with_the_cause() {
+    let filter = disk(&[1; SIZE as usize]);
+    let target = Faulty::new(SIZE);
+    let snapshot = attach(
+        &filter,
+        Arc::clone(&target) as _,
+        &options(Policy::BreakSnapshot, SHORT),
+    );
+    filter.write_at(&[2], 0).unwrap();
+    target.hang();
+    let view = &snapshot.views()[0];
+    assert_eq!(
+        view.read_at(&mut [0], 0).unwrap_err().kind(),
+        ErrorKind::TargetTimedOut
+    );
+    assert_eq!(
+        view.release(0, SIZE).unwrap_err().kind(),
+        ErrorKind::TargetTimedOut
+    );
+    filter.write_at(&[2], 500_000).unwrap();
+    target.heal();
+}
+
+#[test]
+fn a_break_wakes_those_who_wait_for_other_disks() {
+    let (one, two) = (disk(&[1; SIZE as usize]), disk(&[2; SIZE as usize]));
+    let (hung, bad) = (Faulty::new(SIZE), Faulty::new(SIZE));
+    let disks = vec![
+        (Arc::clone(&one), hung.clone() as _),
+        (Arc::clone(&two), bad.clone() as _),
+    ];
+    let snapshot = Snapshot::attach(disks, &options(Policy::BreakSnapshot, LONG)).unwrap();
+    hung.hang();
+    bad.fail();
+    thread::scope(|scope| {
+        let writer = scope.spawn(|| one.write_at(&[3], 0).unwrap());
+        hung.wait_for_hanging(1);
+        two.write_at(&[3], 0).unwrap();
+        writer.join().unwrap();
+    });
+    assert_eq!(snapshot.broken().unwrap().kind(), ErrorKind::TargetFailed);
+    hung.heal();
+}
+
+#[test]
+fn guest_writes_that_do_not_end_only_fail_the_attaching() {
+    let stuck = Faulty::new(SIZE);
+    let filter = fleece_backup_core::cbw::Filter::new(Arc::clone(&stuck) as _);
+    let other = disk(&[1; SIZE as usize]);
+    stuck.hang();
+    thread::scope(|scope| {
+        let writer = scope.spawn(|| filter.write_at(&[2], 0).unwrap());
+        stuck.wait_for_hanging(1);
+        let mut options = Options::default();
+        options.switch_timeout = SHORT;
+        let target = || Arc::new(MemoryDevice::new(SIZE)) as _;
+        let disks = vec![
+            (Arc::clone(&other), target()),
+            (Arc::clone(&filter), target()),
+        ];
+        let error = Snapshot::attach(disks, &options).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::SwitchTimedOut);
+        other.write_at(&[3], 0).unwrap();
+        stuck.heal();
+        writer.join().unwrap();
+    });
+    attach(
+        &filter,
+        Arc::new(MemoryDevice::new(SIZE)),
+        &Options::default(),
+    );
+    assert_eq!(stuck.allocated(), 4096);
+}
