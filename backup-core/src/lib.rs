@@ -14,6 +14,7 @@ mod archive_file;
 mod cancel;
 pub mod cbw;
 mod depth;
+pub mod dump;
 mod error;
 mod meter;
 mod output;

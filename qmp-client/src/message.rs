@@ -52,7 +52,7 @@ impl std::fmt::Display for Version {
     }
 }
 
-/// Something that happened in QEMU.
+/// Something that happened in QEMU; [`known`](Self::known) gives it typed.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct Event {
@@ -64,15 +64,7 @@ pub struct Event {
     pub timestamp: Timestamp,
 }
 
-impl Event {
-    /// A text member of [`data`](Self::data), such as the `device` of a job's event.
-    #[must_use]
-    pub fn text(&self, member: &str) -> Option<&str> {
-        self.data.get(member)?.as_str()
-    }
-}
-
-/// Seconds and microseconds since 1970; both are -1 if QEMU could not tell the time.
+/// A time since 1970; both parts are -1 if QEMU could not tell it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[non_exhaustive]
 pub struct Timestamp {

@@ -28,20 +28,6 @@ fn event_without_data_or_time_is_an_event() {
 }
 
 #[test]
-fn event_members_are_read_as_text_if_they_are_text() {
-    let text = r#"{"event": "E", "data": {"id": "a", "n": 1},
-        "timestamp": {"seconds": -1, "microseconds": -1}}"#;
-    let Message::Event(event) = parse(text) else {
-        panic!("not an event")
-    };
-    assert_eq!(
-        (event.text("id"), event.text("n"), event.text("x")),
-        (Some("a"), None, None)
-    );
-    assert_eq!(event.timestamp.seconds, -1);
-}
-
-#[test]
 fn reply_keeps_its_text_and_only_ids_of_our_form() {
     let reply = |text: &str| match parse(text) {
         Message::Reply(Reply { id, result }) => (id, result.unwrap().get().to_owned()),

@@ -4,7 +4,9 @@ use std::os::fd::AsFd;
 use std::time::Duration;
 
 use fleece_qmp_client::commands::*;
-use fleece_qmp_client::{Address, Client, ErrorClass, ErrorKind, Options, RawCommand};
+use fleece_qmp_client::{
+    Address, Client, ErrorClass, ErrorKind, Event, KnownEvent, Options, RawCommand,
+};
 use serde_json::{Value, json};
 
 use crate::peer::{SOON, connect, each_machine, each_storage_daemon, each_with};
@@ -227,6 +229,30 @@ fn a_file_handed_over_as_descriptor_becomes_a_node() {
             })
             .unwrap();
         assert!(client.execute(&QueryFdsets {}).unwrap().is_empty());
+    });
+}
+
+#[test]
+fn a_reset_and_an_unplugged_disk_are_told() {
+    each_machine(&TWO_DISKS, |peer| {
+        let client = peer.client();
+        let events = client.subscribe();
+        client
+            .execute_raw("device_del", Some(json!({"id": "disk0"})))
+            .unwrap();
+        let deleted = KnownEvent::DeviceDeleted {
+            device: Some("disk0".into()),
+            path: "/machine/peripheral/disk0".into(),
+        };
+        let is =
+            |expected: KnownEvent| move |event: &Event| event.known() == Some(expected.clone());
+        assert!(events.wait_for(is(deleted), SOON).unwrap().is_some());
+        client.execute_raw("system_reset", None).unwrap();
+        let reset = KnownEvent::Reset {
+            guest: false,
+            reason: "host-qmp-system-reset".into(),
+        };
+        assert!(events.wait_for(is(reset), SOON).unwrap().is_some());
     });
 }
 

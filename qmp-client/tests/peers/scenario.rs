@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use fleece_qmp_client::commands::*;
-use fleece_qmp_client::{Client, ErrorClass, Event, RawCommand, Schema, Subscription};
+use fleece_qmp_client::{Client, ErrorClass, Event, KnownEvent, RawCommand, Schema, Subscription};
 use serde_json::{Value, json};
 
 /// What a scenario talks to.
@@ -102,7 +102,7 @@ fn machine(client: &Client) {
     check_statistics(client);
 
     client.execute(&Cont {}).unwrap();
-    await_event(&events, "RESUME");
+    await_event(&events, &KnownEvent::Resume {});
     let disks = [
         ("/machine/peripheral/disk0", "top0"),
         (DISK1, node1.as_str()),
@@ -126,8 +126,8 @@ fn machine(client: &Client) {
     );
     switch.push(RawCommand::new("cont", None));
     assert!(client.pipeline(&switch).iter().all(Result::is_ok));
-    await_event(&events, "STOP");
-    await_event(&events, "RESUME");
+    await_event(&events, &KnownEvent::Stop {});
+    await_event(&events, &KnownEvent::Resume {});
 
     let graph = client.execute(&QueryBlockGraph {}).unwrap();
     assert_eq!(graph.child("cbw0", "file"), Some("top0"));
@@ -222,10 +222,7 @@ fn storage_daemon(client: &Client) {
                 force: Some(true),
             })
             .unwrap();
-        let cancelled = |event: &Event| {
-            event.name == "BLOCK_JOB_CANCELLED" && event.text("device") == Some(&job)
-        };
-        assert!(events.wait_for(cancelled, SOON).unwrap().is_some());
+        await_event(&events, &KnownEvent::BlockJobCancelled { device: job });
         client
             .execute(&BlockdevDel {
                 node_name: format!("fleece{n}"),
@@ -384,9 +381,7 @@ fn serve_snapshots(client: &Client, events: &Subscription, disks: usize) {
                 mode,
             })
             .unwrap();
-        let deleted =
-            |event: &Event| event.name == "BLOCK_EXPORT_DELETED" && event.text("id") == Some(&id);
-        assert!(events.wait_for(deleted, SOON).unwrap().is_some());
+        await_event(events, &KnownEvent::BlockExportDeleted { id });
         client
             .execute(&BlockdevDel {
                 node_name: format!("view{n}"),
@@ -417,13 +412,9 @@ fn check_refusals(client: &Client) {
     assert!(unknown.unwrap_err().is_command_not_found());
 }
 
-fn await_event(events: &Subscription, name: &str) {
-    assert!(
-        events
-            .wait_for(|event| event.name == name, SOON)
-            .unwrap()
-            .is_some()
-    );
+fn await_event(events: &Subscription, expected: &KnownEvent) {
+    let is_expected = |event: &Event| event.known().as_ref() == Some(expected);
+    assert!(events.wait_for(is_expected, SOON).unwrap().is_some());
 }
 
 /// QEMU tells a shutdown; the storage daemon just goes.

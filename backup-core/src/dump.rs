@@ -1,0 +1,25 @@
+//! Dump directories: where backups lie, with what lies beside them.
+//!
+//! ```text
+//! vzdump-qemu-100-2026_11_23-02_00_01.vma.zst             the archive
+//! vzdump-qemu-100-2026_11_23-02_00_01.log                 what was said while it was made
+//! vzdump-qemu-100-2026_11_23-02_00_01.vma.zst.notes       text of people, UTF-8
+//! vzdump-qemu-100-2026_11_23-02_00_01.vma.zst.protected   is not removed while this is there
+//! vzdump-qemu-100-2026_11_23-02_00_01.vma.zst.idx         the index of the archive
+//! vzdump-qemu-100-2026_11_23-02_00_01.vma.zst.verified    what the last verification found
+//! ```
+//!
+//! The first four are Proxmox VE's (`PVE::Storage::archive_info`), so that both see the same
+//! backups; the last two are ours, and Proxmox ignores them.
+
+mod backup;
+mod directory;
+mod name;
+mod prune;
+mod verified;
+
+pub use backup::Backup;
+pub use directory::{DumpDirectory, Pruned};
+pub use name::BackupName;
+pub use prune::{KeepRules, Reason, Verdict, plan};
+pub use verified::Verified;

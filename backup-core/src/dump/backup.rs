@@ -1,0 +1,97 @@
+//! One backup in a dump directory.
+
+use std::path::{Path, PathBuf};
+
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+use serde_json::{Value, json};
+
+use super::{BackupName, Verified};
+
+/// A backup, with what lies beside its archive.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Backup {
+    pub(super) file_name: String,
+    pub(super) path: PathBuf,
+    pub(super) name: Option<BackupName>,
+    pub(super) size: u64,
+    pub(super) modified: Timestamp,
+    pub(super) notes: Option<String>,
+    pub(super) protected: bool,
+    pub(super) indexed: bool,
+    pub(super) verified: Verified,
+}
+
+impl Backup {
+    /// The name of the archive in its directory.
+    pub fn file_name(&self) -> &str {
+        &self.file_name
+    }
+
+    /// Where the archive lies.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The name's parts; `None` for an archive whose name is not the standard one.
+    pub fn standard_name(&self) -> Option<&BackupName> {
+        self.name.as_ref()
+    }
+
+    /// The guest, as far as the name tells.
+    pub fn vmid(&self) -> Option<u32> {
+        self.name.as_ref().map(BackupName::vmid)
+    }
+
+    /// When the backup was made: by its name, which is in local time, else by its file.
+    pub fn time(&self) -> Timestamp {
+        let named = self.name.as_ref().map(BackupName::time);
+        let named = named.and_then(|time| time.to_zoned(TimeZone::system()).ok());
+        named.map_or(self.modified, |time| time.timestamp())
+    }
+
+    /// The size of the archive in bytes.
+    pub fn size(&self) -> u64 {
+        self.size
+    }
+
+    /// What people wrote about it.
+    pub fn notes(&self) -> Option<&str> {
+        self.notes.as_deref()
+    }
+
+    /// Whether it must not be removed.
+    pub fn is_protected(&self) -> bool {
+        self.protected
+    }
+
+    /// Whether an index lies beside it.
+    pub fn is_indexed(&self) -> bool {
+        self.indexed
+    }
+
+    /// What the last verification found.
+    pub fn verified(&self) -> Verified {
+        self.verified
+    }
+
+    /// All of it for programs. Times are RFC 3339, in UTC.
+    pub fn to_json(&self) -> Value {
+        let at = match self.verified {
+            Verified::Unknown => None,
+            Verified::Sound(time) | Verified::Damaged(time) => Some(time.to_string()),
+        };
+        json!({
+            "file": self.file_name,
+            "path": self.path,
+            "vmid": self.vmid(),
+            "time": self.time().to_string(),
+            "size": self.size,
+            "notes": self.notes,
+            "protected": self.protected,
+            "indexed": self.indexed,
+            "verified": self.verified.to_string(),
+            "verified_at": at,
+        })
+    }
+}

@@ -1,0 +1,282 @@
+//! A directory of backups.
+
+use std::fs::{self, File, Metadata, OpenOptions};
+use std::io::{self, ErrorKind as IoKind, Read as _, Write as _};
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::{Path, PathBuf};
+
+use jiff::Timestamp;
+
+use super::name::archive_stem;
+use super::{Backup, KeepRules, Verdict, Verified, plan};
+use crate::{Error, ErrorKind};
+
+/// Notes are for people to read; what is longer than this is cut off.
+const MAX_NOTES: u64 = 64 << 10;
+
+/// A directory that backups lie in.
+#[derive(Debug, Clone)]
+pub struct DumpDirectory {
+    path: PathBuf,
+}
+
+/// What pruning did with one backup.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct Pruned {
+    /// The backup.
+    pub backup: Backup,
+    /// What was to become of it.
+    pub verdict: Verdict,
+    /// Why that could not be done.
+    pub error: Option<Error>,
+}
+
+impl DumpDirectory {
+    /// The directory at `path`.
+    pub fn new(path: impl Into<PathBuf>) -> Self {
+        Self { path: path.into() }
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// All backups of virtual machines, by guest and from the oldest to the newest; archives with
+    /// other names come first.
+    ///
+    /// # Errors
+    ///
+    /// Kind [`ErrorKind::Target`] if the directory cannot be read. An archive that vanishes
+    /// meanwhile is no error.
+    pub fn list(&self) -> Result<Vec<Backup>, Error> {
+        let failed = |error| target("list the backups in", &self.path, error);
+        let mut backups = Vec::new();
+        for entry in fs::read_dir(&self.path).map_err(failed)? {
+            let name = entry.map_err(failed)?.file_name();
+            let Some(name) = name.to_str().filter(|name| archive_stem(name).is_some()) else {
+                continue;
+            };
+            match self.look(name) {
+                Ok(backup) => backups.extend(backup),
+                Err(error) if error.kind() == IoKind::NotFound => {}
+                Err(error) => return Err(target("read", &self.path.join(name), error)),
+            }
+        }
+        backups.sort_by(|a, b| {
+            let key = |backup: &Backup| backup.name.as_ref().map(|name| (name.vmid(), name.time()));
+            key(a)
+                .cmp(&key(b))
+                .then_with(|| a.file_name.cmp(&b.file_name))
+        });
+        Ok(backups)
+    }
+
+    /// The backup whose archive has this file name.
+    ///
+    /// # Errors
+    ///
+    /// Kind [`ErrorKind::Request`] if there is none, [`ErrorKind::Target`] if it cannot be read.
+    pub fn find(&self, file_name: &str) -> Result<Backup, Error> {
+        let none = || {
+            let message = format!(
+                "there is no backup {file_name:?} in {}",
+                self.path.display()
+            );
+            Error::new(ErrorKind::Request, message)
+        };
+        if archive_stem(file_name).is_none() || file_name.contains('/') {
+            return Err(none());
+        }
+        match self.look(file_name) {
+            Ok(backup) => backup.ok_or_else(none),
+            Err(error) if error.kind() == IoKind::NotFound => Err(none()),
+            Err(error) => Err(target("read", &self.path.join(file_name), error)),
+        }
+    }
+
+    /// Puts notes beside an archive; empty ones remove what was there.
+    ///
+    /// # Errors
+    ///
+    /// Kind [`ErrorKind::Target`].
+    pub fn set_notes(&self, backup: &Backup, notes: &str) -> Result<(), Error> {
+        self.write_beside(
+            backup,
+            "notes",
+            Some(notes).filter(|notes| !notes.trim().is_empty()),
+        )
+    }
+
+    /// Protects a backup from being removed, or no longer.
+    ///
+    /// # Errors
+    ///
+    /// Kind [`ErrorKind::Target`].
+    pub fn set_protected(&self, backup: &Backup, protected: bool) -> Result<(), Error> {
+        self.write_beside(backup, "protected", protected.then_some(""))
+    }
+
+    /// Puts on record what a verification found. It holds until the archive changes.
+    ///
+    /// # Errors
+    ///
+    /// Kind [`ErrorKind::Target`].
+    pub fn set_verified(&self, backup: &Backup, verified: Verified) -> Result<(), Error> {
+        let archive = fs::symlink_metadata(&backup.path)
+            .map_err(|error| target("read", &backup.path, error))?;
+        self.write_beside(backup, "verified", verified.to_line(&archive).as_deref())
+    }
+
+    /// Removes a backup with all that lies beside it. One that is not there is no error.
+    ///
+    /// # Errors
+    ///
+    /// Kind [`ErrorKind::Request`] if it is protected, [`ErrorKind::Target`].
+    pub fn remove(&self, backup: &Backup) -> Result<(), Error> {
+        // Protected meanwhile, perhaps.
+        if self.beside(backup, "protected").symlink_metadata().is_ok() {
+            let message = format!("{} is protected and stays", backup.file_name);
+            return Err(Error::new(ErrorKind::Request, message));
+        }
+        remove_file(&backup.path)?;
+        for kind in ["notes", "idx", "verified"] {
+            remove_file(&self.beside(backup, kind))?;
+        }
+        if let Some(stem) = archive_stem(&backup.file_name) {
+            remove_file(&self.path.join(format!("{stem}.log")))?;
+        }
+        sync_directory(&self.path)
+    }
+
+    /// Removes the backups that no rule keeps, of one guest or of all. One that cannot be removed
+    /// does not stop the others. [`plan`] tells beforehand what would happen.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`list`](Self::list).
+    pub fn prune(&self, rules: &KeepRules, vmid: Option<u32>) -> Result<Vec<Pruned>, Error> {
+        let mut backups = self.list()?;
+        backups.retain(|backup| vmid.is_none() || backup.vmid() == vmid);
+        let verdicts = plan(&backups, rules);
+        let pruned = backups.into_iter().zip(verdicts).map(|(backup, verdict)| {
+            let error = match &verdict {
+                Verdict::Remove => self.remove(&backup).err(),
+                Verdict::Keep(_) => None,
+            };
+            Pruned {
+                backup,
+                verdict,
+                error,
+            }
+        });
+        Ok(pruned.collect())
+    }
+
+    /// Reads what there is under a name; `None` if that is no file.
+    fn look(&self, file_name: &str) -> io::Result<Option<Backup>> {
+        let path = self.path.join(file_name);
+        let metadata = fs::metadata(&path)?;
+        if !metadata.is_file() {
+            return Ok(None);
+        }
+        let mut backup = Backup {
+            file_name: file_name.to_owned(),
+            name: file_name.parse().ok(),
+            size: metadata.len(),
+            modified: Timestamp::try_from(metadata.modified()?).unwrap_or_default(),
+            notes: None,
+            protected: false,
+            indexed: false,
+            verified: Verified::Unknown,
+            path,
+        };
+        backup.notes = read_text(&self.beside(&backup, "notes"));
+        backup.protected = self.beside(&backup, "protected").symlink_metadata().is_ok();
+        backup.indexed = self.beside(&backup, "idx").is_file();
+        backup.verified = self.verification(&backup, &metadata);
+        Ok(Some(backup))
+    }
+
+    fn verification(&self, backup: &Backup, archive: &Metadata) -> Verified {
+        let line = read_text(&self.beside(backup, "verified"));
+        line.map_or(Verified::Unknown, |line| {
+            Verified::from_line(&line, archive)
+        })
+    }
+
+    fn beside(&self, backup: &Backup, kind: &str) -> PathBuf {
+        self.path.join(format!("{}.{kind}", backup.file_name))
+    }
+
+    /// Replaces a side file at once, or removes it.
+    fn write_beside(&self, backup: &Backup, kind: &str, text: Option<&str>) -> Result<(), Error> {
+        let path = self.beside(backup, kind);
+        let Some(text) = text else {
+            return remove_file(&path);
+        };
+        let temporary = self.path.join(format!(".{}.{kind}.tmp", backup.file_name));
+        let written = write_new(&temporary, text).and_then(|()| fs::rename(&temporary, &path));
+        if let Err(error) = written {
+            // The first error counts.
+            let _ = fs::remove_file(&temporary);
+            return Err(target("write", &path, error));
+        }
+        sync_directory(&self.path)
+    }
+}
+
+fn write_new(path: &Path, text: &str) -> io::Result<()> {
+    // Left by a process that died.
+    if let Err(error) = fs::remove_file(path)
+        && error.kind() != IoKind::NotFound
+    {
+        return Err(error);
+    }
+    let mut file = OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o644)
+        .open(path)?;
+    file.write_all(text.as_bytes())?;
+    file.sync_all()
+}
+
+/// The text of a side file, as far as it can be read: what is wrong with it is no reason not to
+/// list the backup.
+fn read_text(path: &Path) -> Option<String> {
+    let mut bytes = Vec::new();
+    File::open(path)
+        .ok()?
+        .take(MAX_NOTES)
+        .read_to_end(&mut bytes)
+        .ok()?;
+    Some(String::from_utf8_lossy(&bytes).trim_end().to_owned())
+}
+
+fn remove_file(path: &Path) -> Result<(), Error> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != IoKind::NotFound => Err(target("remove", path, error)),
+        _ => Ok(()),
+    }
+}
+
+fn sync_directory(path: &Path) -> Result<(), Error> {
+    match File::open(path).and_then(|directory| directory.sync_all()) {
+        // Some file systems cannot sync a directory.
+        Err(error) if matches!(error.kind(), IoKind::InvalidInput | IoKind::Unsupported) => Ok(()),
+        result => result.map_err(|error| target("sync", path, error)),
+    }
+}
+
+fn target(operation: &str, path: &Path, error: io::Error) -> Error {
+    Error::caused(
+        ErrorKind::Target,
+        format!("cannot {operation} {}", path.display()),
+        error,
+    )
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,260 @@
+//! Which backups to keep: Proxmox's rules, as a function that touches nothing.
+//!
+//! The backups of one guest are looked at from the newest to the oldest, once for each rule, in the
+//! order last, hourly, daily, weekly, monthly, yearly. A rule keeps the newest backup of each of
+//! its latest *n* periods, where periods in which an earlier rule has kept a backup count as served
+//! and are passed over; other backups of a period that it serves are removed. What no rule has
+//! marked in the end is removed (`prune-backups` in `vzdump(1)` and
+//! `PVE::Storage::Plugin::prune_mark_backup_group`).
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::str::FromStr;
+
+use jiff::civil::DateTime;
+
+use super::Backup;
+use crate::{Error, ErrorKind};
+
+/// How many backups to keep of each kind of period; the default keeps all.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[expect(clippy::exhaustive_structs, reason = "Proxmox's six rules")]
+pub struct KeepRules {
+    /// The newest.
+    pub last: u32,
+    /// The newest of each hour, for so many hours that have one; and so on.
+    pub hourly: u32,
+    /// Days.
+    pub daily: u32,
+    /// Weeks, which begin on Monday (ISO 8601).
+    pub weekly: u32,
+    /// Months.
+    pub monthly: u32,
+    /// Years.
+    pub yearly: u32,
+}
+
+/// What is to become of a backup.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Verdict {
+    /// It stays, and why.
+    Keep(Reason),
+    /// It goes.
+    Remove,
+}
+
+/// Why a backup stays.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Reason {
+    /// No rule is given.
+    KeepAll,
+    /// It is the newest of a period that a rule serves: the rule's name and the period.
+    Rule(&'static str, String),
+    /// It is protected. Protected backups take no part: they serve no period.
+    Protected,
+    /// Its name is not the standard one: somebody wanted it out of the way.
+    Renamed,
+}
+
+/// The name of a period, and how many backups are kept for it.
+struct Rule {
+    name: &'static str,
+    count: u32,
+    period: fn(DateTime) -> String,
+}
+
+impl KeepRules {
+    /// Whether nothing would ever be removed.
+    pub fn keeps_all(&self) -> bool {
+        self.rules().iter().all(|rule| rule.count == 0)
+    }
+
+    fn rules(&self) -> [Rule; 6] {
+        [
+            Rule {
+                name: "last",
+                count: self.last,
+                period: |t| format(t, "%F %T"),
+            },
+            Rule {
+                name: "hourly",
+                count: self.hourly,
+                period: |t| format(t, "%F %H:00"),
+            },
+            Rule {
+                name: "daily",
+                count: self.daily,
+                period: |t| format(t, "%F"),
+            },
+            Rule {
+                name: "weekly",
+                count: self.weekly,
+                period: |t| format(t, "%G-W%V"),
+            },
+            Rule {
+                name: "monthly",
+                count: self.monthly,
+                period: |t| format(t, "%Y-%m"),
+            },
+            Rule {
+                name: "yearly",
+                count: self.yearly,
+                period: |t| format(t, "%Y"),
+            },
+        ]
+    }
+
+    fn count_mut(&mut self, name: &str) -> Option<&mut u32> {
+        Some(match name {
+            "last" => &mut self.last,
+            "hourly" => &mut self.hourly,
+            "daily" => &mut self.daily,
+            "weekly" => &mut self.weekly,
+            "monthly" => &mut self.monthly,
+            "yearly" => &mut self.yearly,
+            _ => return None,
+        })
+    }
+}
+
+/// The verdict on each of `backups`, in their order. Each guest's are judged by themselves.
+pub fn plan(backups: &[Backup], rules: &KeepRules) -> Vec<Verdict> {
+    let mut verdicts: Vec<Option<Verdict>> = Vec::new();
+    let mut guests: BTreeMap<u32, Vec<(DateTime, usize)>> = BTreeMap::new();
+    for (n, backup) in backups.iter().enumerate() {
+        verdicts.push(match backup.standard_name() {
+            _ if backup.is_protected() => Some(Verdict::Keep(Reason::Protected)),
+            None => Some(Verdict::Keep(Reason::Renamed)),
+            Some(_) if rules.keeps_all() => Some(Verdict::Keep(Reason::KeepAll)),
+            Some(name) => {
+                guests
+                    .entry(name.vmid())
+                    .or_default()
+                    .push((name.time(), n));
+                None
+            }
+        });
+    }
+    for guest in guests.into_values() {
+        for (n, verdict) in judge(guest, rules) {
+            if let Some(place) = verdicts.get_mut(n) {
+                *place = Some(verdict);
+            }
+        }
+    }
+    verdicts
+        .into_iter()
+        .map(|verdict| verdict.unwrap_or(Verdict::Remove))
+        .collect()
+}
+
+/// The verdicts on one guest's backups: what is not among them is removed.
+fn judge(mut backups: Vec<(DateTime, usize)>, rules: &KeepRules) -> BTreeMap<usize, Verdict> {
+    backups.sort_by(|a, b| b.cmp(a));
+    let mut marks: BTreeMap<usize, Verdict> = BTreeMap::new();
+    for rule in rules.rules() {
+        let kept = backups
+            .iter()
+            .filter(|(_, n)| matches!(marks.get(n), Some(Verdict::Keep(_))));
+        let served: BTreeSet<String> = kept.map(|(time, _)| (rule.period)(*time)).collect();
+        let mut new: BTreeSet<String> = BTreeSet::new();
+        for (time, n) in &backups {
+            let period = (rule.period)(*time);
+            if marks.contains_key(n) || served.contains(&period) {
+                continue;
+            }
+            if new.contains(&period) {
+                marks.insert(*n, Verdict::Remove);
+                continue;
+            }
+            if u32::try_from(new.len()).is_ok_and(|taken| taken >= rule.count) {
+                break;
+            }
+            marks.insert(*n, Verdict::Keep(Reason::Rule(rule.name, period.clone())));
+            new.insert(period);
+        }
+    }
+    marks
+}
+
+fn format(time: DateTime, form: &str) -> String {
+    time.strftime(form).to_string()
+}
+
+impl FromStr for KeepRules {
+    type Err = Error;
+
+    /// Reads Proxmox's form: `keep-last=3,keep-daily=7`, or `keep-all=1`.
+    fn from_str(text: &str) -> Result<Self, Error> {
+        let wrong = |message: String| Error::new(ErrorKind::Request, message);
+        let mut rules = Self::default();
+        let mut seen = BTreeSet::new();
+        for part in text.split(',').filter(|part| !part.is_empty()) {
+            let (key, value) = part
+                .split_once('=')
+                .ok_or_else(|| wrong(format!("{part:?} has not the form keep-RULE=NUMBER")))?;
+            let name = key.strip_prefix("keep-").unwrap_or(key);
+            if !seen.insert(name) {
+                return Err(wrong(format!("'{key}' is given twice")));
+            }
+            let number: u32 = value
+                .parse()
+                .map_err(|_| wrong(format!("'{key}' needs a number, not {value:?}")))?;
+            if name == "all" {
+                if number == 0 {
+                    seen.remove("all");
+                }
+                continue;
+            }
+            let count = rules.count_mut(name).ok_or_else(|| {
+                let known = "keep-all, -last, -hourly, -daily, -weekly, -monthly and -yearly";
+                wrong(format!("there is no rule '{key}', only {known}"))
+            })?;
+            *count = number;
+        }
+        if seen.contains("all") && !rules.keeps_all() {
+            return Err(wrong("keep-all goes with no other rule".to_owned()));
+        }
+        Ok(rules)
+    }
+}
+
+impl fmt::Display for KeepRules {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.keeps_all() {
+            return f.write_str("keep-all=1");
+        }
+        let mut comma = "";
+        for rule in self.rules().iter().filter(|rule| rule.count > 0) {
+            write!(f, "{comma}keep-{}={}", rule.name, rule.count)?;
+            comma = ",";
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for Verdict {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Keep(reason) => write!(f, "keep ({reason})"),
+            Self::Remove => f.write_str("remove"),
+        }
+    }
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::KeepAll => f.write_str("no rule is given"),
+            Self::Rule("last", _) => f.write_str("last"),
+            Self::Rule(rule, period) => write!(f, "{rule} {period}"),
+            Self::Protected => f.write_str("protected"),
+            Self::Renamed => f.write_str("not a standard name"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
