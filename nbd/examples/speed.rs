@@ -2,7 +2,7 @@
 //!
 //! `cargo run --release -p fleece-nbd --example speed [MIB [ROUNDS]]`
 //!
-//! Needs qemu-storage-daemon, qemu-nbd and nbdcopy. Each round runs everything once, so that
+//! Needs qemu-storage-daemon, qemu-nbd, nbdcopy and fio. Each round runs everything once, so that
 //! what else the machine does hits all alike; the medians are compared.
 
 #![allow(
@@ -14,8 +14,14 @@
     reason = "a measurement fails by panicking"
 )]
 
-#[path = "../tests/peers/mod.rs"]
-mod peers;
+#[path = "../tests/peers/programs.rs"]
+#[allow(
+    dead_code,
+    unused_imports,
+    unused_macros,
+    reason = "the tests use the rest"
+)]
+mod programs;
 
 use std::collections::VecDeque;
 use std::fs::File;
@@ -25,8 +31,8 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use fleece_nbd::{Address, Client, Export, Options, Pending, ServerOptions};
-use peers::{Server, pattern, run};
+use fleece_nbd::{Address, Client, Export, Options, Pending, Server, ServerOptions};
+use programs::{Program, pattern, run};
 use tempfile::TempDir;
 
 const MIB: u64 = 1 << 20;
@@ -47,7 +53,7 @@ fn clients(size: u64, rounds: u64) {
     let dir = TempDir::new().unwrap();
     let image = dir.path().join("disk.raw");
     make_image(&image, size);
-    let server = Server::storage_daemon(dir, &image);
+    let server = Program::storage_daemon(dir, &image);
     let address = server.address();
     let copy = || nbdcopy(&uri(server.socket(), "disk0"), "null:");
     let read = |connections, depth, chunk| {
@@ -77,11 +83,11 @@ fn servers(size: u64, rounds: u64) {
     std::fs::copy(&image, &source).unwrap();
     let file = File::options().read(true).write(true).open(&image).unwrap();
     let socket = dir.path().join("ours.sock");
-    let ours = fleece_nbd::Server::start(&Address::Unix(socket.clone()), &ServerOptions::default());
+    let ours = Server::start(&Address::Unix(socket.clone()), &ServerOptions::default());
     let ours = ours.unwrap();
     ours.add_export("disk", Arc::new(Disk { file, size }))
         .unwrap();
-    let theirs = Server::qemu_nbd(dir, &image, &["--cache=writeback", "--aio=threads"]);
+    let theirs = Program::qemu_nbd(dir, &image, &["--cache=writeback", "--aio=threads"]);
     let (ours, theirs) = (uri(&socket, "disk"), uri(theirs.socket(), ""));
     compare(
         size,
@@ -99,6 +105,17 @@ fn servers(size: u64, rounds: u64) {
             ("nbdcopy to our server", &|| nbdcopy(&source, &ours)),
         ],
     );
+    for (depth, bytes) in [(1, 64 * MIB), (32, 256 * MIB)] {
+        let name = |server| format!("fio, 4 KiB reads, {depth:2} at once, {server}");
+        compare(
+            bytes,
+            rounds,
+            &[
+                (&name("qemu-nbd"), &|| fio(&theirs, depth, bytes)),
+                (&name("ours"), &|| fio(&ours, depth, bytes)),
+            ],
+        );
+    }
 }
 
 /// Runs all candidates in turns and prints how they compare to the first.
@@ -115,12 +132,25 @@ fn compare(size: u64, rounds: u64, candidates: &[(&str, &dyn Fn())]) {
     for ((name, _), time) in candidates.iter().zip(&medians) {
         let rate = size as f64 / time.as_secs_f64() / 1e9;
         let ratio = medians[0].as_secs_f64() / time.as_secs_f64();
-        println!("{name:34} {rate:6.2} GB/s  {ratio:5.2} x");
+        println!("{name:42} {rate:6.2} GB/s  {ratio:5.2} x");
     }
 }
 
 fn nbdcopy(from: &str, to: &str) {
     run("nbdcopy", [from, to]);
+}
+
+fn fio(uri: &str, depth: usize, bytes: u64) {
+    let uri = format!("--uri={uri}");
+    let (depth, bytes) = (format!("--iodepth={depth}"), format!("--io_size={bytes}"));
+    let constant = [
+        "--name=read",
+        "--ioengine=nbd",
+        "--rw=randread",
+        "--bs=4k",
+        "--size=256M",
+    ];
+    run("fio", constant.into_iter().chain([&*uri, &*depth, &*bytes]));
 }
 
 fn read_all(address: &Address, connections: usize, depth: usize, chunk: u64) {

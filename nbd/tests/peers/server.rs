@@ -1,23 +1,13 @@
 //! The server with other people's clients.
 
-#![allow(
-    clippy::arithmetic_side_effects,
-    clippy::cast_possible_truncation,
-    clippy::indexing_slicing,
-    clippy::panic,
-    clippy::unwrap_used,
-    reason = "a test fails by panicking"
-)]
-
-mod peers;
-
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use fleece_nbd::{Address, BlockSizes, Server, ServerOptions};
-use peers::memory::Memory;
-use peers::{output, pattern, require, run};
 use tempfile::TempDir;
+
+use crate::memory::Memory;
+use crate::programs::{output, pattern, require, run};
 
 const KIB: usize = 1 << 10;
 const MIB: usize = 1 << 20;

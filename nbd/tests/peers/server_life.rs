@@ -1,16 +1,5 @@
 //! How the server begins, ends, and puts up with its clients.
 
-#![allow(
-    clippy::arithmetic_side_effects,
-    clippy::cast_possible_truncation,
-    clippy::indexing_slicing,
-    clippy::panic,
-    clippy::unwrap_used,
-    reason = "a test fails by panicking"
-)]
-
-mod peers;
-
 use std::io::{self, Read, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::{UnixListener, UnixStream};
@@ -22,9 +11,10 @@ use std::time::Duration;
 use fleece_nbd::{
     Address, Client, Error, ErrorKind, Export, Options, Pending, Server, ServerOptions,
 };
-use peers::memory::Memory;
-use peers::pattern;
 use tempfile::TempDir;
+
+use crate::memory::Memory;
+use crate::programs::pattern;
 
 const MIB: usize = 1 << 20;
 const GRACE: Duration = Duration::from_secs(20);

@@ -1,14 +1,5 @@
 //! Other people's NBD programs, started for one test and ended with it.
 
-#![allow(
-    dead_code,
-    unused_imports,
-    unused_macros,
-    reason = "each test program compiles this module for itself and uses its part"
-)]
-
-pub(crate) mod memory;
-
 use std::ffi::OsStr;
 use std::fs::File;
 use std::os::unix::fs::{FileExt, MetadataExt};
@@ -23,7 +14,7 @@ use tempfile::TempDir;
 /// Returns from the test with a `SKIP:` line unless all these programs are installed.
 macro_rules! require {
     ($($tool:literal),+) => {
-        $(if !crate::peers::is_installed($tool) {
+        $(if !crate::programs::is_installed($tool) {
             eprintln!("SKIP: {} is not installed", $tool);
             return;
         })+
@@ -38,13 +29,13 @@ pub(crate) fn is_installed(tool: &str) -> bool {
 }
 
 /// A server process with its socket in a directory of its own; killed when dropped.
-pub(crate) struct Server {
+pub(crate) struct Program {
     process: Child,
     pub(crate) dir: TempDir,
     socket: PathBuf,
 }
 
-impl Server {
+impl Program {
     /// Starts `program`; `arguments` get the path of the socket and of the directory.
     pub(crate) fn start(
         program: &str,
@@ -138,7 +129,7 @@ impl Server {
     }
 }
 
-impl Drop for Server {
+impl Drop for Program {
     fn drop(&mut self) {
         let _ = self.process.kill();
         let _ = self.process.wait();
