@@ -1,0 +1,7 @@
+//! What a QMP server or a guest agent sends.
+
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|data: &[u8]| fleece_qmp_client::fuzzing::messages(data));
