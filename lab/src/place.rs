@@ -72,3 +72,36 @@ pub(crate) fn make(
     fill(&filling)?;
     fs::rename(&filling, folder).map_err(Error::io(format!("make {}", folder.display())))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::ErrorKind;
+
+    #[test]
+    fn a_folder_that_could_not_be_filled_does_not_appear() {
+        let parent = tempfile::tempdir().unwrap();
+        let folder = parent.path().join("qemu");
+        let broken = make(&folder, |filling| {
+            fs::write(filling.join("half"), "").map_err(Error::io("write"))?;
+            Err(Error::new(ErrorKind::Command, "the network is gone"))
+        });
+        assert_eq!(broken.unwrap_err().kind(), ErrorKind::Command);
+        assert_eq!(fs::read_dir(parent.path()).unwrap().count(), 0);
+
+        make(&folder, |filling| {
+            fs::write(filling.join("all"), "").map_err(Error::io("write"))
+        })
+        .unwrap();
+        assert!(folder.join("all").exists());
+    }
+
+    #[test]
+    fn a_folder_that_is_there_stays_as_it_is() {
+        let folder = tempfile::tempdir().unwrap();
+        make(folder.path(), |_| {
+            Err(Error::new(ErrorKind::Command, "called"))
+        })
+        .unwrap();
+    }
+}
