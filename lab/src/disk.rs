@@ -3,7 +3,7 @@
 mod arguments;
 
 use std::fs::File;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use crate::command;
 use crate::error::Error;
@@ -15,6 +15,7 @@ pub(crate) use arguments::{Attached, Cache, Names, blockdev};
 #[derive(Clone, Debug)]
 pub struct Disk {
     pub(crate) size: u64,
+    pub(crate) image: Option<PathBuf>,
     pub(crate) format: Format,
     pub(crate) interface: Interface,
     pub(crate) definition: Definition,
@@ -71,6 +72,7 @@ impl Disk {
     pub fn raw(size: u64) -> Self {
         Self {
             size,
+            image: None,
             format: Format::Raw,
             interface: Interface::VirtioBlk,
             definition: Definition::Drive,
@@ -84,6 +86,15 @@ impl Disk {
         Self {
             format: Format::Qcow2,
             ..Self::raw(size)
+        }
+    }
+
+    /// The image at `path`, say one that was restored; it is used where it is, and stays.
+    pub fn image(path: impl Into<PathBuf>, format: Format) -> Self {
+        Self {
+            format,
+            image: Some(path.into()),
+            ..Self::raw(0)
         }
     }
 
@@ -116,17 +127,27 @@ impl Disk {
         self
     }
 
-    /// Makes the empty image.
-    pub(crate) fn create(&self, qemu: &Qemu, path: &Path) -> Result<(), Error> {
+    /// Makes the empty image `disk<number>` in `folder`, unless the disk has one; gives its path.
+    pub(crate) fn create(
+        &self,
+        qemu: &Qemu,
+        folder: &Path,
+        number: usize,
+    ) -> Result<PathBuf, Error> {
+        if let Some(image) = &self.image {
+            return Ok(image.clone());
+        }
+        let path = folder.join(format!("disk{number}.{}", self.format.name()));
         match self.format {
-            Format::Raw => File::create_new(path)
+            Format::Raw => File::create_new(&path)
                 .and_then(|file| file.set_len(self.size))
-                .map_err(Error::io(format!("create {}", path.display()))),
+                .map_err(Error::io(format!("create {}", path.display())))?,
             Format::Qcow2 => {
                 let mut create = qemu.img();
-                create.args(["create", "-q", "-f", "qcow2"]).arg(path);
-                command::output(create.arg(self.size.to_string())).map(|_| ())
+                create.args(["create", "-q", "-f", "qcow2"]).arg(&path);
+                command::output(create.arg(self.size.to_string()))?;
             }
         }
+        Ok(path)
     }
 }

@@ -1,17 +1,17 @@
 //! The tiny guest.
 
-pub(crate) mod boot;
+mod boot;
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::ExitStatus;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
-
-use tempfile::TempDir;
 
 use crate::channel::Channel;
 use crate::error::Error;
 use crate::process::{Process, deadline};
+use crate::scratch::Scratch;
 
 pub use boot::GuestBuilder;
 
@@ -27,24 +27,23 @@ pub struct Guest {
     process: Process,
     channel: Mutex<Channel>,
     disks: Vec<PathBuf>,
-    sockets: TempDir,
-    folder: TempDir,
+    scratch: Scratch,
 }
 
 impl Guest {
     /// The QMP socket for the program under test. Like each of QEMU's, it serves one client at a time.
     pub fn qmp_socket(&self) -> PathBuf {
-        self.sockets.path().join("qmp")
+        self.scratch.socket("qmp")
     }
 
     /// Another QMP socket, for the test itself.
     pub fn test_socket(&self) -> PathBuf {
-        self.sockets.path().join("test")
+        self.scratch.socket("test")
     }
 
     /// The guest agent's socket, if the guest was built with one.
     pub fn agent_socket(&self) -> PathBuf {
-        self.sockets.path().join("agent")
+        self.scratch.socket("agent")
     }
 
     /// The image of disk `number`, counted from 0.
@@ -59,7 +58,7 @@ impl Guest {
 
     /// A folder for the test's own files, on the same file system as the disks; removed with the guest.
     pub fn folder(&self) -> &Path {
-        self.folder.path()
+        self.scratch.folder()
     }
 
     /// The id of QEMU's process.
@@ -102,7 +101,7 @@ impl Guest {
 
     /// What the guest's kernel printed.
     pub fn console(&self) -> String {
-        let bytes = fs::read(self.folder.path().join("console")).unwrap_or_default();
+        let bytes = fs::read(self.scratch.file("console")).unwrap_or_default();
         String::from_utf8_lossy(&bytes).into_owned()
     }
 
@@ -127,6 +126,15 @@ impl Guest {
         }
         let message = format!("QEMU ended with {status}");
         Err(Error::new(crate::ErrorKind::Exited, message).with(&self.log()))
+    }
+
+    /// Waits for QEMU's end, say after a QMP `quit`, for at most `timeout`.
+    ///
+    /// # Errors
+    ///
+    /// It runs on.
+    pub fn wait(&mut self, timeout: Duration) -> Result<ExitStatus, Error> {
+        self.process.wait(deadline(timeout))
     }
 
     /// Kills QEMU at once, as when the host's power fails. The disks stay until the guest is dropped.

@@ -41,6 +41,7 @@ mod place;
 mod prepare;
 mod process;
 mod qemu;
+mod scratch;
 mod storage_daemon;
 mod tool;
 mod writer;

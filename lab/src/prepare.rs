@@ -8,6 +8,7 @@ use crate::error::Error;
 use crate::guest::Guest;
 use crate::place;
 use crate::qemu::{Need, Qemu, SUITES};
+use crate::scratch;
 use crate::writer;
 
 /// What the lab has, and what it lacks.
@@ -35,6 +36,7 @@ pub fn prepare() -> Result<Prepared, Error> {
     lock.lock()
         .map_err(Error::io("wait for another preparation of the lab"))?;
 
+    scratch::sweep();
     let (mut qemus, mut notes) = (Vec::new(), Vec::new());
     for (suite, need) in SUITES {
         match Qemu::prepare(suite) {

@@ -2,17 +2,16 @@
 
 use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
+use std::process::ExitStatus;
 use std::time::Duration;
 
 use serde_json::json;
-use tempfile::TempDir;
 
 use crate::disk::{Disk, Names, blockdev};
 use crate::error::Error;
-use crate::guest::boot::{cache, folder, folder_for_sockets};
-use crate::place;
 use crate::process::{Process, deadline};
 use crate::qemu::Qemu;
+use crate::scratch::Scratch;
 
 /// The daemon takes some milliseconds; the machine may be busy.
 const START_TIMEOUT: Duration = Duration::from_secs(30);
@@ -34,8 +33,7 @@ pub struct StorageDaemon {
     // Dropped in this order: first the process, then its files.
     process: Process,
     disks: Vec<PathBuf>,
-    sockets: TempDir,
-    folder: TempDir,
+    scratch: Scratch,
 }
 
 impl StorageDaemon {
@@ -50,12 +48,12 @@ impl StorageDaemon {
 
     /// The QMP socket; it serves one client at a time.
     pub fn qmp_socket(&self) -> PathBuf {
-        self.sockets.path().join("qmp")
+        self.scratch.socket("qmp")
     }
 
     /// The socket of the NBD server, if the disks are exported.
     pub fn nbd_socket(&self) -> PathBuf {
-        self.sockets.path().join("nbd")
+        self.scratch.socket("nbd")
     }
 
     /// The NBD URI of disk `number`, if the disks are exported.
@@ -76,7 +74,7 @@ impl StorageDaemon {
 
     /// A folder for the test's own files; removed with the daemon.
     pub fn folder(&self) -> &Path {
-        self.folder.path()
+        self.scratch.folder()
     }
 
     /// The id of the process.
@@ -94,8 +92,8 @@ impl StorageDaemon {
     /// # Errors
     ///
     /// It runs on.
-    pub fn wait(&mut self, timeout: Duration) -> Result<(), Error> {
-        self.process.wait(deadline(timeout)).map(|_| ())
+    pub fn wait(&mut self, timeout: Duration) -> Result<ExitStatus, Error> {
+        self.process.wait(deadline(timeout))
     }
 
     /// Kills the daemon at once. The disks stay until the value is dropped.
@@ -127,10 +125,9 @@ impl StorageDaemonBuilder {
     ///
     /// The daemon refuses its arguments, with what it printed.
     pub fn start(self) -> Result<StorageDaemon, Error> {
-        let folder = folder(&place::run())?;
-        let sockets = folder_for_sockets()?;
-        let path = |name: &str| sockets.path().join(name).display().to_string();
-        let cache = cache(folder.path());
+        let scratch = Scratch::new()?;
+        let path = |name: &str| scratch.socket(name).display().to_string();
+        let cache = scratch.cache();
         let mut command = self.qemu.storage_daemon();
         command
             .arg("--chardev")
@@ -141,10 +138,7 @@ impl StorageDaemonBuilder {
             .args(["--monitor", "chardev=qmp"]);
         let mut disks = Vec::new();
         for (disk, number) in self.disks.iter().zip(0..) {
-            let image = folder
-                .path()
-                .join(format!("disk{number}.{}", disk.format.name()));
-            disk.create(&self.qemu, &image)?;
+            let image = disk.create(&self.qemu, scratch.folder(), number)?;
             let names = names(disk, number);
             command.args(blockdev(disk, &image, cache, &names, "--"));
             disks.push(image);
@@ -164,20 +158,19 @@ impl StorageDaemonBuilder {
             }
         }
         // The daemon works off its options in their order, so this connection says that all is there.
-        let ready = sockets.path().join("ready");
+        let ready = scratch.socket("ready");
         let listener = UnixListener::bind(&ready)
             .map_err(Error::io(format!("listen at {}", ready.display())))?;
         command
             .arg("--chardev")
             .arg(format!("socket,id=ready,path={}", path("ready")));
-        let log = folder.path().join("log");
+        let log = scratch.file("log");
         let process = Process::start("qemu-storage-daemon", &command, &log)?;
         process.accept(&listener, deadline(START_TIMEOUT))?;
         Ok(StorageDaemon {
             process,
             disks,
-            sockets,
-            folder,
+            scratch,
         })
     }
 }

@@ -8,14 +8,13 @@ use std::process::Command;
 use std::sync::Mutex;
 use std::time::Duration;
 
-use tempfile::TempDir;
-
 use super::Guest;
 use crate::channel::Channel;
-use crate::disk::{Attached, Cache, Disk, Interface};
+use crate::disk::{Attached, Disk, Interface};
 use crate::error::Error;
 use crate::process::{Process, deadline};
 use crate::qemu::Qemu;
+use crate::scratch::Scratch;
 use crate::{agent, initramfs, kernel, place};
 
 /// A boot takes about 3 s when the machine is idle, and TCG shares the cores with the tests.
@@ -88,27 +87,24 @@ impl GuestBuilder {
     /// QEMU refuses its arguments, or the guest does not come up, with what QEMU and the guest printed.
     pub fn boot(self) -> Result<Guest, Error> {
         let deadline = deadline(self.timeout);
-        let folder = folder(&place::run())?;
-        // Elsewhere, since a socket's path must fit into 108 bytes (unix(7)).
-        let sockets = folder_for_sockets()?;
-        let initramfs = folder.path().join("initramfs");
+        let scratch = Scratch::new()?;
+        let initramfs = scratch.file("initramfs");
         let modules = kernel::modules(&self.modules())?;
         fs::write(&initramfs, initramfs::pack(&modules, self.agent)?)
             .map_err(Error::io(format!("write {}", initramfs.display())))?;
-        let disks = self.create_disks(folder.path())?;
+        let disks = self.create_disks(scratch.folder())?;
 
-        let shell = sockets.path().join("shell");
+        let shell = scratch.socket("shell");
         let shell = UnixListener::bind(&shell)
             .map_err(Error::io(format!("listen at {}", shell.display())))?;
-        let command = self.command(&initramfs, folder.path(), sockets.path(), &disks)?;
-        let process = Process::start("QEMU", &command, &folder.path().join("log"))?;
+        let command = self.command(&initramfs, &scratch, &disks)?;
+        let process = Process::start("QEMU", &command, &scratch.file("log"))?;
         let stream = process.accept(&shell, deadline)?;
         let guest = Guest {
             process,
             channel: Mutex::new(Channel::new(stream)),
             disks,
-            sockets,
-            folder,
+            scratch,
         };
         guest.wait_ready(deadline)?;
         Ok(guest)
@@ -117,8 +113,7 @@ impl GuestBuilder {
     fn command(
         &self,
         initramfs: &Path,
-        folder: &Path,
-        sockets: &Path,
+        scratch: &Scratch,
         disks: &[PathBuf],
     ) -> Result<Command, Error> {
         let accelerator = match &self.accelerator {
@@ -138,17 +133,17 @@ impl GuestBuilder {
             .arg(initramfs)
             .args(["-append", &self.kernel_arguments()])
             .arg("-serial")
-            .arg(format!("file:{}", folder.join("console").display()))
+            .arg(format!("file:{}", scratch.file("console").display()))
             .arg("-chardev")
-            .arg(socket("shell", sockets, ""))
+            .arg(socket("shell", scratch, ""))
             .args(["-serial", "chardev:shell"]);
         for monitor in ["qmp", "test"] {
             command
                 .arg("-chardev")
-                .arg(socket(monitor, sockets, ",server=on,wait=off"))
+                .arg(socket(monitor, scratch, ",server=on,wait=off"))
                 .args(["-mon", &format!("chardev={monitor},mode=control")]);
         }
-        let cache = cache(folder);
+        let cache = scratch.cache();
         let mut units = BTreeMap::<Interface, usize>::new();
         for ((disk, image), number) in self.disks.iter().zip(disks).zip(0..) {
             let unit = units.entry(disk.interface).or_default();
@@ -165,7 +160,7 @@ impl GuestBuilder {
         if self.agent {
             command
                 .arg("-chardev")
-                .arg(socket("agent", sockets, ",server=on,wait=off"))
+                .arg(socket("agent", scratch, ",server=on,wait=off"))
                 .args(["-device", "virtio-serial-pci"])
                 .args([
                     "-device",
@@ -200,12 +195,10 @@ impl GuestBuilder {
     }
 
     fn create_disks(&self, folder: &Path) -> Result<Vec<PathBuf>, Error> {
-        let create = |(disk, number): (&Disk, usize)| {
-            let path = folder.join(format!("disk{number}.{}", disk.format.name()));
-            disk.create(&self.qemu, &path)?;
-            Ok(path)
-        };
-        self.disks.iter().zip(0..).map(create).collect()
+        let disks = self.disks.iter().zip(0..);
+        disks
+            .map(|(disk, number)| disk.create(&self.qemu, folder, number))
+            .collect()
     }
 }
 
@@ -222,35 +215,11 @@ impl Guest {
 }
 
 /// A socket of QEMU's, as a `-chardev`.
-fn socket(id: &str, folder: &Path, options: &str) -> String {
-    format!("socket,id={id},path={}{options}", folder.join(id).display())
-}
-
-/// A temporary folder in `parent`.
-pub(crate) fn folder(parent: &Path) -> Result<TempDir, Error> {
-    fs::create_dir_all(parent)
-        .and_then(|()| TempDir::with_prefix_in("test-", parent))
-        .map_err(Error::io(format!("make a folder in {}", parent.display())))
-}
-
-/// A temporary folder with a short path.
-pub(crate) fn folder_for_sockets() -> Result<TempDir, Error> {
-    TempDir::with_prefix("fleece-").map_err(Error::io("make a folder for sockets"))
-}
-
-/// Proxmox's default, no host cache, where the file system has direct I/O.
-pub(crate) fn cache(folder: &Path) -> Cache {
-    let probe = folder.join("log");
-    let open = rustix::fs::open(
-        probe,
-        rustix::fs::OFlags::CREATE | rustix::fs::OFlags::RDWR | rustix::fs::OFlags::DIRECT,
-        rustix::fs::Mode::from(0o600),
-    );
-    if open.is_ok() {
-        Cache::None
-    } else {
-        Cache::Writeback
-    }
+fn socket(id: &str, scratch: &Scratch, options: &str) -> String {
+    format!(
+        "socket,id={id},path={}{options}",
+        scratch.socket(id).display()
+    )
 }
 
 /// What `cargo xtask lab` found to work here.
