@@ -32,7 +32,7 @@ const MAX_CONNECTIONS: usize = 16;
 const READ_AHEAD: usize = 4096;
 
 /// Length of the read that [`Client::prime`] sends.
-const PRIMING_READ: u64 = 16 << 20;
+const PRIMING_READ: usize = 16 << 20;
 
 /// A connected client of one export. Any number of threads may use it at once.
 ///
@@ -71,9 +71,10 @@ impl Client {
     /// for example), [`ErrorKind::Timeout`], or another one from the handshake.
     pub fn connect(address: &Address, export: &str, options: &Options) -> Result<Self, Error> {
         let (first, agreement) = connect_one(address, export, options)?;
-        let count = match agreement.can_multi_conn() {
-            true => options.connections.clamp(1, MAX_CONNECTIONS),
-            false => 1,
+        let count = if agreement.can_multi_conn() {
+            options.connections.clamp(1, MAX_CONNECTIONS)
+        } else {
+            1
         };
         let mut connections = vec![first];
         while connections.len() < count {
@@ -167,14 +168,8 @@ impl Client {
     /// # Errors
     /// Those of [`Client::submit_read`] and [`Pending::wait`].
     pub fn read_at(&self, offset: u64, buffer: &mut [u8]) -> Result<(), Error> {
-        let BlockSizes {
-            minimum,
-            max_payload,
-            ..
-        } = self.block_sizes();
-        let most = max_payload.saturating_sub(max_payload.checked_rem(minimum).unwrap_or(0));
         let mut offset = offset;
-        for piece in buffer.chunks_mut(most as usize) {
+        for piece in buffer.chunks_mut(self.block_sizes().largest_read(usize::MAX)) {
             piece.copy_from_slice(&self.submit_read(offset, vec![0; piece.len()])?.wait()?);
             offset = offset.saturating_add(piece.len() as u64);
         }
@@ -191,18 +186,12 @@ impl Client {
     /// # Errors
     /// Those of [`Client::submit_read`] and [`Pending::wait`].
     pub fn prime(&self) -> Result<(), Error> {
-        let BlockSizes {
-            minimum,
-            max_payload,
-            ..
-        } = self.block_sizes();
-        let length = PRIMING_READ.min(self.size()).min(max_payload.into());
-        let length = length.saturating_sub(length.checked_rem(minimum.into()).unwrap_or(0));
+        let size = usize::try_from(self.size()).unwrap_or(usize::MAX);
+        let length = self.block_sizes().largest_read(PRIMING_READ.min(size));
         if length == 0 {
             return Ok(());
         }
-        let buffer = vec![0; usize::try_from(length).unwrap_or(0)];
-        self.submit_read(0, buffer)?.wait().map(drop)
+        self.submit_read(0, vec![0; length])?.wait().map(drop)
     }
 
     /// Fails all requests under way and all later ones, and closes the connections at once.
@@ -216,13 +205,7 @@ impl Client {
 
     /// Takes leave of the server. Requests under way fail.
     pub fn disconnect(self) {
-        let goodbye = RequestHeader {
-            flags: 0,
-            command: request::DISCONNECT,
-            cookie: 0,
-            offset: 0,
-            length: 0,
-        };
+        let goodbye = RequestHeader::new(request::DISCONNECT, 0, 0, 0);
         for connection in &self.shared.connections {
             // A server that is gone needs no goodbye.
             let _ = connection.send(&goodbye.to_bytes());
@@ -245,13 +228,7 @@ impl Client {
             .get(index)
             .ok_or_else(|| self.shared.requests.failure())?;
         let (cookie, outcome) = self.shared.requests.add(operation(connection))?;
-        let header = RequestHeader {
-            flags: 0,
-            command,
-            cookie,
-            offset,
-            length,
-        };
+        let header = RequestHeader::new(command, cookie, offset, length);
         if let Err(error) = connection.send(&header.to_bytes()) {
             self.shared.fail(Error::connection(
                 "we sent a request to the NBD server",

@@ -192,12 +192,13 @@ impl Server {
     /// # Errors
     /// [`ErrorKind::Timeout`] if a request hangs in its export, which is then still in use.
     pub fn shutdown(mut self, grace: Duration) -> Result<(), Error> {
-        match self.end(grace) {
-            true => Ok(()),
-            false => Err(Error::new(
+        if self.end(grace) {
+            Ok(())
+        } else {
+            Err(Error::new(
                 ErrorKind::Timeout,
                 "a request hangs in its export",
-            )),
+            ))
         }
     }
 
@@ -274,7 +275,10 @@ fn spawn_connection(stream: Stream, shared: &Arc<Shared>) {
                 return;
             };
             if let Err(error) = serve_connection(&stream, &shared, &entry) {
-                tracing::warn!(%error, "an NBD client was disconnected");
+                match error.kind() {
+                    ErrorKind::Disconnected => tracing::debug!(%error, "an NBD client went away"),
+                    _ => tracing::warn!(%error, "an NBD client was disconnected"),
+                }
             }
         });
     if let Err(error) = spawned {

@@ -43,4 +43,11 @@ impl BlockSizes {
             max_payload,
         })
     }
+
+    /// Bytes of the largest read of at most `limit` bytes that the server takes.
+    pub(crate) fn largest_read(self, limit: usize) -> usize {
+        let most = limit.min(self.max_payload as usize);
+        let beyond = most.checked_rem(self.minimum as usize).unwrap_or(0);
+        most.saturating_sub(beyond)
+    }
 }

@@ -63,9 +63,10 @@ struct Refusal {
 
 impl<S: Read + Write> Handshake<S> {
     fn haggle(&mut self, export: &str, server_flags: u16) -> Result<Agreement, Error> {
-        let base_allocation = match self.structured_replies()? {
-            true => self.base_allocation(export)?,
-            false => None,
+        let base_allocation = if self.structured_replies()? {
+            self.base_allocation(export)?
+        } else {
+            None
         };
         let agreement = self.go(export, server_flags)?;
         Ok(Agreement {

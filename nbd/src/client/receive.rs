@@ -149,11 +149,12 @@ fn check_complete(request: &Request) -> Result<(), Error> {
         Operation::Trim => true,
         Operation::Status { extents, .. } => !extents.is_empty(),
     };
-    match complete || request.error.is_some() {
-        true => Ok(()),
-        false => Err(Error::protocol(
+    if complete || request.error.is_some() {
+        Ok(())
+    } else {
+        Err(Error::protocol(
             "the server called a reply complete that is not",
-        )),
+        ))
     }
 }
 
@@ -205,9 +206,10 @@ fn connection_error(error: std::io::Error) -> Error {
 }
 
 fn server_error(errno: Errno, message: &str) -> Error {
-    let context = match message.is_empty() {
-        true => format!("the NBD server answered {errno}"),
-        false => format!("the NBD server answered {errno}: {message}"),
+    let context = if message.is_empty() {
+        format!("the NBD server answered {errno}")
+    } else {
+        format!("the NBD server answered {errno}: {message}")
     };
     Error::new(ErrorKind::Server(errno), context)
 }

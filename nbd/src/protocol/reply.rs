@@ -176,9 +176,10 @@ pub(crate) fn parse_status(bytes: &[u8]) -> Result<(u32, Vec<Extent>), Error> {
     });
     let (context, extents) = whole(pair(be_u32, many1(extent)), bytes)
         .ok_or_else(|| Error::protocol("a malformed block status chunk"))?;
-    match extents.iter().any(|extent| extent.length == 0) {
-        true => Err(Error::protocol("a block status extent of length 0")),
-        false => Ok((context, extents)),
+    if extents.iter().any(|extent| extent.length == 0) {
+        Err(Error::protocol("a block status extent of length 0"))
+    } else {
+        Ok((context, extents))
     }
 }
 

@@ -40,6 +40,16 @@ pub(crate) struct RequestHeader {
 }
 
 impl RequestHeader {
+    pub(crate) fn new(command: u16, cookie: u64, offset: u64, length: u32) -> Self {
+        Self {
+            flags: 0,
+            command,
+            cookie,
+            offset,
+            length,
+        }
+    }
+
     pub(crate) fn to_bytes(self) -> Vec<u8> {
         let mut bytes = Vec::with_capacity(REQUEST_SIZE);
         bytes.extend(REQUEST_MAGIC.to_be_bytes());

@@ -27,9 +27,10 @@ pub(crate) fn execute(
     reply: &mut Vec<u8>,
 ) {
     if let Err(failure) = try_execute(agreement, request, data, reply) {
-        *reply = match agreement.structured {
-            true => reply::error_chunk(request.cookie, failure.errno, &failure.message),
-            false => reply::simple(request.cookie, Some(failure.errno)),
+        *reply = if agreement.structured {
+            reply::error_chunk(request.cookie, failure.errno, &failure.message)
+        } else {
+            reply::simple(request.cookie, Some(failure.errno))
         };
     }
 }
@@ -87,9 +88,10 @@ fn try_execute(
     if flags & request::FLAG_FUA != 0 && command != request::FLUSH {
         export.flush()?;
     }
-    *reply = match agreement.structured {
-        true => reply::last_chunk(request.cookie, chunk::NONE, 0),
-        false => reply::simple(request.cookie, None),
+    *reply = if agreement.structured {
+        reply::last_chunk(request.cookie, chunk::NONE, 0)
+    } else {
+        reply::simple(request.cookie, None)
     };
     Ok(())
 }
@@ -99,9 +101,10 @@ fn read(
     request: &RequestHeader,
     reply: &mut Vec<u8>,
 ) -> Result<(), Failure> {
-    let header = match agreement.structured {
-        true => reply::data_chunk(request.cookie, request.offset, request.length),
-        false => reply::simple(request.cookie, None),
+    let header = if agreement.structured {
+        reply::data_chunk(request.cookie, request.offset, request.length)
+    } else {
+        reply::simple(request.cookie, None)
     };
     let total = usize::try_from(request.length)
         .ok()
@@ -190,9 +193,10 @@ fn check(agreement: &Agreement, request: &RequestHeader) -> Result<(), Failure> 
     }
     let minimum = u64::from(export.block_sizes().minimum);
     let aligned = |value: u64| value.checked_rem(minimum) == Some(0);
-    match aligned(offset) && aligned(length.into()) {
-        true => Ok(()),
-        false => invalid("the range is not a multiple of the minimum block size"),
+    if aligned(offset) && aligned(length.into()) {
+        Ok(())
+    } else {
+        invalid("the range is not a multiple of the minimum block size")
     }
 }
 

@@ -195,9 +195,10 @@ impl<'a> Negotiation<'a> {
             self.base_allocation_of = found.then_some(name);
         }
         let context = reply::meta_context(BASE_ALLOCATION_ID, BASE_ALLOCATION);
-        Ok(match found {
-            true => option_reply(option, reply::META_CONTEXT, &context),
-            false => Vec::new(),
+        Ok(if found {
+            option_reply(option, reply::META_CONTEXT, &context)
+        } else {
+            Vec::new()
         })
     }
 
@@ -216,9 +217,10 @@ impl<'a> Negotiation<'a> {
     fn flags(&self, export: &dyn Export) -> u16 {
         use transmission_flag::*;
         let mut flags = HAS_FLAGS | SEND_FLUSH | SEND_FUA;
-        flags |= match export.read_only() {
-            true => READ_ONLY,
-            false => SEND_TRIM | SEND_WRITE_ZEROES | SEND_FAST_ZERO,
+        flags |= if export.read_only() {
+            READ_ONLY
+        } else {
+            SEND_TRIM | SEND_WRITE_ZEROES | SEND_FAST_ZERO
         };
         if self.structured {
             flags |= SEND_DF;

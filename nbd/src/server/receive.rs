@@ -42,10 +42,11 @@ pub(crate) fn read_data(
     let length = u64::from(request.length);
     let kept = data_length(request, export);
     let mut data = vec![0; usize::try_from(kept).unwrap_or(0)];
-    let received = match kept == length {
-        true => input.read_exact(&mut data).map(|()| length),
+    let received = if kept == length {
+        input.read_exact(&mut data).map(|()| length)
+    } else {
         // Too long: the client hears that after it has sent it.
-        false => io::copy(&mut input.take(length), &mut io::sink()),
+        io::copy(&mut input.take(length), &mut io::sink())
     };
     match received {
         Ok(received) => Ok((received == length).then_some(data)),

@@ -1,6 +1,7 @@
 //! The transmission phase of one connection: one thread reads requests, workers execute them.
 
 use std::io::{self, BufReader, Write};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::thread;
@@ -85,20 +86,23 @@ struct Session<'a> {
     agreement: &'a Agreement,
     /// Held while one reply is written.
     writing: Mutex<()>,
-    /// The client does not take replies any more.
+    /// There will be no replies any more.
     broken: AtomicBool,
 }
 
 impl Session<'_> {
     fn work(&self, waiting: &Receiver<Job<'_>>) {
-        let _guard = CloseOnPanic(self.stream);
         let mut reply = Vec::new();
         for job in waiting {
             if self.broken.load(Ordering::Relaxed) {
                 continue;
             }
-            execute(self.agreement, &job.request, &job.data, &mut reply);
-            if self.send(&reply).is_err() {
+            // A panic in an export costs the connection: its client must not wait for a reply
+            // that never comes, nor the reader for a worker that is gone.
+            let executed = catch_unwind(AssertUnwindSafe(|| {
+                execute(self.agreement, &job.request, &job.data, &mut reply);
+            }));
+            if executed.is_err() || self.send(&reply).is_err() {
                 self.broken.store(true, Ordering::Relaxed);
                 self.stream.shutdown();
             }
@@ -112,16 +116,5 @@ impl Session<'_> {
         let _turn = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
         let mut stream = self.stream;
         stream.write_all(reply)
-    }
-}
-
-/// Makes sure that a client does not wait for ever for a reply that an export's panic took.
-struct CloseOnPanic<'a>(&'a Stream);
-
-impl Drop for CloseOnPanic<'_> {
-    fn drop(&mut self) {
-        if thread::panicking() {
-            self.0.shutdown();
-        }
     }
 }

@@ -287,7 +287,7 @@ fn a_stalled_server_ends_a_request_at_its_timeout_and_the_client_with_it() {
     let timeout = Duration::from_millis(300);
     let options = Options::default().with_request_timeout(Some(timeout));
     let client = Client::connect(&server.address(), "", &options).unwrap();
-    server.signal("STOP");
+    server.freeze();
     let start = Instant::now();
     let first = client.submit_read(0, vec![0; 4096]).unwrap();
     let second = client.submit_read(0, vec![0; 4096]).unwrap();
@@ -296,6 +296,27 @@ fn a_stalled_server_ends_a_request_at_its_timeout_and_the_client_with_it() {
     assert!(start.elapsed() >= timeout);
     assert_eq!(second.wait().unwrap_err().kind(), ErrorKind::Timeout);
     assert!(start.elapsed() < Duration::from_secs(10));
+}
+
+#[test]
+fn a_reply_that_came_in_time_counts_however_late_it_is_fetched() {
+    require!("nbdkit");
+    let server = Program::nbdkit(&["pattern", "1M"]);
+    let timeout = Duration::from_millis(200);
+    let options = Options::default()
+        .with_connections(1)
+        .with_request_timeout(Some(timeout));
+    let client = Client::connect(&server.address(), "", &options).unwrap();
+    let start = Instant::now();
+    let early = client.submit_read(0, vec![0; 4096]).unwrap();
+    while start.elapsed() < 2 * timeout {
+        client
+            .submit_read(0, vec![0; 4096])
+            .unwrap()
+            .wait()
+            .unwrap();
+    }
+    early.wait().unwrap();
 }
 
 #[test]

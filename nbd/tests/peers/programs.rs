@@ -9,6 +9,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use fleece_nbd::Address;
+use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
 /// Returns from the test with a `SKIP:` line unless all these programs are installed.
@@ -123,9 +124,10 @@ impl Program {
         self.process.wait().unwrap();
     }
 
-    /// Sends a signal by name, such as `STOP`.
-    pub(crate) fn signal(&self, name: &str) {
-        run("kill", ["-s", name, &self.process.id().to_string()]);
+    /// Stops the server in its tracks, with its connections open.
+    pub(crate) fn freeze(&self) {
+        let id = Pid::from_child(&self.process);
+        kill_process(id, Signal::STOP).unwrap();
     }
 }
 
