@@ -19,6 +19,7 @@ use crate::index::{IndexReader, runs};
 use crate::layout::{DeviceId, EXTENT_HEADER_SIZE, cluster_offset};
 use crate::read_at::{Cursor, ReadAt};
 use crate::reader::read_header;
+use crate::tally::Tally;
 use crate::{Error, ErrorKind, Result};
 
 /// Random access to the devices of a complete archive.
@@ -223,6 +224,21 @@ impl<S: ReadAt> Archive<S> {
             length,
             data: data.unwrap_or(false),
         })
+    }
+
+    /// Counts the clusters of a device that begin in a range of bytes.
+    pub(crate) fn tally(&self, device: DeviceId, from: u64, to: u64, tally: &mut Tally) {
+        self.map.tally(device, from, to, tally);
+    }
+
+    /// Counts all clusters of all devices.
+    #[must_use]
+    pub fn total(&self) -> Tally {
+        let mut tally = Tally::new(&self.header);
+        for device in self.header.devices() {
+            self.map.tally(device.id(), 0, u64::MAX, &mut tally);
+        }
+        tally
     }
 
     /// A reader over one whole device.

@@ -5,7 +5,6 @@
 
 mod gzip;
 mod lzop;
-mod ordered;
 pub mod seek_table;
 mod seekable;
 #[cfg(test)]

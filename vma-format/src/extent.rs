@@ -9,7 +9,7 @@ mod parse;
 )]
 mod tests;
 
-pub(crate) use parse::{encode, parse};
+pub(crate) use parse::{MAGIC, encode, parse};
 
 use crate::layout::{
     BLOCK_SIZE, CLUSTER_SIZE, DeviceId, EXTENT_HEADER_SIZE, MAX_EXTENT_SIZE, cluster_offset,

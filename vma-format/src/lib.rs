@@ -26,8 +26,16 @@ mod extent;
 mod header;
 pub mod index;
 mod layout;
+mod ordered;
+mod output;
+mod pack;
 mod read_at;
 mod reader;
+pub mod recover;
+pub mod restore;
+mod scan;
+mod tally;
+pub mod verify;
 mod writer;
 mod zero;
 
@@ -41,7 +49,10 @@ pub use layout::{
     FIXED_HEADER_SIZE, MAX_BLOB_SIZE, MAX_CLUSTERS, MAX_CONFIGS, MAX_DEVICES, MAX_EXTENT_SIZE,
     MAX_HEADER_SIZE, VMSTATE, cluster_count, cluster_length, cluster_offset,
 };
+pub use output::{Compression, Output};
+pub use pack::{Source, pack};
 pub use read_at::ReadAt;
 pub use reader::Reader;
+pub use tally::Tally;
 pub use writer::ArchiveWriter;
 pub use zero::is_zero;

@@ -121,6 +121,21 @@ impl<R: Read> Reader<R> {
 
 /// Reads a whole header, and not one byte more.
 pub(crate) fn read_header(input: &mut impl Read) -> Result<Header> {
+    Header::parse(read_header_bytes(input)?)
+}
+
+/// Reads a header even if its checksum is wrong; the error then says so.
+pub(crate) fn read_damaged_header(input: &mut impl Read) -> Result<(Header, Option<Error>)> {
+    let bytes = read_header_bytes(input)?;
+    match Header::parse(bytes.clone()) {
+        Err(error) if error.kind() == ErrorKind::HeaderChecksum => {
+            Ok((Header::parse_damaged(bytes)?, Some(error)))
+        }
+        other => Ok((other?, None)),
+    }
+}
+
+fn read_header_bytes(input: &mut impl Read) -> Result<Vec<u8>> {
     let mut bytes = vec![0; FIXED_HEADER_SIZE];
     let got = fill(input, &mut bytes).map_err(|e| Error::io("cannot read the vma header", e))?;
     let start = bytes.get(..got).unwrap_or_default();
@@ -134,7 +149,7 @@ pub(crate) fn read_header(input: &mut impl Read) -> Result<Header> {
     if more < rest.len() {
         return Err(cut_header(FIXED_HEADER_SIZE.saturating_add(more), size));
     }
-    Header::parse(bytes)
+    Ok(bytes)
 }
 
 fn cut_header(got: usize, size: usize) -> Error {

@@ -5,6 +5,7 @@ use crate::index::Run;
 use crate::layout::{
     BLOCK_SIZE, CLUSTER_SIZE, DeviceId, EXTENT_HEADER_SIZE, cluster_length, cluster_offset,
 };
+use crate::tally::Tally;
 use crate::{Error, ErrorKind, Result};
 
 /// The units as 64-bit numbers.
@@ -115,6 +116,25 @@ impl ClusterMap {
             .flat_map(|d| &d.runs);
         runs.map(|run| run.stored().saturating_mul(u64::from(run.count)))
             .sum()
+    }
+
+    /// Counts the clusters that begin in a range of bytes.
+    pub(super) fn tally(&self, id: DeviceId, from: u64, to: u64, tally: &mut Tally) {
+        let Some(device) = self.devices.iter().find(|device| device.id == id) else {
+            return;
+        };
+        let (first, end) = (from.div_ceil(CLUSTER), to.div_ceil(CLUSTER));
+        let start = device.runs.partition_point(|run| run.end() <= first);
+        let inside = device
+            .runs
+            .iter()
+            .skip(start)
+            .take_while(|run| run.first() < end);
+        for run in inside {
+            let low = run.first().max(first);
+            let count = run.end().min(end).saturating_sub(low);
+            tally.add_clusters(id, low, count, run.mask);
+        }
     }
 
     pub(super) fn clusters(&self, id: DeviceId) -> u64 {

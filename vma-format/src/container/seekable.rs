@@ -20,6 +20,7 @@ pub struct Seekable<S> {
     frames: Vec<Place>,
     size: u64,
     recent: Mutex<VecDeque<(usize, Arc<Vec<u8>>)>>,
+    forgiving: bool,
 }
 
 /// Where a frame with data is: in the file and in its contents.
@@ -73,7 +74,20 @@ impl<S: ReadAt> Seekable<S> {
             frames,
             size: plain_at,
             recent: Mutex::default(),
+            forgiving: false,
         }))
+    }
+
+    /// Reads zeroes where a frame is damaged, for recovery.
+    #[must_use]
+    pub fn forgiving(mut self) -> Self {
+        self.forgiving = true;
+        self
+    }
+
+    /// A sequential reader over the contents.
+    pub fn reader(&self) -> impl Read + Send + '_ {
+        Cursor::new(self, 0, self.size)
     }
 
     fn frame(&self, number: usize) -> io::Result<Arc<Vec<u8>>> {
@@ -85,7 +99,11 @@ impl<S: ReadAt> Seekable<S> {
             .frames
             .get(number)
             .ok_or(io::ErrorKind::UnexpectedEof)?;
-        let plain = Arc::new(self.decompress(place)?);
+        let plain = match self.decompress(place) {
+            Err(_) if self.forgiving => vec![0; place.plain as usize],
+            other => other?,
+        };
+        let plain = Arc::new(plain);
         let mut recent = recent();
         if recent.len() >= KEPT_FRAMES {
             recent.pop_front();

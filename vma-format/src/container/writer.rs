@@ -6,8 +6,8 @@ use flate2::Compression;
 use flate2::bufread::GzEncoder;
 
 use super::default_threads;
-use super::ordered::Ordered;
 use super::seek_table::{SKIPPABLE_HEADER_SIZE, SeekTable, skippable};
+use crate::ordered::Ordered;
 use crate::{Error, ErrorKind, Result};
 
 /// How to compress.
@@ -151,6 +151,12 @@ impl<W: Write> FrameWriter<W> {
             table,
             written: Written::default(),
         }
+    }
+
+    /// Whether this is zstd, which can hold skippable frames.
+    #[must_use]
+    pub const fn is_zstd(&self) -> bool {
+        self.table.is_some()
     }
 
     /// Puts data that decompressors skip into a zstd stream, at the next frame boundary.

@@ -4,8 +4,8 @@ use std::io::{self, BufReader, Cursor, Read};
 
 use zstd::stream::read::Decoder;
 
-use super::ordered::Ordered;
 use super::{Input, damaged, default_threads};
+use crate::ordered::Ordered;
 use crate::reader::fill;
 use crate::{Error, Result};
 

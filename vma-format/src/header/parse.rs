@@ -53,15 +53,20 @@ pub(super) fn declared_size(start: &[u8]) -> Result<usize> {
         })
 }
 
-pub(super) fn header(bytes: Vec<u8>) -> Result<Header> {
-    let size = declared_size(&bytes)?;
+/// That the header has its declared size and its checksum.
+pub(super) fn check(bytes: &[u8]) -> Result<()> {
+    let size = declared_size(bytes)?;
     if bytes.len() != size {
         let detail = format!("vma header of {size} bytes is cut after {}", bytes.len());
         return Err(Error::new(ErrorKind::Truncated, detail).at(bytes.len() as u64));
     }
-    if bytes.get(MD5) != Some(&checksum(&bytes)[..]) {
+    if bytes.get(MD5) != Some(&checksum(bytes)[..]) {
         return Err(Error::new(ErrorKind::HeaderChecksum, "wrong vma header checksum").at(32));
     }
+    Ok(())
+}
+
+pub(super) fn header(bytes: Vec<u8>) -> Result<Header> {
     let (_, fixed) =
         fixed(&bytes).map_err(|_| Error::new(ErrorKind::Header, "vma header is incomplete"))?;
     if fixed.version != 1 {

@@ -9,7 +9,7 @@ use crate::{Error, ErrorKind, Result};
 
 /// A few worker threads behind a queue. How much is queued is up to the caller, who sees it in
 /// [`pending`](Self::pending).
-pub(super) struct Ordered<I, O> {
+pub(crate) struct Ordered<I, O> {
     jobs: Option<Sender<Job<I, O>>>,
     results: VecDeque<Receiver<Result<O>>>,
     workers: Vec<JoinHandle<()>>,
@@ -19,7 +19,7 @@ type Job<I, O> = (I, Sender<Result<O>>);
 
 impl<I: Send + 'static, O: Send + 'static> Ordered<I, O> {
     /// Starts `threads` workers; `make` gives each its own function.
-    pub(super) fn new<F>(threads: usize, make: impl Fn() -> Result<F>) -> Result<Self>
+    pub(crate) fn new<F>(threads: usize, make: impl Fn() -> Result<F>) -> Result<Self>
     where
         F: FnMut(I) -> Result<O> + Send + 'static,
     {
@@ -46,7 +46,7 @@ impl<I: Send + 'static, O: Send + 'static> Ordered<I, O> {
     }
 
     /// Queues a job.
-    pub(super) fn submit(&mut self, input: I) {
+    pub(crate) fn submit(&mut self, input: I) {
         let (result, receiver) = bounded(1);
         if let Some(jobs) = &self.jobs {
             // Fails only if all workers have died, which the receiver will tell.
@@ -56,19 +56,19 @@ impl<I: Send + 'static, O: Send + 'static> Ordered<I, O> {
     }
 
     /// Puts an already known result into the order.
-    pub(super) fn submit_done(&mut self, output: O) {
+    pub(crate) fn submit_done(&mut self, output: O) {
         let (result, receiver) = bounded(1);
         let _ = result.send(Ok(output));
         self.results.push_back(receiver);
     }
 
     /// How many jobs have been given whose results have not been taken.
-    pub(super) fn pending(&self) -> usize {
+    pub(crate) fn pending(&self) -> usize {
         self.results.len()
     }
 
     /// Waits for the result of the oldest job; `None` if there is none.
-    pub(super) fn take(&mut self) -> Option<Result<O>> {
+    pub(crate) fn take(&mut self) -> Option<Result<O>> {
         let died = |_| Error::new(ErrorKind::Io, "a compression thread has died");
         Some(self.results.pop_front()?.recv().map_err(died).flatten())
     }

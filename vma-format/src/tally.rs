@@ -1,0 +1,94 @@
+//! Counting what an archive holds.
+
+use crate::extent::ClusterEntry;
+use crate::header::Header;
+use crate::layout::{BLOCK_SIZE, CLUSTER_SIZE, DeviceId, cluster_length};
+
+/// How much of an archive's devices is data, and how much is zero.
+#[derive(Debug, Clone, Default)]
+pub struct Tally {
+    devices: Vec<Counted>,
+}
+
+/// The count for one device.
+#[derive(Debug, Clone)]
+struct Counted {
+    id: DeviceId,
+    size: Option<u64>,
+    clusters: u64,
+    zero_clusters: u64,
+    zero_in_clusters: u64,
+}
+
+impl Tally {
+    /// Nothing counted yet.
+    #[must_use]
+    pub fn new(header: &Header) -> Self {
+        let device = |device: &crate::Device| Counted {
+            id: device.id(),
+            size: (!device.is_vmstate()).then(|| device.size()),
+            clusters: 0,
+            zero_clusters: 0,
+            zero_in_clusters: 0,
+        };
+        Self {
+            devices: header.devices().iter().map(device).collect(),
+        }
+    }
+
+    /// Counts a cluster.
+    pub fn add(&mut self, entry: &ClusterEntry) {
+        self.add_clusters(entry.device(), entry.index(), 1, entry.mask());
+    }
+
+    /// Counts `count` clusters with the same mask.
+    pub(crate) fn add_clusters(&mut self, device: DeviceId, first: u64, count: u64, mask: u16) {
+        let Some(counted) = self.devices.iter_mut().find(|counted| counted.id == device) else {
+            return;
+        };
+        counted.clusters = counted.clusters.saturating_add(count);
+        let last = first.saturating_add(count).saturating_sub(1);
+        let tail = counted
+            .size
+            .map_or(CLUSTER_SIZE, |size| cluster_length(size, last));
+        let blocks = |length: usize| {
+            let zero = length
+                .div_ceil(BLOCK_SIZE)
+                .saturating_sub(mask.count_ones() as usize);
+            zero.saturating_mul(BLOCK_SIZE) as u64
+        };
+        let zero = blocks(CLUSTER_SIZE)
+            .saturating_mul(count.saturating_sub(1))
+            .saturating_add(blocks(tail));
+        let sum = if mask == 0 {
+            &mut counted.zero_clusters
+        } else {
+            &mut counted.zero_in_clusters
+        };
+        *sum = sum.saturating_add(zero);
+    }
+
+    /// Clusters times 64 KiB: what the reference calls bytes read.
+    #[must_use]
+    pub fn bytes(&self) -> u64 {
+        self.sum(|counted| counted.clusters)
+            .saturating_mul(CLUSTER_SIZE as u64)
+    }
+
+    /// Zero blocks within the devices, in bytes.
+    #[must_use]
+    pub fn sparse(&self) -> u64 {
+        self.sum(|counted| counted.zero_clusters)
+            .saturating_add(self.zero_in_clusters())
+    }
+
+    /// Those of them that are in clusters with data.
+    #[must_use]
+    pub fn zero_in_clusters(&self) -> u64 {
+        self.sum(|counted| counted.zero_in_clusters)
+    }
+
+    fn sum(&self, field: impl Fn(&Counted) -> u64) -> u64 {
+        self.devices.iter().map(field).fold(0, u64::saturating_add)
+    }
+}
