@@ -17,7 +17,7 @@ mod tests;
 mod writer;
 mod zstd;
 
-pub use seekable::{Seekable, embedded_index};
+pub use seekable::{EmbeddedIndex, Seekable, embedded_index};
 pub use writer::{FrameOptions, FrameWriter, Written};
 
 use std::io::{self, Read};

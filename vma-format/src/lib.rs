@@ -26,6 +26,7 @@ mod extent;
 mod header;
 pub mod index;
 mod layout;
+pub mod map;
 mod ordered;
 mod output;
 mod pack;
@@ -56,3 +57,16 @@ pub use reader::Reader;
 pub use tally::Tally;
 pub use writer::ArchiveWriter;
 pub use zero::is_zero;
+
+/// The first 16 bytes of a SHA-256, to derive a uuid from something.
+#[must_use]
+pub fn fingerprint(bytes: &[u8]) -> [u8; 16] {
+    use sha2::{Digest, Sha256};
+    let digest: [u8; 32] = Sha256::digest(bytes).into();
+    let mut start = [0; 16];
+    start
+        .iter_mut()
+        .zip(digest)
+        .for_each(|(to, from)| *to = from);
+    start
+}

@@ -25,6 +25,7 @@ pub enum Compression {
 pub struct Output<W: Write> {
     archive: Archive<W>,
     index: Option<Box<dyn Write + Send>>,
+    inside: bool,
     written: u64,
 }
 
@@ -53,8 +54,17 @@ impl<W: Write> Output<W> {
         Ok(Self {
             archive,
             index,
+            inside: matches!(compression, Compression::Zstd(_)),
             written: 0,
         })
+    }
+
+    /// Leaves the index out.
+    #[must_use]
+    pub fn without_index(mut self) -> Self {
+        self.index = None;
+        self.inside = false;
+        self
     }
 
     /// Writes the next bytes of the archive.
@@ -80,9 +90,7 @@ impl<W: Write> Output<W> {
             (_, Some(index)) => index
                 .write_all(bytes)
                 .map_err(|e| Error::io("cannot write the index", e)),
-            (Archive::Framed(out), None) if out.is_zstd() => {
-                out.skippable(INDEX_FRAME_MAGIC, bytes)
-            }
+            (Archive::Framed(out), None) if self.inside => out.skippable(INDEX_FRAME_MAGIC, bytes),
             _ => Ok(()),
         }
     }
@@ -90,7 +98,7 @@ impl<W: Write> Output<W> {
     /// Whether an index would go anywhere.
     #[must_use]
     pub fn wants_index(&self) -> bool {
-        self.index.is_some() || matches!(&self.archive, Archive::Framed(out) if out.is_zstd())
+        self.index.is_some() || self.inside
     }
 
     /// Ends and flushes everything, and gives the archive's output back.

@@ -2,9 +2,8 @@
 
 use std::collections::BTreeMap;
 use std::io::{self, Read};
-use std::sync::Mutex;
-use std::sync::PoisonError;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 
 use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
@@ -36,6 +35,20 @@ pub trait Target: Send + Sync {
 
     /// Whether zeroes must be written, because the target may hold something else.
     fn zeroes_needed(&self) -> bool;
+}
+
+impl<T: Target + ?Sized> Target for Arc<T> {
+    fn write_at(&self, offset: u64, data: &[u8]) -> io::Result<()> {
+        (**self).write_at(offset, data)
+    }
+
+    fn zero_at(&self, offset: u64, length: u64) -> io::Result<()> {
+        (**self).zero_at(offset, length)
+    }
+
+    fn zeroes_needed(&self) -> bool {
+        (**self).zeroes_needed()
+    }
 }
 
 /// Where each device goes; devices without a target are skipped.

@@ -51,15 +51,8 @@ impl Tally {
         let tail = counted
             .size
             .map_or(CLUSTER_SIZE, |size| cluster_length(size, last));
-        let blocks = |length: usize| {
-            let zero = length
-                .div_ceil(BLOCK_SIZE)
-                .saturating_sub(mask.count_ones() as usize);
-            zero.saturating_mul(BLOCK_SIZE) as u64
-        };
-        let zero = blocks(CLUSTER_SIZE)
-            .saturating_mul(count.saturating_sub(1))
-            .saturating_add(blocks(tail));
+        let whole = zero_bytes(mask, CLUSTER_SIZE).saturating_mul(count.saturating_sub(1));
+        let zero = whole.saturating_add(zero_bytes(mask, tail));
         let sum = if mask == 0 {
             &mut counted.zero_clusters
         } else {
@@ -91,4 +84,12 @@ impl Tally {
     fn sum(&self, field: impl Fn(&Counted) -> u64) -> u64 {
         self.devices.iter().map(field).fold(0, u64::saturating_add)
     }
+}
+
+/// How many of a cluster's `length` bytes are in blocks that are not stored.
+fn zero_bytes(mask: u16, length: usize) -> u64 {
+    let starts = (0..length).step_by(BLOCK_SIZE).zip(0..16_u32);
+    let zero = starts.filter(|(_, bit)| u32::from(mask).wrapping_shr(*bit) & 1 == 0);
+    zero.map(|(start, _)| length.saturating_sub(start).min(BLOCK_SIZE) as u64)
+        .sum()
 }

@@ -118,6 +118,21 @@ pub struct Verified {
     pub deep: bool,
 }
 
+impl Verified {
+    /// The outcome for an archive in which [`Archive::open`](crate::Archive::open) has found
+    /// nothing wrong.
+    #[must_use]
+    pub const fn sound(header: Header, tally: Tally, extents: u64) -> Self {
+        Self {
+            header,
+            tally,
+            extents,
+            damages: 0,
+            deep: false,
+        }
+    }
+}
+
 /// What [`verify`] tells while it works.
 pub trait Watch {
     /// The header is whole; nothing else has been read yet.

@@ -1,2 +1,7 @@
-//! Under construction.
-fn main() {}
+//! `vma`: everything about VMA archives.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    fleece_bins::vma::main()
+}

@@ -192,8 +192,8 @@ fn table(source: &(impl ReadAt + ?Sized)) -> Result<Option<(SeekTable, u64)>> {
 ///
 /// # Errors
 /// [`ErrorKind::Container`] if the seek table is wrong, [`ErrorKind::Io`].
-pub fn embedded_index<S: ReadAt + ?Sized>(source: &S) -> Result<Option<impl Read + '_>> {
-    let Some((table, _)) = table(source)? else {
+pub fn embedded_index<S: ReadAt>(source: S) -> Result<Option<EmbeddedIndex<S>>> {
+    let Some((table, _)) = table(&source)? else {
         return Ok(None);
     };
     let mut places = Vec::new();
@@ -210,41 +210,33 @@ pub fn embedded_index<S: ReadAt + ?Sized>(source: &S) -> Result<Option<impl Read
         }
         at = next;
     }
-    if places.is_empty() {
-        return Ok(None);
-    }
-    let parts = places
-        .into_iter()
-        .map(move |(start, end)| Cursor::new(source, start, end));
-    Ok(Some(Chained {
-        parts,
-        current: None,
-    }))
+    let index = EmbeddedIndex {
+        source,
+        places: places.into_iter(),
+        current: (0, 0),
+    };
+    Ok((index.places.len() > 0).then_some(index))
 }
 
-/// Readers one after the other.
-struct Chained<I: Iterator> {
-    parts: I,
-    current: Option<I::Item>,
+/// The skippable frames of an index, one after the other.
+#[derive(Debug)]
+pub struct EmbeddedIndex<S> {
+    source: S,
+    places: std::vec::IntoIter<(u64, u64)>,
+    current: (u64, u64),
 }
 
-impl<I: Iterator> Read for Chained<I>
-where
-    I::Item: Read,
-{
+impl<S: ReadAt> Read for EmbeddedIndex<S> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        loop {
-            if self.current.is_none() {
-                self.current = self.parts.next();
+        while self.current.0 >= self.current.1 {
+            match self.places.next() {
+                Some(place) => self.current = place,
+                None => return Ok(0),
             }
-            let Some(current) = &mut self.current else {
-                return Ok(0);
-            };
-            let got = current.read(buffer)?;
-            if got > 0 || buffer.is_empty() {
-                return Ok(got);
-            }
-            self.current = None;
         }
+        let (start, end) = self.current;
+        let got = Cursor::new(&self.source, start, end).read(buffer)?;
+        self.current.0 = start.saturating_add(got as u64);
+        Ok(got)
     }
 }

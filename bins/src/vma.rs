@@ -1,0 +1,68 @@
+//! The `vma` program: parse, call `fleece-vma-format`, print, exit code.
+
+mod cli;
+mod create;
+mod diff;
+mod disk;
+mod extract;
+mod failure;
+mod index;
+mod info;
+mod input;
+mod list;
+mod outfile;
+mod progress;
+mod recover;
+mod rewrite;
+mod signals;
+mod verify;
+
+use std::process::ExitCode;
+
+use clap::{CommandFactory, Parser};
+
+use cli::{Cli, Command};
+use failure::Result;
+
+/// The command line's definition, for completions and man pages.
+#[must_use]
+pub fn command() -> clap::Command {
+    Cli::command()
+}
+
+/// Runs the program with the process's arguments.
+#[must_use]
+pub fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Help goes to standard output with exit code 0, a usage error to standard error with 2.
+            let _ = error.print();
+            return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2));
+        }
+    };
+    signals::watch();
+    match run(&cli.command) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            failure.print();
+            ExitCode::from(failure.code())
+        }
+    }
+}
+
+fn run(command: &Command) -> Result<()> {
+    match command {
+        Command::List(args) => list::list(args),
+        Command::Config(args) => list::config(args),
+        Command::Create(args) => create::create(args),
+        Command::Extract(args) => extract::extract(args),
+        Command::Verify(args) => verify::verify(args),
+        Command::Info(args) => info::info(args),
+        Command::Index(args) => index::index(args),
+        Command::Diff(args) => diff::diff(args),
+        Command::Reframe(args) => rewrite::reframe(args),
+        Command::Optimize(args) => rewrite::optimize(args),
+        Command::Recover(args) => recover::recover(args),
+    }
+}

@@ -1,0 +1,243 @@
+//! What can be typed.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+use fleece_vma_format::Compression;
+use fleece_vma_format::container::FrameOptions;
+
+/// VMA archives: list, extract, create, verify, and what the format itself lacks.
+///
+/// An ARCHIVE may be compressed with zstd, gzip or lzop, which is recognised by its content; `-` is
+/// standard input. Exit codes: 0 ok, 1 error, 2 usage, 4 damage found, 130/143 signals.
+#[derive(Debug, Parser)]
+#[command(name = "vma", version, max_term_width = 100)]
+pub(super) struct Cli {
+    #[command(subcommand)]
+    pub(super) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    /// List configs and devices
+    List(ListArgs),
+    /// Print a config
+    Config(ConfigArgs),
+    /// Make an archive of disk images
+    Create(CreateArgs),
+    /// Get configs and disks out of an archive
+    Extract(ExtractArgs),
+    /// Look for damage
+    Verify(VerifyArgs),
+    /// Show sizes, container, order and index of an archive
+    Info(InfoArgs),
+    /// Build the index of an archive that has none
+    Index(IndexArgs),
+    /// Compare the disks of two archives
+    Diff(DiffArgs),
+    /// Make a seekable .vma.zst of any archive, with an index inside
+    Reframe(RewriteArgs),
+    /// Write an archive again in disk order and with a stable uuid, for deduplicating stores
+    Optimize(RewriteArgs),
+    /// Restore all that is intact in a damaged archive
+    Recover(RecoverArgs),
+}
+
+#[derive(Debug, Args)]
+pub(super) struct ListArgs {
+    /// Archive, or - for standard input
+    pub(super) archive: OsString,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct ConfigArgs {
+    /// Archive, or - for standard input
+    pub(super) archive: OsString,
+    /// Name of the config
+    #[arg(short = 'c', value_name = "NAME", default_value = "qemu-server.conf")]
+    pub(super) config: String,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct CreateArgs {
+    /// New archive: a file that does not exist, a FIFO, exec:COMMAND, or - for standard output
+    pub(super) archive: OsString,
+    /// Report progress on standard error
+    #[arg(short)]
+    pub(super) verbose: bool,
+    /// File to be kept as a config under its base name
+    #[arg(short = 'c', value_name = "CONFIG")]
+    pub(super) configs: Vec<PathBuf>,
+    /// Disk: format=raw|qcow2:[NAME=]PATH
+    #[arg(short = 'd', value_name = "DRIVE")]
+    pub(super) drives: Vec<OsString>,
+    /// Raw disks as [NAME=]PATH (the older way; not together with -d)
+    #[arg(value_name = "NAME=PATH")]
+    pub(super) legacy: Vec<OsString>,
+    #[command(flatten)]
+    pub(super) output: OutputArgs,
+    /// Show a progress bar if standard error is a terminal
+    #[arg(long)]
+    pub(super) progress: bool,
+}
+
+/// How archives are written.
+#[derive(Debug, Args)]
+pub(super) struct OutputArgs {
+    /// Compression: zstd[=LEVEL], gzip[=LEVEL] or none
+    #[arg(long, value_name = "METHOD", value_parser = compression)]
+    pub(super) compress: Option<Compression>,
+    /// How many threads compress
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
+    pub(super) threads: Option<u16>,
+    /// Write no index
+    #[arg(long)]
+    pub(super) no_index: bool,
+    /// Do not wait until the archive is on stable storage
+    #[arg(long)]
+    pub(super) no_sync: bool,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct ExtractArgs {
+    /// Archive, or - for standard input
+    pub(super) archive: OsString,
+    /// Directory to be made; it must not exist
+    pub(super) directory: PathBuf,
+    /// Report progress
+    #[arg(short)]
+    pub(super) verbose: bool,
+    /// Only these devices
+    #[arg(short = 'd', value_name = "DEVICE", value_delimiter = ',')]
+    pub(super) drives: Option<Vec<String>>,
+    /// Read from this FIFO or file where each device goes
+    #[arg(short = 'r', value_name = "MAP")]
+    pub(super) map: Option<PathBuf>,
+    /// Image format of the disks written to the directory
+    #[arg(long, value_enum, default_value = "raw")]
+    pub(super) format: Format,
+    /// Show a progress bar if standard error is a terminal
+    #[arg(long)]
+    pub(super) progress: bool,
+}
+
+/// An image format that disks can be written in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(super) enum Format {
+    Raw,
+    Qcow2,
+}
+
+impl Format {
+    pub(super) const fn extension(self) -> &'static str {
+        match self {
+            Self::Raw => "raw",
+            Self::Qcow2 => "qcow2",
+        }
+    }
+}
+
+#[derive(Debug, Args)]
+pub(super) struct VerifyArgs {
+    /// Archive, or - for standard input
+    pub(super) archive: OsString,
+    /// List the contents and report progress
+    #[arg(short)]
+    pub(super) verbose: bool,
+    /// Check the payload, too, against the archive's index
+    #[arg(long)]
+    pub(super) deep: bool,
+    /// Index to check against [default: the one inside, or ARCHIVE.idx]
+    #[arg(long, value_name = "FILE")]
+    pub(super) index: Option<PathBuf>,
+    /// One JSON object a line
+    #[arg(long, conflicts_with = "verbose")]
+    pub(super) json: bool,
+    /// Show a progress bar if standard error is a terminal
+    #[arg(long)]
+    pub(super) progress: bool,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct InfoArgs {
+    /// Archive, or - for standard input
+    pub(super) archive: OsString,
+    /// One JSON object
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct IndexArgs {
+    /// Archive
+    pub(super) archive: OsString,
+    /// Where the index goes [default: ARCHIVE.idx]
+    #[arg(short, long, value_name = "FILE")]
+    pub(super) output: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct DiffArgs {
+    /// First archive
+    pub(super) first: OsString,
+    /// Second archive
+    pub(super) second: OsString,
+    /// Tell which clusters differ
+    #[arg(short)]
+    pub(super) verbose: bool,
+    /// One JSON object a device
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct RewriteArgs {
+    /// Archive
+    pub(super) archive: OsString,
+    /// New archive
+    pub(super) output: OsString,
+    #[command(flatten)]
+    pub(super) how: OutputArgs,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct RecoverArgs {
+    /// Archive, or - for standard input
+    pub(super) archive: OsString,
+    /// Directory to be made; it must not exist
+    pub(super) directory: PathBuf,
+}
+
+impl OutputArgs {
+    /// The compression, `or` if none is given.
+    pub(super) fn compression(&self, or: Compression) -> Compression {
+        let mut compression = self.compress.clone().unwrap_or(or);
+        if let (Some(threads), Compression::Zstd(options) | Compression::Gzip(options)) =
+            (self.threads, &mut compression)
+        {
+            options.threads = usize::from(threads);
+        }
+        compression
+    }
+}
+
+fn compression(text: &str) -> Result<Compression, String> {
+    let (method, level) = match text.split_once('=') {
+        Some((method, level)) => (method, Some(level)),
+        None => (text, None),
+    };
+    let level = level.map(|level| {
+        level
+            .parse::<i32>()
+            .map_err(|_| format!("wrong level {level:?}"))
+    });
+    let level = level.transpose()?;
+    let options = |default| FrameOptions::default().with_level(level.unwrap_or(default));
+    match method {
+        "zstd" => Ok(Compression::Zstd(options(3))),
+        "gzip" => Ok(Compression::Gzip(options(6))),
+        "none" if level.is_none() => Ok(Compression::None),
+        _ => Err("expected zstd[=LEVEL], gzip[=LEVEL] or none".to_owned()),
+    }
+}

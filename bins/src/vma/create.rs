@@ -1,0 +1,216 @@
+//! `vma create`.
+
+use std::ffi::{OsStr, OsString};
+use std::fs::File;
+use std::io::Read;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
+use fleece_vma_format::{
+    Compression, DeviceSummary, Header, HeaderBuilder, MAX_BLOB_SIZE, Output, Source, Summary, pack,
+};
+
+use super::cli::{CreateArgs, OutputArgs};
+use super::disk::Disk;
+use super::failure::{Failure, Result, chain};
+use super::outfile::OutFile;
+use super::progress::{percent, progress_bar};
+use super::signals;
+
+/// Makes an archive of images.
+pub(super) fn create(args: &CreateArgs) -> Result<()> {
+    let drives = drives(args)?;
+    let mut builder = HeaderBuilder::new()
+        .uuid(uuid::Uuid::new_v4().into_bytes())
+        .ctime(now());
+    for path in &args.configs {
+        let name = path.file_name().and_then(OsStr::to_str).unwrap_or_default();
+        builder.add_config(name, config(path)?).map_err(refused)?;
+    }
+    let mut disks = Vec::new();
+    for drive in &drives {
+        let disk = Disk::open(&drive.path, &drive.format)?;
+        builder
+            .add_device(&drive.name, disk.size())
+            .map_err(refused)?;
+        disks.push(disk);
+    }
+    let sources: Vec<&dyn Source> = disks.iter().map(|disk| disk as _).collect();
+    let mut report = Report::new(
+        args.verbose,
+        args.progress,
+        disks.iter().map(Disk::size).sum(),
+    );
+    let header = builder.build()?;
+    let summary = write(
+        &header,
+        &sources,
+        &args.archive,
+        &args.output,
+        Compression::None,
+        &mut |d| {
+            report.update(d);
+        },
+    )?;
+    report.finish(&summary);
+    Ok(())
+}
+
+/// Packs `sources` into a new archive.
+pub(super) fn write(
+    header: &Header,
+    sources: &[&dyn Source],
+    target: &OsStr,
+    how: &OutputArgs,
+    default: Compression,
+    progress: &mut dyn FnMut(&[DeviceSummary]),
+) -> Result<Summary> {
+    let compression = how.compression(default);
+    let beside = !how.no_index && !matches!(compression, Compression::Zstd(_));
+    let mut file = OutFile::create(target, beside, !how.no_sync)?;
+    let output = Output::new(file.writer(), &compression, file.index_writer())?;
+    let output = if how.no_index {
+        output.without_index()
+    } else {
+        output
+    };
+    let (summary, out, _) = pack(header, sources, output, &mut |devices| {
+        progress(devices);
+        signals::check()
+    })?;
+    drop(out);
+    file.finish()?;
+    Ok(summary)
+}
+
+/// A disk as it was asked for.
+struct Drive {
+    name: String,
+    path: PathBuf,
+    format: String,
+}
+
+fn drives(args: &CreateArgs) -> Result<Vec<Drive>> {
+    if args.drives.is_empty() {
+        if !args.legacy.is_empty() {
+            eprintln!("vma: warning: disks without -d are deprecated, use -d format=raw:NAME=PATH");
+        }
+        return args
+            .legacy
+            .iter()
+            .zip(0..)
+            .map(|(text, n)| drive(text, n, "raw"))
+            .collect();
+    }
+    if let Some(extra) = args.legacy.first() {
+        let what = extra.display();
+        return Err(Failure::usage(format!(
+            "Unexpected extra argument {what} - specify all devices via '-d'"
+        )));
+    }
+    let parse = |(text, number): (&OsString, usize)| {
+        let rest = text.as_bytes().strip_prefix(b"format=");
+        let at = rest.and_then(|rest| rest.iter().position(|&byte| byte == b':'));
+        let split = rest
+            .zip(at)
+            .and_then(|(rest, at)| rest.split_at_checked(at));
+        let missing = || {
+            Failure::usage(format!(
+                "No format specified for device: '{}'",
+                text.display()
+            ))
+        };
+        let (format, rest) = split.ok_or_else(missing)?;
+        let format = String::from_utf8_lossy(format);
+        drive(
+            OsStr::from_bytes(rest.get(1..).unwrap_or_default()),
+            number,
+            &format,
+        )
+    };
+    args.drives.iter().zip(0..).map(parse).collect()
+}
+
+/// `NAME=PATH`, or a path alone, which is named after its number.
+fn drive(text: &OsStr, number: usize, format: &str) -> Result<Drive> {
+    let bytes = text.as_bytes();
+    let at = bytes.iter().position(|&byte| byte == b'=');
+    let (name, path) = match at.and_then(|at| bytes.split_at_checked(at)) {
+        Some((name, path)) => (
+            String::from_utf8_lossy(name).into_owned(),
+            path.get(1..).unwrap_or_default(),
+        ),
+        None => (format!("disk{number}"), bytes),
+    };
+    if path.is_empty() {
+        return Err(Failure::usage(format!("no path for device '{name}'")));
+    }
+    Ok(Drive {
+        name,
+        path: PathBuf::from(OsStr::from_bytes(path)),
+        format: format.to_owned(),
+    })
+}
+
+/// Reads a config, but not much more than an archive can hold.
+fn config(path: &Path) -> Result<Vec<u8>> {
+    let mut data = Vec::new();
+    let limit = (MAX_BLOB_SIZE as u64).saturating_add(1);
+    let read = File::open(path).and_then(|file| file.take(limit).read_to_end(&mut data));
+    read.map_err(|e| Failure::io(format!("Unable to read file: {}", path.display()), e))?;
+    Ok(data)
+}
+
+/// What cannot be put into an archive is no damage of one.
+fn refused(error: fleece_vma_format::Error) -> Failure {
+    Failure::new(chain(&error))
+}
+
+fn now() -> i64 {
+    let now = SystemTime::now()
+        .duration_since(SystemTime::UNIX_EPOCH)
+        .unwrap_or_default();
+    i64::try_from(now.as_secs()).unwrap_or(i64::MAX)
+}
+
+/// The reference's lines on standard error, or a bar.
+struct Report {
+    verbose: bool,
+    total: u64,
+    percent: Option<u64>,
+    bar: indicatif::ProgressBar,
+}
+
+impl Report {
+    fn new(verbose: bool, bar: bool, total: u64) -> Self {
+        Self {
+            verbose,
+            total,
+            percent: None,
+            bar: progress_bar(total, bar),
+        }
+    }
+
+    fn update(&mut self, devices: &[DeviceSummary]) {
+        let done: u64 = devices.iter().map(DeviceSummary::bytes).sum();
+        self.bar.set_position(done);
+        let percent = percent(done, self.total);
+        if self.verbose && self.percent.replace(percent) != Some(percent) {
+            let zero: u64 = devices.iter().map(DeviceSummary::zero_bytes).sum();
+            eprintln!("progress {percent}% {done}/{} {zero}", self.total);
+        }
+    }
+
+    fn finish(&self, summary: &Summary) {
+        self.bar.finish_and_clear();
+        for device in summary.devices().iter().filter(|_| self.verbose) {
+            let (size, zeros) = (device.size(), device.zero_bytes());
+            let saved = size.saturating_sub(zeros);
+            eprintln!(
+                "image {}: size={size} zeros={zeros} saved={saved}",
+                device.name()
+            );
+        }
+    }
+}

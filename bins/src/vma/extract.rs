@@ -1,0 +1,208 @@
+//! `vma extract`.
+
+mod directory;
+
+use std::collections::HashMap;
+use std::fs::File;
+use std::io::BufReader;
+use std::path::Path;
+use std::sync::Arc;
+
+use fleece_storage::block::{RateLimit, WriteAt};
+use fleece_vma_format::map::{self, Record};
+use fleece_vma_format::restore::{self, Targets};
+use fleece_vma_format::{Device, Header, Reader, Tally};
+
+pub(super) use directory::{Directory, Growing};
+
+use super::cli::ExtractArgs;
+use super::disk::DiskTarget;
+use super::failure::{Failure, Result};
+use super::input::Input;
+use super::list;
+use super::progress::Progress;
+use super::signals;
+
+/// Writes configs and disks of an archive.
+pub(super) fn extract(args: &ExtractArgs) -> Result<()> {
+    let mut input = Input::open(&args.archive)?;
+    let mut reader = Reader::new(input.stream()?)?;
+    let header = reader.header().clone();
+    let wanted = wanted(&header, args.drives.as_deref())?;
+    let mut directory = Directory::create(&args.directory)?;
+    for config in header.configs() {
+        directory.write(config.name(), config.data())?;
+    }
+    let mut job = Job {
+        devices: Vec::new(),
+        vmstate: None,
+        header: &header,
+    };
+    match &args.map {
+        Some(path) => {
+            list::print(&header)?;
+            job.mapped(&wanted, path, &mut directory)?;
+        }
+        None => job.in_directory(&wanted, args, &mut directory)?,
+    }
+    let mut progress = Progress::new(&header, args.verbose, args.progress);
+    let mut told = Tally::new(&header);
+    let mut update = |tally: &Tally| {
+        told = tally.clone();
+        progress.update(tally).map_err(|failure| {
+            let broken = std::io::Error::other(failure.message().to_owned());
+            fleece_vma_format::Error::io("cannot report progress", broken)
+        })?;
+        signals::check()
+    };
+    let targets = job.targets();
+    // Less than all of an archive that can be read anywhere: only what is needed is read.
+    let partial = targets.len() < header.devices().len() && input.is_file();
+    let archive = if partial { input.archive()? } else { None };
+    match archive {
+        Some(archive) => restore::from_archive(&archive, &targets, &mut update)?,
+        None => restore::from_stream(&mut reader, &targets, &mut update)?,
+    }
+    drop(targets);
+    job.finish()?;
+    directory.publish()?;
+    progress.finish(&told)
+}
+
+/// The devices that are asked for.
+fn wanted<'a>(header: &'a Header, names: Option<&[String]>) -> Result<Vec<&'a Device>> {
+    let Some(names) = names else {
+        return Ok(header.devices().iter().collect());
+    };
+    if let Some(unknown) = names
+        .iter()
+        .find(|name| header.device_named(name).is_none())
+    {
+        let known: Vec<_> = header.devices().iter().map(Device::name).collect();
+        return Err(Failure::new(format!(
+            "the archive has no device {unknown:?}; it has: {}",
+            known.join(", ")
+        )));
+    }
+    Ok(header
+        .devices()
+        .iter()
+        .filter(|device| names.iter().any(|name| name == device.name()))
+        .collect())
+}
+
+/// Where everything goes.
+struct Job<'a> {
+    header: &'a Header,
+    devices: Vec<(&'a Device, Arc<dyn WriteAt>, bool)>,
+    vmstate: Option<(&'a Device, Arc<Growing>)>,
+}
+
+impl<'a> Job<'a> {
+    /// Every device to a file of its own.
+    fn in_directory(
+        &mut self,
+        wanted: &[&'a Device],
+        args: &ExtractArgs,
+        directory: &mut Directory,
+    ) -> Result<()> {
+        for device in wanted {
+            if device.is_vmstate() {
+                self.vmstate = Some((device, Arc::new(directory.growing("vmstate.bin")?)));
+                continue;
+            }
+            let extension = args.format.extension();
+            let (path, target) = directory.disk(device, args.format)?;
+            list::print_text(&format!("DEVINFO {} {}\n", path.display(), device.size()))?;
+            self.devices.push((device, target, false));
+            let name = device.name();
+            directory.rename_later(
+                format!("tmp-disk-{name}.{extension}"),
+                format!("disk-{name}.{extension}"),
+            );
+        }
+        Ok(())
+    }
+
+    /// Every device to where the map says.
+    fn mapped(
+        &mut self,
+        wanted: &[&'a Device],
+        path: &Path,
+        directory: &mut Directory,
+    ) -> Result<()> {
+        let opened = File::open(path);
+        let file = opened
+            .map_err(|e| Failure::io(format!("unable to open fifo {}", path.display()), e))?;
+        let mut disks = HashMap::new();
+        for record in map::read(BufReader::new(file))? {
+            match record {
+                Record::Skip(device) => disks.insert(device, None),
+                Record::Disk(disk) => disks.insert(disk.device.clone(), Some(disk)),
+                _ => None,
+            };
+        }
+        let mut limits: HashMap<String, Arc<RateLimit>> = HashMap::new();
+        for device in wanted {
+            if device.is_vmstate() {
+                self.vmstate = Some((device, Arc::new(directory.growing("vmstate.bin")?)));
+                continue;
+            }
+            let missing = || Failure::new(format!("no device name mapping for {}", device.name()));
+            let Some(disk) = disks.get(device.name()).ok_or_else(missing)? else {
+                continue;
+            };
+            let format = disk
+                .format
+                .clone()
+                .unwrap_or_else(|| format_by_name(&disk.path).to_owned());
+            let mut target = DiskTarget::open(&disk.path, &format, device.size())?;
+            if let Some(rate) = disk.bytes_per_second.filter(|&rate| rate > 0) {
+                let group = disk
+                    .group
+                    .clone()
+                    .unwrap_or_else(|| disk.path.display().to_string());
+                let limit = limits
+                    .entry(group)
+                    .or_insert_with(|| Arc::new(RateLimit::new(rate)));
+                target = DiskTarget::throttled(target, limit);
+            }
+            self.devices.push((device, target, disk.write_zeroes));
+        }
+        Ok(())
+    }
+
+    fn targets(&self) -> Targets<'static> {
+        let mut targets = Targets::new();
+        for (device, target, zeroes) in &self.devices {
+            targets.insert(
+                device.id(),
+                Box::new(DiskTarget::new(Arc::clone(target), *zeroes)),
+            );
+        }
+        if let Some((device, file)) = &self.vmstate {
+            targets.insert(device.id(), Box::new(Arc::clone(file)));
+        }
+        targets
+    }
+
+    /// Waits until everything is on stable storage.
+    fn finish(&self) -> Result<()> {
+        for (_, target, _) in &self.devices {
+            target.flush()?;
+        }
+        debug_assert!(self.devices.len() <= self.header.devices().len());
+        match &self.vmstate {
+            Some((device, file)) => file.finish(device.size()),
+            None => Ok(()),
+        }
+    }
+}
+
+/// The format of a target that does not say: nothing is guessed from contents.
+fn format_by_name(path: &Path) -> &'static str {
+    match path.extension().and_then(|extension| extension.to_str()) {
+        Some("qcow2") => "qcow2",
+        _ => "raw",
+    }
+}

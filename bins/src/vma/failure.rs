@@ -1,0 +1,135 @@
+//! What went wrong, for people, and the exit code that says so.
+
+use std::error::Error as StdError;
+use std::fmt::Write;
+use std::io;
+
+use fleece_storage::block;
+use fleece_vma_format as format;
+
+pub(super) type Result<T> = std::result::Result<T, Failure>;
+
+/// A failure of the program.
+#[derive(Debug)]
+pub(super) struct Failure {
+    code: u8,
+    message: Option<String>,
+}
+
+/// Exit codes (the README has the whole list).
+mod code {
+    pub(super) const ERROR: u8 = 1;
+    pub(super) const USAGE: u8 = 2;
+    pub(super) const DAMAGE: u8 = 4;
+}
+
+impl Failure {
+    pub(super) fn new(message: impl Into<String>) -> Self {
+        Self {
+            code: code::ERROR,
+            message: Some(message.into()),
+        }
+    }
+
+    pub(super) fn usage(message: impl Into<String>) -> Self {
+        Self {
+            code: code::USAGE,
+            message: Some(message.into()),
+        }
+    }
+
+    /// Damage, already told or told by `message`.
+    pub(super) const fn damage(message: Option<String>) -> Self {
+        Self {
+            code: code::DAMAGE,
+            message,
+        }
+    }
+
+    /// A result that is no success, with nothing more to be said.
+    pub(super) const fn silent(code: u8) -> Self {
+        Self {
+            code,
+            message: None,
+        }
+    }
+
+    /// A failed system call, met while doing `what`.
+    pub(super) fn io(what: impl Into<String>, error: impl Into<io::Error>) -> Self {
+        let mut message = what.into();
+        let error = error.into();
+        let _ = write!(message, ": {}", chain(&error));
+        Self {
+            code: if is_closed_pipe(&error) {
+                CLOSED_PIPE
+            } else {
+                code::ERROR
+            },
+            message: Some(message),
+        }
+    }
+
+    pub(super) const fn code(&self) -> u8 {
+        // Whoever has read enough has got what it wanted.
+        if self.code == CLOSED_PIPE {
+            0
+        } else {
+            self.code
+        }
+    }
+
+    /// Tells it on standard error.
+    pub(super) fn print(&self) {
+        if let Some(message) = self.message.as_ref().filter(|_| self.code != CLOSED_PIPE) {
+            eprintln!("vma: {message}");
+        }
+    }
+
+    pub(super) fn message(&self) -> &str {
+        self.message.as_deref().unwrap_or_default()
+    }
+}
+
+/// Stands for standard output closed by its reader.
+const CLOSED_PIPE: u8 = u8::MAX;
+
+fn is_closed_pipe(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::BrokenPipe
+}
+
+impl From<format::Error> for Failure {
+    fn from(error: format::Error) -> Self {
+        if let Some(signal) = super::signals::caught() {
+            return Self::silent(signal);
+        }
+        let code = if error.kind().is_damage() {
+            code::DAMAGE
+        } else {
+            code::ERROR
+        };
+        Self {
+            code,
+            message: Some(chain(&error)),
+        }
+    }
+}
+
+impl From<block::Error> for Failure {
+    fn from(error: block::Error) -> Self {
+        Self::new(chain(&error))
+    }
+}
+
+/// An error and its causes in one line, without saying anything twice.
+pub(super) fn chain(error: &dyn StdError) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let next = error.to_string();
+        if !text.ends_with(&next) {
+            let _ = write!(text, ": {next}");
+        }
+        cause = error.source();
+    }
+    text
+}

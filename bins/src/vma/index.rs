@@ -1,0 +1,44 @@
+//! `vma index`.
+
+use std::io::Write;
+use std::path::PathBuf;
+
+use fleece_vma_format::Reader;
+use fleece_vma_format::index::{ExtentDigest, IndexBuilder};
+
+use super::cli::IndexArgs;
+use super::failure::{Failure, Result};
+use super::input::{Input, beside};
+use super::outfile::OutFile;
+use super::signals;
+
+/// Reads an archive and writes its index.
+pub(super) fn index(args: &IndexArgs) -> Result<()> {
+    let mut input = Input::open(&args.archive)?;
+    let path = match &args.output {
+        Some(path) => path.clone(),
+        None if args.archive == "-" => {
+            return Err(Failure::usage(
+                "say with -o where the index of standard input goes",
+            ));
+        }
+        None => beside(&PathBuf::from(&args.archive)),
+    };
+    let mut reader = Reader::new(input.stream()?)?;
+    let mut file = OutFile::create(path.as_os_str(), false, true)?;
+    let mut out = std::io::BufWriter::new(file.writer());
+    let failed = |e| Failure::io(format!("cannot write {}", path.display()), e);
+    let (mut builder, head) = IndexBuilder::new(reader.header());
+    out.write_all(&head).map_err(failed)?;
+    while let Some(extent) = reader.next_extent()? {
+        signals::check()?;
+        let piece = builder.extent(&ExtentDigest::of(&extent));
+        out.write_all(&piece.unwrap_or_default()).map_err(failed)?;
+        reader.recycle(extent);
+    }
+    out.write_all(&builder.finish())
+        .and_then(|()| out.flush())
+        .map_err(failed)?;
+    drop(out);
+    file.finish()
+}

@@ -1,0 +1,201 @@
+//! `vma info`.
+
+use fleece_vma_format::container::Container;
+use fleece_vma_format::{Header, Reader};
+use serde_json::json;
+
+use super::cli::InfoArgs;
+use super::failure::Result;
+use super::input::{IndexPlace, Input};
+use super::list::{ctime, print_text};
+
+/// What is known about an archive.
+struct Info {
+    header: Header,
+    container: Container,
+    file_size: Option<u64>,
+    size: u64,
+    extents: u64,
+    in_order: bool,
+    random_access: bool,
+    /// Stored bytes per device, in header order.
+    stored: Vec<u64>,
+    index: Option<IndexPlace>,
+}
+
+/// Prints sizes, container, order and index.
+pub(super) fn info(args: &InfoArgs) -> Result<()> {
+    let mut input = Input::open(&args.archive)?;
+    let info = gather(&mut input)?;
+    print_text(&if args.json {
+        format!("{}\n", as_json(&info))
+    } else {
+        as_text(&info)
+    })
+}
+
+fn gather(input: &mut Input) -> Result<Info> {
+    let index = if input.is_file() {
+        input.index(None)?.map(|(place, _)| place)
+    } else {
+        None
+    };
+    let file_size = input.file_size();
+    if let Some((_, container)) = input.contents()?
+        && let Some(archive) = input.archive()?
+    {
+        let header = archive.header().clone();
+        let stored = header
+            .devices()
+            .iter()
+            .map(|device| archive.stored(device.id()))
+            .collect();
+        let (size, extents, in_order) = (archive.size(), archive.extents(), archive.in_order());
+        let random_access = true;
+        return Ok(Info {
+            header,
+            container,
+            file_size,
+            size,
+            extents,
+            in_order,
+            random_access,
+            stored,
+            index,
+        });
+    }
+    stream(input, file_size, index)
+}
+
+/// Reads all of an archive that cannot be read anywhere.
+fn stream(input: &mut Input, file_size: Option<u64>, index: Option<IndexPlace>) -> Result<Info> {
+    let stream = input.stream()?;
+    let (container, counter) = (stream.container(), stream.counter());
+    let mut reader = Reader::new(stream)?;
+    let header = reader.header().clone();
+    let mut stored = vec![0_u64; header.devices().len()];
+    let mut last = vec![None; header.devices().len()];
+    let (mut extents, mut in_order) = (0_u64, true);
+    while let Some(extent) = reader.next_extent()? {
+        for entry in extent.header().entries() {
+            let place = header
+                .devices()
+                .iter()
+                .position(|device| device.id() == entry.device());
+            let Some(place) = place else { continue };
+            if let Some(sum) = stored.get_mut(place) {
+                *sum = sum.saturating_add(entry.stored() as u64);
+            }
+            if let Some(before) = last.get_mut(place) {
+                in_order &= before.is_none_or(|before| before < entry.index());
+                *before = Some(entry.index());
+            }
+        }
+        extents = extents.saturating_add(1);
+        reader.recycle(extent);
+    }
+    let size = reader.offset();
+    let consumed = counter.load(std::sync::atomic::Ordering::Relaxed);
+    let file_size = file_size.or(Some(consumed));
+    Ok(Info {
+        header,
+        container,
+        file_size,
+        size,
+        extents,
+        in_order,
+        random_access: false,
+        stored,
+        index,
+    })
+}
+
+fn as_text(info: &Info) -> String {
+    let uuid = uuid::Uuid::from_bytes(*info.header.uuid());
+    let mut text = format!("uuid: {uuid}\n");
+    text.push_str(&format!(
+        "created: {}\n",
+        ctime(info.header.ctime(), "%Y-%m-%d %H:%M:%S %Z")
+    ));
+    text.push_str(&format!("container: {}\n", info.container));
+    if let Some(size) = info.file_size {
+        text.push_str(&format!("file: {}\n", human(size)));
+    }
+    text.push_str(&format!(
+        "archive: {} in {} extents\n",
+        human(info.size),
+        info.extents
+    ));
+    text.push_str(&format!("clusters in order: {}\n", yes(info.in_order)));
+    text.push_str(&format!("random access: {}\n", yes(info.random_access)));
+    text.push_str(&match &info.index {
+        None => "index: none\n".to_owned(),
+        Some(IndexPlace::Inside) => "index: inside\n".to_owned(),
+        Some(IndexPlace::Beside(path)) => format!("index: {}\n", path.display()),
+    });
+    for config in info.header.configs() {
+        text.push_str(&format!(
+            "config {}: {} bytes\n",
+            config.name(),
+            config.data().len()
+        ));
+    }
+    for (device, stored) in info.header.devices().iter().zip(&info.stored) {
+        let (id, name, size) = (device.id(), device.name(), human(device.size()));
+        text.push_str(&format!(
+            "device {id} {name}: {size}, {} stored\n",
+            human(*stored)
+        ));
+    }
+    text
+}
+
+fn as_json(info: &Info) -> serde_json::Value {
+    let configs = info.header.configs().iter();
+    let devices = info.header.devices().iter().zip(&info.stored);
+    json!({
+        "uuid": uuid::Uuid::from_bytes(*info.header.uuid()).to_string(),
+        "ctime": info.header.ctime(),
+        "container": info.container.to_string(),
+        "file_size": info.file_size,
+        "archive_size": info.size,
+        "extents": info.extents,
+        "in_order": info.in_order,
+        "random_access": info.random_access,
+        "index": match &info.index {
+            None => None,
+            Some(IndexPlace::Inside) => Some("inside".to_owned()),
+            Some(IndexPlace::Beside(path)) => Some(path.display().to_string()),
+        },
+        "configs": configs.map(|c| json!({ "name": c.name(), "size": c.data().len() })).collect::<Vec<_>>(),
+        "devices": devices.map(|(device, stored)| json!({
+            "id": device.id().get(),
+            "name": device.name(),
+            "size": device.size(),
+            "stored": stored,
+            "vmstate": device.is_vmstate(),
+        })).collect::<Vec<_>>(),
+    })
+}
+
+const fn yes(yes: bool) -> &'static str {
+    if yes { "yes" } else { "no" }
+}
+
+/// A size in bytes and, from 1 KiB on, in the largest unit that leaves a whole number of digits.
+#[expect(clippy::cast_precision_loss, reason = "shown with one digit")]
+fn human(bytes: u64) -> String {
+    let mut value = bytes as f64;
+    let mut unit = None;
+    for larger in ["KiB", "MiB", "GiB", "TiB", "PiB"] {
+        if value < 1024.0 {
+            break;
+        }
+        value /= 1024.0;
+        unit = Some(larger);
+    }
+    match unit {
+        None => format!("{bytes} B"),
+        Some(unit) => format!("{value:.1} {unit} ({bytes} B)"),
+    }
+}

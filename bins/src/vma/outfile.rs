@@ -1,0 +1,213 @@
+//! Where a new archive goes: a file that appears only when it is complete, a FIFO, a command,
+//! standard output.
+
+use std::ffi::{OsStr, OsString};
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, BufWriter, Write};
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+
+use rustix::fs::{CWD, RenameFlags, renameat_with};
+
+use super::failure::{Failure, Result};
+use super::input::beside;
+
+/// A new archive's output.
+pub(super) struct OutFile {
+    writer: Option<Box<dyn Write + Send>>,
+    end: End,
+    sync: bool,
+}
+
+enum End {
+    /// The archive, and its index if it gets one of its own.
+    File(Pending, Option<Pending>),
+    Command(Child, OsString),
+    Stream,
+}
+
+impl OutFile {
+    /// Opens `target`. With `index`, a file gets another for its index.
+    pub(super) fn create(target: &OsStr, index: bool, sync: bool) -> Result<Self> {
+        if let Some(command) = target.as_bytes().strip_prefix(b"exec:") {
+            return Self::command(OsStr::from_bytes(command));
+        }
+        if target == "-" {
+            let out = Some(Box::new(io::stdout()) as _);
+            return Ok(Self {
+                writer: out,
+                end: End::Stream,
+                sync: false,
+            });
+        }
+        let path = PathBuf::from(target);
+        match fs::metadata(&path) {
+            Ok(there) if !there.is_file() => {
+                let stream = OpenOptions::new().write(true).open(&path);
+                let stream = stream.map_err(|e| cannot_create(&path, e))?;
+                Ok(Self {
+                    writer: Some(Box::new(stream)),
+                    end: End::Stream,
+                    sync: false,
+                })
+            }
+            Ok(_) => Err(cannot_create(&path, io::ErrorKind::AlreadyExists)),
+            Err(_) => {
+                let (pending, file) = Pending::create(path)?;
+                let index = index
+                    .then(|| beside(&pending.path))
+                    .map(Pending::create)
+                    .transpose()?;
+                let (index, index_file) = index.unzip();
+                let mut out = Self {
+                    writer: Some(Box::new(file)),
+                    end: End::File(pending, index),
+                    sync,
+                };
+                out.hold_index(index_file);
+                Ok(out)
+            }
+        }
+    }
+
+    fn command(command: &OsStr) -> Result<Self> {
+        let spawned = Command::new("/bin/sh")
+            .arg("-c")
+            .arg(command)
+            .stdin(Stdio::piped())
+            .spawn();
+        let what = || format!("cannot start {}", command.display());
+        let mut child = spawned.map_err(|e| Failure::io(what(), e))?;
+        let stdin = child
+            .stdin
+            .take()
+            .map(|stdin| Box::new(stdin) as Box<dyn Write + Send>);
+        Ok(Self {
+            writer: stdin,
+            end: End::Command(child, command.to_owned()),
+            sync: false,
+        })
+    }
+
+    fn hold_index(&mut self, file: Option<File>) {
+        if let End::File(_, Some(index)) = &mut self.end {
+            index.file = file;
+        }
+    }
+
+    /// Takes the writer for the archive; it must be dropped before [`finish`](Self::finish).
+    pub(super) fn writer(&mut self) -> Box<dyn Write + Send> {
+        self.writer.take().unwrap_or_else(|| Box::new(io::sink()))
+    }
+
+    /// Takes the writer for the index, if there is a file for it.
+    pub(super) fn index_writer(&mut self) -> Option<Box<dyn Write + Send>> {
+        let End::File(_, Some(index)) = &mut self.end else {
+            return None;
+        };
+        Some(Box::new(BufWriter::new(index.file.take()?)))
+    }
+
+    /// Makes everything durable, and the archive appear under its name.
+    pub(super) fn finish(self) -> Result<()> {
+        match self.end {
+            End::Stream => Ok(()),
+            End::Command(mut child, command) => {
+                let what = || format!("cannot wait for {}", command.display());
+                let status = child.wait().map_err(|e| Failure::io(what(), e))?;
+                if status.success() {
+                    return Ok(());
+                }
+                Err(Failure::new(format!(
+                    "{} failed: {status}",
+                    command.display()
+                )))
+            }
+            End::File(archive, index) => {
+                if self.sync {
+                    archive.sync()?;
+                    index.as_ref().map_or(Ok(()), Pending::sync)?;
+                }
+                index.map_or(Ok(()), Pending::publish)?;
+                let parent = archive.parent();
+                archive.publish()?;
+                if self.sync {
+                    let opened = File::open(&parent);
+                    let synced = opened.and_then(|directory| directory.sync_all());
+                    return synced.map_err(|e| cannot_create(&parent, e));
+                }
+                Ok(())
+            }
+        }
+    }
+}
+
+/// A file under a temporary name, removed unless published.
+struct Pending {
+    path: PathBuf,
+    temporary: PathBuf,
+    file: Option<File>,
+}
+
+impl Pending {
+    fn create(path: PathBuf) -> Result<(Self, File)> {
+        let mut name = OsString::from(&path);
+        name.push(format!(".tmp-{}", std::process::id()));
+        let temporary = PathBuf::from(name);
+        let options = OpenOptions::new()
+            .write(true)
+            .create_new(true)
+            .mode(0o644)
+            .clone();
+        let file = options
+            .open(&temporary)
+            .map_err(|e| cannot_create(&temporary, e))?;
+        Ok((
+            Self {
+                path,
+                temporary,
+                file: None,
+            },
+            file,
+        ))
+    }
+
+    fn sync(&self) -> Result<()> {
+        let opened = File::open(&self.temporary);
+        opened
+            .and_then(|file| file.sync_all())
+            .map_err(|e| cannot_create(&self.path, e))
+    }
+
+    /// Gives the file its name, unless something has that name already.
+    fn publish(self) -> Result<()> {
+        let renamed = renameat_with(
+            CWD,
+            &self.temporary,
+            CWD,
+            &self.path,
+            RenameFlags::NOREPLACE,
+        );
+        renamed.map_err(|e| cannot_create(&self.path, e))
+    }
+
+    fn parent(&self) -> PathBuf {
+        match self.path.parent() {
+            Some(parent) if !parent.as_os_str().is_empty() => parent.to_owned(),
+            _ => PathBuf::from("."),
+        }
+    }
+}
+
+impl Drop for Pending {
+    fn drop(&mut self) {
+        // After publishing there is nothing under this name any more.
+        let _ = fs::remove_file(&self.temporary);
+    }
+}
+
+fn cannot_create(path: &Path, error: impl Into<io::Error>) -> Failure {
+    Failure::io(format!("cannot create {}", path.display()), error)
+}

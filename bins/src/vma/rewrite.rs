@@ -1,0 +1,128 @@
+//! `vma reframe` and `vma optimize`: the same disks in another archive.
+
+use std::ffi::OsStr;
+use std::io;
+
+use fleece_vma_format::container::FrameOptions;
+use fleece_vma_format::index::{ExtentDigest, IndexBuilder};
+use fleece_vma_format::{
+    Archive, Compression, DeviceId, HeaderBuilder, Output, ReadAt, Reader, Source,
+};
+
+use super::cli::RewriteArgs;
+use super::create::write;
+use super::failure::{Failure, Result};
+use super::input::{Contents, Input};
+use super::outfile::OutFile;
+use super::signals;
+
+/// Copies an archive, bit by bit, into a container of our own.
+pub(super) fn reframe(args: &RewriteArgs) -> Result<()> {
+    let mut input = Input::open(&args.archive)?;
+    let mut reader = Reader::new(input.stream()?)?;
+    let compression = args.how.compression(zstd());
+    let beside = !args.how.no_index && !matches!(compression, Compression::Zstd(_));
+    let mut file = OutFile::create(&args.output, beside, !args.how.no_sync)?;
+    let mut output = Output::new(file.writer(), &compression, file.index_writer())?;
+    if args.how.no_index {
+        output = output.without_index();
+    }
+    output.write(reader.header().as_bytes())?;
+    let (mut index, head) = IndexBuilder::new(reader.header());
+    output.write_index(&head)?;
+    while let Some(extent) = reader.next_extent()? {
+        signals::check()?;
+        output.write(extent.as_bytes())?;
+        if output.wants_index()
+            && let Some(piece) = index.extent(&ExtentDigest::of(&extent))
+        {
+            output.write_index(&piece)?;
+        }
+        reader.recycle(extent);
+    }
+    output.write_index(&index.finish())?;
+    drop(output.finish()?);
+    file.finish()
+}
+
+/// Writes an archive's disks one after the other, each in order, under a uuid that depends on the
+/// guest's devices and not on the day: what did not change is the same bytes in every backup.
+pub(super) fn optimize(args: &RewriteArgs) -> Result<()> {
+    let input = Input::open(&args.archive)?;
+    let archive = input.need_archive()?;
+    let old = archive.header();
+    if old
+        .devices()
+        .iter()
+        .any(fleece_vma_format::Device::is_vmstate)
+    {
+        return Err(Failure::new(
+            "an archive with RAM state cannot be put in another order",
+        ));
+    }
+    let mut builder = HeaderBuilder::new()
+        .uuid(stable_uuid(&archive))
+        .ctime(old.ctime());
+    for config in old.configs() {
+        builder.add_config(config.name(), config.data())?;
+    }
+    let mut disks = Vec::new();
+    for device in old.devices() {
+        builder.add_device(device.name(), device.size())?;
+        disks.push(ArchivedDisk {
+            archive: &archive,
+            device: device.id(),
+        });
+    }
+    let sources: Vec<&dyn Source> = disks.iter().map(|disk| disk as _).collect();
+    let header = builder.build()?;
+    write(
+        &header,
+        &sources,
+        OsStr::new(&args.output),
+        &args.how,
+        Compression::None,
+        &mut |_| {},
+    )?;
+    Ok(())
+}
+
+fn zstd() -> Compression {
+    Compression::Zstd(FrameOptions::default())
+}
+
+/// The same for every backup of a guest with the same devices.
+fn stable_uuid(archive: &Archive<Contents>) -> [u8; 16] {
+    let mut names = String::from("fleece optimize 1");
+    for device in archive.header().devices() {
+        names.push_str(&format!("\n{} {}", device.name(), device.size()));
+    }
+    let digest = fleece_vma_format::fingerprint(names.as_bytes());
+    // The layout of a random uuid, for those who look at it.
+    uuid::Builder::from_custom_bytes(digest)
+        .into_uuid()
+        .into_bytes()
+}
+
+/// A disk inside an archive.
+struct ArchivedDisk<'a> {
+    archive: &'a Archive<Contents>,
+    device: DeviceId,
+}
+
+impl Source for ArchivedDisk<'_> {
+    fn read_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<()> {
+        self.archive
+            .device(self.device)?
+            .read_exact_at(buffer, offset)
+    }
+
+    fn zeroes_at(&self, offset: u64, length: u64) -> io::Result<u64> {
+        let stretch = self.archive.stretch_at(self.device, offset)?;
+        Ok(if stretch.data {
+            0
+        } else {
+            stretch.length.min(length)
+        })
+    }
+}

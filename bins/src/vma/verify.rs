@@ -1,0 +1,207 @@
+//! `vma verify`.
+
+use std::io::Read;
+
+use fleece_vma_format::container::Container;
+use fleece_vma_format::verify::{self as format, Damage, Verified, Watch};
+use fleece_vma_format::{Archive, Header, Tally};
+use serde_json::json;
+
+use super::cli::VerifyArgs;
+use super::failure::{Failure, Result, chain};
+use super::input::Input;
+use super::list::{print, print_text};
+use super::progress::Progress;
+use super::signals;
+
+/// Looks for damage and tells all of it.
+pub(super) fn verify(args: &VerifyArgs) -> Result<()> {
+    let outcome = look(args);
+    if args.json {
+        return tell_json(outcome);
+    }
+    let verified = outcome?;
+    if verified.damages > 0 {
+        let count = verified.damages;
+        return Err(Failure::damage(Some(format!(
+            "verify failed - {count} damages found"
+        ))));
+    }
+    if !verified.deep {
+        eprintln!(
+            "vma: note: payload has not been checked, the format has no checksums for it; with an \
+             index (see `vma index`) use --deep"
+        );
+    }
+    Ok(())
+}
+
+fn look(args: &VerifyArgs) -> Result<Verified> {
+    let mut input = Input::open(&args.archive)?;
+    let mut index = match args.deep {
+        true => Some(input.index(args.index.as_deref())?.ok_or_else(no_index)?.1),
+        false => None,
+    };
+    let mut watcher = Watcher {
+        args,
+        progress: None,
+        failure: None,
+    };
+    if !args.deep
+        && let Some(verified) = hop(&input, &mut watcher)?
+    {
+        return watcher.finish(verified);
+    }
+    let stream = Interruptible(input.stream()?);
+    let index = index.as_mut().map(|index| index as &mut dyn Read);
+    let verified = format::verify(stream, index, &mut watcher)?;
+    watcher.finish(verified)
+}
+
+/// Verifies an uncompressed file by its headers alone; `None` if that cannot be or shows damage,
+/// which is then looked for in full.
+fn hop(input: &Input, watcher: &mut Watcher<'_>) -> Result<Option<Verified>> {
+    let Some((plain, Container::Plain)) = input.contents()? else {
+        return Ok(None);
+    };
+    match Archive::open(plain) {
+        Err(error) if error.kind().is_damage() => Ok(None),
+        Err(error) => Err(error.into()),
+        Ok(archive) => {
+            let tally = archive.total();
+            watcher.header(archive.header());
+            watcher.extent(&tally);
+            Ok(Some(Verified::sound(
+                archive.header().clone(),
+                tally,
+                archive.extents(),
+            )))
+        }
+    }
+}
+
+fn no_index() -> Failure {
+    Failure::new(
+        "there is no index to check the payload against; make one of a sound archive with `vma index`",
+    )
+}
+
+fn tell_json(outcome: Result<Verified>) -> Result<()> {
+    match outcome {
+        Ok(verified) => {
+            let sound = verified.damages == 0;
+            print_text(&format!(
+                "{}\n",
+                json!({
+                    "type": "summary",
+                    "sound": sound,
+                    "damages": verified.damages,
+                    "payload_checked": verified.deep,
+                    "extents": verified.extents,
+                    "bytes": verified.tally.bytes(),
+                    "sparse_bytes": verified.tally.sparse(),
+                })
+            ))?;
+            if sound {
+                Ok(())
+            } else {
+                Err(Failure::damage(None))
+            }
+        }
+        Err(failure) => {
+            print_text(&format!(
+                "{}\n",
+                json!({ "type": "error", "message": failure.message() })
+            ))?;
+            Err(Failure::silent(failure.code()))
+        }
+    }
+}
+
+/// Prints what is found.
+struct Watcher<'a> {
+    args: &'a VerifyArgs,
+    progress: Option<Progress>,
+    failure: Option<Failure>,
+}
+
+impl Watcher<'_> {
+    fn finish(self, verified: Verified) -> Result<Verified> {
+        if let Some(failure) = self.failure {
+            return Err(failure);
+        }
+        self.progress
+            .map_or(Ok(()), |progress| progress.finish(&verified.tally))?;
+        Ok(verified)
+    }
+
+    fn note(&mut self, result: Result<()>) {
+        if let Err(failure) = result {
+            self.failure.get_or_insert(failure);
+        }
+    }
+}
+
+impl Watch for Watcher<'_> {
+    fn header(&mut self, header: &Header) {
+        if self.args.verbose {
+            self.note(print(header));
+        }
+        self.progress = Some(Progress::new(header, self.args.verbose, self.args.progress));
+    }
+
+    fn extent(&mut self, tally: &Tally) {
+        let updated = self
+            .progress
+            .as_mut()
+            .map_or(Ok(()), |progress| progress.update(tally));
+        self.note(updated);
+    }
+
+    fn damage(&mut self, damage: Damage) {
+        let told = if self.args.json {
+            print_text(&format!("{}\n", as_json(&damage)))
+        } else {
+            tell(&damage)
+        };
+        self.note(told);
+    }
+}
+
+/// Tells a damage on standard error.
+pub(super) fn tell(damage: &Damage) -> Result<()> {
+    eprintln!(
+        "damage: {damage}{}",
+        chain(damage.error())
+            .strip_prefix(&damage.error().to_string())
+            .unwrap_or_default()
+    );
+    Ok(())
+}
+
+fn as_json(damage: &Damage) -> serde_json::Value {
+    let clusters = damage.clusters();
+    json!({
+        "type": "damage",
+        "kind": format!("{:?}", damage.error().kind()),
+        "message": chain(damage.error()),
+        "offset": damage.error().offset(),
+        "length": damage.length(),
+        "device": damage.device().map(|(_, name)| name),
+        "first_cluster": clusters.as_ref().map(|range| range.start),
+        "clusters": clusters.map(|range| range.end.saturating_sub(range.start)),
+    })
+}
+
+/// A stream that ends with an error once a signal has come.
+pub(super) struct Interruptible<R>(pub(super) R);
+
+impl<R: Read> Read for Interruptible<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        if signals::caught().is_some() {
+            // Not `Interrupted`, which readers take as a request to try again.
+            return Err(std::io::Error::other("interrupted by a signal"));
+        }
+        self.0.read(buffer)
+    }
+}
