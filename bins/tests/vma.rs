@@ -74,7 +74,7 @@ fn disk(size: usize) -> Vec<u8> {
     let value = |i: usize| match i / 65536 % 3 {
         0 => 0,
         1 => (i * 31 % 251) as u8,
-        _ => u8::from(i / 4096 % 2 == 0) * 9,
+        _ => u8::from((i / 4096).is_multiple_of(2)) * 9,
     };
     (0..size).map(value).collect()
 }
