@@ -3,10 +3,11 @@
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
+use std::thread;
+use std::time::Instant;
 
-use fleece_storage::block::{
-    Access, Backing, Qcow2, RateLimit, RawFile, ReadDevice, Status, Throttled, WriteAt,
-};
+use fleece_backup_core::RateLimit;
+use fleece_storage::block::{Access, Backing, Qcow2, RawFile, ReadDevice, Status, WriteAt};
 use fleece_vma_format::Source;
 use fleece_vma_format::restore::Target;
 
@@ -56,6 +57,7 @@ impl Source for Disk {
 pub(super) struct DiskTarget {
     device: Arc<dyn WriteAt>,
     zeroes_needed: bool,
+    limit: Option<Arc<RateLimit>>,
 }
 
 impl DiskTarget {
@@ -63,6 +65,19 @@ impl DiskTarget {
         Self {
             device,
             zeroes_needed,
+            limit: None,
+        }
+    }
+
+    /// Writes no faster than `limit`.
+    pub(super) fn limited(mut self, limit: Option<Arc<RateLimit>>) -> Self {
+        self.limit = limit;
+        self
+    }
+
+    fn wait(&self, bytes: u64) {
+        if let Some(limit) = &self.limit {
+            thread::sleep(limit.book(bytes, Instant::now()));
         }
     }
 
@@ -82,15 +97,11 @@ impl DiskTarget {
         }
         Ok(device)
     }
-
-    /// The device, no faster than `limit`.
-    pub(super) fn throttled(device: Arc<dyn WriteAt>, limit: &Arc<RateLimit>) -> Arc<dyn WriteAt> {
-        Arc::new(Throttled::new(device, Arc::clone(limit)))
-    }
 }
 
 impl Target for DiskTarget {
     fn write_at(&self, offset: u64, data: &[u8]) -> io::Result<()> {
+        self.wait(data.len() as u64);
         self.device.write_at(data, offset).map_err(io::Error::other)
     }
 

@@ -8,7 +8,8 @@ use std::io::BufReader;
 use std::path::Path;
 use std::sync::Arc;
 
-use fleece_storage::block::{RateLimit, WriteAt};
+use fleece_backup_core::RateLimit;
+use fleece_storage::block::WriteAt;
 use fleece_vma_format::map::{self, Record};
 use fleece_vma_format::restore::{self, Targets};
 use fleece_vma_format::{Device, Header, Reader, Tally};
@@ -33,11 +34,7 @@ pub(super) fn extract(args: &ExtractArgs) -> Result<()> {
     for config in header.configs() {
         directory.write(config.name(), config.data())?;
     }
-    let mut job = Job {
-        devices: Vec::new(),
-        vmstate: None,
-        header: &header,
-    };
+    let mut job = Job::default();
     match &args.map {
         Some(path) => {
             list::print(&header)?;
@@ -91,10 +88,18 @@ fn wanted<'a>(header: &'a Header, names: Option<&[String]>) -> Result<Vec<&'a De
         .collect())
 }
 
+/// A device and where it goes.
+struct Disk<'a> {
+    device: &'a Device,
+    target: Arc<dyn WriteAt>,
+    write_zeroes: bool,
+    limit: Option<Arc<RateLimit>>,
+}
+
 /// Where everything goes.
+#[derive(Default)]
 struct Job<'a> {
-    header: &'a Header,
-    devices: Vec<(&'a Device, Arc<dyn WriteAt>, bool)>,
+    devices: Vec<Disk<'a>>,
     vmstate: Option<(&'a Device, Arc<Growing>)>,
 }
 
@@ -114,7 +119,12 @@ impl<'a> Job<'a> {
             let extension = args.format.extension();
             let (path, target) = directory.disk(device, args.format)?;
             list::print_text(&format!("DEVINFO {} {}\n", path.display(), device.size()))?;
-            self.devices.push((device, target, false));
+            self.devices.push(Disk {
+                device,
+                target,
+                write_zeroes: false,
+                limit: None,
+            });
             let name = device.name();
             directory.rename_later(
                 format!("tmp-disk-{name}.{extension}"),
@@ -156,8 +166,8 @@ impl<'a> Job<'a> {
                 .format
                 .clone()
                 .unwrap_or_else(|| format_by_name(&disk.path).to_owned());
-            let mut target = DiskTarget::open(&disk.path, &format, device.size())?;
-            if let Some(rate) = disk.bytes_per_second.filter(|&rate| rate > 0) {
+            let target = DiskTarget::open(&disk.path, &format, device.size())?;
+            let limit = disk.bytes_per_second.filter(|&rate| rate > 0).map(|rate| {
                 let group = disk
                     .group
                     .clone()
@@ -165,19 +175,25 @@ impl<'a> Job<'a> {
                 let limit = limits
                     .entry(group)
                     .or_insert_with(|| Arc::new(RateLimit::new(rate)));
-                target = DiskTarget::throttled(target, limit);
-            }
-            self.devices.push((device, target, disk.write_zeroes));
+                Arc::clone(limit)
+            });
+            self.devices.push(Disk {
+                device,
+                target,
+                write_zeroes: disk.write_zeroes,
+                limit,
+            });
         }
         Ok(())
     }
 
     fn targets(&self) -> Targets<'static> {
         let mut targets = Targets::new();
-        for (device, target, zeroes) in &self.devices {
+        for disk in &self.devices {
+            let target = DiskTarget::new(Arc::clone(&disk.target), disk.write_zeroes);
             targets.insert(
-                device.id(),
-                Box::new(DiskTarget::new(Arc::clone(target), *zeroes)),
+                disk.device.id(),
+                Box::new(target.limited(disk.limit.clone())),
             );
         }
         if let Some((device, file)) = &self.vmstate {
@@ -188,10 +204,9 @@ impl<'a> Job<'a> {
 
     /// Waits until everything is on stable storage.
     fn finish(&self) -> Result<()> {
-        for (_, target, _) in &self.devices {
-            target.flush()?;
+        for disk in &self.devices {
+            disk.target.flush()?;
         }
-        debug_assert!(self.devices.len() <= self.header.devices().len());
         match &self.vmstate {
             Some((device, file)) => file.finish(device.size()),
             None => Ok(()),

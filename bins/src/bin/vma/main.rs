@@ -1,4 +1,4 @@
-//! The `vma` program: parse, call `fleece-vma-format`, print, exit code.
+//! `vma`: everything about VMA archives. Parse, call `fleece-vma-format`, print, exit code.
 
 mod cli;
 mod create;
@@ -19,20 +19,12 @@ mod verify;
 
 use std::process::ExitCode;
 
-use clap::{CommandFactory, Parser};
+use clap::Parser;
 
 use cli::{Cli, Command};
 use failure::Result;
 
-/// The command line's definition, for completions and man pages.
-#[must_use]
-pub fn command() -> clap::Command {
-    Cli::command()
-}
-
-/// Runs the program with the process's arguments.
-#[must_use]
-pub fn main() -> ExitCode {
+fn main() -> ExitCode {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => {

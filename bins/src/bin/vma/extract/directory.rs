@@ -13,12 +13,12 @@ use fleece_vma_format::{CLUSTER_SIZE, Device};
 use rustix::fd::OwnedFd;
 use rustix::fs::{AtFlags, CWD, Mode, OFlags, openat, renameat, unlinkat};
 
-use super::super::cli::Format;
-use super::super::failure::{Failure, Result};
+use crate::cli::Format;
+use crate::failure::{Failure, Result};
 
 /// A directory of our own making. Whatever happens to its path meanwhile, files are made in the
 /// directory itself, and only new ones.
-pub(in super::super) struct Directory {
+pub(crate) struct Directory {
     path: PathBuf,
     fd: OwnedFd,
     /// Files under temporary names, and what they will be called.
@@ -27,7 +27,7 @@ pub(in super::super) struct Directory {
 
 impl Directory {
     /// Makes the directory; it must not exist.
-    pub(in super::super) fn create(path: &Path) -> Result<Self> {
+    pub(crate) fn create(path: &Path) -> Result<Self> {
         let failed = |e: io::Error| {
             Failure::io(
                 format!("unable to create target directory {}", path.display()),
@@ -45,13 +45,13 @@ impl Directory {
     }
 
     /// Writes a small file that only its owner can read: configs hold passwords.
-    pub(in super::super) fn write(&self, name: &str, data: &[u8]) -> Result<()> {
+    pub(crate) fn write(&self, name: &str, data: &[u8]) -> Result<()> {
         let mut file = self.file(name, 0o600)?;
         file.write_all(data).map_err(|e| self.failed(name, e))
     }
 
     /// Makes the file for a disk, under its temporary name.
-    pub(in super::super) fn disk(
+    pub(crate) fn disk(
         &self,
         device: &Device,
         format: Format,
@@ -74,7 +74,7 @@ impl Directory {
     }
 
     /// Makes a file that grows as it is written.
-    pub(in super::super) fn growing(&self, name: &str) -> Result<Growing> {
+    pub(crate) fn growing(&self, name: &str) -> Result<Growing> {
         Ok(Growing {
             file: self.file(name, 0o600)?,
             end: AtomicU64::new(0),
@@ -82,12 +82,12 @@ impl Directory {
     }
 
     /// Notes a file that is renamed when all is done, and removed if that never comes.
-    pub(in super::super) fn rename_later(&mut self, from: String, to: String) {
+    pub(crate) fn rename_later(&mut self, from: String, to: String) {
         self.pending.push((from, to));
     }
 
     /// Gives the files their final names.
-    pub(in super::super) fn publish(&mut self) -> Result<()> {
+    pub(crate) fn publish(&mut self) -> Result<()> {
         while let Some((from, to)) = self.pending.last() {
             renameat(&self.fd, from, &self.fd, to).map_err(|e| self.failed(to, e))?;
             self.pending.pop();
@@ -119,14 +119,14 @@ impl Drop for Directory {
 }
 
 /// A file whose size is not known before: a RAM state.
-pub(in super::super) struct Growing {
+pub(crate) struct Growing {
     file: File,
     end: AtomicU64,
 }
 
 impl Growing {
     /// Cuts the padding of the last cluster off, if that is where `size` is.
-    pub(in super::super) fn finish(&self, size: u64) -> Result<()> {
+    pub(crate) fn finish(&self, size: u64) -> Result<()> {
         let end = self.end.load(Ordering::Relaxed);
         let last = end.saturating_sub(CLUSTER_SIZE as u64);
         let length = if (last..=end).contains(&size) {

@@ -1,7 +1,0 @@
-//! `vma`: everything about VMA archives.
-
-use std::process::ExitCode;
-
-fn main() -> ExitCode {
-    fleece_bins::vma::main()
-}
