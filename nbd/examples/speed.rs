@@ -2,7 +2,7 @@
 //!
 //! `cargo run --release -p fleece-nbd --example speed [MIB [ROUNDS]]`
 //!
-//! Needs qemu-storage-daemon, qemu-nbd, nbdcopy and fio. Each round runs everything once, so that
+//! Needs the lab (`cargo xtask lab`), nbdcopy and fio. Each round runs everything once, so that
 //! what else the machine does hits all alike; the medians are compared.
 
 #![allow(
@@ -15,12 +15,7 @@
 )]
 
 #[path = "../tests/peers/programs.rs"]
-#[allow(
-    dead_code,
-    unused_imports,
-    unused_macros,
-    reason = "the tests use the rest"
-)]
+#[allow(dead_code, reason = "the tests use the rest")]
 mod programs;
 
 use std::collections::VecDeque;
@@ -28,6 +23,7 @@ use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
+use std::process::Command;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -48,12 +44,16 @@ fn main() {
     servers(size, rounds);
 }
 
+fn qemu() -> fleece_lab::Qemu {
+    fleece_lab::qemu("10.0").unwrap()
+}
+
 /// Reading all of a storage daemon's export.
 fn clients(size: u64, rounds: u64) {
     let dir = TempDir::new().unwrap();
     let image = dir.path().join("disk.raw");
     make_image(&image, size);
-    let server = Program::storage_daemon(dir, &image);
+    let server = Program::storage_daemon(&qemu(), dir, &image);
     let address = server.address();
     let copy = || nbdcopy(&uri(server.socket(), "disk0"), "null:");
     let read = |connections, depth, chunk| {
@@ -87,7 +87,12 @@ fn servers(size: u64, rounds: u64) {
     let ours = ours.unwrap();
     ours.add_export("disk", Arc::new(Disk { file, size }))
         .unwrap();
-    let theirs = Program::qemu_nbd(dir, &image, &["--cache=writeback", "--aio=threads"]);
+    let theirs = Program::qemu_nbd(
+        &qemu(),
+        dir,
+        &image,
+        &["--cache=writeback", "--aio=threads"],
+    );
     let (ours, theirs) = (uri(&socket, "disk"), uri(theirs.socket(), ""));
     compare(
         size,
@@ -137,20 +142,15 @@ fn compare(size: u64, rounds: u64, candidates: &[(&str, &dyn Fn())]) {
 }
 
 fn nbdcopy(from: &str, to: &str) {
-    run("nbdcopy", [from, to]);
+    run(Command::new("nbdcopy"), &format!("{from} {to}"));
 }
 
 fn fio(uri: &str, depth: usize, bytes: u64) {
-    let uri = format!("--uri={uri}");
-    let (depth, bytes) = (format!("--iodepth={depth}"), format!("--io_size={bytes}"));
-    let constant = [
-        "--name=read",
-        "--ioengine=nbd",
-        "--rw=randread",
-        "--bs=4k",
-        "--size=256M",
-    ];
-    run("fio", constant.into_iter().chain([&*uri, &*depth, &*bytes]));
+    let job = format!(
+        "--name=read --ioengine=nbd --uri={uri} --rw=randread --bs=4k --size=256M \
+         --iodepth={depth} --io_size={bytes}"
+    );
+    run(Command::new("fio"), &job);
 }
 
 fn read_all(address: &Address, connections: usize, depth: usize, chunk: u64) {

@@ -1,33 +1,17 @@
 //! Other people's NBD programs, started for one test and ended with it.
 
-use std::ffi::OsStr;
 use std::fs::File;
 use std::os::unix::fs::{FileExt, MetadataExt};
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use fleece_lab::Qemu;
 use fleece_nbd::Address;
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
-
-/// Returns from the test with a `SKIP:` line unless all these programs are installed.
-macro_rules! require {
-    ($($tool:literal),+) => {
-        $(if !crate::programs::is_installed($tool) {
-            eprintln!("SKIP: {} is not installed", $tool);
-            return;
-        })+
-    };
-}
-
-pub(crate) use require;
-
-pub(crate) fn is_installed(tool: &str) -> bool {
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    std::env::split_paths(&path).any(|dir| dir.join(tool).is_file())
-}
 
 /// A server process with its socket in a directory of its own; killed when dropped.
 pub(crate) struct Program {
@@ -37,77 +21,68 @@ pub(crate) struct Program {
 }
 
 impl Program {
-    /// Starts `program`; `arguments` get the path of the socket and of the directory.
-    pub(crate) fn start(
-        program: &str,
-        dir: TempDir,
-        arguments: impl FnOnce(&Path, &Path) -> Vec<String>,
-    ) -> Self {
+    /// `nbdkit` with these further arguments; `None` after a `SKIP:` line.
+    pub(crate) fn nbdkit(arguments: &[&str]) -> Option<Self> {
+        let program = fleece_lab::require("nbdkit")?;
+        let dir = TempDir::new().unwrap();
         let socket = dir.path().join("nbd.sock");
-        let process = Command::new(program)
-            .args(arguments(&socket, dir.path()))
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .spawn()
-            .unwrap_or_else(|error| panic!("{program}: {error}"));
-        let mut server = Self {
+        let mut command = Command::new(program);
+        command
+            .args(["-f", "--exit-with-parent", "-U"])
+            .arg(&socket)
+            .args(arguments);
+        Some(Self::start(command, dir, socket))
+    }
+
+    /// `qemu-nbd` that serves `image` for any number of clients.
+    pub(crate) fn qemu_nbd(qemu: &Qemu, dir: TempDir, image: &Path, arguments: &[&str]) -> Self {
+        let socket = dir.path().join("nbd.sock");
+        let mut command = qemu.nbd();
+        command.args(["--persistent", "--shared=8", "--format=raw"]);
+        command
+            .arg(format!("--socket={}", socket.display()))
+            .args(arguments)
+            .arg(image);
+        Self::start(command, dir, socket)
+    }
+
+    /// `qemu-storage-daemon` that exports `image` as `disk0`, writable, with discard.
+    pub(crate) fn storage_daemon(qemu: &Qemu, dir: TempDir, image: &Path) -> Self {
+        let socket = dir.path().join("nbd.sock");
+        let (file, path) = (image.display(), socket.display());
+        let mut command = qemu.storage_daemon();
+        command.args([
+            "--blockdev",
+            &format!("file,node-name=d,filename={file},discard=unmap"),
+        ]);
+        command.args([
+            "--nbd-server",
+            &format!("addr.type=unix,addr.path={path},max-connections=8"),
+        ]);
+        command.args(["--export", "nbd,id=e,node-name=d,name=disk0,writable=on"]);
+        Self::start(command, dir, socket)
+    }
+
+    fn start(mut command: Command, dir: TempDir, socket: PathBuf) -> Self {
+        let process = command.stdin(Stdio::null()).stdout(Stdio::null()).spawn();
+        let process = process.unwrap_or_else(|error| panic!("{command:?}: {error}"));
+        let mut program = Self {
             process,
             dir,
             socket,
         };
         let deadline = Instant::now() + Duration::from_secs(20);
         // None of these programs tells when it listens; a successful connection does.
-        while std::os::unix::net::UnixStream::connect(&server.socket).is_err() {
-            let ended = server.process.try_wait().unwrap();
+        while UnixStream::connect(&program.socket).is_err() {
+            let ended = program.process.try_wait().unwrap();
             assert!(
                 ended.is_none(),
-                "{program} ended before it listened: {ended:?}"
+                "{command:?} ended before it listened: {ended:?}"
             );
-            assert!(Instant::now() < deadline, "{program} does not listen");
+            assert!(Instant::now() < deadline, "{command:?} does not listen");
             thread::sleep(Duration::from_millis(5));
         }
-        server
-    }
-
-    /// `nbdkit` in the foreground with these further arguments.
-    pub(crate) fn nbdkit(arguments: &[&str]) -> Self {
-        Self::start("nbdkit", TempDir::new().unwrap(), |socket, _| {
-            let mut all = strings(&["-f", "--exit-with-parent", "-U"]);
-            all.push(display(socket));
-            all.extend(strings(arguments));
-            all
-        })
-    }
-
-    /// `qemu-nbd` that serves `image` (a path) for any number of clients.
-    pub(crate) fn qemu_nbd(dir: TempDir, image: &Path, arguments: &[&str]) -> Self {
-        Self::start("qemu-nbd", dir, |socket, _| {
-            let mut all = strings(&["--persistent", "--shared=8", "--format=raw"]);
-            all.push(format!("--socket={}", socket.display()));
-            all.extend(strings(arguments));
-            all.push(display(image));
-            all
-        })
-    }
-
-    /// `qemu-storage-daemon` that exports `image` as `disk0`, writable, with discard.
-    pub(crate) fn storage_daemon(dir: TempDir, image: &Path) -> Self {
-        Self::start("qemu-storage-daemon", dir, |socket, _| {
-            vec![
-                "--blockdev".to_owned(),
-                format!(
-                    "driver=file,node-name=d,filename={},discard=unmap",
-                    image.display()
-                ),
-                "--nbd-server".to_owned(),
-                format!(
-                    "addr.type=unix,addr.path={},max-connections=8",
-                    socket.display()
-                ),
-                "--export".to_owned(),
-                "type=nbd,id=e,node-name=d,name=disk0,writable=on".to_owned(),
-            ]
-        })
+        program
     }
 
     pub(crate) fn address(&self) -> Address {
@@ -138,31 +113,20 @@ impl Drop for Program {
     }
 }
 
-/// Runs a program to its end; it must succeed.
-pub(crate) fn run<S: AsRef<OsStr>>(
-    program: &str,
-    arguments: impl IntoIterator<Item = S>,
-) -> String {
-    let output = output(program, arguments);
+/// Runs a program to its end, with these words as further arguments; it must succeed.
+pub(crate) fn run(mut command: Command, words: &str) -> String {
+    command.args(words.split_whitespace()).stdin(Stdio::null());
+    let output = command
+        .output()
+        .unwrap_or_else(|error| panic!("{command:?}: {error}"));
+    let [stdout, stderr] =
+        [&output.stdout, &output.stderr].map(|bytes| String::from_utf8_lossy(bytes).into_owned());
     assert!(
         output.status.success(),
-        "{program}: {}\n{}\n{}",
-        output.status,
-        String::from_utf8_lossy(&output.stdout),
-        String::from_utf8_lossy(&output.stderr)
+        "{command:?}: {}\n{stdout}\n{stderr}",
+        output.status
     );
-    String::from_utf8(output.stdout).unwrap()
-}
-
-pub(crate) fn output<S: AsRef<OsStr>>(
-    program: &str,
-    arguments: impl IntoIterator<Item = S>,
-) -> Output {
-    Command::new(program)
-        .args(arguments)
-        .stdin(Stdio::null())
-        .output()
-        .unwrap_or_else(|error| panic!("{program}: {error}"))
+    stdout
 }
 
 /// A sparse file of `size` bytes with data at these places.
@@ -192,12 +156,4 @@ pub(crate) fn pattern(length: usize, seed: u64) -> Vec<u8> {
     }
     bytes.truncate(length);
     bytes
-}
-
-fn strings(all: &[&str]) -> Vec<String> {
-    all.iter().map(|one| (*one).to_owned()).collect()
-}
-
-fn display(path: &Path) -> String {
-    path.display().to_string()
 }
