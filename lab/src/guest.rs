@@ -5,7 +5,7 @@ mod boot;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::ExitStatus;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use crate::channel::Channel;
@@ -73,10 +73,8 @@ impl Guest {
     /// A status other than 0, with the output; no end within `timeout`, after which the guest's shell is
     /// of no more use.
     pub fn run(&self, command: &str, timeout: Duration) -> Result<String, Error> {
-        let mut channel = self.channel.lock().unwrap_or_else(PoisonError::into_inner);
-        channel
-            .run(command, timeout)
-            .map_err(|error| error.with(&self.console()))
+        let output = self.shell().run(command, timeout);
+        output.map_err(|error| error.with(&self.console()))
     }
 
     /// Starts one line of shell in the guest and lets it run.
@@ -116,10 +114,7 @@ impl Guest {
     ///
     /// The guest does not end in time, or QEMU fails.
     pub fn shutdown(&mut self) -> Result<(), Error> {
-        self.channel
-            .get_mut()
-            .unwrap_or_else(PoisonError::into_inner)
-            .send("sync; poweroff -f")?;
+        self.shell().send("sync; poweroff -f")?;
         let status = self.process.wait(deadline(SHUTDOWN_TIMEOUT))?;
         if status.success() {
             return Ok(());
@@ -140,6 +135,10 @@ impl Guest {
     /// Kills QEMU at once, as when the host's power fails. The disks stay until the guest is dropped.
     pub fn kill(&mut self) {
         self.process.kill();
+    }
+
+    fn shell(&self) -> MutexGuard<'_, Channel> {
+        self.channel.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use super::Guest;
 use crate::channel::Channel;
-use crate::disk::{Attached, Disk, Interface};
+use crate::disk::{Attached, Cache, Disk, Interface};
 use crate::error::Error;
 use crate::process::{Process, deadline};
 use crate::qemu::Qemu;
@@ -106,8 +106,11 @@ impl GuestBuilder {
             disks,
             scratch,
         };
-        guest.wait_ready(deadline)?;
-        Ok(guest)
+        let ready = guest.shell().wait_ready(deadline);
+        match ready {
+            Ok(()) => Ok(guest),
+            Err(error) => Err(error.with(&guest.log()).with(&guest.console())),
+        }
     }
 
     fn command(
@@ -134,18 +137,31 @@ impl GuestBuilder {
             .args(["-append", &self.kernel_arguments()])
             .arg("-serial")
             .arg(format!("file:{}", scratch.file("console").display()))
-            .arg("-chardev")
-            .arg(socket("shell", scratch, ""))
+            .args(socket("shell", scratch, ""))
             .args(["-serial", "chardev:shell"]);
         for monitor in ["qmp", "test"] {
             command
-                .arg("-chardev")
-                .arg(socket(monitor, scratch, ",server=on,wait=off"))
+                .args(socket(monitor, scratch, SERVER))
                 .args(["-mon", &format!("chardev={monitor},mode=control")]);
         }
-        let cache = scratch.cache();
+        if self.agent {
+            let port = format!("virtserialport,chardev=agent,name={}", agent::PORT);
+            command.args(socket("agent", scratch, SERVER)).args([
+                "-device",
+                "virtio-serial-pci",
+                "-device",
+                &port,
+            ]);
+        }
+        command.args(self.disk_arguments(scratch.cache(), disks));
+        command.args(&self.arguments);
+        Ok(command)
+    }
+
+    fn disk_arguments(&self, cache: Cache, images: &[PathBuf]) -> Vec<String> {
         let mut units = BTreeMap::<Interface, usize>::new();
-        for ((disk, image), number) in self.disks.iter().zip(disks).zip(0..) {
+        let mut arguments = Vec::new();
+        for ((disk, image), number) in self.disks.iter().zip(images).zip(0..) {
             let unit = units.entry(disk.interface).or_default();
             let attached = Attached {
                 disk,
@@ -154,21 +170,10 @@ impl GuestBuilder {
                 number,
                 unit: *unit,
             };
-            command.args(attached.arguments());
+            arguments.extend(attached.arguments());
             *unit = unit.saturating_add(1);
         }
-        if self.agent {
-            command
-                .arg("-chardev")
-                .arg(socket("agent", scratch, ",server=on,wait=off"))
-                .args(["-device", "virtio-serial-pci"])
-                .args([
-                    "-device",
-                    &format!("virtserialport,chardev=agent,name={}", agent::PORT),
-                ]);
-        }
-        command.args(&self.arguments);
-        Ok(command)
+        arguments
     }
 
     fn kernel_arguments(&self) -> String {
@@ -202,24 +207,14 @@ impl GuestBuilder {
     }
 }
 
-impl Guest {
-    fn wait_ready(&self, deadline: std::time::Instant) -> Result<(), Error> {
-        let mut channel = self
-            .channel
-            .lock()
-            .unwrap_or_else(std::sync::PoisonError::into_inner);
-        channel
-            .wait_ready(deadline)
-            .map_err(|error| error.with(&self.log()).with(&self.console()))
-    }
-}
+/// QEMU listens at a socket and does not wait for a client.
+const SERVER: &str = ",server=on,wait=off";
 
-/// A socket of QEMU's, as a `-chardev`.
-fn socket(id: &str, scratch: &Scratch, options: &str) -> String {
-    format!(
-        "socket,id={id},path={}{options}",
-        scratch.socket(id).display()
-    )
+/// A socket of QEMU's; without options, QEMU connects to it.
+fn socket(id: &str, scratch: &Scratch, options: &str) -> [String; 2] {
+    let path = scratch.socket(id);
+    let value = format!("socket,id={id},path={}{options}", path.display());
+    ["-chardev".to_owned(), value]
 }
 
 /// What `cargo xtask lab` found to work here.
