@@ -168,7 +168,14 @@ pub fn backup(
     let counters = Arc::new(Counters::default());
     let output = Output::new(place, job.compression, Arc::clone(&counters))?;
 
-    let session = prepare(job, client, &record, disks)?;
+    let session = match prepare(job, client, &record, disks) {
+        Ok(session) => session,
+        Err(error) => {
+            drop(output);
+            forget_archive(job, &record, true, reporter);
+            return Err(error);
+        }
+    };
     let moved = move_data(job, &session, output, &counters, reporter, cancel);
     let failed = moved
         .as_ref()

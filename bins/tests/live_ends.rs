@@ -1,0 +1,220 @@
+//! How a backup of a guest that writes ends: by a signal, by SIGKILL and a clean-up, with a full
+//! fleecing storage, with QEMU gone. The guest goes on; nothing is left.
+
+mod support;
+
+use std::io::{BufRead as _, BufReader};
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use fleece_lab::{Background, Definition, Disk, Guest, Interface};
+use support::Bench;
+
+const SIZE: u64 = 64 << 20;
+const SOON: Duration = Duration::from_secs(60);
+
+fn guest() -> Option<Guest> {
+    let qemu = fleece_lab::qemu("10.0")?;
+    let disk = || {
+        Disk::raw(SIZE)
+            .interface(Interface::VirtioBlk)
+            .define(Definition::Drive)
+    };
+    let guest = Guest::builder(&qemu)
+        .disk(disk())
+        .disk(disk())
+        .boot()
+        .unwrap();
+    guest
+        .run(
+            "dd if=/dev/urandom of=/dev/disk0 bs=1M count=32 2>/dev/null",
+            SOON,
+        )
+        .unwrap();
+    Some(guest)
+}
+
+fn write_in(guest: &Guest) -> Background<'_> {
+    guest
+        .spawn("writer seq 0 1 256 /dev/disk0 /dev/disk1")
+        .unwrap()
+}
+
+/// A backup that takes long, and has begun to read.
+fn begun(command: &mut Command) -> Child {
+    command.args(["--vmid", "7", "--json", "--bwlimit", "2M"]);
+    let mut child = command
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    let progress = lines.find(|line| line.as_ref().unwrap().contains("\"progress\""));
+    assert!(
+        progress.is_some(),
+        "{}",
+        support::text(&child.wait_with_output().unwrap())
+    );
+    // Keep the pipe open, so that the child's later lines have somewhere to go.
+    std::thread::spawn(move || lines.for_each(drop));
+    child
+}
+
+fn signal(child: &Child, name: &str) {
+    let status = Command::new("kill")
+        .arg(name)
+        .arg(child.id().to_string())
+        .status()
+        .unwrap();
+    assert!(status.success());
+}
+
+fn assert_still_writing(guest: &Guest, writer: Background<'_>) {
+    support::assert_running(&guest.test_socket());
+    let wrote = writer.stop(SOON).unwrap();
+    assert!(!wrote.to_lowercase().contains("error"), "{wrote}");
+}
+
+#[test]
+fn a_signal_ends_the_backup_and_undoes_everything() {
+    let Some(guest) = guest() else { return };
+    let writer = write_in(&guest);
+    for (name, code) in [("-INT", 130), ("-TERM", 143), ("-HUP", 129)] {
+        let bench = Bench::new();
+        let child = begun(&mut bench.backup(&guest.qmp_socket()));
+        signal(&child, name);
+        let output = child.wait_with_output().unwrap();
+        assert_eq!(
+            output.status.code(),
+            Some(code),
+            "{}",
+            support::text(&output)
+        );
+        bench.assert_clean(&guest.test_socket());
+        assert!(support::entries(&bench.path("archives")).is_empty());
+    }
+    assert_still_writing(&guest, writer);
+}
+
+#[test]
+fn a_killed_backup_is_cleaned_up_while_qemu_runs() {
+    let Some(guest) = guest() else { return };
+    let writer = write_in(&guest);
+    let bench = Bench::new();
+    let mut child = begun(&mut bench.backup(&guest.qmp_socket()));
+    child.kill().unwrap();
+    child.wait().unwrap();
+    assert_eq!(
+        support::entries(&bench.path("fleecing")).len(),
+        2,
+        "the test sees what is left"
+    );
+    support::succeed(bench.fleece("cleanup").arg("7"));
+    bench.assert_clean(&guest.test_socket());
+    assert!(support::entries(&bench.path("archives")).is_empty());
+    // Once more does no harm.
+    support::succeed(bench.fleece("cleanup").arg("--all"));
+    assert_still_writing(&guest, writer);
+}
+
+#[test]
+fn the_next_backup_removes_what_a_killed_one_left() {
+    let Some(guest) = guest() else { return };
+    let bench = Bench::new();
+    let mut child = begun(&mut bench.backup(&guest.qmp_socket()));
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let output = support::succeed(bench.backup(&guest.qmp_socket()).args(["--vmid", "7"]));
+    assert!(support::text(&output).contains("earlier backup was not finished"));
+    bench.assert_clean(&guest.test_socket());
+    bench.restore();
+}
+
+#[test]
+fn a_killed_backup_is_cleaned_up_when_qemu_is_gone_too() {
+    let Some(mut guest) = guest() else { return };
+    let bench = Bench::new();
+    let mut child = begun(&mut bench.backup(&guest.qmp_socket()));
+    child.kill().unwrap();
+    child.wait().unwrap();
+    guest.kill();
+    support::succeed(bench.fleece("cleanup").arg("7"));
+    bench.assert_clean_folders();
+}
+
+#[test]
+fn a_qemu_that_dies_ends_the_backup_with_that_cause() {
+    let Some(mut guest) = guest() else { return };
+    let bench = Bench::new();
+    let child = begun(&mut bench.backup(&guest.qmp_socket()));
+    guest.kill();
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(5), "{}", support::text(&output));
+    bench.assert_clean_folders();
+    assert!(support::entries(&bench.path("archives")).is_empty());
+}
+
+#[test]
+fn a_full_fleecing_storage_breaks_the_backup_and_not_the_guest() {
+    let Some(guest) = guest() else { return };
+    let Some(_) = fleece_lab::require("mount") else {
+        return;
+    };
+    let bench = Bench::new();
+    let small = Tmpfs::mount(bench.path("fleecing"), "1m");
+    let writer = guest
+        .spawn("while :; do writer fill 0 33554432 1 /dev/disk0; done")
+        .unwrap();
+    let mut command = bench.backup(&guest.qmp_socket());
+    let output = command.args(["--bwlimit", "2M"]).output().unwrap();
+    let said = support::text(&output);
+    assert_eq!(output.status.code(), Some(6), "{said}");
+    assert!(
+        said.contains("is full") && said.contains("not affected"),
+        "{said}"
+    );
+    bench.assert_clean(&guest.test_socket());
+    assert_still_writing(&guest, writer);
+    drop(small);
+}
+
+#[test]
+fn a_full_target_ends_the_backup_with_that_cause() {
+    let Some(guest) = guest() else { return };
+    let bench = Bench::new();
+    let small = Tmpfs::mount(bench.path("archives"), "4m");
+    let output = bench
+        .backup(&guest.qmp_socket())
+        .arg("--compress=none")
+        .output()
+        .unwrap();
+    let said = support::text(&output);
+    assert_eq!(output.status.code(), Some(6), "{said}");
+    assert!(said.contains("the backup target is full"), "{said}");
+    bench.assert_clean(&guest.test_socket());
+    assert!(support::entries(&bench.path("archives")).is_empty());
+    drop(small);
+}
+
+/// A small file system that is unmounted with the value.
+struct Tmpfs(PathBuf);
+
+impl Tmpfs {
+    fn mount(place: PathBuf, size: &str) -> Self {
+        let option = format!("size={size}");
+        let mut command = Command::new("mount");
+        support::succeed(
+            command
+                .args(["-t", "tmpfs", "-o", &option, "fleece"])
+                .arg(&place),
+        );
+        Self(place)
+    }
+}
+
+impl Drop for Tmpfs {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg("-l").arg(&self.0).status();
+    }
+}

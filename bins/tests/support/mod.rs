@@ -1,0 +1,168 @@
+//! What the live tests share: running `fleece`, reading its archives, looking for left-overs.
+#![allow(dead_code, reason = "each test program uses a part of it")]
+
+use std::fs::{self, File};
+use std::os::unix::fs::FileExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use fleece_qmp_client::Client;
+use fleece_qmp_client::commands::{
+    QueryBlockExports, QueryJobs, QueryNamedBlockNodes, QueryStatus,
+};
+use serde_json::Value;
+use tempfile::TempDir;
+
+/// Folders for one backup: state, fleecing images, archives.
+pub(crate) struct Bench {
+    dir: TempDir,
+}
+
+impl Bench {
+    pub(crate) fn new() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        for name in ["state", "fleecing", "archives"] {
+            fs::create_dir(dir.path().join(name)).unwrap();
+        }
+        Self { dir }
+    }
+
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    /// `fleece backup` of the guest behind `qmp`, not yet started.
+    pub(crate) fn backup(&self, qmp: &Path) -> Command {
+        let mut command = self.fleece("backup");
+        command.arg("--qmp").arg(qmp);
+        command.arg("--to").arg(self.path("archives"));
+        command.arg("--fleecing").arg(self.path("fleecing"));
+        command
+    }
+
+    pub(crate) fn fleece(&self, subcommand: &str) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_fleece"));
+        command
+            .arg(subcommand)
+            .arg("--state-dir")
+            .arg(self.path("state"));
+        command
+    }
+
+    /// The only archive.
+    pub(crate) fn archive(&self) -> PathBuf {
+        let mut archives = entries(&self.path("archives"));
+        assert_eq!(archives.len(), 1, "{archives:?}");
+        archives.remove(0)
+    }
+
+    /// Restores the only archive's disks into files, in the archive's order.
+    pub(crate) fn restore(&self) -> Vec<File> {
+        restore(&self.archive())
+    }
+
+    /// Nothing of ours is left: not in the state folder, not on the fleecing storage, not in QEMU.
+    pub(crate) fn assert_clean(&self, test_socket: &Path) {
+        self.assert_clean_folders();
+        assert_clean_qemu(test_socket);
+    }
+
+    pub(crate) fn assert_clean_folders(&self) {
+        for name in ["state", "fleecing"] {
+            let left = entries(&self.path(name));
+            assert!(left.is_empty(), "left in {name}: {left:?}");
+        }
+        for path in entries(&self.path("archives")) {
+            let name = path.file_name().unwrap().to_string_lossy().into_owned();
+            assert!(name.starts_with("vzdump-qemu-"), "left: {name}");
+        }
+    }
+}
+
+pub(crate) fn assert_clean_qemu(test_socket: &Path) {
+    let client = Client::connect_unix(test_socket).unwrap();
+    let nodes = client
+        .execute(&QueryNamedBlockNodes { flat: Some(true) })
+        .unwrap();
+    let nodes = nodes.into_iter().filter_map(|node| node.node_name);
+    let jobs = client
+        .execute(&QueryJobs {})
+        .unwrap()
+        .into_iter()
+        .map(|job| job.id);
+    let exports = client
+        .execute(&QueryBlockExports {})
+        .unwrap()
+        .into_iter()
+        .map(|x| x.id);
+    let left: Vec<String> = nodes
+        .chain(jobs)
+        .chain(exports)
+        .filter(|name| name.starts_with("fleece-"))
+        .collect();
+    assert!(left.is_empty(), "left in QEMU: {left:?}");
+}
+
+pub(crate) fn assert_running(test_socket: &Path) {
+    let client = Client::connect_unix(test_socket).unwrap();
+    assert!(client.execute(&QueryStatus {}).unwrap().running);
+}
+
+pub(crate) fn entries(folder: &Path) -> Vec<PathBuf> {
+    let mut entries: Vec<PathBuf> = fs::read_dir(folder)
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .collect();
+    entries.sort();
+    entries
+}
+
+pub(crate) fn restore(archive: &Path) -> Vec<File> {
+    let file = File::open(archive).unwrap();
+    let stream = fleece_vma_format::container::open(file).unwrap();
+    let mut reader = fleece_vma_format::Reader::new(stream).unwrap();
+    let disks: Vec<File> = reader
+        .header()
+        .devices()
+        .iter()
+        .map(|device| {
+            let file = tempfile::tempfile().unwrap();
+            file.set_len(device.size()).unwrap();
+            file
+        })
+        .collect();
+    while let Some(extent) = reader.next_extent().unwrap() {
+        for cluster in extent.clusters() {
+            let number = usize::from(cluster.entry().device().get()) - 1;
+            for (offset, data) in cluster.runs() {
+                let size = disks[number].metadata().unwrap().len();
+                let at = cluster.entry().offset() + offset as u64;
+                let length = data.len().min((size - at) as usize);
+                disks[number].write_all_at(&data[..length], at).unwrap();
+            }
+        }
+    }
+    disks
+}
+
+/// The run's output if it was a success; panics with what it said otherwise.
+pub(crate) fn succeed(command: &mut Command) -> Output {
+    let output = command.output().unwrap();
+    assert!(output.status.success(), "{command:?}: {}", text(&output));
+    output
+}
+
+pub(crate) fn text(output: &Output) -> String {
+    format!(
+        "{}\n{}{}",
+        output.status,
+        String::from_utf8_lossy(&output.stderr),
+        String::from_utf8_lossy(&output.stdout)
+    )
+}
+
+/// The last object that a run with `--json` printed.
+pub(crate) fn result(output: &Output) -> Value {
+    let text = String::from_utf8_lossy(&output.stdout);
+    serde_json::from_str(text.lines().last().expect("a result")).unwrap()
+}
