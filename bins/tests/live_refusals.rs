@@ -1,6 +1,16 @@
 //! What cannot work is refused with its cause, the next step and the right exit code; the guest is not
 //! touched, and nothing is left.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::arithmetic_side_effects,
+    clippy::cast_possible_truncation,
+    reason = "a test may fail by a panic"
+)]
+
 mod support;
 
 use std::os::unix::fs::PermissionsExt as _;
@@ -132,7 +142,7 @@ fn targets_and_storages_that_cannot_be_used() {
     );
     assert_eq!(std::fs::read(&taken).unwrap(), b"precious");
     refused(
-        &mut backup("-", &fleecing)
+        backup("-", &fleecing)
             .arg("--no-fleecing")
             .arg("--bwlimit=x"),
         2,

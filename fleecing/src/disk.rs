@@ -173,10 +173,11 @@ pub(crate) fn device_path(block: &BlockDevice) -> Option<String> {
 
 /// The disks of a storage daemon: what it exports, except what we export.
 fn exported(client: &Client, nodes: &Nodes, graph: &BlockGraph) -> Result<Vec<Disk>, Error> {
-    let exports = client
+    let mut exports = client
         .execute(&QueryBlockExports {})
         .map_err(Error::qemu("cannot list the storage daemon's exports"))?;
     let mut disks: Vec<Disk> = Vec::new();
+    exports.sort_by(|one, other| one.id.cmp(&other.id));
     for export in exports {
         let node = export.node_name.as_str();
         if names::is_ours(&export.id) || disks.iter().any(|disk| disk.root == node) {
@@ -215,7 +216,7 @@ fn on_node(name: String, root: &str, size: u64, nodes: &Nodes, graph: &BlockGrap
         device_path: None,
         stats_id: None,
         iothread: false,
-        image: info.file.clone(),
+        image: nodes.get(base)?.file.clone(),
     })
 }
 

@@ -71,7 +71,7 @@ pub(crate) fn start_server(client: &Client, record: &Record, socket: &Path) -> R
     })
 }
 
-/// Exports each view under its disk's name.
+/// Exports each view under a name that nobody else uses.
 pub(crate) fn add_exports(client: &Client, disks: &[Disk]) -> Result<(), Error> {
     for (n, disk) in disks.iter().enumerate() {
         let export = BlockExportAdd {
@@ -81,7 +81,7 @@ pub(crate) fn add_exports(client: &Client, disks: &[Disk]) -> Result<(), Error> 
             writable: Some(true),
             iothread: None,
             kind: ExportKind::Nbd {
-                name: disk.name.clone(),
+                name: names::export(n),
                 bitmaps: Vec::new(),
             },
         };

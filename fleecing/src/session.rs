@@ -18,7 +18,7 @@ use crate::disk::Disk;
 use crate::method::{self, Features, Method};
 use crate::record::Record;
 use crate::switch::{self, Switched};
-use crate::{Error, export, image, inside};
+use crate::{Error, export, image, inside, names};
 
 /// How a session is to be.
 #[derive(Clone, Debug)]
@@ -149,7 +149,7 @@ impl<'r> Session<'r> {
         switch::insert(&self.client, self.record, self.method, &self.disks, timeout)
     }
 
-    /// Exports the instant: each disk under its name at the address returned.
+    /// Exports the instant, each disk under its [`Session::export_name`], at the address returned.
     ///
     /// # Errors
     /// What QEMU refused.
@@ -165,6 +165,12 @@ impl<'r> Session<'r> {
         };
         export::add_exports(&self.client, &self.disks)?;
         Ok(server)
+    }
+
+    /// What disk `n` is called at the NBD server, which may serve others too.
+    #[must_use]
+    pub fn export_name(n: usize) -> String {
+        names::export(n)
     }
 
     /// The monitor connection.

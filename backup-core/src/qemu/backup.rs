@@ -406,9 +406,9 @@ fn open_sources(session: &Session<'_>) -> Result<Vec<Arc<dyn Source>>, Error> {
     };
     let options = fleece_nbd::Options::default();
     let mut sources: Vec<Arc<dyn Source>> = Vec::new();
-    for disk in session.disks() {
-        let client =
-            fleece_nbd::Client::connect(&address, &disk.name, &options).map_err(|error| {
+    for (n, disk) in session.disks().iter().enumerate() {
+        let client = fleece_nbd::Client::connect(&address, &Session::export_name(n), &options)
+            .map_err(|error| {
                 let message = format!("{}: cannot connect to the exported view", disk.name);
                 Error::caused(ErrorKind::Guest, message, error)
             })?;

@@ -14,7 +14,7 @@ use fleece_storage::VolumeFormat;
 /// Old data that the guest overwrites during a backup goes to a fleecing image on fast local storage,
 /// so neither a slow nor a dead backup target holds up the guest. Archives are Proxmox's VMA.
 #[derive(Debug, Parser)]
-#[command(name = "fleece", version, propagate_version = true, after_help = EXIT_CODES)]
+#[command(name = "fleece", version, propagate_version = true, args_override_self = true, after_help = EXIT_CODES)]
 pub(crate) struct Cli {
     #[command(subcommand)]
     pub(crate) command: Command,

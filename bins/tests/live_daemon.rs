@@ -1,0 +1,176 @@
+//! Backups of a storage daemon's disks, the cheapest live test: no guest, but the same filters, views
+//! and exports, and writes at the worst moment.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::arithmetic_side_effects,
+    clippy::cast_possible_truncation,
+    reason = "a test may fail by a panic"
+)]
+
+mod support;
+
+use std::io::{BufRead as _, BufReader};
+use std::os::unix::fs::FileExt as _;
+use std::process::{Command, Stdio};
+
+use fleece_lab::{Disk, Qemu, StorageDaemon};
+use support::Bench;
+
+const SIZE: u64 = 16 << 20;
+
+fn io(qemu: &Qemu, uri: &str, command: &str) {
+    support::succeed(qemu.io().args(["-f", "raw", "-c", command, uri]));
+}
+
+fn daemon(qemu: &Qemu) -> StorageDaemon {
+    let daemon = StorageDaemon::builder(qemu)
+        .disk(Disk::raw(SIZE).throttled())
+        .disk(Disk::qcow2(SIZE).throttled())
+        .export()
+        .start()
+        .unwrap();
+    for number in 0..2 {
+        io(qemu, &daemon.nbd_uri(number), "write -P 0x11 0 8M");
+        io(qemu, &daemon.nbd_uri(number), "write -P 0x22 12M 70000");
+    }
+    daemon
+}
+
+/// The daemon's one NBD server serves its clients, so the views are exported by it too.
+fn backup(bench: &Bench, daemon: &StorageDaemon) -> Command {
+    let mut command = bench.backup(&daemon.qmp_socket());
+    command
+        .arg("--nbd-server")
+        .arg(daemon.nbd_socket())
+        .args(["--vmid", "7"]);
+    command
+}
+
+/// Disks as they were before anything was overwritten.
+fn assert_before(bench: &Bench) {
+    let disks = bench.restore();
+    assert_eq!(disks.len(), 2);
+    for disk in disks {
+        assert_eq!(disk.metadata().unwrap().len(), SIZE);
+        let mut data = vec![0; SIZE as usize];
+        disk.read_exact_at(&mut data, 0).unwrap();
+        let mut expected = vec![0; SIZE as usize];
+        expected[..8 << 20].fill(0x11);
+        expected[12 << 20..(12 << 20) + 70000].fill(0x22);
+        assert!(data == expected, "first difference at {:?}", {
+            data.iter()
+                .zip(&expected)
+                .position(|(one, other)| one != other)
+        });
+    }
+}
+
+#[test]
+fn what_is_overwritten_and_discarded_during_the_backup_is_saved_first() {
+    for qemu in fleece_lab::qemus() {
+        let daemon = daemon(&qemu);
+        let bench = Bench::new();
+        let mut command = backup(&bench, &daemon);
+        command.args(["--json", "--bwlimit", "4M"]);
+        let mut child = command
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        let active = lines.find(|line| {
+            line.as_ref()
+                .unwrap()
+                .contains("copy-before-write is active")
+        });
+        if active.is_none() {
+            panic!("{}", support::text(&child.wait_with_output().unwrap()));
+        }
+        for number in 0..2 {
+            io(&qemu, &daemon.nbd_uri(number), "write -P 0x55 4M 9M");
+            io(&qemu, &daemon.nbd_uri(number), "discard 0 2M");
+        }
+        lines.for_each(drop);
+        let output = child.wait_with_output().unwrap();
+        assert!(
+            output.status.success(),
+            "QEMU {}: {}",
+            qemu.version(),
+            support::text(&output)
+        );
+        assert_before(&bench);
+        bench.assert_clean(&daemon.qmp_socket());
+        io(&qemu, &daemon.nbd_uri(0), "read -P 0x55 4M 9M");
+    }
+}
+
+#[test]
+fn archives_to_standard_output_and_with_qcow2_fleecing_images_are_the_same() {
+    let Some(qemu) = fleece_lab::qemu("10.0") else {
+        return;
+    };
+    let daemon = daemon(&qemu);
+    let bench = Bench::new();
+    let mut command = backup(&bench, &daemon);
+    let output = support::succeed(command.args(["--to", "-", "--compress", "none"]));
+    let archive = bench.path("archives").join("vzdump-qemu-7-stdout.vma");
+    std::fs::write(&archive, output.stdout).unwrap();
+    assert_before(&bench);
+    std::fs::remove_file(&archive).unwrap();
+
+    support::succeed(backup(&bench, &daemon).args(["--fleecing-format", "qcow2"]));
+    assert!(bench.archive().to_string_lossy().ends_with(".vma.zst"));
+    assert_before(&bench);
+    bench.assert_clean(&daemon.qmp_socket());
+}
+
+#[test]
+fn a_server_that_runs_already_is_named_as_the_obstacle() {
+    let Some(qemu) = fleece_lab::qemu("10.0") else {
+        return;
+    };
+    let daemon = daemon(&qemu);
+    let bench = Bench::new();
+    let output = bench.backup(&daemon.qmp_socket()).output().unwrap();
+    let said = support::text(&output);
+    assert_eq!(output.status.code(), Some(5), "{said}");
+    assert!(said.contains("--nbd-server"), "{said}");
+    bench.assert_clean(&daemon.qmp_socket());
+    // Nobody has stopped it.
+    io(&qemu, &daemon.nbd_uri(0), "read -P 0x11 0 8M");
+}
+
+#[test]
+fn configurations_and_choice_of_disks_reach_the_archive() {
+    let Some(qemu) = fleece_lab::qemu("10.0") else {
+        return;
+    };
+    let daemon = daemon(&qemu);
+    let bench = Bench::new();
+    let config = bench.path("qemu-server.conf");
+    std::fs::write(&config, "name: web\n").unwrap();
+    let mut command = backup(&bench, &daemon);
+    command
+        .arg("--config")
+        .arg(&config)
+        .args(["--compress", "none"]);
+    command.args(["--include", "disk1"]);
+    support::succeed(&mut command);
+    let archive = std::fs::File::open(bench.archive()).unwrap();
+    let reader = fleece_vma_format::Reader::new(archive).unwrap();
+    assert_eq!(
+        reader.header().config("qemu-server.conf"),
+        Some(b"name: web\n".as_slice())
+    );
+    let names: Vec<_> = reader
+        .header()
+        .devices()
+        .iter()
+        .map(|device| device.name())
+        .collect();
+    assert_eq!(names, ["disk1"]);
+}
