@@ -92,12 +92,11 @@ impl Check {
 
     /// Runs the check, as [`conformance`] runs all.
     pub fn run(&self, storage: &dyn Plugin, vmid: u32) -> Outcome {
-        let subject = Subject { storage, vmid };
-        let outcome = match subject.begin().and_then(|()| (self.function)(&subject)) {
-            Ok(()) => Outcome::Passed,
-            Err(Verdict::NotApplicable(why)) => Outcome::NotApplicable(why),
-            Err(Verdict::Failed(how)) => Outcome::Failed(how),
+        let subject = match Subject::begin(storage, vmid) {
+            Ok(subject) => subject,
+            Err(verdict) => return verdict.into(),
         };
+        let outcome = (self.function)(&subject).map_or_else(Outcome::from, |()| Outcome::Passed);
         match (subject.clean(), outcome) {
             (Err(Verdict::Failed(how)), Outcome::Passed | Outcome::NotApplicable(_)) => {
                 Outcome::Failed(format!("cleaning up: {how}"))
@@ -120,14 +119,19 @@ type Checked<T = ()> = Result<T, Verdict>;
 struct Subject<'a> {
     storage: &'a dyn Plugin,
     vmid: u32,
+    capabilities: Capabilities,
 }
 
-impl Subject<'_> {
-    fn begin(&self) -> Checked {
-        self.storage.activate()?;
-        let volumes = self.storage.list(Some(self.vmid))?;
-        ensure(volumes.is_empty(), || {
-            format!("guest {} has volumes already", self.vmid)
+impl<'a> Subject<'a> {
+    fn begin(storage: &'a dyn Plugin, vmid: u32) -> Checked<Self> {
+        storage.activate()?;
+        ensure(storage.list(Some(vmid))?.is_empty(), || {
+            format!("guest {vmid} has volumes already")
+        })?;
+        Ok(Self {
+            storage,
+            vmid,
+            capabilities: storage.capabilities()?,
         })
     }
 
@@ -138,17 +142,10 @@ impl Subject<'_> {
         Ok(())
     }
 
-    fn capabilities(&self) -> Checked<Capabilities> {
-        Ok(self.storage.capabilities()?)
-    }
-
     /// The format that the storage prefers.
     fn format(&self) -> Checked<VolumeFormat> {
-        let formats = self.capabilities()?.formats;
-        formats
-            .first()
-            .copied()
-            .ok_or_else(|| failed("it has no formats"))
+        let format = self.capabilities.formats.first().copied();
+        format.ok_or_else(|| failed("it has no formats"))
     }
 
     fn name(&self, n: u32) -> Checked<VolumeName> {
@@ -167,9 +164,18 @@ impl Subject<'_> {
 
     /// A size as the storage shows it after rounding.
     fn rounded(&self, size: u64) -> Checked<u64> {
-        let rounding = self.capabilities()?.size_rounding;
+        let rounding = self.capabilities.size_rounding;
         size.checked_next_multiple_of(rounding)
             .ok_or_else(|| failed("it rounds sizes to zero"))
+    }
+}
+
+impl From<Verdict> for Outcome {
+    fn from(verdict: Verdict) -> Self {
+        match verdict {
+            Verdict::NotApplicable(why) => Self::NotApplicable(why),
+            Verdict::Failed(how) => Self::Failed(how),
+        }
     }
 }
 

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use serde_json::Value;
 
-use super::volume_group::VolumeGroup;
+use super::volume_group::{CHANGE, VolumeGroup};
 use super::{
     AllocationRequest, Capabilities, Freed, Plugin, Status, block_volume, device_blockdev,
     no_such_format,
@@ -104,15 +104,17 @@ impl Plugin for LvmThinPlugin {
         let _lock = lock::acquire(&self.id)?;
         let size = format!("{}b", request.size);
         let pool = format!("{}/{}", self.group.name(), self.pool);
-        let arguments = [
-            "--setautoactivation",
-            "n",
-            "--virtualsize",
-            &size,
-            "--thinpool",
-            &pool,
-        ];
+        let arguments = ["--virtualsize", &size, "--thinpool", &pool];
         self.group.create(request.name.as_str(), &arguments)?;
+        // LVM does not take this when it makes a thin volume, only afterwards.
+        let name = request.name.as_str();
+        let target = format!("{}/{name}", self.group.name());
+        let change = ["lvchange", "--setautoactivation", "n", &target];
+        if let Err(error) = self.group.run(&change, CHANGE) {
+            // The first error counts; the volume is ours, made a moment ago.
+            let _ = self.group.remove(name);
+            return Err(error);
+        }
         Ok(id)
     }
 

@@ -244,14 +244,18 @@ impl Plugin for RbdPlugin {
         let spec = self.spec(name);
         self.run(&["rbd", "snap", "purge", "--no-progress", &spec], REMOVAL)?;
         let removed = self.run(&["rbd", "rm", "--no-progress", &spec], REMOVAL);
-        match (removed, self.find(name)) {
-            (Err(error), Ok(Some(_))) => {
+        let Err(error) = removed else {
+            return Ok(Freed::Removed);
+        };
+        match self.find(name) {
+            Ok(Some(_)) => {
                 let message = "the image cannot be removed; is something still using it? \
                     Ceph waits 30 seconds for a client that died";
                 Err(Error::new(ErrorKind::Busy, id, message).caused_by(error))
             }
-            (Err(error), Err(_)) => Err(error),
-            _ => Ok(Freed::Removed),
+            // Somebody else was faster.
+            Ok(None) => Ok(Freed::Removed),
+            Err(_) => Err(error),
         }
     }
 

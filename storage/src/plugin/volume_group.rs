@@ -171,14 +171,17 @@ impl VolumeGroup {
             return Ok(false);
         }
         let target = format!("{}/{name}", self.name);
-        let removed = self.tools.run(&["lvremove", "--force", &target], CHANGE);
-        match (removed, self.volume(name)) {
-            (Err(error), Ok(Some(_))) => {
+        let Err(error) = self.run(&["lvremove", "--force", &target], CHANGE) else {
+            return Ok(true);
+        };
+        match self.volume(name) {
+            Ok(Some(_)) => {
                 let message = "the volume cannot be removed; is something still using it?";
                 Err(Error::new(ErrorKind::Busy, target, message).caused_by(error))
             }
-            (Err(error), Err(_)) => Err(error),
-            _ => Ok(true),
+            // Somebody else was faster.
+            Ok(None) => Ok(true),
+            Err(_) => Err(error),
         }
     }
 

@@ -242,13 +242,17 @@ impl Plugin for ZfsPlugin {
         let destroyed = self
             .tools
             .run(&["zfs", "destroy", "-r", &dataset], PATIENCE);
-        match (destroyed, self.find(name)) {
-            (Err(error), Ok(Some(_))) => {
+        let Err(error) = destroyed else {
+            return Ok(Freed::Removed);
+        };
+        match self.find(name) {
+            Ok(Some(_)) => {
                 let message = "the volume cannot be removed; is something still using it?";
                 Err(Error::new(ErrorKind::Busy, id, message).caused_by(error))
             }
-            (Err(error), Err(_)) => Err(error),
-            _ => Ok(Freed::Removed),
+            // Somebody else was faster.
+            Ok(None) => Ok(Freed::Removed),
+            Err(_) => Err(error),
         }
     }
 

@@ -63,12 +63,27 @@ fn an_inactive_pool_tells_no_room() {
 
 #[test]
 fn the_snapshots_of_a_volume_go_with_it() {
-    let left = r#"{"report":[{"lv":[]}]}"#;
     let (pool, tools) = pool(&format!(
         "{LVS}{VOLUMES}\n{LVS}{VOLUMES}\n$ lvremove --force pve/snap_vm-100-disk-0_before\n\
-         {LVS}{left}\n{LVS}{VOLUMES}\n$ lvremove --force pve/vm-100-disk-0\n{LVS}{left}\n"
+         {LVS}{VOLUMES}\n$ lvremove --force pve/vm-100-disk-0\n"
     ));
     let freed = pool.free(&"thin:vm-100-disk-0".parse().unwrap()).unwrap();
     assert_eq!(freed, Freed::Removed);
+    tools.assert_finished();
+}
+
+#[test]
+fn a_volume_whose_activation_cannot_be_set_is_not_left_behind() {
+    let (pool, tools) = pool(&format!(
+        "$ lvcreate --yes --name vm-100-disk-0 --virtualsize 512b --thinpool pve/data\n\
+         $ lvchange --setautoactivation n pve/vm-100-disk-0\n! some words\n\
+         {LVS}{VOLUMES}\n$ lvremove --force pve/vm-100-disk-0\n"
+    ));
+    let name = VolumeName::numbered(100, "disk", 0).unwrap();
+    let request = AllocationRequest::new(name, VolumeFormat::Raw, 512);
+    assert_eq!(
+        pool.allocate(&request).unwrap_err().kind(),
+        ErrorKind::CommandFailed
+    );
     tools.assert_finished();
 }

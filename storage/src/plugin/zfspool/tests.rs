@@ -86,7 +86,7 @@ fn freeing_looks_before_and_after() {
     let destroy = "$ zfs destroy -r tank/vm/vm-100-fleece-0\n";
     let cases = [
         (LIST.to_owned(), Ok(Freed::Absent)),
-        (format!("{there}{destroy}{LIST}"), Ok(Freed::Removed)),
+        (format!("{there}{destroy}"), Ok(Freed::Removed)),
         (
             format!("{there}{destroy}! dataset is busy\n{there}"),
             Err(ErrorKind::Busy),

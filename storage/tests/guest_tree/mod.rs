@@ -1,0 +1,129 @@
+//! A file system with programs of the host and their libraries, for the lab's guest.
+
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use tempfile::TempDir;
+
+/// A tree of files that becomes a disk of the guest.
+pub(crate) struct GuestTree {
+    folder: TempDir,
+}
+
+impl GuestTree {
+    pub(crate) fn new() -> Self {
+        let tree = Self {
+            folder: tempfile::tempdir().unwrap(),
+        };
+        for folder in ["dev", "proc", "sys", "run", "tmp", "etc", "modules"] {
+            fs::create_dir_all(tree.path(&format!("/{folder}"))).unwrap();
+        }
+        tree
+    }
+
+    /// Puts a program of the host at `place`, and its libraries where it looks for them.
+    pub(crate) fn program(&self, program: &Path, place: &str) {
+        self.copy(program, place);
+        let list = Command::new("ldd").arg(program).output().unwrap();
+        let list = String::from_utf8(list.stdout).unwrap();
+        // `libc.so.6 => /lib/libc.so.6 (0x…)` and `/lib64/ld-linux.so (0x…)`.
+        let words = list
+            .lines()
+            .map(|line| line.rsplit(" => ").next().unwrap().trim());
+        let libraries = words.filter_map(|words| words.split(' ').next());
+        for library in libraries.filter(|library| library.starts_with('/')) {
+            self.copy(library.as_ref(), library);
+        }
+    }
+
+    pub(crate) fn file(&self, place: &str, text: &str) {
+        let path = self.path(place);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, text).unwrap();
+    }
+
+    pub(crate) fn link(&self, target: &str, place: &str) {
+        symlink(target, self.path(place)).unwrap();
+    }
+
+    /// Puts modules of the guest's kernel there, with what they depend on, to be loaded in the
+    /// order of their names.
+    pub(crate) fn modules(&self, wanted: &[&str]) {
+        let list = Command::new("find")
+            .arg(fleece_lab::root().join("guest/lib/modules"))
+            .args(["-name", "*.ko"])
+            .output()
+            .unwrap();
+        let list = String::from_utf8(list.stdout).unwrap();
+        let known: Vec<&Path> = list.lines().map(Path::new).collect();
+        let mut order = Vec::new();
+        for module in wanted {
+            add(module, &known, &mut order);
+        }
+        for (n, module) in order.iter().enumerate() {
+            self.copy(module, &format!("/modules/{n:02}.ko"));
+        }
+    }
+
+    /// The tree as a disk image.
+    pub(crate) fn image(&self) -> PathBuf {
+        let image = self.folder.path().join("image");
+        let made = Command::new("mkfs.ext4")
+            .args(["-q", "-d"])
+            .arg(self.path("/"))
+            .arg(&image)
+            .arg("256m")
+            .output()
+            .unwrap();
+        assert!(made.status.success(), "{made:?}");
+        image
+    }
+
+    /// What the guest does to see the tree in `/mnt`.
+    pub(crate) fn enter(&self) -> String {
+        let find = "for block in /sys/block/*; do \
+            [ \"$(cat $block/serial 2>/dev/null)\" = tree ] && tree=/dev/${block##*/}; done";
+        let mount = "mount -t ext4 $tree /mnt && \
+            for dir in dev proc sys; do mount -o bind /$dir /mnt/$dir || exit 1; done && \
+            for module in /mnt/modules/*; do insmod $module || exit 1; done";
+        format!("({find}; {mount})")
+    }
+
+    fn copy(&self, from: &Path, place: &str) {
+        let to = self.path(place);
+        fs::create_dir_all(to.parent().unwrap()).unwrap();
+        fs::copy(from, to).unwrap();
+    }
+
+    fn path(&self, place: &str) -> PathBuf {
+        self.folder
+            .path()
+            .join("tree")
+            .join(place.trim_start_matches('/'))
+    }
+}
+
+/// Adds a module after what it depends on, by the `depends=` line in it.
+fn add(module: &str, known: &[&Path], order: &mut Vec<PathBuf>) {
+    let named = |path: &&&Path| {
+        path.file_stem()
+            .is_some_and(|stem| stem.to_string_lossy().replace('-', "_") == module)
+    };
+    // What is not there is built into the kernel.
+    let Some(path) = known.iter().find(named) else {
+        return;
+    };
+    if order.iter().any(|added| added == path) {
+        return;
+    }
+    let contents = fs::read(path).unwrap();
+    let depends = contents
+        .split(|b| *b == 0)
+        .find_map(|text| text.strip_prefix(b"depends="));
+    for dependency in String::from_utf8_lossy(depends.unwrap_or_default()).split(',') {
+        add(&dependency.replace('-', "_"), known, order);
+    }
+    order.push(path.to_path_buf());
+}
