@@ -1,15 +1,17 @@
 //! What the checks write and read, through the file system and through QEMU.
 
 use std::fs::{File, OpenOptions};
+use std::io::ErrorKind;
 use std::os::unix::fs::{FileExt, FileTypeExt};
 use std::path::PathBuf;
+use std::process::Command;
 use std::time::Duration;
 
 use rustix::fs::{FallocateFlags, fallocate};
 use serde_json::Value;
 
 use super::{Checked, Subject, Verdict, failed};
-use crate::error::{Error, ErrorKind};
+use crate::error::{Error, ErrorKind as Kind};
 use crate::exec::{Runner, System};
 use crate::name::VolumeFormat;
 use crate::volume::VolumeId;
@@ -30,7 +32,7 @@ impl Disk {
             return Err(Verdict::NotApplicable("the volume is not raw".to_owned()));
         }
         let path = match subject.storage.path(id) {
-            Err(error) if error.kind() == ErrorKind::Unsupported => {
+            Err(error) if error.kind() == Kind::Unsupported => {
                 return Err(Verdict::NotApplicable("volumes have no paths".to_owned()));
             }
             path => path?,
@@ -104,12 +106,21 @@ pub(super) fn qemu_writes(blockdev: &Value, length: u64) -> Checked {
     let image = format!("json:{blockdev}");
     let write = format!("write -P {PATTERN} 0 {length}");
     let read = format!("read -P {PATTERN} 0 {length}");
-    match System.run(&["qemu-io", "-c", &write, "-c", &read, &image], PATIENCE) {
-        Err(error) if error.kind() == ErrorKind::CommandMissing => Err(Verdict::NotApplicable(
+    // The one of the caller's `PATH`: a test may have reasons to prefer a certain version.
+    match Command::new("qemu-io")
+        .args(["-c", &write, "-c", &read, &image])
+        .output()
+    {
+        Err(error) if error.kind() == ErrorKind::NotFound => Err(Verdict::NotApplicable(
             "qemu-io is not installed".to_owned(),
         )),
-        // It tells of a wrong pattern on standard output only.
-        Ok(output) if output.contains("failed") => Err(failed(output)),
-        result => Ok(result.map(drop)?),
+        Err(error) => Err(failed(format!("qemu-io cannot be run: {error}"))),
+        Ok(output) => {
+            // It tells of a wrong pattern on standard output only.
+            let said = [output.stdout, output.stderr].concat();
+            let said = String::from_utf8_lossy(&said).into_owned();
+            let sound = output.status.success() && !said.contains("failed");
+            if sound { Ok(()) } else { Err(failed(said)) }
+        }
     }
 }

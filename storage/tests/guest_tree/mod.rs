@@ -1,10 +1,11 @@
 //! A file system with programs of the host and their libraries, for the lab's guest.
 
 use std::fs;
-use std::os::unix::fs::symlink;
+use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use fleece_lab::Qemu;
 use tempfile::TempDir;
 
 /// A tree of files that becomes a disk of the guest.
@@ -26,16 +27,36 @@ impl GuestTree {
     /// Puts a program of the host at `place`, and its libraries where it looks for them.
     pub(crate) fn program(&self, program: &Path, place: &str) {
         self.copy(program, place);
-        let list = Command::new("ldd").arg(program).output().unwrap();
-        let list = String::from_utf8(list.stdout).unwrap();
-        // `libc.so.6 => /lib/libc.so.6 (0x…)` and `/lib64/ld-linux.so (0x…)`.
-        let words = list
-            .lines()
-            .map(|line| line.rsplit(" => ").next().unwrap().trim());
-        let libraries = words.filter_map(|words| words.split(' ').next());
-        for library in libraries.filter(|library| library.starts_with('/')) {
-            self.copy(library.as_ref(), library);
+        for library in libraries(Command::new("ldd").arg(program)) {
+            self.copy(&library, library.to_str().unwrap());
         }
+    }
+
+    /// Puts the lab's `qemu-io` there, with the libraries of its own release.
+    pub(crate) fn qemu_io(&self, qemu: &Qemu) {
+        let folder = qemu.programs().join("..");
+        let program = folder.join("usr/bin/qemu-io");
+        let paths = ["lib", "usr/lib"].map(|lib| folder.join(lib).join("x86_64-linux-gnu"));
+        let linkers = paths
+            .each_ref()
+            .map(|path| path.join("ld-linux-x86-64.so.2"));
+        let linker = linkers.iter().find(|linker| linker.exists()).unwrap();
+        let paths = paths.map(|path| path.display().to_string()).join(":");
+        let mut list = Command::new(linker);
+        for library in libraries(
+            list.args(["--library-path", &paths, "--list"])
+                .arg(&program),
+        ) {
+            let name = library.file_name().unwrap().to_str().unwrap();
+            self.copy(&library, &format!("/qemu/{name}"));
+        }
+        self.copy(linker, "/qemu/linker");
+        self.copy(&program, "/qemu/qemu-io");
+        self.copy(&fleece_lab::root().join("guest/bin/busybox"), "/bin/sh");
+        let script = "#!/bin/sh\nexec /qemu/linker --library-path /qemu /qemu/qemu-io \"$@\"\n";
+        self.file("/bin/qemu-io", script);
+        let mode = fs::Permissions::from_mode(0o755);
+        fs::set_permissions(self.path("/bin/qemu-io"), mode).unwrap();
     }
 
     pub(crate) fn file(&self, place: &str, text: &str) {
@@ -103,6 +124,20 @@ impl GuestTree {
             .join("tree")
             .join(place.trim_start_matches('/'))
     }
+}
+
+/// The files in a list such as `ldd` prints: `libc.so.6 => /lib/libc.so.6 (0x…)`,
+/// `/lib64/ld-linux.so (0x…)`.
+fn libraries(list: &mut Command) -> Vec<PathBuf> {
+    let list = String::from_utf8(list.output().unwrap().stdout).unwrap();
+    let words = list
+        .lines()
+        .map(|line| line.rsplit(" => ").next().unwrap().trim());
+    let paths = words.filter_map(|words| words.split(' ').next());
+    paths
+        .filter(|path| path.starts_with('/'))
+        .map(PathBuf::from)
+        .collect()
 }
 
 /// Adds a module after what it depends on, by the `depends=` line in it.
