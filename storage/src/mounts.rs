@@ -12,6 +12,8 @@ use crate::error::{Error, ErrorKind};
 pub(crate) struct Mount {
     pub(crate) point: PathBuf,
     pub(crate) fstype: String,
+    /// The file system's own options: `rw,vers=4.2,…`.
+    pub(crate) options: String,
 }
 
 /// The file system mounted at exactly this path. Asks the kernel's table only, never the file
@@ -48,10 +50,13 @@ fn parse(text: &[u8]) -> Vec<Mount> {
 fn parse_line(line: &[u8]) -> Option<Mount> {
     let mut fields = line.split(|byte| *byte == b' ');
     let point = PathBuf::from(OsString::from_vec(unescape(fields.nth(4)?)));
-    let fstype = fields.skip_while(|field| *field != b"-").nth(1)?;
+    let mut fields = fields.skip_while(|field| *field != b"-").skip(1);
+    let text = |field: &[u8]| String::from_utf8_lossy(field).into_owned();
+    let (fstype, options) = (text(fields.next()?), text(fields.nth(1)?));
     Some(Mount {
         point,
-        fstype: String::from_utf8_lossy(fstype).into_owned(),
+        fstype,
+        options,
     })
 }
 
@@ -81,6 +86,7 @@ mod tests {
             37 35 0:50 / /mnt/n rw - nfs4 srv:/e rw,vers=4.2\nbroken line\n";
         let mounts = parse(text);
         assert_eq!(mounts.len(), 2);
+        assert_eq!(mounts[1].options, "rw,vers=4.2");
         assert_eq!(
             (mounts[0].point.to_str(), &*mounts[0].fstype),
             (Some("/mnt/a b"), "ext3")

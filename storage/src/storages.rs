@@ -13,6 +13,9 @@ use crate::volume::VolumeId;
 /// Where executables for further types of storage lie, see `docs/PLUGINS.md`.
 const PLUGIN_DIRECTORY: &str = "/usr/lib/fleece/storage";
 
+/// A storage that every Proxmox host has, whether its configuration says so or not.
+const PROXMOX_LOCAL: (&str, &str, &str) = ("dir", "local", "/var/lib/vz");
+
 /// The storages that a `storage.cfg` names, and any directory besides.
 #[derive(Debug, Clone)]
 pub struct Storages {
@@ -49,7 +52,14 @@ impl Storages {
     /// If the file cannot be read. What is odd in it is no error, see
     /// [`StorageConfig::problems`].
     pub fn from_config(path: &Path) -> Result<Self, Error> {
-        Ok(Self::new(StorageFile::new(path).load()?))
+        let mut config = StorageFile::new(path).load()?;
+        if path.starts_with("/etc/pve") && config.section(PROXMOX_LOCAL.1).is_none() {
+            let (kind, id, root) = PROXMOX_LOCAL;
+            let mut local = StorageSection::new(kind, id)?;
+            local.set("path", root)?;
+            config.add(local)?;
+        }
+        Ok(Self::new(config))
     }
 
     /// The configuration that was read.

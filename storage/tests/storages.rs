@@ -3,7 +3,8 @@
 use std::fs;
 
 use fleece_storage::{
-    AllocationRequest, ErrorKind, Freed, Storages, VolumeFormat, VolumeId, free_names,
+    AllocationRequest, ErrorKind, Freed, StorageConfig, Storages, VolumeFormat, VolumeId,
+    free_names,
 };
 
 #[test]
@@ -67,5 +68,51 @@ fn a_volume_by_path_can_be_freed_when_even_its_directory_is_gone() {
     assert_eq!(
         Storages::none().resolve(&id).unwrap().free(&id).unwrap(),
         Freed::Absent
+    );
+}
+
+#[test]
+fn options_of_the_configuration_reach_the_plugins() {
+    let directory = tempfile::tempdir().unwrap();
+    let root = directory.path().display();
+    let text = format!(
+        "nfs: net\n\tpath {root}\n\tserver host\n\texport /e\n\n\
+         cifs: win\n\tserver host\n\tshare s\n\n\
+         dir: mount\n\tpath {root}\n\tis_mountpoint yes\n\n\
+         dir: off\n\tpath {root}\n\tdisable\n\n\
+         dir: moved\n\tpath {root}\n\tcontent-dirs images=vm/disks,backup=saved\n\n\
+         dir: out\n\tpath {root}\n\tcontent-dirs images=../x\n\n\
+         lvm: group\n\tvgname -f\n\n\
+         rbd: ceph\n\tpool a/b\n\n\
+         zfspool: zfs\n\tpool tank\n\tblocksize -x\n"
+    );
+    let storages = Storages::new(StorageConfig::parse(&text).unwrap());
+    for (id, advice) in [
+        ("net", "mount -t nfs host:/e "),
+        ("win", "mount -t cifs //host/s /mnt/pve/win"),
+        ("mount", "is_mountpoint"),
+    ] {
+        let error = storages.open(id).unwrap().activate().unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::NotMounted, "{id}");
+        assert!(error.to_string().contains(advice), "{error}");
+    }
+    assert_eq!(
+        storages.open("off").unwrap_err().kind(),
+        ErrorKind::Unsupported
+    );
+    for id in ["out", "group", "ceph", "zfs"] {
+        assert_eq!(
+            storages.open(id).unwrap_err().kind(),
+            ErrorKind::InvalidConfig,
+            "{id}"
+        );
+    }
+    let moved = storages.open("moved").unwrap();
+    let id = "moved:100/vm-100-disk-0.raw".parse().unwrap();
+    let disk = directory.path().join("vm/disks/100/vm-100-disk-0.raw");
+    assert_eq!(moved.path(&id).unwrap(), disk);
+    assert_eq!(
+        moved.dump_directory().unwrap(),
+        directory.path().join("saved")
     );
 }

@@ -47,6 +47,15 @@ impl MountedPlugin {
     }
 }
 
+impl MountedPlugin {
+    /// NFS has an operation for it since version 4.2 (RFC 7862); what a CIFS server does is
+    /// unknown.
+    fn punches_holes(&self) -> Result<bool, Error> {
+        let mount = mounts::at(&self.mount)?;
+        Ok(mount.is_some_and(|mount| mount.options.split(',').any(|option| option == "vers=4.2")))
+    }
+}
+
 impl Plugin for MountedPlugin {
     fn id(&self) -> &str {
         self.directory.id()
@@ -57,9 +66,15 @@ impl Plugin for MountedPlugin {
     }
 
     fn capabilities(&self) -> Result<Capabilities, Error> {
+        let directory = self.directory.capabilities()?;
+        let discard_granularity = match self.kind {
+            "nfs" | "cifs" if !self.punches_holes()? => None,
+            _ => directory.discard_granularity,
+        };
         Ok(Capabilities {
             shared: self.shared,
-            ..self.directory.capabilities()?
+            discard_granularity,
+            ..directory
         })
     }
 
