@@ -86,7 +86,7 @@ impl GuestConfig {
 }
 
 /// Lines that a backup or a restore drops wherever it meets them.
-fn goes_into_an_archive(content: Content<'_>) -> bool {
+pub(crate) fn goes_into_an_archive(content: Content<'_>) -> bool {
     match content {
         Content::Comment(text) => !text.starts_with("qmdump#") && !text.starts_with("vzdump#"),
         Content::Entry("lock" | "parent", _) => false,

@@ -34,6 +34,7 @@ mod file;
 mod fleecing;
 mod line;
 mod property;
+mod restore;
 mod section;
 
 pub use archive::QmdumpMap;
@@ -42,4 +43,5 @@ pub use drive::{Drive, Exclusion};
 pub use error::{Error, ErrorKind};
 pub use file::ConfigFile;
 pub use property::PropertyString;
+pub use restore::Restoration;
 pub use section::{Section, SectionKind};
