@@ -10,15 +10,11 @@
 //! but with commands numbered from 1 and with `query-qmp-schema` trimmed to what can be reached
 //! from [`KEPT`].
 
-#![allow(
-    missing_docs,
+#![expect(
     clippy::unwrap_used,
-    reason = "a tool for whoever changes this crate"
-)]
-#![allow(
     clippy::indexing_slicing,
     clippy::arithmetic_side_effects,
-    reason = "as above"
+    reason = "a tool for whoever changes this crate: it may panic"
 )]
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -55,13 +51,17 @@ fn main() {
         eprintln!("usage: record machine|storage-daemon [PROGRAM]");
         std::process::exit(2);
     };
-    let program = arguments.get(1).map_or(scenario.program, String::as_str);
-    for line in record(scenario, program) {
+    // A path is meant from here, not from where the program will run.
+    let program = match arguments.get(1) {
+        Some(program) => std::path::absolute(program).unwrap(),
+        None => scenario.program.into(),
+    };
+    for line in record(scenario, &program) {
         println!("{line}");
     }
 }
 
-fn record(scenario: Scenario, program: &str) -> Vec<String> {
+fn record(scenario: Scenario, program: &Path) -> Vec<String> {
     let version = Command::new(program)
         .arg("--version")
         .output()

@@ -1,32 +1,25 @@
-//! A connection to a QMP server.
+//! The public face of a connection.
 
-use std::hash::{BuildHasher, Hasher, RandomState};
 use std::os::fd::BorrowedFd;
 use std::path::Path;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::mpsc::RecvTimeoutError;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
-use std::thread::JoinHandle;
+use std::sync::Arc;
 use std::time::Duration;
 
-use serde::Serialize;
-use serde::de::DeserializeOwned;
 use serde_json::Value;
-use serde_json::value::RawValue;
 
 use crate::address::Address;
 use crate::command::{Command, RawCommand, default_deadline};
 use crate::commands::{QmpCapabilities, QueryQmpSchema};
 use crate::deadline::Deadline;
-use crate::error::{Error, ErrorKind};
+use crate::error::Error;
 use crate::message::Greeting;
 use crate::schema::Schema;
-use crate::socket::{Socket, is_timeout};
 use crate::subscription::Subscription;
 
+mod connection;
 mod reader;
 
-use reader::{Awaited, Switchboard};
+use connection::Connection;
 
 /// A connection to the QMP server of QEMU or of `qemu-storage-daemon`.
 ///
@@ -57,13 +50,15 @@ impl Client {
     ///
     /// # Errors
     ///
-    /// [`NoSocket`](ErrorKind::NoSocket), [`Refused`](ErrorKind::Refused),
-    /// [`Permission`](ErrorKind::Permission) or [`Connect`](ErrorKind::Connect) if there is no
-    /// connection; [`Busy`](ErrorKind::Busy) if nothing comes over it in time, as when another
-    /// client is connected; [`NotQmp`](ErrorKind::NotQmp) if something else comes.
+    /// `NoSocket`, `Refused`, `Permission` or `Connect` if there is no connection; `Busy` if
+    /// nothing comes over it in time, as when another client is connected; `NotQmp` if something
+    /// else comes. All are [kinds](crate::ErrorKind).
     pub fn connect(address: &Address, options: &Options) -> Result<Self, Error> {
-        let peer = address.to_string();
-        Self::open(address, options, &peer).map_err(|error| error.at(&peer))
+        let deadline = Deadline::after(options.deadline);
+        let client = Self(Arc::new(Connection::open(address, deadline)?));
+        let negotiation = QmpCapabilities { enable: Vec::new() };
+        client.execute_within(&negotiation, deadline.remaining())?;
+        Ok(client)
     }
 
     /// Connects to a Unix socket with the default [`Options`].
@@ -78,16 +73,15 @@ impl Client {
     /// What the server said about itself.
     #[must_use]
     pub fn greeting(&self) -> &Greeting {
-        &self.0.greeting
+        self.0.greeting()
     }
 
     /// Sends a command and waits for its reply, for as long as the command says.
     ///
     /// # Errors
     ///
-    /// [`Command`](ErrorKind::Command) if QEMU refuses it, [`Deadline`](ErrorKind::Deadline) if
-    /// it does not answer in time (the command may still take effect),
-    /// [`Closed`](ErrorKind::Closed) and what else ends a connection.
+    /// `Command` if QEMU refuses it; `Deadline` if it does not answer in time (the command may
+    /// still take effect); `Closed` and what else ends a connection.
     pub fn execute<C: Command>(&self, command: &C) -> Result<C::Reply, Error> {
         self.execute_within(command, command.deadline())
     }
@@ -110,7 +104,7 @@ impl Client {
     ///
     /// # Errors
     ///
-    /// As [`execute`](Self::execute), and [`InvalidCommand`](ErrorKind::InvalidCommand) over TCP.
+    /// As [`execute`](Self::execute), and `InvalidCommand` over TCP.
     pub fn execute_with_fd<C: Command>(
         &self,
         command: &C,
@@ -143,7 +137,7 @@ impl Client {
     /// All events from now on.
     #[must_use]
     pub fn subscribe(&self) -> Subscription {
-        Subscription::new(self.0.switchboard.subscribe())
+        Subscription::new(self.0.subscribe())
     }
 
     /// What this server can do (`query-qmp-schema`), asked once per connection.
@@ -152,206 +146,13 @@ impl Client {
     ///
     /// As [`execute`](Self::execute).
     pub fn schema(&self) -> Result<Arc<Schema>, Error> {
-        if let Some(schema) = self.0.schema.get() {
-            return Ok(Arc::clone(schema));
-        }
-        let schema = Arc::new(self.execute(&QueryQmpSchema {})?);
-        Ok(Arc::clone(self.0.schema.get_or_init(|| schema)))
+        self.0.schema(|| self.execute(&QueryQmpSchema {}))
     }
 
     /// Why the connection has ended, if it has. The first cause is kept.
     #[must_use]
     pub fn closed(&self) -> Option<Error> {
-        self.0.switchboard.closed()
-    }
-
-    fn open(address: &Address, options: &Options, peer: &str) -> Result<Self, Error> {
-        let deadline = Deadline::after(options.deadline);
-        let socket = Socket::connect(address, deadline)?;
-        let (switchboard, greeting) = Switchboard::new(peer);
-        let reader = reader::spawn(&socket, &switchboard)
-            .map_err(|error| Error::new(ErrorKind::Connect).with_source(error))?;
-        // From here on dropping the hangup ends the thread.
-        let hangup = Hangup {
-            socket: Mutex::new(socket),
-            reader: Some(reader),
-        };
-
-        let greeting = match greeting.recv_timeout(deadline.remaining()) {
-            Ok(greeting) => greeting,
-            Err(RecvTimeoutError::Timeout) if !switchboard.has_heard() => {
-                return Err(Error::new(ErrorKind::Busy));
-            }
-            Err(RecvTimeoutError::Timeout) => {
-                return Err(Error::new(ErrorKind::NotQmp).with_detail("no greeting came"));
-            }
-            Err(RecvTimeoutError::Disconnected) => {
-                let error = switchboard
-                    .closed()
-                    .unwrap_or_else(|| Error::new(ErrorKind::Closed));
-                return Err(match error.kind() {
-                    ErrorKind::Protocol | ErrorKind::Oversized => {
-                        error.with_kind(ErrorKind::NotQmp)
-                    }
-                    _ => error,
-                });
-            }
-        };
-        let connection = Connection {
-            hangup,
-            switchboard,
-            greeting,
-            schema: OnceLock::new(),
-            next_id: AtomicU64::new(first_id()),
-        };
-        let client = Self(Arc::new(connection));
-        client.execute_within(
-            &QmpCapabilities { enable: Vec::new() },
-            deadline.remaining(),
-        )?;
-        Ok(client)
-    }
-}
-
-/// What the clones of a client share.
-#[derive(Debug)]
-struct Connection {
-    hangup: Hangup,
-    switchboard: Arc<Switchboard>,
-    greeting: Greeting,
-    schema: OnceLock<Arc<Schema>>,
-    next_id: AtomicU64,
-}
-
-impl Connection {
-    fn call<A: Serialize, R: DeserializeOwned>(
-        &self,
-        name: &str,
-        arguments: Option<&A>,
-        fd: Option<BorrowedFd<'_>>,
-        deadline: Duration,
-    ) -> Result<R, Error> {
-        let deadline = Deadline::after(deadline);
-        let mut text = Vec::new();
-        let result = self
-            .prepare(name, arguments, &mut text)
-            .and_then(|awaited| self.send(&text, fd, deadline).map(|()| awaited))
-            .and_then(|awaited| awaited.result(deadline))
-            .and_then(|reply| decode(&reply));
-        result.map_err(|error| error.at(self.switchboard.peer()).during(name))
-    }
-
-    fn pipeline(&self, commands: &[RawCommand]) -> Vec<Result<Value, Error>> {
-        let total = commands
-            .iter()
-            .fold(Duration::ZERO, |sum, c| sum.saturating_add(c.deadline));
-        let deadline = Deadline::after(total);
-        let mut text = Vec::new();
-        let sent = commands
-            .iter()
-            .map(|c| self.prepare(&c.name, c.arguments.as_ref(), &mut text))
-            .collect::<Result<Vec<_>, _>>()
-            .and_then(|awaited| self.send(&text, None, deadline).map(|()| awaited));
-        let results: Vec<Result<_, _>> = match sent {
-            Ok(awaited) => awaited.into_iter().map(|a| a.result(deadline)).collect(),
-            // Nothing was sent, or nobody knows how much: one cause for all.
-            Err(error) => commands.iter().map(|_| Err(error.clone())).collect(),
-        };
-        let named = |(result, command): (Result<Box<RawValue>, Error>, &RawCommand)| {
-            result
-                .and_then(|reply| decode(&reply))
-                .map_err(|error| error.at(self.switchboard.peer()).during(&command.name))
-        };
-        results.into_iter().zip(commands).map(named).collect()
-    }
-
-    /// Appends a command to `text` and makes ready for its reply.
-    fn prepare<A: Serialize>(
-        &self,
-        execute: &str,
-        arguments: Option<&A>,
-        text: &mut Vec<u8>,
-    ) -> Result<Awaited<'_>, Error> {
-        #[derive(Serialize)]
-        struct Wire<'a, A> {
-            execute: &'a str,
-            #[serde(skip_serializing_if = "Option::is_none")]
-            arguments: Option<&'a A>,
-            id: u64,
-        }
-        let id = self.next_id.fetch_add(1, Ordering::Relaxed);
-        serde_json::to_writer(
-            &mut *text,
-            &Wire {
-                execute,
-                arguments,
-                id,
-            },
-        )
-        .map_err(|error| Error::new(ErrorKind::InvalidCommand).with_source(error))?;
-        text.push(b'\n');
-        self.switchboard.expect(id)
-    }
-
-    fn send(
-        &self,
-        text: &[u8],
-        fd: Option<BorrowedFd<'_>>,
-        deadline: Deadline,
-    ) -> Result<(), Error> {
-        let mut socket = self
-            .hangup
-            .socket
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        if fd.is_some() && !socket.passes_descriptors() {
-            let detail = "descriptors can only be passed over a Unix socket";
-            return Err(Error::new(ErrorKind::InvalidCommand).with_detail(detail));
-        }
-        socket.send(text, fd, deadline).map_err(|error| {
-            // Half a command may be out: nothing that follows would be understood.
-            let detail = if is_timeout(&error) {
-                "it does not read"
-            } else {
-                "cannot send"
-            };
-            let error = self
-                .switchboard
-                .close(Error::closed(error).with_detail(detail));
-            socket.shutdown();
-            error
-        })
-    }
-}
-
-fn decode<R: DeserializeOwned>(reply: &RawValue) -> Result<R, Error> {
-    serde_json::from_str(reply.get())
-        .map_err(|error| Error::new(ErrorKind::UnexpectedReply).with_source(error))
-}
-
-/// Where ids start: somewhere else in each connection, because QEMU may give a late reply to
-/// a command of the client before us to us.
-fn first_id() -> u64 {
-    RandomState::new().build_hasher().finish() >> 2
-}
-
-/// The socket's writing half and its reader. Dropping it hangs up and waits for the thread.
-#[derive(Debug)]
-struct Hangup {
-    socket: Mutex<Socket>,
-    reader: Option<JoinHandle<()>>,
-}
-
-impl Drop for Hangup {
-    fn drop(&mut self) {
-        self.socket
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .shutdown();
-        if let Some(reader) = self.reader.take() {
-            // It cannot fail unless the thread panicked, and then there is nothing to save.
-            let _ = reader.join();
-        }
+        self.0.closed()
     }
 }
 

@@ -6,11 +6,14 @@ use std::os::fd::AsFd;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::PathBuf;
 use std::sync::mpsc::channel;
+use std::thread::JoinHandle;
 
+use serde::Serialize;
 use serde_json::json;
 use tempfile::TempDir;
 
 use super::*;
+use crate::ErrorKind;
 use crate::commands::{AddFd, QueryStatus, QueryVersion};
 
 const GREETING: &str = r#"{"QMP": {"version": {"qemu": {"micro": 0, "minor": 0, "major": 10},
@@ -339,32 +342,29 @@ fn reply_of_another_form_leaves_the_connection_usable() {
 }
 
 #[test]
-fn a_peer_that_stops_reading_costs_no_more_than_the_deadline() {
-    let (done, finished) = channel::<()>();
-    let server = Server::ready(move |_unread| {
-        let _ = finished.recv();
+fn a_peer_that_stops_reading_costs_no_more_than_the_deadline_and_the_connection() {
+    let (failed, deadline_passed) = channel();
+    let server = Server::ready(move |mut talk| {
+        deadline_passed.recv().unwrap();
+        // What had got through, and then the end, although the client lives on.
+        std::io::copy(&mut talk.commands, &mut std::io::sink()).unwrap();
     });
     let client = server.client();
-    let big = Some(json!({"text": "x".repeat(8 << 20)}));
-    let command = RawCommand {
+    let command = |arguments| RawCommand {
         deadline: SHORT,
-        ..RawCommand::new("big", big)
+        ..RawCommand::new("c", arguments)
     };
-    let results = client.pipeline(&[
-        command,
-        RawCommand {
-            deadline: SHORT,
-            ..RawCommand::new("b", None)
-        },
-    ]);
-    for result in results {
+    let big = Some(json!({"text": "x".repeat(8 << 20)}));
+    for result in client.pipeline(&[command(big), command(None)]) {
         let error = result.unwrap_err();
         assert_eq!(
             (error.kind(), error.detail()),
             (ErrorKind::Closed, Some("it does not read"))
         );
     }
-    drop(done);
+    failed.send(()).unwrap();
+    drop(server);
+    assert!(client.closed().is_some());
 }
 
 #[test]

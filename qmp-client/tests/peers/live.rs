@@ -301,6 +301,20 @@ fn objects_are_made_listed_changed_and_removed() {
 }
 
 #[test]
+fn a_monitor_that_prints_prettily_is_understood() {
+    let monitor = [
+        "-M",
+        "none",
+        "-qmp-pretty",
+        "unix:pretty,server=on,wait=off",
+    ];
+    each_machine(&monitor, |peer| {
+        let client = connect(&peer.path("pretty")).unwrap();
+        assert!(client.schema().unwrap().has_command("blockdev-add"));
+    });
+}
+
+#[test]
 fn the_human_monitor_is_not_a_qmp_server() {
     let monitor = ["-M", "none", "-monitor", "unix:hmp,server=on,wait=off"];
     each_machine(&monitor, |peer| {

@@ -20,11 +20,14 @@ pub(crate) struct Peer {
 /// Runs the test with a machine of each QEMU of the lab.
 pub(crate) fn each_machine(arguments: &[&str], test: impl Fn(&Peer)) {
     let own = [
-        ["-display", "none"],
-        ["-chardev", "socket,id=qmp,path=qmp,server=on,wait=off"],
-        ["-mon", "chardev=qmp,mode=control"],
+        "-display",
+        "none",
+        "-nodefaults",
+        "-S",
+        "-qmp",
+        "unix:qmp,server=on,wait=off",
     ];
-    let all = [arguments, &["-nodefaults", "-S"], own.as_flattened()].concat();
+    let all = [&own, arguments].concat();
     for qemu in fleece_lab::qemus() {
         test(&Peer::start(qemu.system(), &all));
     }

@@ -51,10 +51,8 @@ pub(crate) const MACHINE: Scenario = Scenario {
         "if=none,id=drive1,file=disk1.raw,format=raw",
         "-device",
         "virtio-blk-pci,id=disk1,drive=drive1",
-        "-chardev",
-        "socket,id=qmp,path=qmp,server=on,wait=off",
-        "-mon",
-        "chardev=qmp,mode=control",
+        "-qmp",
+        "unix:qmp,server=on,wait=off",
     ],
     talk: machine,
 };

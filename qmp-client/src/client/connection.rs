@@ -1,0 +1,236 @@
+//! A connection: sending commands, and matching replies with them.
+
+use std::hash::{BuildHasher, Hasher, RandomState};
+use std::os::fd::BorrowedFd;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+use serde_json::value::RawValue;
+
+use super::reader::{self, Awaited, Switchboard};
+use crate::address::Address;
+use crate::command::RawCommand;
+use crate::deadline::Deadline;
+use crate::error::{Error, ErrorKind};
+use crate::message::Greeting;
+use crate::schema::Schema;
+use crate::socket::{Socket, is_timeout};
+use crate::subscription::Queue;
+
+/// What the clones of a client share.
+#[derive(Debug)]
+pub(super) struct Connection {
+    hangup: Hangup,
+    switchboard: Arc<Switchboard>,
+    greeting: Greeting,
+    schema: OnceLock<Arc<Schema>>,
+    next_id: AtomicU64,
+}
+
+impl Connection {
+    /// Connects and awaits the greeting.
+    pub(super) fn open(address: &Address, deadline: Deadline) -> Result<Self, Error> {
+        let peer = address.to_string();
+        let open = || {
+            let socket = Socket::connect(address, deadline)?;
+            let (switchboard, greeting) = Switchboard::new(&peer);
+            let reader = reader::spawn(&socket, &switchboard)
+                .map_err(|error| Error::new(ErrorKind::Connect).with_source(error))?;
+            // From here on an early return ends the thread.
+            let hangup = Hangup {
+                socket: Mutex::new(socket),
+                reader: Some(reader),
+            };
+            let greeting = await_greeting(&greeting, &switchboard, deadline)?;
+            Ok(Self {
+                hangup,
+                switchboard,
+                greeting,
+                schema: OnceLock::new(),
+                next_id: AtomicU64::new(first_id()),
+            })
+        };
+        open().map_err(|error: Error| error.at(&peer))
+    }
+
+    pub(super) fn greeting(&self) -> &Greeting {
+        &self.greeting
+    }
+
+    pub(super) fn subscribe(&self) -> Arc<Queue> {
+        self.switchboard.subscribe()
+    }
+
+    pub(super) fn closed(&self) -> Option<Error> {
+        self.switchboard.closed()
+    }
+
+    /// The schema as it was first asked for.
+    pub(super) fn schema(
+        &self,
+        ask: impl FnOnce() -> Result<Schema, Error>,
+    ) -> Result<Arc<Schema>, Error> {
+        if let Some(schema) = self.schema.get() {
+            return Ok(Arc::clone(schema));
+        }
+        let schema = Arc::new(ask()?);
+        Ok(Arc::clone(self.schema.get_or_init(|| schema)))
+    }
+
+    pub(super) fn call<A: Serialize, R: DeserializeOwned>(
+        &self,
+        name: &str,
+        arguments: Option<&A>,
+        fd: Option<BorrowedFd<'_>>,
+        deadline: Duration,
+    ) -> Result<R, Error> {
+        let deadline = Deadline::after(deadline);
+        let mut text = Vec::new();
+        let result = self
+            .prepare(name, arguments, &mut text)
+            .and_then(|awaited| self.send(&text, fd, deadline).map(|()| awaited))
+            .and_then(|awaited| awaited.result(deadline))
+            .and_then(|reply| decode(&reply));
+        result.map_err(|error| error.at(self.switchboard.peer()).during(name))
+    }
+
+    pub(super) fn pipeline(&self, commands: &[RawCommand]) -> Vec<Result<Value, Error>> {
+        let total = commands
+            .iter()
+            .fold(Duration::ZERO, |sum, c| sum.saturating_add(c.deadline));
+        let deadline = Deadline::after(total);
+        let mut text = Vec::new();
+        let sent = commands
+            .iter()
+            .map(|c| self.prepare(&c.name, c.arguments.as_ref(), &mut text))
+            .collect::<Result<Vec<_>, _>>()
+            .and_then(|awaited| self.send(&text, None, deadline).map(|()| awaited));
+        let results: Vec<Result<_, _>> = match sent {
+            Ok(awaited) => awaited.into_iter().map(|a| a.result(deadline)).collect(),
+            // Nothing was sent, or nobody knows how much: one cause for all.
+            Err(error) => commands.iter().map(|_| Err(error.clone())).collect(),
+        };
+        let named = |(result, command): (Result<Box<RawValue>, Error>, &RawCommand)| {
+            result
+                .and_then(|reply| decode(&reply))
+                .map_err(|error| error.at(self.switchboard.peer()).during(&command.name))
+        };
+        results.into_iter().zip(commands).map(named).collect()
+    }
+
+    /// Appends a command to `text` and makes ready for its reply.
+    fn prepare<A: Serialize>(
+        &self,
+        execute: &str,
+        arguments: Option<&A>,
+        text: &mut Vec<u8>,
+    ) -> Result<Awaited<'_>, Error> {
+        #[derive(Serialize)]
+        struct Wire<'a, A> {
+            execute: &'a str,
+            #[serde(skip_serializing_if = "Option::is_none")]
+            arguments: Option<&'a A>,
+            id: u64,
+        }
+        let id = self.next_id.fetch_add(1, Ordering::Relaxed);
+        let command = Wire {
+            execute,
+            arguments,
+            id,
+        };
+        serde_json::to_writer(&mut *text, &command)
+            .map_err(|error| Error::new(ErrorKind::InvalidCommand).with_source(error))?;
+        text.push(b'\n');
+        self.switchboard.expect(id)
+    }
+
+    fn send(
+        &self,
+        text: &[u8],
+        fd: Option<BorrowedFd<'_>>,
+        deadline: Deadline,
+    ) -> Result<(), Error> {
+        let mut socket = self
+            .hangup
+            .socket
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        if fd.is_some() && !socket.passes_descriptors() {
+            let detail = "descriptors can only be passed over a Unix socket";
+            return Err(Error::new(ErrorKind::InvalidCommand).with_detail(detail));
+        }
+        socket.send(text, fd, deadline).map_err(|error| {
+            // Half a command may be out: nothing that follows would be understood.
+            let detail = if is_timeout(&error) {
+                "it does not read"
+            } else {
+                "cannot send"
+            };
+            let error = self
+                .switchboard
+                .close(Error::closed(error).with_detail(detail));
+            socket.shutdown();
+            error
+        })
+    }
+}
+
+fn await_greeting(
+    greeting: &Receiver<Greeting>,
+    switchboard: &Switchboard,
+    deadline: Deadline,
+) -> Result<Greeting, Error> {
+    match greeting.recv_timeout(deadline.remaining()) {
+        Ok(greeting) => Ok(greeting),
+        Err(RecvTimeoutError::Timeout) if switchboard.has_heard() => {
+            Err(Error::new(ErrorKind::NotQmp).with_detail("no greeting came"))
+        }
+        Err(RecvTimeoutError::Timeout) => Err(Error::new(ErrorKind::Busy)),
+        Err(RecvTimeoutError::Disconnected) => {
+            let error = switchboard
+                .closed()
+                .unwrap_or_else(|| Error::new(ErrorKind::Closed));
+            Err(match error.kind() {
+                ErrorKind::Protocol | ErrorKind::Oversized => error.with_kind(ErrorKind::NotQmp),
+                _ => error,
+            })
+        }
+    }
+}
+
+fn decode<R: DeserializeOwned>(reply: &RawValue) -> Result<R, Error> {
+    serde_json::from_str(reply.get())
+        .map_err(|error| Error::new(ErrorKind::UnexpectedReply).with_source(error))
+}
+
+/// Where ids start: somewhere else in each connection, because QEMU may give a late reply to
+/// a command of the client before us to us.
+fn first_id() -> u64 {
+    RandomState::new().build_hasher().finish() >> 2
+}
+
+/// The socket's writing half and its reader. Dropping it hangs up and waits for the thread.
+#[derive(Debug)]
+struct Hangup {
+    socket: Mutex<Socket>,
+    reader: Option<JoinHandle<()>>,
+}
+
+impl Drop for Hangup {
+    fn drop(&mut self) {
+        self.socket
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .shutdown();
+        if let Some(reader) = self.reader.take() {
+            // It cannot fail unless the thread panicked, and then there is nothing to save.
+            let _ = reader.join();
+        }
+    }
+}
