@@ -38,7 +38,8 @@ pub enum ErrorKind {
     Deadline,
     /// QEMU refused the command.
     Command(ErrorClass),
-    /// A message of more than [`MAX_MESSAGE`](crate::MAX_MESSAGE) bytes.
+    /// A message of more than [`MAX_MESSAGE`](crate::MAX_MESSAGE) bytes, or an event of more than
+    /// [`MAX_EVENT`](crate::MAX_EVENT).
     Oversized,
     /// The peer broke the protocol.
     Protocol,

@@ -26,8 +26,9 @@
 //! # Trust
 //!
 //! What comes out of the socket is taken as hostile. A message is at most
-//! [`MAX_MESSAGE`] bytes and 128 levels deep, queued events are bounded in number and in
-//! bytes, replies that nobody asked for are dropped, and every wait has a deadline.
+//! [`MAX_MESSAGE`] bytes (an event [`MAX_EVENT`]) and 128 levels deep, unread events are bounded
+//! in number and in bytes, replies that nobody asked for are dropped, and every wait has a
+//! deadline.
 //!
 //! # Errors
 //!
@@ -54,7 +55,7 @@ pub use command::{Command, Done, RawCommand};
 pub use error::{Error, ErrorClass, ErrorKind};
 pub use events::KnownEvent;
 pub use framer::MAX_MESSAGE;
-pub use message::{Event, Greeting, Timestamp, Version, VersionTriple};
+pub use message::{Event, Greeting, MAX_EVENT, Timestamp, Version, VersionTriple};
 pub use schema::Schema;
 pub use subscription::Subscription;
 

@@ -74,6 +74,10 @@ pub struct Timestamp {
     pub microseconds: i64,
 }
 
+/// Longest event that is accepted, in bytes. Events are parsed into trees of up to some 30 bytes
+/// per byte of text; stock QEMU's have less than a kilobyte.
+pub const MAX_EVENT: usize = 64 << 10;
+
 /// One message of a server.
 #[derive(Debug)]
 pub(crate) enum Message {
@@ -111,6 +115,10 @@ impl Message {
                 timestamp,
                 ..
             } => {
+                if text.len() > MAX_EVENT {
+                    let detail = format!("an event of more than {} KiB", MAX_EVENT >> 10);
+                    return Err(Error::new(ErrorKind::Oversized).with_detail(detail));
+                }
                 let data = data.map(|data| serde_json::from_str(data.get()));
                 Ok(Self::Event(Event {
                     name,

@@ -106,3 +106,12 @@ fn timestamps_and_data_are_taken_as_sent() {
     assert_eq!(event.timestamp.microseconds, 2);
     assert_eq!(Value::Object(event.data), json!({"a": {"b": 3}}));
 }
+
+#[test]
+fn oversized_events_are_refused_and_replies_of_that_size_are_not() {
+    let text = "x".repeat(MAX_EVENT);
+    let event = format!(r#"{{"event": "E", "data": {{"a": "{text}"}}}}"#);
+    let error = Message::parse(event.as_bytes()).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Oversized);
+    parse(&format!(r#"{{"return": "{text}", "id": 1}}"#));
+}

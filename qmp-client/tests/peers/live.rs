@@ -7,6 +7,7 @@ use fleece_qmp_client::commands::*;
 use fleece_qmp_client::{
     Address, Client, ErrorClass, ErrorKind, Event, KnownEvent, Options, RawCommand,
 };
+use rustix::process::Signal;
 use serde_json::{Value, json};
 
 use crate::peer::{SOON, connect, each_machine, each_storage_daemon, each_with};
@@ -160,6 +161,37 @@ fn quitting_qemu_ends_calls_and_subscriptions() {
             ErrorKind::Closed
         );
         assert!(client.closed().is_some());
+    });
+}
+
+#[test]
+fn a_qemu_that_hangs_costs_no_more_than_the_deadline_and_is_understood_afterwards() {
+    each_storage_daemon(|peer| {
+        let client = peer.client();
+        peer.signal(Signal::STOP);
+        let late = client
+            .execute_within(&QueryJobs {}, Duration::from_millis(50))
+            .unwrap_err();
+        assert_eq!(late.kind(), ErrorKind::Deadline);
+        peer.signal(Signal::CONT);
+        assert_eq!(
+            client.execute(&QueryVersion {}).unwrap().qemu,
+            client.greeting().version.qemu
+        );
+    });
+}
+
+#[test]
+fn a_qemu_that_is_killed_ends_calls_and_subscriptions() {
+    each_storage_daemon(|peer| {
+        let client = peer.client();
+        let events = client.subscribe();
+        peer.signal(Signal::KILL);
+        assert_eq!(events.next(SOON).unwrap_err().kind(), ErrorKind::Closed);
+        assert_eq!(
+            client.execute(&QueryJobs {}).unwrap_err().kind(),
+            ErrorKind::Closed
+        );
     });
 }
 

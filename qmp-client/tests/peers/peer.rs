@@ -5,6 +5,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use fleece_qmp_client::{Client, Error, ErrorKind};
+use rustix::process::{Pid, Signal};
 use tempfile::TempDir;
 
 use crate::scenario::{IMAGE_SIZE, IMAGES, Scenario};
@@ -63,6 +64,11 @@ impl Peer {
             .spawn()
             .unwrap();
         Self { process, directory }
+    }
+
+    pub(crate) fn signal(&self, signal: Signal) {
+        let process = Pid::from_child(&self.process);
+        rustix::process::kill_process(process, signal).unwrap();
     }
 
     pub(crate) fn path(&self, name: &str) -> PathBuf {
