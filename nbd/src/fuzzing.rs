@@ -47,10 +47,10 @@ pub fn server_session(data: &[u8]) {
     let Ok(Some(agreement)) = negotiate(&mut peer, &exports) else {
         return;
     };
-    let mut reply = Vec::new();
+    let (mut data, mut reply) = (Vec::new(), Vec::new());
     let export = &*agreement.export;
     while let Ok(Some(request)) = read_header(&mut peer) {
-        let Ok(Some(data)) = read_data(&mut peer, &request, export) else {
+        let Ok(true) = read_data(&mut peer, &request, export, &mut data) else {
             return;
         };
         execute(&agreement, &request, &data, &mut reply);

@@ -30,27 +30,31 @@ pub(super) fn data_length(request: &RequestHeader, export: &dyn Export) -> u64 {
     }
 }
 
-/// Reads the data that belongs to a request: that of a write. `None` when the client has left.
+/// Reads the data that belongs to a request, that of a write, into `data`, whose old contents do
+/// not matter. Returns whether it all came; if not, the client has left.
 pub(crate) fn read_data(
     input: &mut impl Read,
     request: &RequestHeader,
     export: &dyn Export,
-) -> Result<Option<Vec<u8>>, Error> {
+    data: &mut Vec<u8>,
+) -> Result<bool, Error> {
     if request.command != request::WRITE {
-        return Ok(Some(Vec::new()));
+        data.clear();
+        return Ok(true);
     }
     let length = u64::from(request.length);
     let kept = data_length(request, export);
-    let mut data = vec![0; usize::try_from(kept).unwrap_or(0)];
+    // What the buffer holds already need not be cleared: all of it is received.
+    data.resize(usize::try_from(kept).unwrap_or(0), 0);
     let received = if kept == length {
-        input.read_exact(&mut data).map(|()| length)
+        input.read_exact(data).map(|()| length)
     } else {
         // Too long: the client hears that after it has sent it.
         io::copy(&mut input.take(length), &mut io::sink())
     };
     match received {
-        Ok(received) => Ok((received == length).then_some(data)),
-        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(None),
+        Ok(received) => Ok(received == length),
+        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(false),
         Err(error) => Err(broken(error)),
     }
 }
