@@ -46,6 +46,16 @@ mod kind {
     pub(super) const TAIL: u8 = b'T';
 }
 
+/// Parses the bodies of all kinds of pieces.
+pub(crate) fn fuzz_pieces(body: &[u8]) {
+    let _ = (
+        parse::piece_header(body),
+        parse::head(body),
+        parse::tail(body),
+    );
+    let _ = parse::extents(body);
+}
+
 /// Builds an index while an archive is written, without any I/O.
 ///
 /// The concatenation of all that its functions return is the index.

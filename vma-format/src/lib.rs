@@ -23,6 +23,8 @@ mod coverage;
 mod encoder;
 mod error;
 mod extent;
+#[doc(hidden)]
+pub mod fuzzing;
 mod header;
 pub mod index;
 mod layout;

@@ -8,7 +8,7 @@ use crate::extent::ClusterEntry;
 use crate::header::{Device, Header};
 use crate::layout::{DeviceId, cluster_offset};
 use crate::reader::read_damaged_header;
-use crate::restore::{Targets, write_cluster};
+use crate::restore::{Targets, write_cluster, write_zero_cluster};
 use crate::scan::{Found, Scanner};
 use crate::verify::{Damage, Watch};
 use crate::{ErrorKind, Result, Tally};
@@ -70,7 +70,9 @@ pub fn recover<'t>(
                     .flat_map(|header| header.entries())
                     .filter(zero);
                 for entry in entries {
-                    run.account(entry, junk.offset);
+                    if run.account(entry, junk.offset) {
+                        write_zero_cluster(entry, &header, &run.targets)?;
+                    }
                 }
                 run.damage(junk.into());
             }

@@ -10,7 +10,7 @@ use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
 
 use crate::archive::Archive;
 use crate::container::default_threads;
-use crate::extent::{Cluster, Extent};
+use crate::extent::{Cluster, ClusterEntry, Extent};
 use crate::header::Header;
 use crate::layout::{CLUSTER_SIZE, DeviceId};
 use crate::read_at::ReadAt;
@@ -260,6 +260,22 @@ pub(crate) fn write_cluster(
         return Ok(());
     };
     write_blocks(cluster, &**target, bound(header, entry.device()))
+        .map_err(|e| cannot_write(header, entry.device(), entry.offset(), e))
+}
+
+/// Zeroes one cluster of its device's target, if it has one that needs it.
+pub(crate) fn write_zero_cluster(
+    entry: &ClusterEntry,
+    header: &Header,
+    targets: &Targets<'_>,
+) -> Result<()> {
+    let target = targets
+        .get(&entry.device())
+        .filter(|target| target.zeroes_needed());
+    let Some(target) = target else { return Ok(()) };
+    let end = bound(header, entry.device()).saturating_sub(entry.offset());
+    target
+        .zero_at(entry.offset(), end.min(CLUSTER_SIZE as u64))
         .map_err(|e| cannot_write(header, entry.device(), entry.offset(), e))
 }
 

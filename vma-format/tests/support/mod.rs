@@ -1,6 +1,15 @@
 //! What the tests share: golden archives, readers that misbehave, archives made to order.
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::arithmetic_side_effects,
+    clippy::cast_possible_truncation,
+    reason = "tests may panic"
+)]
 #![allow(unreachable_pub, reason = "a module of tests")]
 #![allow(dead_code, reason = "each test binary uses a part of it")]
+
+pub mod damage;
 
 use std::collections::BTreeMap;
 use std::io::{self, Read};

@@ -1,0 +1,7 @@
+//! Whole archives: all readers agree, none panics.
+
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|data: &[u8]| fleece_vma_format::fuzzing::archive(data));

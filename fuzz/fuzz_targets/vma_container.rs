@@ -1,0 +1,7 @@
+//! zstd, gzip and lzop, and the seek table.
+
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|data: &[u8]| fleece_vma_format::fuzzing::containers(data));

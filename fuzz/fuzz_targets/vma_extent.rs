@@ -1,0 +1,7 @@
+//! The header of an extent.
+
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|data: &[u8]| fleece_vma_format::fuzzing::extent(data));

@@ -1,0 +1,7 @@
+//! The header of a VMA archive.
+
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|data: &[u8]| fleece_vma_format::fuzzing::header(data));

@@ -1,0 +1,7 @@
+//! The map that tells an extraction where disks go.
+
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|data: &[u8]| fleece_vma_format::fuzzing::map(data));

@@ -1,0 +1,175 @@
+//! What fuzz targets call: every parser with bytes only, checksums made right first where they
+//! would keep a fuzzer out.
+
+use std::io::{BufReader, Read};
+
+use crate::container::seek_table::SeekTable;
+use crate::container::{self, Seekable};
+use crate::header::checksum_without;
+use crate::index::fuzz_pieces;
+use crate::layout::{CLUSTER_SIZE, EXTENT_HEADER_SIZE, FIXED_HEADER_SIZE, MAX_HEADER_SIZE};
+use crate::recover::recover;
+use crate::restore::Targets;
+use crate::verify::{Watch, verify};
+use crate::{Archive, ArchiveWriter, Header, HeaderBuilder, Reader, extent, index, map};
+
+/// A header, whatever its checksum.
+pub fn header(data: &[u8]) {
+    let _ = Header::parse(data.to_vec());
+    let _ = Header::declared_size(data);
+    if let Ok(header) = Header::parse_damaged(data.to_vec()) {
+        for name in header.configs().iter().map(crate::Config::name) {
+            assert!(!name.contains('/') && !name.starts_with('.') && !name.is_empty());
+        }
+    }
+}
+
+/// An extent header, its checksum made right.
+pub fn extent(data: &[u8]) {
+    let mut bytes = [0; EXTENT_HEADER_SIZE];
+    bytes
+        .iter_mut()
+        .zip(data)
+        .for_each(|(to, from)| *to = *from);
+    let _ = extent::parse(&bytes);
+    fix(&mut bytes, 24);
+    if let Ok(header) = extent::parse(&bytes) {
+        // What has been read is written the same way, apart from unused slots.
+        let mut again = [0; EXTENT_HEADER_SIZE];
+        extent::encode(&header, &mut again);
+        assert_eq!(extent::parse(&again).ok(), Some(header));
+    }
+}
+
+/// A whole archive, as it is and with its checksums made right; all readers must agree on it.
+pub fn archive(data: &[u8]) {
+    readers(data);
+    let mut bytes = data.to_vec();
+    let size = bytes.get(56..60).and_then(|field| field.first_chunk::<4>());
+    let size = size.map_or(0, |field| u32::from_be_bytes(*field) as usize);
+    if !(FIXED_HEADER_SIZE..=MAX_HEADER_SIZE).contains(&size) || size > bytes.len() {
+        return;
+    }
+    let (head, mut rest) = bytes.split_at_mut_checked(size).unwrap_or_default();
+    fix(head, 32);
+    let uuid = head.get(8..24).unwrap_or_default().to_vec();
+    while let Some(extent) = rest.get_mut(..EXTENT_HEADER_SIZE) {
+        if let Some(field) = extent.get_mut(8..24) {
+            field.copy_from_slice(&uuid);
+        }
+        fix(extent, 24);
+        let blocks = extent.get(6..8).and_then(|field| field.first_chunk::<2>());
+        let blocks = blocks.map_or(0, |field| usize::from(u16::from_be_bytes(*field)));
+        let size = blocks
+            .saturating_mul(4096)
+            .saturating_add(EXTENT_HEADER_SIZE);
+        rest = rest.get_mut(size..).unwrap_or_default();
+    }
+    readers(&bytes);
+}
+
+fn readers(bytes: &[u8]) {
+    let strict = Reader::new(bytes).and_then(Reader::verify);
+    let random = Archive::open(bytes.to_vec());
+    assert_eq!(strict.is_ok(), random.is_ok());
+    if let Ok(verified) = verify(bytes, None, &mut Deaf) {
+        assert_eq!(strict.is_ok(), verified.damages == 0);
+    }
+    let _ = recover(bytes, |_| Ok(Targets::new()), &mut Deaf);
+    if let Ok(archive) = random {
+        for device in archive.header().devices() {
+            let _ = archive.stretch_at(device.id(), device.size() / 2);
+            let _ = archive.read_at(device.id(), 0, &mut [0; 5000]);
+        }
+    }
+}
+
+/// Containers, alone and within each other.
+pub fn containers(data: &[u8]) {
+    if let Ok(stream) = container::open(data) {
+        // Longer output proves nothing more.
+        let _ = std::io::copy(&mut stream.take(1 << 24), &mut std::io::sink());
+    }
+    let _ = SeekTable::parse(data);
+    if let Ok(Ok(seekable)) = Seekable::open(data.to_vec()) {
+        let _ = std::io::copy(&mut seekable.reader().take(1 << 24), &mut std::io::sink());
+    }
+}
+
+/// An index: as a whole, and each kind of piece without its checksums.
+pub fn index(data: &[u8]) {
+    if let Ok(reader) = index::IndexReader::new(data) {
+        reader.for_each(drop);
+    }
+    fuzz_pieces(data);
+}
+
+/// A `-r` map.
+pub fn map(data: &[u8]) {
+    let _ = map::read(BufReader::new(data));
+    let _ = map::parse_line(data);
+}
+
+/// Clusters in an order and of contents that `data` chooses, written and read again.
+pub fn round_trip(data: &[u8]) {
+    let clusters = data.len().clamp(1, 200) as u64;
+    let tail = data
+        .first()
+        .map_or(1, |&byte| u64::from(byte).saturating_mul(257).max(1));
+    let size = (clusters.saturating_sub(1))
+        .saturating_mul(CLUSTER_SIZE as u64)
+        .saturating_add(tail);
+    let mut builder = HeaderBuilder::new();
+    let Ok(disk) = builder.add_device("disk", size) else {
+        return;
+    };
+    let Ok(header) = builder.build() else { return };
+    let contents = |index: u64| {
+        let kind = usize::try_from(index)
+            .ok()
+            .and_then(|index| data.get(index))
+            .copied()
+            .unwrap_or(0);
+        let mut cluster = vec![0; crate::cluster_length(size, index)];
+        for (block, bit) in cluster.chunks_mut(4096).zip(0_u32..) {
+            if kind.wrapping_shr(bit % 8) & 1 == 1 {
+                block.fill(kind);
+            }
+        }
+        cluster
+    };
+    let write = || -> crate::Result<Vec<u8>> {
+        let mut writer = ArchiveWriter::new(Vec::new(), &header)?;
+        // Odd clusters backwards, then even ones.
+        let odd = (0..clusters).rev().filter(|index| index % 2 == 1);
+        for index in odd.chain((0..clusters).filter(|index| index % 2 == 0)) {
+            writer.write_cluster(disk, index, &contents(index))?;
+        }
+        Ok(writer.finish()?.0)
+    };
+    let Ok(bytes) = write() else {
+        unreachable!("a complete archive is written")
+    };
+    let Ok(archive) = Archive::open(bytes) else {
+        unreachable!("what is written is read")
+    };
+    for index in 0..clusters {
+        let expected = contents(index);
+        let mut there = vec![0xee; expected.len()];
+        let read = archive.read_at(disk, crate::cluster_offset(index), &mut there);
+        assert!(read.is_ok() && there == expected);
+    }
+}
+
+struct Deaf;
+
+impl Watch for Deaf {}
+
+/// Makes the MD5 at `at` right.
+fn fix(bytes: &mut [u8], at: usize) {
+    let field = at..at.saturating_add(16);
+    let md5 = checksum_without(bytes, field.clone());
+    if let Some(place) = bytes.get_mut(field) {
+        place.copy_from_slice(&md5);
+    }
+}
