@@ -10,6 +10,7 @@
     )
 )]
 
+mod archive;
 mod archive_file;
 mod cancel;
 pub mod cbw;
@@ -28,6 +29,7 @@ mod source;
 mod transfer;
 pub mod units;
 
+pub use archive::{ArchiveOptions, Archived, archive};
 pub use archive_file::ArchiveFile;
 pub use cancel::{CancelReason, CancelToken};
 pub use depth::DepthGate;
@@ -36,3 +38,4 @@ pub use output::Compression;
 pub use rate::RateLimit;
 pub use report::{Counters, Event, Progress, Reporter};
 pub use source::{Extent, Source};
+pub use transfer::GuestWatch;

@@ -14,7 +14,6 @@ use crate::pace::{self, GuestWrites, Pacer};
 use crate::pipeline::{Limits, Pipeline, PipelineDisk};
 use crate::rate::RateLimit;
 use crate::report::{Counters, Event, Progress, Reporter};
-use crate::source::Source;
 
 /// How to move the data.
 #[derive(Debug)]
@@ -28,7 +27,7 @@ pub(crate) struct Settings {
 }
 
 /// What the guest tells about itself while it is backed up.
-pub(crate) trait GuestWatch {
+pub trait GuestWatch {
     /// Its disks' counters; `None` if they cannot be had, or if it does not run.
     fn writes(&mut self) -> Option<GuestWrites>;
 
@@ -132,37 +131,4 @@ impl Transfer<'_> {
             }
         }
     }
-}
-
-/// A header for disks and configurations.
-pub(crate) fn header(
-    configs: &[(String, Vec<u8>)],
-    disks: &[Arc<dyn Source>],
-    uuid: [u8; 16],
-    ctime: i64,
-) -> Result<(Header, Vec<PipelineDisk>), Error> {
-    let refused = |error| {
-        Error::caused(
-            crate::ErrorKind::Archive,
-            "this does not fit into an archive",
-            error,
-        )
-    };
-    let mut builder = fleece_vma_format::HeaderBuilder::new()
-        .uuid(uuid)
-        .ctime(ctime);
-    for (name, data) in configs {
-        builder.add_config(name, data.as_slice()).map_err(refused)?;
-    }
-    let mut devices = Vec::new();
-    for disk in disks {
-        let device = builder
-            .add_device(disk.name(), disk.size())
-            .map_err(refused)?;
-        devices.push(PipelineDisk {
-            device,
-            source: Arc::clone(disk),
-        });
-    }
-    Ok((builder.build().map_err(refused)?, devices))
 }

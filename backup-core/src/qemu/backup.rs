@@ -1,22 +1,22 @@
 //! The backup of a running guest, from its monitor socket to an archive.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use fleece_fleecing::{Cleaned, Disk, Place as RecordPlace, Record, Session, Switched};
 use fleece_qmp_client::{Address, Client};
 use fleece_storage::{Storages, VolumeFormat};
-use fleece_vma_format::{DeviceSummary, Summary};
+use fleece_vma_format::Summary;
 
 use super::source::NbdSource;
 use super::watch::QemuWatch;
+use crate::archive::{ArchiveOptions, Archived};
 use crate::archive_file::ArchiveFile;
-use crate::output::{Compression, Output, Place};
+use crate::output::{Output, Place};
 use crate::quiesce::Frozen;
 use crate::report::{Counters, Counting, Reporter};
 use crate::source::Source;
-use crate::transfer::{self, Failed, Settings, Transfer};
+use crate::transfer::{Failed, Transfer};
 use crate::{CancelToken, Error, ErrorKind, units};
 
 /// A backup of a guest that QEMU runs.
@@ -33,12 +33,8 @@ pub struct GuestBackup {
     pub storages: Storages,
     /// Where old data is saved before the guest overwrites it.
     pub fleecing: Fleecing,
-    /// The archive's final path; `None`: standard output.
-    pub archive: Option<PathBuf>,
-    /// How the archive is compressed.
-    pub compression: Compression,
-    /// Configuration files for the archive: name and contents.
-    pub configs: Vec<(String, Vec<u8>)>,
+    /// The archive to write.
+    pub archive: ArchiveOptions,
     /// Disks to back up, by name; empty: all writable ones.
     pub include: Vec<String>,
     /// Disks to leave out, by name; the guest must have them.
@@ -47,20 +43,10 @@ pub struct GuestBackup {
     pub unwanted: Vec<String>,
     /// The guest agent's socket, to freeze file systems for the instant.
     pub agent: Option<Address>,
-    /// Bytes per second read from the disks.
-    pub bwlimit: Option<u64>,
-    /// Mean write latency that the guest may see during the backup.
-    pub guest_latency: Duration,
-    /// Most reads in flight.
-    pub max_depth: usize,
     /// After this long a copy to the fleecing image is given up, and with it the backup.
     pub cbw_timeout: Duration,
     /// An NBD server that runs in this QEMU already.
     pub nbd_server: Option<Address>,
-    /// The archive's identity.
-    pub uuid: [u8; 16],
-    /// The archive's time, in seconds since 1970.
-    pub ctime: i64,
 }
 
 /// Where old data goes.
@@ -94,20 +80,13 @@ impl GuestBackup {
             record,
             storages: Storages::none(),
             fleecing,
-            archive: None,
-            compression: Compression::None,
-            configs: Vec::new(),
+            archive: ArchiveOptions::default(),
             include: Vec::new(),
             exclude: Vec::new(),
             unwanted: Vec::new(),
             agent: None,
-            bwlimit: None,
-            guest_latency: Duration::from_millis(5),
-            max_depth: 8,
             cbw_timeout: Duration::from_secs(45),
             nbd_server: None,
-            uuid: [0; 16],
-            ctime: 0,
         }
     }
 }
@@ -116,20 +95,12 @@ impl GuestBackup {
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Outcome {
-    /// The archive; `None` for standard output.
-    pub archive: Option<PathBuf>,
-    /// Its size in bytes.
-    pub size: u64,
-    /// Sum of the disks' sizes in bytes.
-    pub disks: u64,
-    /// How many of these are zero.
-    pub zero: u64,
+    /// The archive; its time is that of the whole backup.
+    pub archived: Archived,
     /// How the filters got in, and how long that took.
     pub switched: Switched,
     /// Most bytes that the fleecing images held at once, as far as it was seen.
     pub fleecing_peak: Option<u64>,
-    /// From the first step to the last.
-    pub took: Duration,
     /// Things that were not as they should be.
     pub warnings: usize,
 }
@@ -166,7 +137,7 @@ pub fn backup(
     // Before the guest is touched: can the archive be written at all?
     let place = open_place(job, &record)?;
     let counters = Arc::new(Counters::default());
-    let output = Output::new(place, job.compression, Arc::clone(&counters))?;
+    let output = Output::new(place, job.archive.compression, Arc::clone(&counters))?;
 
     let session = match prepare(job, client, &record, disks) {
         Ok(session) => session,
@@ -200,19 +171,10 @@ pub fn backup(
     };
     let committed = output.commit();
     forget_archive(job, &record, true, reporter);
-    let (archive, size) = committed?;
     Ok(Outcome {
-        archive,
-        size,
-        disks: summary.devices().iter().map(DeviceSummary::size).sum(),
-        zero: summary
-            .devices()
-            .iter()
-            .map(DeviceSummary::zero_bytes)
-            .sum(),
+        archived: Archived::new(committed?, summary.devices(), start.elapsed()),
         switched,
         fleecing_peak,
-        took: start.elapsed(),
         warnings: reporter.warnings(),
     })
 }
@@ -280,7 +242,7 @@ fn select(job: &GuestBackup, disks: Vec<Disk>) -> Result<Vec<Disk>, Error> {
 }
 
 fn open_place(job: &GuestBackup, record: &Record) -> Result<Place, Error> {
-    let Some(path) = &job.archive else {
+    let Some(path) = &job.archive.path else {
         return Ok(Place::Stdout(std::io::stdout()));
     };
     let temporary = ArchiveFile::temporary_name(path);
@@ -340,13 +302,8 @@ fn move_data(
     }
     let switched = switch(job, session, reporter).map_err(early)?;
     let sources = open_sources(session).map_err(early)?;
-    let (header, devices) =
-        transfer::header(&job.configs, &sources, job.uuid, job.ctime).map_err(early)?;
-    let settings = Settings {
-        max_depth: job.max_depth,
-        guest_latency: job.guest_latency,
-        rate: job.bwlimit,
-    };
+    let (header, devices) = job.archive.header(&sources).map_err(early)?;
+    let settings = job.archive.settings();
     let transfer = Transfer {
         header,
         devices,
@@ -448,7 +405,9 @@ fn finish(session: Session<'_>, reporter: &Counting<'_>) {
 }
 
 fn forget_archive(job: &GuestBackup, record: &Record, gone: bool, reporter: &Counting<'_>) {
-    let Some(path) = &job.archive else { return };
+    let Some(path) = &job.archive.path else {
+        return;
+    };
     if !gone {
         let temporary = ArchiveFile::temporary_name(path);
         reporter.warning(format!(

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use fleece_backup_core::qemu::{self, Fleecing, GuestBackup, Outcome};
-use fleece_backup_core::{Error, ErrorKind, units};
+use fleece_backup_core::{ArchiveOptions, Error, ErrorKind, units};
 use fleece_guest_config::{ConfigFile, Drive, GuestConfig};
 use fleece_storage::Storages;
 use jiff::Zoned;
@@ -28,29 +28,23 @@ pub(crate) fn run(arguments: &Backup, places: &Places, log: &Log) -> Result<Exit
     let record = places.record(&guest.name)?;
     let mut job = GuestBackup::new(guest.qmp, guest.vmid, record, fleecing);
     job.storages = storages;
-    job.archive = archive;
-    job.compression = arguments.compress;
-    job.configs = configs(&arguments.config, config.as_deref())?;
+    job.archive = archive_options(arguments, archive, &now);
+    job.archive.configs = configs(&arguments.config, config.as_deref())?;
     job.include.clone_from(&arguments.include);
     job.exclude.clone_from(&arguments.exclude);
     if let Some(config) = config.filter(|_| arguments.include.is_empty()) {
         job.unwanted = not_wanted(&config)?;
     }
     job.agent.clone_from(&arguments.agent);
-    job.bwlimit = arguments.bwlimit;
-    job.guest_latency = arguments.guest_latency;
-    job.max_depth = arguments.max_depth.into();
     job.cbw_timeout = arguments.cbw_timeout;
     job.nbd_server.clone_from(&arguments.nbd_server);
-    job.uuid = uuid::Uuid::new_v4().into_bytes();
-    job.ctime = now.timestamp().as_second();
 
     log.info(&format!("Starting Backup of VM {} (qemu)", guest.name));
     log.info(&format!(
         "Backup started at {}",
         now.strftime("%Y-%m-%d %H:%M:%S")
     ));
-    if let Some(archive) = &job.archive {
+    if let Some(archive) = &job.archive.path {
         log.info(&format!("creating vzdump archive '{}'", archive.display()));
     }
     let outcome = qemu::backup(&job, log, &cancel)
@@ -64,21 +58,22 @@ pub(crate) fn run(arguments: &Backup, places: &Places, log: &Log) -> Result<Exit
 }
 
 fn tell(outcome: &Outcome, guest: &str, log: &Log) {
-    let seconds = outcome.took.as_secs_f64();
+    let archived = &outcome.archived;
+    let seconds = archived.took.as_secs_f64();
     #[expect(
         clippy::cast_precision_loss,
         reason = "a rate is shown with few digits"
     )]
-    let rate = outcome.disks as f64 / seconds.max(0.001);
+    let rate = archived.disks as f64 / seconds.max(0.001);
     log.info(&format!(
         "backup is sparse: {} ({}%) total zero data",
-        units::bytes(outcome.zero),
-        units::percent(outcome.zero, outcome.disks)
+        units::bytes(archived.zero),
+        units::percent(archived.zero, archived.disks)
     ));
     log.info(&format!(
         "transferred {} in {} ({})",
-        units::bytes(outcome.disks),
-        units::duration(outcome.took),
+        units::bytes(archived.disks),
+        units::duration(archived.took),
         units::rate(rate)
     ));
     if let Some(peak) = outcome.fleecing_peak {
@@ -89,24 +84,36 @@ fn tell(outcome: &Outcome, guest: &str, log: &Log) {
     }
     log.info(&format!(
         "archive file size: {}",
-        units::bytes(outcome.size)
+        units::bytes(archived.size)
     ));
     log.info(&format!(
         "Finished Backup of VM {guest} ({})",
-        units::duration(outcome.took)
+        units::duration(archived.took)
     ));
     log.result(&json!({
         "event": "finished",
-        "archive": outcome.archive,
-        "size": outcome.size,
-        "disks": outcome.disks,
-        "zero": outcome.zero,
+        "archive": archived.path,
+        "size": archived.size,
+        "disks": archived.disks,
+        "zero": archived.zero,
         "seconds": seconds,
         "switch_ms": outcome.switched.took.as_secs_f64() * 1000.0,
         "paused_ms": outcome.switched.paused.map(|paused| paused.as_secs_f64() * 1000.0),
         "fleecing_peak": outcome.fleecing_peak,
         "warnings": outcome.warnings,
     }));
+}
+
+fn archive_options(arguments: &Backup, path: Option<PathBuf>, now: &Zoned) -> ArchiveOptions {
+    let mut options = ArchiveOptions::default();
+    options.path = path;
+    options.compression = arguments.compress;
+    options.uuid = uuid::Uuid::new_v4().into_bytes();
+    options.ctime = now.timestamp().as_second();
+    options.bwlimit = arguments.bwlimit;
+    options.max_depth = arguments.max_depth.into();
+    options.guest_latency = arguments.guest_latency;
+    options
 }
 
 /// Where the archive goes; `None`: standard output.

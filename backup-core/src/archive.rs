@@ -1,0 +1,161 @@
+//! The archive of a backup: what goes into it and where it goes.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use fleece_vma_format::{DeviceSummary, Header, HeaderBuilder};
+
+use crate::archive_file::ArchiveFile;
+use crate::output::{Compression, Output, Place};
+use crate::pipeline::PipelineDisk;
+use crate::report::{Counters, Reporter};
+use crate::source::Source;
+use crate::transfer::{Failed, GuestWatch, Settings, Transfer};
+use crate::{CancelToken, Error, ErrorKind};
+
+/// What to write, and how fast.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct ArchiveOptions {
+    /// The archive's final path; `None`: standard output.
+    pub path: Option<PathBuf>,
+    /// How it is compressed.
+    pub compression: Compression,
+    /// Configuration files to put into it: name and contents.
+    pub configs: Vec<(String, Vec<u8>)>,
+    /// Its identity.
+    pub uuid: [u8; 16],
+    /// Its time, in seconds since 1970.
+    pub ctime: i64,
+    /// Bytes per second read from the disks.
+    pub bwlimit: Option<u64>,
+    /// Most reads in flight.
+    pub max_depth: usize,
+    /// Mean write latency that a guest may see meanwhile.
+    pub guest_latency: Duration,
+}
+
+impl Default for ArchiveOptions {
+    fn default() -> Self {
+        Self {
+            path: None,
+            compression: Compression::None,
+            configs: Vec::new(),
+            uuid: [0; 16],
+            ctime: 0,
+            bwlimit: None,
+            max_depth: 8,
+            guest_latency: Duration::from_millis(5),
+        }
+    }
+}
+
+impl ArchiveOptions {
+    pub(crate) fn settings(&self) -> Settings {
+        Settings {
+            max_depth: self.max_depth,
+            guest_latency: self.guest_latency,
+            rate: self.bwlimit,
+        }
+    }
+
+    /// The archive's header, and its devices in their order.
+    pub(crate) fn header(
+        &self,
+        disks: &[Arc<dyn Source>],
+    ) -> Result<(Header, Vec<PipelineDisk>), Error> {
+        let refused = |error| {
+            Error::caused(
+                ErrorKind::Archive,
+                "this does not fit into an archive",
+                error,
+            )
+        };
+        let mut builder = HeaderBuilder::new().uuid(self.uuid).ctime(self.ctime);
+        for (name, data) in &self.configs {
+            builder.add_config(name, data.as_slice()).map_err(refused)?;
+        }
+        let mut devices = Vec::new();
+        for disk in disks {
+            let device = builder
+                .add_device(disk.name(), disk.size())
+                .map_err(refused)?;
+            devices.push(PipelineDisk {
+                device,
+                source: Arc::clone(disk),
+            });
+        }
+        Ok((builder.build().map_err(refused)?, devices))
+    }
+}
+
+/// What was written.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Archived {
+    /// The archive; `None` for standard output.
+    pub path: Option<PathBuf>,
+    /// Its size in bytes.
+    pub size: u64,
+    /// Sum of the disks' sizes in bytes.
+    pub disks: u64,
+    /// How many of these are zero.
+    pub zero: u64,
+    /// From the first read to the end of the sync.
+    pub took: Duration,
+}
+
+impl Archived {
+    pub(crate) fn new(
+        (path, size): (Option<PathBuf>, u64),
+        devices: &[DeviceSummary],
+        took: Duration,
+    ) -> Self {
+        Self {
+            path,
+            size,
+            disks: devices.iter().map(DeviceSummary::size).sum(),
+            zero: devices.iter().map(DeviceSummary::zero_bytes).sum(),
+            took,
+        }
+    }
+}
+
+/// Writes an archive of `disks` that need no preparation and no way back: images of a stopped guest,
+/// or views that the caller holds.
+///
+/// With a `watch`, reading follows what the guest feels.
+///
+/// # Errors
+/// The first cause; there is no archive then.
+pub fn archive(
+    disks: &[Arc<dyn Source>],
+    options: &ArchiveOptions,
+    watch: Option<&mut dyn GuestWatch>,
+    reporter: &dyn Reporter,
+    cancel: &CancelToken,
+) -> Result<Archived, Error> {
+    let start = Instant::now();
+    let place = match &options.path {
+        Some(path) => Place::File(ArchiveFile::create(path)?),
+        None => Place::Stdout(std::io::stdout()),
+    };
+    let counters = Arc::new(Counters::default());
+    let output = Output::new(place, options.compression, Arc::clone(&counters))?;
+    let (header, devices) = options.header(disks)?;
+    let settings = options.settings();
+    let counters = &counters;
+    let transfer = Transfer {
+        header,
+        devices,
+        output,
+        counters,
+        settings,
+        reporter,
+        cancel,
+    };
+    let (output, summary) = transfer.run(watch).map_err(|Failed { error, .. }| error)?;
+    let committed = output.commit()?;
+    Ok(Archived::new(committed, summary.devices(), start.elapsed()))
+}
