@@ -305,6 +305,43 @@ fn a_client_that_says_nothing_is_closed_in_time() {
 }
 
 #[test]
+fn a_client_that_never_finishes_a_message_is_closed_in_time() {
+    let options = ServerOptions::default().with_handshake_timeout(Duration::from_millis(50));
+    let fixture = Fixture::new(&options);
+    let mut stream = fixture.raw();
+    let mut endless = option(77, b"");
+    endless[12..].copy_from_slice(&(64u32 << 10).to_be_bytes());
+    stream.write_all(&3u32.to_be_bytes()).unwrap();
+    stream.write_all(&endless).unwrap();
+    // Each byte comes well in time; it is the sum that counts.
+    let drops = (0..64 << 10).take_while(|_| {
+        thread::sleep(Duration::from_millis(1));
+        stream.write_all(&[0]).is_ok()
+    });
+    assert!(drops.count() < 10_000);
+}
+
+#[test]
+fn messages_that_arrive_byte_by_byte_are_understood() {
+    let fixture = Fixture::new(&ServerOptions::default());
+    let mut stream = fixture.raw();
+    let drip = |mut stream: &UnixStream, parts: &[&[u8]]| {
+        for byte in parts.concat() {
+            stream.write_all(&[byte]).unwrap();
+        }
+    };
+    drip(&stream, &[&3u32.to_be_bytes(), &option(1, b"disk")]);
+    stream.read_exact(&mut [0; 10]).unwrap();
+    drip(&stream, &[&request(1, 5, 512, 4), b"data"]);
+    assert_eq!(simple_reply(&mut stream), (0, 5));
+    drip(&stream, &[&request(0, 6, 512, 4)]);
+    assert_eq!(simple_reply(&mut stream), (0, 6));
+    let mut data = [0; 4];
+    stream.read_exact(&mut data).unwrap();
+    assert_eq!(&data, b"data");
+}
+
+#[test]
 fn clients_above_the_limit_are_turned_away_until_others_leave() {
     let fixture = Fixture::new(&ServerOptions::default().with_max_connections(1));
     let first = fixture.client();
