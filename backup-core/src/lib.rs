@@ -18,6 +18,7 @@ mod depth;
 pub mod dump;
 mod error;
 mod meter;
+pub mod native;
 mod output;
 pub mod pace;
 mod pipeline;

@@ -1,0 +1,75 @@
+//! A guest's disk over NBD.
+
+use std::io;
+use std::sync::Arc;
+
+use fleece_nbd::{Export, Extent, Zeroing};
+use fleece_storage::block::{
+    BlockDevice, Discard, Error, ErrorKind, Geometry, ReadAt, Status, WriteAt,
+};
+
+/// Serves a disk, usually a [`crate::cbw::Filter`], to guests over NBD: reads, writes, zeroes,
+/// trims, flushes and block status.
+#[derive(Debug)]
+pub struct FilterExport(Arc<dyn BlockDevice>);
+
+impl FilterExport {
+    /// Serve `disk`.
+    #[must_use]
+    pub fn new(disk: Arc<dyn BlockDevice>) -> Self {
+        Self(disk)
+    }
+}
+
+impl Export for FilterExport {
+    fn size(&self) -> u64 {
+        self.0.size()
+    }
+
+    fn read_only(&self) -> bool {
+        false
+    }
+
+    fn read_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<()> {
+        self.0.read_at(buffer, offset).map_err(to_io)
+    }
+
+    fn write_at(&self, offset: u64, data: &[u8]) -> io::Result<()> {
+        self.0.write_at(data, offset).map_err(to_io)
+    }
+
+    fn flush(&self) -> io::Result<()> {
+        self.0.flush().map_err(to_io)
+    }
+
+    fn trim(&self, offset: u64, length: u64) -> io::Result<()> {
+        self.0.discard(offset, length).map_err(to_io)
+    }
+
+    fn write_zeroes(&self, offset: u64, length: u64, zeroing: Zeroing) -> io::Result<()> {
+        // How fast it is depends on the source and on what a backup still needs.
+        if zeroing.only_if_fast {
+            return Err(io::ErrorKind::Unsupported.into());
+        }
+        self.0.write_zeroes(offset, length).map_err(to_io)
+    }
+
+    fn block_status(&self, offset: u64, length: u64) -> io::Result<Vec<Extent>> {
+        let extent = self.0.block_status(offset, length).map_err(to_io)?;
+        Ok(vec![match extent.status {
+            Status::Data => Extent::data(extent.len),
+            Status::Zero => Extent::hole(extent.len),
+        }])
+    }
+}
+
+fn to_io(error: Error) -> io::Error {
+    let kind = match error.kind() {
+        ErrorKind::NoSpace => io::ErrorKind::StorageFull,
+        ErrorKind::TimedOut => io::ErrorKind::TimedOut,
+        ErrorKind::OutOfBounds => io::ErrorKind::InvalidInput,
+        ErrorKind::ReadOnly | ErrorKind::Denied => io::ErrorKind::PermissionDenied,
+        _ => io::ErrorKind::Other,
+    };
+    io::Error::new(kind, error)
+}

@@ -1,0 +1,127 @@
+use std::sync::Arc;
+
+use fleece_storage::block::{MemoryDevice, WriteAt};
+use tempfile::TempDir;
+
+use super::*;
+use crate::cbw::{ClusterSize, Filter, Options, Snapshot};
+use crate::{CancelToken, Event, Reporter, Source};
+
+struct Silent;
+
+impl Reporter for Silent {
+    fn report(&self, _: &Event) {}
+}
+
+fn options(cluster_size: u64) -> Options {
+    Options {
+        cluster_size: ClusterSize::new(cluster_size).unwrap(),
+        ..Options::default()
+    }
+}
+
+/// 1.5 MiB and a bit, with a hole.
+fn content() -> Vec<u8> {
+    let mut content: Vec<u8> = (0..1_600_000_u32).map(|n| (n / 100 + 1) as u8).collect();
+    content[300_000..900_000].fill(0);
+    content
+}
+
+#[test]
+fn a_snapshot_of_a_written_disk_and_a_still_image_give_the_same_archive() {
+    let dir = TempDir::new().unwrap();
+    let still = MemoryDevice::with_content(&content());
+    still.write_zeroes(300_000, 600_000).unwrap();
+    let image: Arc<dyn Source> = Arc::new(ImageSource::new("drive-a", Arc::new(still)));
+    let from_image = Backup::to(Some(dir.path().join("image.vma")));
+    backup(&from_image, &[image], None, &Silent, &CancelToken::new()).unwrap();
+
+    let filter = Filter::new(Arc::new(MemoryDevice::with_content(&content())));
+    let target = Arc::new(MemoryDevice::new(1_600_000));
+    let disks = vec![(Arc::clone(&filter), Arc::clone(&target) as _)];
+    let snapshot = Snapshot::attach(disks, &options(65536)).unwrap();
+    for offset in (0..1_500_000).step_by(77_777) {
+        filter.write_at(&[0xaa; 50_000], offset).unwrap();
+    }
+    let view = snapshot.views()[0].clone();
+    let source: Arc<dyn Source> = Arc::new(SnapshotSource::new("drive-a", view));
+    let from_snapshot = Backup::to(Some(dir.path().join("snapshot.vma")));
+    let sources = [source];
+    let outcome = backup(
+        &from_snapshot,
+        &sources,
+        Some(&snapshot),
+        &Silent,
+        &CancelToken::new(),
+    )
+    .unwrap();
+
+    assert_eq!((outcome.disks, outcome.warnings), (1_600_000, 0));
+    let read = |name| std::fs::read(dir.path().join(name)).unwrap();
+    assert!(read("image.vma") == read("snapshot.vma"));
+    assert_eq!(target.allocated(), 0, "what was read is freed");
+}
+
+#[test]
+fn clusters_are_released_when_their_last_part_is() {
+    let filter = Filter::new(Arc::new(MemoryDevice::with_content(&[1; 700_000])));
+    let target = Arc::new(MemoryDevice::new(700_000));
+    let disks = vec![(Arc::clone(&filter), Arc::clone(&target) as _)];
+    let snapshot = Snapshot::attach(disks, &options(256 << 10)).unwrap();
+    filter.write_at(&[2; 700_000], 0).unwrap();
+    let source = SnapshotSource::new("drive-a", snapshot.views()[0].clone());
+    let held = || snapshot.usage().held;
+
+    source.release(65536, 100_000).unwrap();
+    source.release(0, 65536).unwrap();
+    assert_eq!(held(), 700_000);
+    source.release(165_536, (256 << 10) - 165_536 + 10).unwrap();
+    assert_eq!(held(), 700_000 - (256 << 10));
+    source
+        .release((256 << 10) + 10, 700_000 - (256 << 10) - 10)
+        .unwrap();
+    assert_eq!((held(), target.allocated()), (0, 0));
+}
+
+#[test]
+fn a_broken_snapshot_ends_the_backup_with_the_cause_and_without_an_archive() {
+    let dir = TempDir::new().unwrap();
+    let filter = Filter::new(Arc::new(MemoryDevice::with_content(&content())));
+    let target = Arc::new(MemoryDevice::new(1_600_000));
+    let disks = vec![(Arc::clone(&filter), target as _)];
+    let snapshot = Snapshot::attach(disks, &options(65536)).unwrap();
+    let view = snapshot.views()[0].clone();
+    snapshot.detach();
+    let source: Arc<dyn Source> = Arc::new(SnapshotSource::new("drive-a", view));
+    let job = Backup::to(Some(dir.path().join("archive.vma")));
+    let error = backup(&job, &[source], None, &Silent, &CancelToken::new()).unwrap_err();
+    assert!(
+        error.chain().contains("has been detached"),
+        "{}",
+        error.chain()
+    );
+    assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0);
+}
+
+#[test]
+fn a_filter_is_a_disk_over_nbd() {
+    use fleece_nbd::{Address, Client, Server, ServerOptions};
+
+    let filter = Filter::new(Arc::new(MemoryDevice::with_content(&content())));
+    let dir = TempDir::new().unwrap();
+    let address = Address::Unix(dir.path().join("nbd.sock"));
+    let server = Server::start(&address, &ServerOptions::default()).unwrap();
+    let export = FilterExport::new(Arc::clone(&filter) as _);
+    server.add_export("disk", Arc::new(export)).unwrap();
+
+    let client = Client::connect(&address, "disk", &fleece_nbd::Options::default()).unwrap();
+    assert_eq!(client.size(), 1_600_000);
+    let read = client
+        .submit_read(1000, vec![0; 5000])
+        .unwrap()
+        .wait()
+        .unwrap();
+    assert!(read == content()[1000..6000]);
+    client.disconnect();
+    server.shutdown(std::time::Duration::from_secs(5)).unwrap();
+}
