@@ -256,3 +256,19 @@ fn a_huge_window_is_refused() {
     let error = decompress(&bytes).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Container, "{error}");
 }
+
+#[test]
+fn what_is_in_front_of_a_damaged_frame_is_read() {
+    let plain = disk(1_000_000, 11);
+    let options = FrameOptions::default().with_frame_size(100_000);
+    let mut bytes = compress(&plain, true, &options, plain.len());
+    bytes.truncate(bytes.len() / 2);
+    let mut stream = container::open(&bytes[..]).unwrap();
+    let mut got = Vec::new();
+    assert!(stream.read_to_end(&mut got).is_err());
+    assert!(
+        got.len() >= 300_000 && plain.starts_with(&got),
+        "{} bytes",
+        got.len()
+    );
+}

@@ -242,3 +242,25 @@ fn recovery_loses_no_more_than_the_damaged_extent() {
         );
     }
 }
+
+#[test]
+fn claims_of_a_header_cost_nothing() {
+    // 254 devices of 256 TiB: a bitmap of all their clusters would take 127 GiB.
+    let header = support::header(&[256 << 40; 254]);
+    assert!(
+        Reader::new(header.as_bytes())
+            .unwrap()
+            .next_extent()
+            .is_err()
+    );
+    assert!(Archive::open(header.as_bytes().to_vec()).is_err());
+    let mut found = Collect::default();
+    verify(header.as_bytes(), None, &mut found).unwrap();
+    let all: u64 = found
+        .0
+        .iter()
+        .filter_map(|damage| damage.clusters())
+        .map(|r| r.end - r.start)
+        .sum();
+    assert_eq!((found.0.len(), all), (254, 254 << 32));
+}

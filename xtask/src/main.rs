@@ -1,5 +1,7 @@
 //! Development tasks: `cargo xtask …` and `cargo ci`.
 
+#[cfg(feature = "assets")]
+mod assets;
 mod ci;
 mod layers;
 mod metadata;
@@ -26,6 +28,9 @@ enum Task {
         #[arg(long, value_delimiter = ',')]
         only: Vec<Step>,
     },
+    /// Write completions and man pages to target/assets (with `--features assets`)
+    #[cfg(feature = "assets")]
+    Assets,
     /// Prepare what live tests need: stock QEMUs, a kernel and a tiny user land for the guest
     Lab,
 }
@@ -33,6 +38,8 @@ enum Task {
 fn main() -> ExitCode {
     let outcome = match Task::parse() {
         Task::Ci { only } => ci::run(&only),
+        #[cfg(feature = "assets")]
+        Task::Assets => assets::write(),
         Task::Lab => ci::lab(),
     };
     match outcome {

@@ -33,6 +33,8 @@ pub(super) struct Reader<'a> {
     ahead: usize,
     under_way: usize,
     ended: bool,
+    /// What ended it, to be told once all before it has been read.
+    failure: Option<Error>,
     current: Cursor<Vec<u8>>,
     stream: Option<Streamed<'a>>,
 }
@@ -68,6 +70,7 @@ impl<'a> Reader<'a> {
             ahead: 1,
             under_way: 0,
             ended: false,
+            failure: None,
             current: Cursor::default(),
             stream: None,
         })
@@ -127,7 +130,10 @@ impl Read for Reader<'_> {
             if got > 0 {
                 return Ok(got);
             }
-            self.read_ahead()?;
+            if let Err(error) = self.read_ahead() {
+                self.ended = true;
+                self.failure = Some(error);
+            }
             match (self.workers.take(), &mut self.stream) {
                 (Some(plain), _) => {
                     let plain = plain?;
@@ -136,7 +142,9 @@ impl Read for Reader<'_> {
                     self.current = Cursor::new(plain);
                 }
                 (None, Some(stream)) => return stream.read(buffer),
-                (None, None) => return Ok(0),
+                (None, None) => {
+                    return self.failure.take().map_or(Ok(0), |error| Err(error.into()));
+                }
             }
         }
     }
