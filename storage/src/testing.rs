@@ -5,6 +5,7 @@
 
 mod checks;
 mod io;
+mod qemu;
 
 use std::fmt;
 use std::fmt::Write as _;

@@ -1,5 +1,6 @@
 //! Ceph RBD: volumes are images of a pool, which QEMU opens with librbd.
 
+use std::cmp::Ordering;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -95,9 +96,24 @@ impl RbdPlugin {
             argv.extend(["--keyring", keyring]);
         }
         if !monitors.is_empty() {
-            argv.extend(["--mon_host", &monitors]);
+            argv.extend([
+                "--mon_host",
+                &monitors,
+                "--auth_supported",
+                self.authentication(),
+            ]);
         }
         self.tools.run(&argv, patience)
+    }
+
+    /// How a cluster that only `storage.cfg` knows is talked to: where there is no key for it, it
+    /// needs none.
+    fn authentication(&self) -> &'static str {
+        if self.keyring.is_some() {
+            "cephx"
+        } else {
+            "none"
+        }
     }
 
     /// `pool/[namespace/]name`
@@ -291,6 +307,7 @@ impl Plugin for RbdPlugin {
                     .map(|monitor| address(monitor))
                     .collect(),
             );
+            set("auth-client-required", json!([self.authentication()]));
         }
         Ok(json!({ "driver": "raw", "file": file }))
     }
@@ -313,9 +330,14 @@ impl Plugin for RbdPlugin {
     fn resize(&self, id: &VolumeId, size: u64) -> Result<(), Error> {
         let old = self.size(id)?;
         let rounded = size.div_ceil(ROUNDING);
-        if rounded.saturating_mul(ROUNDING) < old {
-            let message = format!("a volume of {old} bytes is not shrunk to {size}");
-            return Err(Error::new(ErrorKind::Unsupported, id, message));
+        match rounded.saturating_mul(ROUNDING).cmp(&old) {
+            Ordering::Greater => {}
+            // `rbd` takes this for a mistake.
+            Ordering::Equal => return Ok(()),
+            Ordering::Less => {
+                let message = format!("a volume of {old} bytes is not shrunk to {size}");
+                return Err(Error::new(ErrorKind::Unsupported, id, message));
+            }
         }
         let size = format!("{rounded}M");
         let spec = self.spec(block_volume(self, id)?);
@@ -341,8 +363,14 @@ fn address(monitor: &str) -> Value {
 pub(crate) fn proxmox_files(storage: &str, external: bool) -> (Option<PathBuf>, Option<PathBuf>) {
     let exists = |path: PathBuf| Some(path).filter(|path| path.exists());
     let private = Path::new("/etc/pve/priv/ceph");
-    let conf = exists(private.join(format!("{storage}.conf")))
-        .or_else(|| exists(PathBuf::from("/etc/ceph/ceph.conf")).filter(|_| !external));
+    // `ceph` insists on a configuration, and this host's own is about another cluster.
+    let default = if external {
+        "/dev/null"
+    } else {
+        "/etc/ceph/ceph.conf"
+    };
+    let conf = exists(private.join(format!("{storage}.conf")));
+    let conf = conf.or_else(|| exists(PathBuf::from(default)));
     (conf, exists(private.join(format!("{storage}.keyring"))))
 }
 

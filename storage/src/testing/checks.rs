@@ -3,6 +3,7 @@
 use std::thread;
 
 use super::io::Disk;
+use super::qemu::QemuImage;
 use super::{Check, Checked, Subject, Verdict, ensure, ensure_eq, failed};
 use crate::error::{Error, ErrorKind};
 use crate::name::VolumeFormat;
@@ -238,7 +239,11 @@ fn qemu(subject: &Subject<'_>) -> Checked {
         let id = subject
             .storage
             .allocate(&subject.request(n, format, SIZE)?)?;
-        super::io::qemu_writes(&subject.storage.blockdev(&id)?, 64 << 10)?;
+        let image = QemuImage::new(&subject.storage.blockdev(&id)?);
+        image.write(0, 64 << 10, 0x5a)?;
+        ensure(image.holds(0, 64 << 10, 0x5a)?, || {
+            "QEMU reads something else".to_owned()
+        })?;
     }
     Ok(())
 }

@@ -1,17 +1,15 @@
 //! What the checks write and read, through the file system and through QEMU.
 
 use std::fs::{File, OpenOptions};
-use std::io::ErrorKind;
 use std::os::unix::fs::{FileExt, FileTypeExt};
 use std::path::PathBuf;
-use std::process::Command;
 use std::time::Duration;
 
 use rustix::fs::{FallocateFlags, fallocate};
-use serde_json::Value;
 
-use super::{Checked, Subject, Verdict, failed};
-use crate::error::{Error, ErrorKind as Kind};
+use super::qemu::QemuImage;
+use super::{Checked, Subject, Verdict};
+use crate::error::{Error, ErrorKind};
 use crate::exec::{Runner, System};
 use crate::name::VolumeFormat;
 use crate::volume::VolumeId;
@@ -20,10 +18,12 @@ const PATTERN: u8 = 0x5a;
 const CHUNK: usize = 64 << 10;
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// A raw volume, opened by its path.
-pub(super) struct Disk {
-    file: File,
-    path: PathBuf,
+/// A raw volume.
+pub(super) enum Disk {
+    /// Opened by its path.
+    Path(OpenFile),
+    /// Reached by QEMU only.
+    Qemu(QemuImage),
 }
 
 impl Disk {
@@ -31,25 +31,20 @@ impl Disk {
         if subject.format()? != VolumeFormat::Raw {
             return Err(Verdict::NotApplicable("the volume is not raw".to_owned()));
         }
-        let path = match subject.storage.path(id) {
-            Err(error) if error.kind() == Kind::Unsupported => {
-                return Err(Verdict::NotApplicable("volumes have no paths".to_owned()));
+        match subject.storage.path(id) {
+            Err(error) if error.kind() == ErrorKind::Unsupported => {
+                Ok(Self::Qemu(QemuImage::new(&subject.storage.blockdev(id)?)))
             }
-            path => path?,
-        };
-        let file = OpenOptions::new().read(true).write(true).open(&path);
-        let file = file.map_err(|source| Error::io("open", &path, source))?;
-        Ok(Self { file, path })
+            path => Ok(Self::Path(OpenFile::open(path?)?)),
+        }
     }
 
     /// Fills a range with a pattern, durably.
     pub(super) fn write(&self, offset: u64, length: u64) -> Checked {
-        let io = |source| Error::io("write", &self.path, source);
-        for at in chunks(offset, length) {
-            self.file.write_all_at(&[PATTERN; CHUNK], at).map_err(io)?;
+        match self {
+            Self::Path(file) => file.write(offset, length),
+            Self::Qemu(image) => image.write(offset, length, PATTERN),
         }
-        self.file.sync_all().map_err(io)?;
-        Ok(())
     }
 
     pub(super) fn is_zero(&self, offset: u64, length: u64) -> Checked<bool> {
@@ -58,6 +53,44 @@ impl Disk {
 
     pub(super) fn is_written(&self, offset: u64, length: u64) -> Checked<bool> {
         self.holds(offset, length, PATTERN)
+    }
+
+    fn holds(&self, offset: u64, length: u64, byte: u8) -> Checked<bool> {
+        match self {
+            Self::Path(file) => file.holds(offset, length, byte),
+            Self::Qemu(image) => image.holds(offset, length, byte),
+        }
+    }
+
+    /// Discards a range, as QEMU does: a hole in a file, `BLKDISCARD` on a device.
+    pub(super) fn discard(&self, offset: u64, length: u64) -> Checked {
+        match self {
+            Self::Path(file) => file.discard(offset, length),
+            Self::Qemu(image) => image.discard(offset, length),
+        }
+    }
+}
+
+/// A file or a device node.
+pub(super) struct OpenFile {
+    file: File,
+    path: PathBuf,
+}
+
+impl OpenFile {
+    fn open(path: PathBuf) -> Checked<Self> {
+        let file = OpenOptions::new().read(true).write(true).open(&path);
+        let file = file.map_err(|source| Error::io("open", &path, source))?;
+        Ok(Self { file, path })
+    }
+
+    fn write(&self, offset: u64, length: u64) -> Checked {
+        let io = |source| Error::io("write", &self.path, source);
+        for at in chunks(offset, length) {
+            self.file.write_all_at(&[PATTERN; CHUNK], at).map_err(io)?;
+        }
+        self.file.sync_all().map_err(io)?;
+        Ok(())
     }
 
     fn holds(&self, offset: u64, length: u64, byte: u8) -> Checked<bool> {
@@ -72,8 +105,7 @@ impl Disk {
         Ok(true)
     }
 
-    /// Discards a range, as QEMU does: a hole in a file, `BLKDISCARD` on a device.
-    pub(super) fn discard(&self, offset: u64, length: u64) -> Checked {
+    fn discard(&self, offset: u64, length: u64) -> Checked {
         let io = |source| Error::io("discard in", &self.path, source);
         let kind = self.file.metadata().map_err(io)?.file_type();
         if kind.is_block_device() {
@@ -99,28 +131,4 @@ impl Disk {
 
 fn chunks(offset: u64, length: u64) -> impl Iterator<Item = u64> {
     (offset..offset.saturating_add(length)).step_by(CHUNK)
-}
-
-/// Lets QEMU's own block layer write and read the first bytes of a volume.
-pub(super) fn qemu_writes(blockdev: &Value, length: u64) -> Checked {
-    let image = format!("json:{blockdev}");
-    let write = format!("write -P {PATTERN} 0 {length}");
-    let read = format!("read -P {PATTERN} 0 {length}");
-    // The one of the caller's `PATH`: a test may have reasons to prefer a certain version.
-    match Command::new("qemu-io")
-        .args(["-c", &write, "-c", &read, &image])
-        .output()
-    {
-        Err(error) if error.kind() == ErrorKind::NotFound => Err(Verdict::NotApplicable(
-            "qemu-io is not installed".to_owned(),
-        )),
-        Err(error) => Err(failed(format!("qemu-io cannot be run: {error}"))),
-        Ok(output) => {
-            // It tells of a wrong pattern on standard output only.
-            let said = [output.stdout, output.stderr].concat();
-            let said = String::from_utf8_lossy(&said).into_owned();
-            let sound = output.status.success() && !said.contains("failed");
-            if sound { Ok(()) } else { Err(failed(said)) }
-        }
-    }
 }

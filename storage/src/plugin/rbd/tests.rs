@@ -1,10 +1,10 @@
-//! The transcripts follow `rbd(8)` and `ceph(8)` of Ceph 16 to 19.
+//! The suite runs on a real cluster (see `docs/TESTING.md`); here is what must be told apart on the
+//! way. The reports are those of Ceph 16.
 
 use super::*;
 use crate::exec::transcript::Transcript;
 
-const LIST: &str =
-    "$ rbd ls --long --format json vms/prod --id fleece --mon_host 10.0.0.1,[::1]:3300\n";
+const LIST: &str = "$ rbd ls --long --format json vms/prod --id fleece --mon_host 10.0.0.1,[::1]:3300 --auth_supported none\n";
 
 fn pool(transcript: &str) -> (RbdPlugin, Arc<Transcript>) {
     let tools = Arc::new(Transcript::new(transcript));
@@ -23,7 +23,7 @@ fn pool(transcript: &str) -> (RbdPlugin, Arc<Transcript>) {
 }
 
 fn with_identity(command: &str) -> String {
-    format!("$ {command} --id fleece --mon_host 10.0.0.1,[::1]:3300\n")
+    format!("$ {command} --id fleece --mon_host 10.0.0.1,[::1]:3300 --auth_supported none\n")
 }
 
 fn id() -> VolumeId {
@@ -102,6 +102,21 @@ fn freeing_removes_snapshots_first_and_looks_before_and_after() {
 }
 
 #[test]
+fn volumes_grow_in_whole_mebibytes_and_never_shrink() {
+    let there = format!("{LIST}{THERE}\n");
+    let resize = with_identity("rbd resize --no-progress --size 5M vms/prod/vm-100-fleece-0");
+    let (grown, tools) = pool(&format!("{there}{resize}{there}"));
+    grown.resize(&id(), (4 << 20) + 1).unwrap();
+    grown.resize(&id(), 4 << 20).unwrap();
+    tools.assert_finished();
+    let (pool, _) = pool(&there);
+    assert_eq!(
+        pool.resize(&id(), 1 << 20).unwrap_err().kind(),
+        ErrorKind::Unsupported
+    );
+}
+
+#[test]
 fn the_room_is_that_of_the_pool_that_holds_the_data() {
     let usage = r#"{"stats":{"total_bytes":9},"pools":[
         {"name":"vms","id":1,"stats":{"stored":1,"max_avail":2,"percent_used":0.1}},
@@ -140,6 +155,7 @@ fn qemu_is_told_pool_namespace_user_and_monitors() {
                     { "host": "10.0.0.1", "port": "6789" },
                     { "host": "::1", "port": "3300" },
                 ],
+                "auth-client-required": ["none"],
             },
         })
     );
