@@ -137,6 +137,11 @@ impl Guest {
         self.process.kill();
     }
 
+    fn wait_ready(&mut self, timeout: Duration) -> Result<(), Error> {
+        let ready = self.shell().wait_ready(deadline(timeout));
+        ready.map_err(|error| error.with(&self.log()).with(&self.console()))
+    }
+
     fn shell(&self) -> MutexGuard<'_, Channel> {
         self.channel.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -1,7 +1,6 @@
 //! Filling the lab's folder.
 
 use std::fs::{self, File};
-use std::time::Duration;
 
 use crate::apt::Apt;
 use crate::error::Error;
@@ -78,10 +77,9 @@ fn prepare_accelerator(qemus: &[Qemu]) -> Result<String, Error> {
     if let Ok(known) = fs::read_to_string(&file) {
         return Ok(known.trim().to_owned());
     }
-    let boots = qemus.last().is_some_and(|qemu| {
-        let trial = Guest::builder(qemu).accelerator("kvm");
-        trial.timeout(Duration::from_secs(10)).boot().is_ok()
-    });
+    let boots = qemus
+        .last()
+        .is_some_and(|qemu| Guest::builder(qemu).trial("kvm").boot().is_ok());
     let name = if boots { "kvm" } else { "tcg" };
     fs::write(&file, format!("{name}\n"))
         .map_err(Error::io(format!("write {}", file.display())))?;
