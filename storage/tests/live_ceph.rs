@@ -29,11 +29,8 @@ fn rbd_conforms() {
     }
     let cluster = Cluster::start();
     let config = cluster.folder.path().join("storage.cfg");
-    fs::write(
-        &config,
-        format!("rbd: ceph\n\tpool fleece\n\tmonhost {}\n", cluster.monitor),
-    )
-    .unwrap();
+    let text = "rbd: ceph\n\tpool fleece\n\tnamespace guests\n\tdata-pool data\n\tmonhost";
+    fs::write(&config, format!("{text} {}\n", cluster.monitor)).unwrap();
     let storage = Storages::from_config(&config)
         .unwrap()
         .open("ceph")
@@ -103,7 +100,10 @@ impl Cluster {
                 "host=here",
             ],
         );
-        cluster.run("ceph", &["osd", "pool", "create", "fleece", "8"]);
+        for pool in ["fleece", "data"] {
+            cluster.run("ceph", &["osd", "pool", "create", pool, "8"]);
+        }
+        cluster.run("rbd", &["namespace", "create", "fleece/guests"]);
         cluster
     }
 
