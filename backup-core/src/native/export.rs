@@ -8,6 +8,9 @@ use fleece_storage::block::{
     BlockDevice, Discard, Error, ErrorKind, Geometry, ReadAt, Status, WriteAt,
 };
 
+use super::source::SnapshotSource;
+use crate::Source as _;
+
 /// Serves a disk, usually a [`crate::cbw::Filter`], to guests over NBD: reads, writes, zeroes,
 /// trims, flushes and block status.
 #[derive(Debug)]
@@ -72,4 +75,48 @@ fn to_io(error: Error) -> io::Error {
         _ => io::ErrorKind::Other,
     };
     io::Error::new(kind, error)
+}
+
+/// Serves a disk of a snapshot to a backup over NBD: reads, block status, and trims that release.
+#[derive(Debug)]
+pub(super) struct SnapshotExport(SnapshotSource);
+
+impl SnapshotExport {
+    pub(super) fn new(source: SnapshotSource) -> Self {
+        Self(source)
+    }
+}
+
+impl Export for SnapshotExport {
+    fn size(&self) -> u64 {
+        self.0.size()
+    }
+
+    /// A read-only export would refuse trims. Writes are refused all the same.
+    fn read_only(&self) -> bool {
+        false
+    }
+
+    fn read_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<()> {
+        self.0
+            .view()
+            .read_at(buffer, offset)
+            .map_err(io::Error::other)
+    }
+
+    fn trim(&self, offset: u64, length: u64) -> io::Result<()> {
+        self.0.release(offset, length).map_err(io::Error::other)
+    }
+
+    fn block_status(&self, offset: u64, length: u64) -> io::Result<Vec<Extent>> {
+        let extents = self
+            .0
+            .block_status(offset, length)
+            .map_err(io::Error::other)?;
+        let extent = |extent: crate::Extent| match extent.zero {
+            false => Extent::data(extent.length),
+            true => Extent::hole(extent.length),
+        };
+        Ok(extents.into_iter().map(extent).collect())
+    }
 }

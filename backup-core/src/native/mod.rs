@@ -2,16 +2,22 @@
 //!
 //! A [`crate::cbw::Filter`] stands in front of each disk; [`FilterExport`] serves it over NBD.
 //! [`SnapshotSource`] makes a disk of a [`crate::cbw::Snapshot`] a [`crate::Source`],
-//! [`ImageSource`] an image that nobody writes to. [`backup`] reads sources into an archive, through
+//! [`ImageSource`] an image that nobody writes to. [`crate::archive`] reads them into an archive, through
 //! the same pipeline as the backup of a guest on QEMU.
+//!
+//! [`Server`] serves disks and lets other processes take their instant; [`Guest`] is such a process's
+//! side.
 
-mod backup;
+mod control;
 mod export;
+mod guest;
+mod server;
 mod source;
 
 #[cfg(test)]
 mod tests;
 
-pub use backup::{Backup, Outcome, backup};
 pub use export::FilterExport;
+pub use guest::Guest;
+pub use server::Server;
 pub use source::{ImageSource, SnapshotSource};

@@ -30,6 +30,10 @@ impl SnapshotSource {
         }
     }
 
+    pub(super) fn view(&self) -> &SnapshotView {
+        &self.view
+    }
+
     fn error(&self, what: &str, error: cbw::Error) -> Error {
         Error::caused(
             kind_of(error.kind()),

@@ -5,7 +5,7 @@ use tempfile::TempDir;
 
 use super::*;
 use crate::cbw::{ClusterSize, Filter, Options, Snapshot};
-use crate::{CancelToken, Event, Reporter, Source};
+use crate::{ArchiveOptions, CancelToken, Event, Reporter, Source, archive};
 
 struct Silent;
 
@@ -17,6 +17,13 @@ fn options(cluster_size: u64) -> Options {
     Options {
         cluster_size: ClusterSize::new(cluster_size).unwrap(),
         ..Options::default()
+    }
+}
+
+fn to(dir: &TempDir, name: &str) -> ArchiveOptions {
+    ArchiveOptions {
+        path: Some(dir.path().join(name)),
+        ..ArchiveOptions::default()
     }
 }
 
@@ -33,8 +40,8 @@ fn a_snapshot_of_a_written_disk_and_a_still_image_give_the_same_archive() {
     let still = MemoryDevice::with_content(&content());
     still.write_zeroes(300_000, 600_000).unwrap();
     let image: Arc<dyn Source> = Arc::new(ImageSource::new("drive-a", Arc::new(still)));
-    let from_image = Backup::to(Some(dir.path().join("image.vma")));
-    backup(&from_image, &[image], None, &Silent, &CancelToken::new()).unwrap();
+    let from_image = to(&dir, "image.vma");
+    archive(&[image], &from_image, None, &Silent, &CancelToken::new()).unwrap();
 
     let filter = Filter::new(Arc::new(MemoryDevice::with_content(&content())));
     let target = Arc::new(MemoryDevice::new(1_600_000));
@@ -45,18 +52,17 @@ fn a_snapshot_of_a_written_disk_and_a_still_image_give_the_same_archive() {
     }
     let view = snapshot.views()[0].clone();
     let source: Arc<dyn Source> = Arc::new(SnapshotSource::new("drive-a", view));
-    let from_snapshot = Backup::to(Some(dir.path().join("snapshot.vma")));
-    let sources = [source];
-    let outcome = backup(
+    let from_snapshot = to(&dir, "snapshot.vma");
+    let archived = archive(
+        &[source],
         &from_snapshot,
-        &sources,
-        Some(&snapshot),
+        None,
         &Silent,
         &CancelToken::new(),
     )
     .unwrap();
 
-    assert_eq!((outcome.disks, outcome.warnings), (1_600_000, 0));
+    assert_eq!(archived.disks, 1_600_000);
     let read = |name| std::fs::read(dir.path().join(name)).unwrap();
     assert!(read("image.vma") == read("snapshot.vma"));
     assert_eq!(target.allocated(), 0, "what was read is freed");
@@ -93,8 +99,8 @@ fn a_broken_snapshot_ends_the_backup_with_the_cause_and_without_an_archive() {
     let view = snapshot.views()[0].clone();
     snapshot.detach();
     let source: Arc<dyn Source> = Arc::new(SnapshotSource::new("drive-a", view));
-    let job = Backup::to(Some(dir.path().join("archive.vma")));
-    let error = backup(&job, &[source], None, &Silent, &CancelToken::new()).unwrap_err();
+    let job = to(&dir, "archive.vma");
+    let error = archive(&[source], &job, None, &Silent, &CancelToken::new()).unwrap_err();
     assert!(
         error.chain().contains("has been detached"),
         "{}",
@@ -124,4 +130,68 @@ fn a_filter_is_a_disk_over_nbd() {
     assert!(read == content()[1000..6000]);
     client.disconnect();
     server.shutdown(std::time::Duration::from_secs(5)).unwrap();
+}
+
+#[test]
+fn a_guest_of_another_process_is_backed_up_as_it_was() {
+    let dir = TempDir::new().unwrap();
+    let disk = MemoryDevice::with_content(&content());
+    let server = Server::start(vec![("drive-a".into(), Arc::new(disk) as _)], dir.path()).unwrap();
+    let guest = Guest::attach(server.control(), dir.path(), &options(65536)).unwrap();
+    let busy = Guest::attach(server.control(), dir.path(), &options(65536)).unwrap_err();
+    assert_eq!(busy.kind(), crate::ErrorKind::Request, "{}", busy.chain());
+
+    write_over_nbd(&server, 10_000, 500_000);
+    let job = to(&dir, "archive.vma");
+    guest.archive(&job, &Silent, &CancelToken::new()).unwrap();
+    guest.detach().unwrap();
+
+    let still = ImageSource::new("drive-a", Arc::new(MemoryDevice::with_content(&content())));
+    let expected = to(&dir, "expected.vma");
+    archive(
+        &[Arc::new(still) as _],
+        &expected,
+        None,
+        &Silent,
+        &CancelToken::new(),
+    )
+    .unwrap();
+    let read = |name| std::fs::read(dir.path().join(name)).unwrap();
+    assert!(read("archive.vma") == read("expected.vma"));
+
+    // Also a backup that dies gives the instant back.
+    drop(Guest::attach(server.control(), dir.path(), &options(65536)).unwrap());
+    attach_soon(&server, dir.path());
+    drop(server);
+    let mut left: Vec<_> = std::fs::read_dir(dir.path())
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name())
+        .collect();
+    left.sort();
+    assert_eq!(left, ["archive.vma", "expected.vma"]);
+}
+
+/// Writes as a guest would, with QEMU's client.
+fn write_over_nbd(server: &Server, offset: u64, length: u64) {
+    let uri = format!("nbd+unix:///drive-a?socket={}", server.nbd().display());
+    let command = format!("write -P 0xaa {offset} {length}");
+    match std::process::Command::new("qemu-io")
+        .args(["-f", "raw", "-c", &command, &uri])
+        .output()
+    {
+        Ok(output) => assert!(output.status.success(), "{output:?}"),
+        Err(error) => eprintln!("SKIP: qemu-io: {error}"),
+    }
+}
+
+/// The server notices the end of a connection a moment later.
+fn attach_soon(server: &Server, fleecing: &std::path::Path) {
+    for _ in 0..1000 {
+        match Guest::attach(server.control(), fleecing, &options(65536)) {
+            Ok(guest) => return guest.detach().unwrap(),
+            Err(error) => assert_eq!(error.kind(), crate::ErrorKind::Request),
+        }
+        std::thread::yield_now();
+    }
+    panic!("the instant was not given back");
 }

@@ -1,0 +1,198 @@
+//! What is said on a control socket: one JSON object a line, a request and its reply in turn.
+//!
+//! ```text
+//! > {"attach":{"fleecing":"/var/tmp","cluster_size":65536,"timeout_ms":45000}}
+//! < {"attached":{"nbd":"/run/disks/nbd.sock","disks":[{"name":"a","export":"snapshot-a"}]}}
+//! > "status"
+//! < {"status":{"saved":131072,"held":65536,"peak":131072,"broken":null}}
+//! > "detach"
+//! < "detached"
+//! ```
+//!
+//! A snapshot lives no longer than its connection: when that ends, however it ends, the disks are
+//! detached and the fleecing images are gone.
+
+use std::io::{self, BufRead, Write};
+use std::path::PathBuf;
+
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+use crate::ErrorKind;
+
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(super) enum Request {
+    /// Take the instant of all disks.
+    Attach(Attach),
+    Status,
+    Detach,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Attach {
+    /// The directory for the fleecing images, as the server sees it.
+    pub(super) fleecing: PathBuf,
+    pub(super) cluster_size: u64,
+    pub(super) timeout_ms: u64,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(super) enum Reply {
+    Attached(Attached),
+    Status(Status),
+    Detached,
+    Error(Failure),
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct Attached {
+    /// The socket of the NBD server.
+    pub(super) nbd: PathBuf,
+    pub(super) disks: Vec<Disk>,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct Disk {
+    pub(super) name: String,
+    /// The export of the disk as it was; its trims release.
+    pub(super) export: String,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct Status {
+    pub(super) saved: u64,
+    pub(super) held: u64,
+    pub(super) peak: u64,
+    /// Why the snapshot cannot be read any more.
+    pub(super) broken: Option<Failure>,
+}
+
+/// An error with its causes as one line.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct Failure {
+    pub(super) kind: Kind,
+    pub(super) message: String,
+}
+
+/// Who has to do something about it, see [`ErrorKind`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(super) enum Kind {
+    Request,
+    Guest,
+    Snapshot,
+    Storage,
+    #[serde(other)]
+    Internal,
+}
+
+impl From<&crate::Error> for Failure {
+    fn from(error: &crate::Error) -> Self {
+        let kind = match error.kind() {
+            ErrorKind::Request => Kind::Request,
+            ErrorKind::Guest => Kind::Guest,
+            ErrorKind::Snapshot => Kind::Snapshot,
+            ErrorKind::Storage => Kind::Storage,
+            _ => Kind::Internal,
+        };
+        Self {
+            kind,
+            message: error.chain(),
+        }
+    }
+}
+
+impl From<Failure> for crate::Error {
+    fn from(failure: Failure) -> Self {
+        let kind = match failure.kind {
+            Kind::Request => ErrorKind::Request,
+            Kind::Guest => ErrorKind::Guest,
+            Kind::Snapshot => ErrorKind::Snapshot,
+            Kind::Storage => ErrorKind::Storage,
+            Kind::Internal => ErrorKind::Internal,
+        };
+        Self::new(kind, failure.message)
+    }
+}
+
+/// The longest line that is read: an answer with 254 disks, the most that an archive holds, whose
+/// names and exports are paths of up to 4 KiB would not fit, but no one names disks so.
+const MAX_LINE: u64 = 256 << 10;
+
+/// Receive one message; `None` at the end of the connection.
+pub(super) fn receive<T: DeserializeOwned>(from: &mut impl BufRead) -> io::Result<Option<T>> {
+    let mut line = Vec::new();
+    io::Read::take(&mut *from, MAX_LINE).read_until(b'\n', &mut line)?;
+    if line.is_empty() {
+        return Ok(None);
+    }
+    if line.last() != Some(&b'\n') {
+        return Err(io::Error::new(
+            io::ErrorKind::InvalidData,
+            "a message is cut off or too long",
+        ));
+    }
+    serde_json::from_slice(&line)
+        .map(Some)
+        .map_err(io::Error::from)
+}
+
+/// Send one message.
+pub(super) fn send(to: &mut impl Write, message: &impl Serialize) -> io::Result<()> {
+    let mut line = serde_json::to_vec(message)?;
+    line.push(b'\n');
+    to.write_all(&line)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn messages_look_as_documented() {
+        let line = |message: &dyn Fn(&mut Vec<u8>)| {
+            let mut line = Vec::new();
+            message(&mut line);
+            String::from_utf8(line).unwrap()
+        };
+        let attach = Request::Attach(Attach {
+            fleecing: "/var/tmp".into(),
+            cluster_size: 65536,
+            timeout_ms: 45000,
+        });
+        assert_eq!(
+            line(&|to| send(to, &attach).unwrap()),
+            "{\"attach\":{\"fleecing\":\"/var/tmp\",\"cluster_size\":65536,\"timeout_ms\":45000}}\n"
+        );
+        assert_eq!(
+            line(&|to| send(to, &Request::Detach).unwrap()),
+            "\"detach\"\n"
+        );
+        assert_eq!(
+            line(&|to| send(to, &Reply::Detached).unwrap()),
+            "\"detached\"\n"
+        );
+    }
+
+    #[test]
+    fn what_is_not_a_message_is_an_error_and_the_end_is_none() {
+        let receive = |mut bytes: &[u8]| receive::<Request>(&mut bytes);
+        assert!(receive(b"").unwrap().is_none());
+        assert!(matches!(
+            receive(b"\"status\"\n"),
+            Ok(Some(Request::Status))
+        ));
+        for bytes in [
+            &b"\"status\""[..],
+            b"{}\n",
+            b"\xff\n",
+            b"\"stop\"\n",
+            &[b'['; 300_000],
+        ] {
+            receive(bytes).expect_err("no message");
+        }
+    }
+}

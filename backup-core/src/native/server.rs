@@ -1,0 +1,319 @@
+//! Serving disks to guests, and their instants to backups.
+
+use std::collections::HashMap;
+use std::fs::{File, OpenOptions, Permissions};
+use std::io::{self, BufReader};
+use std::net::Shutdown;
+use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use fleece_nbd::Address;
+use fleece_storage::block::{Access, BlockDevice, Geometry, RawFile};
+use rustix::fs::OFlags;
+
+use super::control::{self, Attach, Attached, Disk, Failure, Reply, Request, Status};
+use super::export::{FilterExport, SnapshotExport};
+use super::source::SnapshotSource;
+use crate::cbw::{ClusterSize, Filter, Options, Snapshot};
+use crate::{Error, ErrorKind};
+
+/// Serves disks over NBD, each behind a filter, and lets backups take their instant over a control
+/// socket.
+///
+/// In a directory it makes `nbd.sock`, where guests find the disks under their names, and
+/// `control.sock`. Both may be used by the server's user only.
+///
+/// Fleecing images have no names, so nothing of a backup is left even if the server is killed.
+#[derive(Debug)]
+pub struct Server {
+    shared: Arc<Shared>,
+    listener: Option<JoinHandle<()>>,
+    control: PathBuf,
+    nbd: PathBuf,
+}
+
+#[derive(Debug)]
+struct Shared {
+    disks: Vec<(String, Arc<Filter>)>,
+    nbd: fleece_nbd::Server,
+    nbd_path: PathBuf,
+    stop: AtomicBool,
+    /// The control connections, so that stopping can end them.
+    connections: Mutex<HashMap<u64, UnixStream>>,
+}
+
+/// More backups at once than disks can be in snapshots make no sense, nor do many askers of status.
+const MAX_CONNECTIONS: usize = 16;
+
+/// How long reads of a snapshot may take to end when it is detached.
+const GRACE: Duration = Duration::from_secs(1);
+
+impl Server {
+    /// Serve `disks`, by name, with the sockets in `directory`.
+    ///
+    /// # Errors
+    /// When a socket cannot be made, or is in use by a server that lives.
+    pub fn start(
+        disks: Vec<(String, Arc<dyn BlockDevice>)>,
+        directory: &Path,
+    ) -> Result<Self, Error> {
+        let (nbd_path, control) = (directory.join("nbd.sock"), directory.join("control.sock"));
+        let failed = |error| {
+            let message = format!("cannot listen on {}", control.display());
+            Error::caused(ErrorKind::Request, message, error)
+        };
+        remove_dead_socket(&control).map_err(failed)?;
+        remove_dead_socket(&nbd_path).map_err(failed)?;
+        let nbd_failed =
+            |error| Error::caused(ErrorKind::Request, "cannot serve the disks over NBD", error);
+        let address = Address::Unix(nbd_path.clone());
+        let nbd = fleece_nbd::Server::start(&address, &fleece_nbd::ServerOptions::default())
+            .map_err(nbd_failed)?;
+        let disks: Vec<_> = disks
+            .into_iter()
+            .map(|(name, disk)| (name, Filter::new(disk)))
+            .collect();
+        for (name, filter) in &disks {
+            let export = FilterExport::new(Arc::clone(filter) as _);
+            nbd.add_export(name, Arc::new(export)).map_err(nbd_failed)?;
+        }
+        let listener = UnixListener::bind(&control).map_err(failed)?;
+        for path in [&control, &nbd_path] {
+            std::fs::set_permissions(path, Permissions::from_mode(0o600)).map_err(failed)?;
+        }
+        let shared = Arc::new(Shared {
+            disks,
+            nbd,
+            nbd_path: nbd_path.clone(),
+            stop: AtomicBool::new(false),
+            connections: Mutex::default(),
+        });
+        let listening = Arc::clone(&shared);
+        let listener = thread::Builder::new()
+            .name("control".into())
+            .spawn(move || listening.listen(&listener))
+            .map_err(failed)?;
+        Ok(Self {
+            shared,
+            listener: Some(listener),
+            control,
+            nbd: nbd_path,
+        })
+    }
+
+    /// The control socket, for [`super::Guest::attach`].
+    #[must_use]
+    pub fn control(&self) -> &Path {
+        &self.control
+    }
+
+    /// The NBD socket, for guests.
+    #[must_use]
+    pub fn nbd(&self) -> &Path {
+        &self.nbd
+    }
+}
+
+/// Detaches all snapshots and ends all connections.
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.shared.stop.store(true, Ordering::SeqCst);
+        // Wakes the listener.
+        drop(UnixStream::connect(&self.control));
+        if let Some(listener) = self.listener.take() {
+            drop(listener.join());
+        }
+        drop(std::fs::remove_file(&self.control));
+    }
+}
+
+impl Shared {
+    fn listen(self: &Arc<Self>, listener: &UnixListener) {
+        thread::scope(|scope| {
+            for (id, stream) in (0..).zip(listener.incoming()) {
+                if self.stop.load(Ordering::SeqCst) {
+                    break;
+                }
+                let Some(stream) = stream.ok().and_then(|stream| self.admit(id, stream)) else {
+                    continue;
+                };
+                scope.spawn(move || {
+                    if let Err(error) = self.converse(&stream) {
+                        tracing::info!(%error, "a control connection ended");
+                    }
+                    self.connections().remove(&id);
+                });
+            }
+            for stream in self.connections().values() {
+                drop(stream.shutdown(Shutdown::Both));
+            }
+        });
+    }
+
+    fn admit(&self, id: u64, stream: UnixStream) -> Option<UnixStream> {
+        let mut connections = self.connections();
+        if connections.len() >= MAX_CONNECTIONS {
+            return None;
+        }
+        connections.insert(id, stream.try_clone().ok()?);
+        Some(stream)
+    }
+
+    fn connections(&self) -> std::sync::MutexGuard<'_, HashMap<u64, UnixStream>> {
+        self.connections
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Answer one connection until it ends, and with it its snapshot.
+    fn converse(&self, mut stream: &UnixStream) -> io::Result<()> {
+        let mut requests = BufReader::new(stream);
+        let mut session = None;
+        while let Some(request) = control::receive(&mut requests)? {
+            let reply = self
+                .answer(request, &mut session)
+                .unwrap_or_else(|error| Reply::Error(Failure::from(&error)));
+            control::send(&mut stream, &reply)?;
+        }
+        Ok(())
+    }
+
+    fn answer<'a>(
+        &'a self,
+        request: Request,
+        session: &mut Option<Session<'a>>,
+    ) -> Result<Reply, Error> {
+        match (request, &session) {
+            (Request::Attach(_), Some(_)) => Err(Error::new(
+                ErrorKind::Request,
+                "this connection has a snapshot",
+            )),
+            (Request::Attach(attach), None) => {
+                let (new, attached) = self.attach(&attach)?;
+                *session = Some(new);
+                Ok(Reply::Attached(attached))
+            }
+            (Request::Status, Some(session)) => Ok(Reply::Status(session.status())),
+            (Request::Detach, Some(_)) => {
+                *session = None;
+                Ok(Reply::Detached)
+            }
+            (Request::Status | Request::Detach, None) => Err(Error::new(
+                ErrorKind::Request,
+                "this connection has no snapshot",
+            )),
+        }
+    }
+
+    fn attach(&self, attach: &Attach) -> Result<(Session<'_>, Attached), Error> {
+        let options = Options {
+            cluster_size: ClusterSize::new(attach.cluster_size)?,
+            timeout: Duration::from_millis(attach.timeout_ms),
+            ..Options::default()
+        };
+        let members = self
+            .disks
+            .iter()
+            .map(|(_, filter)| {
+                let target = fleecing_image(&attach.fleecing, filter.size())?;
+                Ok((Arc::clone(filter), Arc::new(target) as _))
+            })
+            .collect::<Result<Vec<_>, Error>>()?;
+        let mut session = Session {
+            nbd: &self.nbd,
+            snapshot: Snapshot::attach(members, &options)?,
+            exports: Vec::new(),
+        };
+        let mut disks = Vec::new();
+        for ((name, _), view) in self.disks.iter().zip(session.snapshot.views()) {
+            let export = format!("snapshot-{name}");
+            let source = SnapshotSource::new(name.clone(), view.clone());
+            self.nbd
+                .add_export(&export, Arc::new(SnapshotExport::new(source)))
+                .map_err(|error| {
+                    Error::caused(ErrorKind::Internal, "cannot serve the snapshot", error)
+                })?;
+            session.exports.push(export.clone());
+            disks.push(Disk {
+                name: name.clone(),
+                export,
+            });
+        }
+        let nbd = self.nbd_path.clone();
+        Ok((session, Attached { nbd, disks }))
+    }
+}
+
+/// A snapshot and its exports, gone when this is dropped.
+struct Session<'a> {
+    nbd: &'a fleece_nbd::Server,
+    snapshot: Snapshot,
+    exports: Vec<String>,
+}
+
+impl Session<'_> {
+    fn status(&self) -> Status {
+        let usage = self.snapshot.usage();
+        Status {
+            saved: usage.saved,
+            held: usage.held,
+            peak: usage.peak,
+            broken: self
+                .snapshot
+                .broken()
+                .map(|cause| Failure::from(&Error::from(cause))),
+        }
+    }
+}
+
+impl Drop for Session<'_> {
+    fn drop(&mut self) {
+        for export in &self.exports {
+            if let Err(error) = self.nbd.remove_export(export, GRACE) {
+                tracing::warn!(%error, export, "a reader of a detached snapshot hangs");
+            }
+        }
+    }
+}
+
+/// A sparse file without a name in `directory`.
+fn fleecing_image(directory: &Path, size: u64) -> Result<RawFile, Error> {
+    let failed = |error: io::Error| {
+        let message = format!("cannot make a fleecing image in {}", directory.display());
+        Error::caused(ErrorKind::Storage, message, error)
+    };
+    let file = unnamed_file(directory).map_err(failed)?;
+    file.set_len(size).map_err(failed)?;
+    RawFile::from_file(file, directory, Access::ReadWrite)
+        .map_err(|error| failed(io::Error::other(error)))
+}
+
+fn unnamed_file(directory: &Path) -> io::Result<File> {
+    let flags = OFlags::TMPFILE.bits().cast_signed();
+    OpenOptions::new()
+        .read(true)
+        .write(true)
+        .mode(0o600)
+        .custom_flags(flags)
+        .open(directory)
+}
+
+/// Remove the socket of a server that was killed.
+fn remove_dead_socket(path: &Path) -> io::Result<()> {
+    match UnixStream::connect(path) {
+        Ok(_) => Err(io::Error::new(
+            io::ErrorKind::AddrInUse,
+            "another server uses this directory",
+        )),
+        Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
+            std::fs::remove_file(path)
+        }
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(error),
+    }
+}
