@@ -6,8 +6,7 @@ use std::time::{Duration, Instant};
 
 use fleece_vma_format::{DeviceSummary, Header, HeaderBuilder};
 
-use crate::archive_file::ArchiveFile;
-use crate::output::{Compression, Output, Place};
+use crate::output::{Compression, Destination};
 use crate::pipeline::PipelineDisk;
 use crate::report::{Counters, Reporter};
 use crate::source::Source;
@@ -137,12 +136,9 @@ pub fn archive(
     cancel: &CancelToken,
 ) -> Result<Archived, Error> {
     let start = Instant::now();
-    let place = match &options.path {
-        Some(path) => Place::File(ArchiveFile::create(path)?),
-        None => Place::Stdout(std::io::stdout()),
-    };
     let counters = Arc::new(Counters::default());
-    let output = Output::new(place, options.compression, Arc::clone(&counters))?;
+    let destination = Destination::create(options.path.as_deref(), options.compression)?;
+    let (output, index) = destination.open(Arc::clone(&counters))?;
     let (header, devices) = options.header(disks)?;
     let settings = options.settings();
     let counters = &counters;
@@ -155,7 +151,7 @@ pub fn archive(
         reporter,
         cancel,
     };
-    let (output, summary) = transfer.run(watch).map_err(|Failed { error, .. }| error)?;
-    let committed = output.commit()?;
+    let (archive, summary) = transfer.run(watch).map_err(|Failed { error, .. }| error)?;
+    let committed = index.commit(archive)?;
     Ok(Archived::new(committed, summary.devices(), start.elapsed()))
 }

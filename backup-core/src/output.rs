@@ -1,10 +1,10 @@
-//! Where an archive goes, and how it is compressed on the way.
+//! Where an archive goes, with its index, and how it is compressed on the way.
 
 use std::io::{self, Stdout, Write};
-use std::path::PathBuf;
-use std::sync::Arc;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
 
-use fleece_vma_format::container::{FrameOptions, FrameWriter};
+use fleece_vma_format::container::FrameOptions;
 
 use crate::archive_file::ArchiveFile;
 use crate::report::Counters;
@@ -14,10 +14,10 @@ use crate::{Error, ErrorKind};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Compression {
-    /// Not at all.
+    /// Not at all; the index lies beside the archive, as `<archive>.idx`.
     None,
-    /// Independent zstd frames of this level, on all cores, with a seek table; plain zstd to everyone
-    /// else.
+    /// Independent zstd frames of this level, on all cores, with a seek table and the index inside;
+    /// plain zstd to everyone else.
     Zstd(i32),
 }
 
@@ -30,47 +30,148 @@ impl Compression {
             Self::Zstd(_) => ".zst",
         }
     }
-}
 
-/// The end of the pipeline.
-pub(crate) enum Output {
-    Plain(Counted),
-    Zstd(Box<FrameWriter<Counted>>),
-}
-
-impl Output {
-    pub(crate) fn new(
-        place: Place,
-        compression: Compression,
-        counters: Arc<Counters>,
-    ) -> Result<Self, Error> {
-        let counted = Counted { place, counters };
-        Ok(match compression {
-            Compression::None => Self::Plain(counted),
-            Compression::Zstd(level) => {
-                let options = FrameOptions::default().with_level(level);
-                let writer = FrameWriter::zstd(counted, &options).map_err(|error| {
-                    Error::caused(ErrorKind::Request, "cannot compress with zstd", error)
-                })?;
-                Self::Zstd(Box::new(writer))
+    fn format(self) -> fleece_vma_format::Compression {
+        match self {
+            Self::None => fleece_vma_format::Compression::None,
+            Self::Zstd(level) => {
+                fleece_vma_format::Compression::Zstd(FrameOptions::default().with_level(level))
             }
+        }
+    }
+}
+
+/// The files of an archive under their temporary names, or standard output.
+#[derive(Debug)]
+pub(crate) struct Destination {
+    place: Place,
+    index: Option<SharedFile>,
+    compression: Compression,
+}
+
+/// What an archive's bytes go through.
+pub(crate) type Output = fleece_vma_format::Output<Counted>;
+
+impl Destination {
+    /// The files that [`Destination::create`] makes, for the record.
+    pub(crate) fn temporary_files(path: &Path, compression: Compression) -> Vec<PathBuf> {
+        let mut files = vec![ArchiveFile::temporary_name(path)];
+        if compression == Compression::None {
+            files.push(ArchiveFile::temporary_name(&index_path(path)));
+        }
+        files
+    }
+
+    /// Creates the files, or takes standard output.
+    pub(crate) fn create(path: Option<&Path>, compression: Compression) -> Result<Self, Error> {
+        let Some(path) = path else {
+            return Ok(Self {
+                place: Place::Stdout(io::stdout()),
+                index: None,
+                compression,
+            });
+        };
+        let place = Place::File(ArchiveFile::create(path)?);
+        let index = match compression {
+            Compression::None => Some(SharedFile::new(ArchiveFile::create(&index_path(path))?)),
+            Compression::Zstd(_) => None,
+        };
+        Ok(Self {
+            place,
+            index,
+            compression,
         })
     }
 
-    /// Ends the compressed stream and makes the archive durable. Returns its path, if it has one,
-    /// and its size.
-    pub(crate) fn commit(self) -> Result<(Option<PathBuf>, u64), Error> {
-        let counted = match self {
-            Self::Plain(counted) => counted,
-            Self::Zstd(writer) => {
-                let (counted, _) = writer.finish().map_err(|error| {
-                    Error::caused(ErrorKind::Target, "cannot write the archive", error)
-                })?;
-                counted
-            }
-        };
-        let size = Counters::get(&counted.counters.written);
-        match counted.place {
+    /// Where to write, and what is left to do when all is written.
+    pub(crate) fn open(self, counters: Arc<Counters>) -> Result<(Output, Index), Error> {
+        let Self {
+            place,
+            index,
+            compression,
+        } = self;
+        let counted = Counted { place, counters };
+        let boxed = index
+            .clone()
+            .map(|index| Box::new(index) as Box<dyn Write + Send>);
+        let output = Output::new(counted, &compression.format(), boxed).map_err(|error| {
+            Error::caused(ErrorKind::Request, "cannot compress the archive", error)
+        })?;
+        Ok((output, Index(index)))
+    }
+}
+
+/// `<archive>.idx`
+fn index_path(path: &Path) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(".idx");
+    name.into()
+}
+
+/// The index file of an archive, if it has one.
+#[derive(Debug)]
+pub(crate) struct Index(Option<SharedFile>);
+
+impl Index {
+    /// Makes index and archive durable, in this order. Returns the archive's path and size.
+    pub(crate) fn commit(self, archive: Counted) -> Result<(Option<PathBuf>, u64), Error> {
+        if let Some(file) = self.0.and_then(|index| index.take()) {
+            file.commit()?;
+        }
+        archive.commit()
+    }
+}
+
+/// A file that is written in one place and committed in another.
+#[derive(Clone, Debug)]
+struct SharedFile(Arc<Mutex<Option<ArchiveFile>>>);
+
+impl SharedFile {
+    fn new(file: ArchiveFile) -> Self {
+        Self(Arc::new(Mutex::new(Some(file))))
+    }
+
+    fn take(&self) -> Option<ArchiveFile> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+}
+
+impl Write for SharedFile {
+    fn write(&mut self, buffer: &[u8]) -> io::Result<usize> {
+        match self
+            .0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .as_mut()
+        {
+            Some(file) => file.write(buffer),
+            None => Err(io::ErrorKind::BrokenPipe.into()),
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// A file, or standard output.
+#[derive(Debug)]
+enum Place {
+    File(ArchiveFile),
+    Stdout(Stdout),
+}
+
+/// Counts what arrives, after compression.
+#[derive(Debug)]
+pub(crate) struct Counted {
+    place: Place,
+    counters: Arc<Counters>,
+}
+
+impl Counted {
+    fn commit(self) -> Result<(Option<PathBuf>, u64), Error> {
+        let size = Counters::get(&self.counters.written);
+        match self.place {
             Place::File(file) => Ok((Some(file.commit()?), size)),
             Place::Stdout(mut stdout) => {
                 stdout.flush().map_err(|error| {
@@ -80,34 +181,6 @@ impl Output {
             }
         }
     }
-}
-
-impl Write for Output {
-    fn write(&mut self, buffer: &[u8]) -> io::Result<usize> {
-        match self {
-            Self::Plain(counted) => counted.write(buffer),
-            Self::Zstd(writer) => writer.write(buffer),
-        }
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        match self {
-            Self::Plain(counted) => counted.flush(),
-            Self::Zstd(writer) => writer.flush(),
-        }
-    }
-}
-
-/// A file, or standard output.
-pub(crate) enum Place {
-    File(ArchiveFile),
-    Stdout(Stdout),
-}
-
-/// Counts what arrives, after compression.
-pub(crate) struct Counted {
-    place: Place,
-    counters: Arc<Counters>,
 }
 
 impl Write for Counted {

@@ -9,7 +9,7 @@ use crate::Error;
 use crate::cancel::CancelToken;
 use crate::depth::DepthGate;
 use crate::meter::Meter;
-use crate::output::Output;
+use crate::output::{Counted, Output};
 use crate::pace::{self, GuestWrites, Pacer};
 use crate::pipeline::{Limits, Pipeline, PipelineDisk};
 use crate::rate::RateLimit;
@@ -65,7 +65,7 @@ impl Transfer<'_> {
     pub(crate) fn run(
         self,
         mut watch: Option<&mut dyn GuestWatch>,
-    ) -> Result<(Output, Summary), Failed> {
+    ) -> Result<(Counted, Summary), Failed> {
         let Self {
             header,
             devices,

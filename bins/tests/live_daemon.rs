@@ -173,4 +173,7 @@ fn configurations_and_choice_of_disks_reach_the_archive() {
         .map(|device| device.name())
         .collect();
     assert_eq!(names, ["disk1"]);
+    // The index came along.
+    let mut vma = Command::new(env!("CARGO_BIN_EXE_vma"));
+    support::succeed(vma.args(["verify", "--deep"]).arg(bench.archive()));
 }

@@ -87,22 +87,24 @@ pub fn clean(
             Err(error) => cleaned.failed.push(error),
         }
     }
-    if let Some(archive) = contents.archive {
-        match std::fs::remove_file(&archive) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                cleaned.failed.push(Error::caused(
-                    ErrorKind::Storage,
-                    format!("cannot remove the unfinished archive {}", archive.display()),
-                    error,
-                ));
-            }
-            _ => {
-                record.note_archive(None)?;
+    let mut gone = true;
+    for archive in &contents.archive {
+        match std::fs::remove_file(archive) {
+            Ok(()) => cleaned
+                .done
+                .push(format!("unfinished archive {}", archive.display())),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+            Err(error) => {
+                gone = false;
+                let message = format!("cannot remove {}", archive.display());
                 cleaned
-                    .done
-                    .push(format!("unfinished archive {}", archive.display()));
+                    .failed
+                    .push(Error::caused(ErrorKind::Storage, message, error));
             }
         }
+    }
+    if gone {
+        record.note_archive(&[])?;
     }
     if cleaned.failed.is_empty() {
         record.forget()?;

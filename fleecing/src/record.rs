@@ -126,8 +126,8 @@ pub struct Contents {
     pub qmp: Option<String>,
     /// The socket of an NBD server that we started.
     pub nbd_socket: Option<PathBuf>,
-    /// The temporary name of an archive.
-    pub archive: Option<PathBuf>,
+    /// The temporary names of an archive and its index.
+    pub archive: Vec<PathBuf>,
     /// The guest was about to be stopped for the switch.
     pub paused: bool,
     /// The agent that was asked to freeze the guest's file systems.
@@ -145,6 +145,7 @@ impl Contents {
 const QMP: &str = "qmp";
 const NBD_SOCKET: &str = "nbd-socket";
 const ARCHIVE: &str = "archive";
+const ARCHIVE_INDEX: &str = "archive-index";
 const PAUSED: &str = "paused";
 const FROZEN: &str = "frozen";
 
@@ -191,7 +192,11 @@ impl Record {
             images,
             qmp: get(QMP),
             nbd_socket: get(NBD_SOCKET).map(Into::into),
-            archive: get(ARCHIVE).map(Into::into),
+            archive: [ARCHIVE, ARCHIVE_INDEX]
+                .into_iter()
+                .filter_map(get)
+                .map(Into::into)
+                .collect(),
             paused: get(PAUSED).is_some(),
             frozen: get(FROZEN),
         })
@@ -210,12 +215,16 @@ impl Record {
         self.note(NBD_SOCKET, socket.map(text).transpose()?)
     }
 
-    /// Notes the temporary name of an archive that is about to be written, or that it is gone.
+    /// Notes the temporary names of an archive, and of its index if that is a file of its own, which
+    /// are about to be created; none: they are gone.
     ///
     /// # Errors
     /// When the record cannot be written; the archive must not be created then.
-    pub fn note_archive(&self, path: Option<&Path>) -> Result<(), Error> {
-        self.note(ARCHIVE, path.map(text).transpose()?)
+    pub fn note_archive(&self, files: &[PathBuf]) -> Result<(), Error> {
+        for (number, key) in [ARCHIVE, ARCHIVE_INDEX].into_iter().enumerate() {
+            self.note(key, files.get(number).map(|path| text(path)).transpose()?)?;
+        }
+        Ok(())
     }
 
     /// Notes that the guest is about to be stopped for the switch, or that it runs again.
@@ -333,7 +342,7 @@ mod tests {
         record.add_image(&image("/f/vm-100-fleece-0.raw")).unwrap();
         record.add_image(&image("/f/vm-100-fleece-1.raw")).unwrap();
         record.note_nbd_socket(Some(Path::new("/s"))).unwrap();
-        record.note_archive(Some(Path::new("/b/.x.tmp"))).unwrap();
+        record.note_archive(&["/b/.x.tmp".into()]).unwrap();
         assert_eq!(Place::guests(dir.path()).unwrap(), ["100"]);
         assert_eq!(
             record.contents().unwrap(),
@@ -344,7 +353,7 @@ mod tests {
                 ],
                 qmp: Some("/run/q".into()),
                 nbd_socket: Some("/s".into()),
-                archive: Some("/b/.x.tmp".into()),
+                archive: vec!["/b/.x.tmp".into()],
                 paused: false,
                 frozen: None,
             }
@@ -360,7 +369,7 @@ mod tests {
         assert!(left.qmp.is_some());
         record.remove_image("/f/vm-100-fleece-1.raw").unwrap();
         record.forget().unwrap();
-        record.note_archive(None).unwrap();
+        record.note_archive(&[]).unwrap();
         drop(record);
         assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0);
     }

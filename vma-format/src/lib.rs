@@ -23,6 +23,7 @@ mod coverage;
 mod encoder;
 mod error;
 mod extent;
+mod extent_writer;
 #[doc(hidden)]
 pub mod fuzzing;
 mod header;
@@ -46,6 +47,7 @@ pub use archive::{Archive, Stretch};
 pub use encoder::{DeviceSummary, Encoder, Summary};
 pub use error::{Error, ErrorKind, Result};
 pub use extent::{Cluster, ClusterEntry, Extent, ExtentHeader, block_mask};
+pub use extent_writer::ExtentWriter;
 pub use header::{Config, Device, Header, HeaderBuilder};
 pub use layout::{
     BLOCK_SIZE, CLUSTER_SIZE, DeviceId, EXTENT_CLUSTERS, EXTENT_HEADER_SIZE, EXTENT_SLOTS,

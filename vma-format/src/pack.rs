@@ -8,13 +8,12 @@ use std::thread;
 
 use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
 
-use crate::container::{Written, default_threads};
+use crate::container::Written;
 use crate::encoder::{DeviceSummary, Encoder, Summary};
 use crate::extent::Extent;
+use crate::extent_writer::ExtentWriter;
 use crate::header::Header;
-use crate::index::{ExtentDigest, IndexBuilder};
 use crate::layout::{CLUSTER_SIZE, DeviceId, cluster_offset};
-use crate::ordered::Ordered;
 use crate::output::Output;
 use crate::{Error, Result};
 
@@ -191,43 +190,18 @@ fn encode(
 
 fn write<W: Write>(
     header: &Header,
-    mut output: Output<W>,
+    output: Output<W>,
     extents: &Receiver<Extent>,
     spare: &Sender<Extent>,
 ) -> Result<(W, Written)> {
-    output.write(header.as_bytes())?;
-    if !output.wants_index() {
-        for extent in extents {
-            output.write(extent.as_bytes())?;
-            let _ = spare.send(extent);
-        }
-        return output.finish();
+    let mut recycle = |extent| {
+        let _ = spare.send(extent);
+    };
+    let mut writer = ExtentWriter::new(header, output)?;
+    for extent in extents {
+        writer.write(extent, &mut recycle)?;
     }
-    let (mut index, piece) = IndexBuilder::new(header);
-    output.write_index(&piece)?;
-    let threads = default_threads().min(4);
-    let mut digests = Ordered::new(threads, || {
-        Ok(|extent: Extent| Ok((ExtentDigest::of(&extent), extent)))
-    })?;
-    let mut next = extents.iter();
-    loop {
-        let extent = next.next();
-        let ended = extent.is_none();
-        extent.into_iter().for_each(|extent| digests.submit(extent));
-        while digests.pending() > if ended { 0 } else { threads } {
-            let Some(done) = digests.take() else { break };
-            let (digest, extent) = done?;
-            output.write(extent.as_bytes())?;
-            index
-                .extent(&digest)
-                .map_or(Ok(()), |piece| output.write_index(&piece))?;
-            let _ = spare.send(extent);
-        }
-        if ended {
-            output.write_index(&index.finish())?;
-            return output.finish();
-        }
-    }
+    writer.finish(&mut recycle)
 }
 
 fn spawn<'scope, T: Send + 'scope>(

@@ -28,7 +28,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, bounded};
-use fleece_vma_format::{DeviceId, Encoder, Header, Summary};
+use fleece_vma_format::{DeviceId, Encoder, Header, Output, Summary};
 
 use crate::depth::DepthGate;
 use crate::rate::RateLimit;
@@ -109,7 +109,7 @@ impl<W: Write + Send + 'static> Pipeline<W> {
     pub(crate) fn start(
         disks: Vec<PipelineDisk>,
         header: Header,
-        output: W,
+        output: Output<W>,
         limits: Limits,
         counters: Arc<Counters>,
     ) -> Self {

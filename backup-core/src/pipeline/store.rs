@@ -1,9 +1,9 @@
-//! The store: writes the header and finished extents to the output.
+//! The store: writes finished extents, and their index, to the output.
 
-use std::io::Write;
+use std::io::{self, Write};
 
 use crossbeam_channel::{Receiver, Sender};
-use fleece_vma_format::{Extent, Header, Summary};
+use fleece_vma_format::{Extent, ExtentWriter, Header, Output, Summary};
 
 use super::Shared;
 use crate::{Error, ErrorKind};
@@ -19,33 +19,54 @@ pub(super) enum Part {
 pub(super) fn run<W: Write>(
     shared: &Shared,
     header: &Header,
-    mut output: W,
+    output: Output<W>,
     parts: &Receiver<Part>,
     written: &Sender<Extent>,
 ) -> Option<(W, Summary)> {
-    let mut result = output.write_all(header.as_bytes());
-    while result.is_ok() && !shared.is_stopped() {
-        // Hung up without an end: the encoder has failed, and its error is the one that counts.
-        match parts.recv().ok()? {
-            Part::End(summary) => return Some((output, summary)),
-            Part::Extent(extent) => {
-                result = output.write_all(extent.as_bytes());
-                let _ = written.try_send(extent);
-            }
-        }
-    }
-    if let Err(error) = result {
+    write(shared, header, output, parts, written).unwrap_or_else(|error| {
         shared.fail(Error::caused(ErrorKind::Target, advice(&error), error));
-    }
-    None
+        None
+    })
 }
 
-fn advice(error: &std::io::Error) -> &'static str {
-    match error.kind() {
-        std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded => {
+fn write<W: Write>(
+    shared: &Shared,
+    header: &Header,
+    output: Output<W>,
+    parts: &Receiver<Part>,
+    written: &Sender<Extent>,
+) -> fleece_vma_format::Result<Option<(W, Summary)>> {
+    let mut recycle = |extent| {
+        let _ = written.try_send(extent);
+    };
+    let mut writer = ExtentWriter::new(header, output)?;
+    while !shared.is_stopped() {
+        match parts.recv() {
+            Ok(Part::Extent(extent)) => writer.write(extent, &mut recycle)?,
+            Ok(Part::End(summary)) => {
+                let (output, _) = writer.finish(&mut recycle)?;
+                return Ok(Some((output, summary)));
+            }
+            // Hung up without an end: the encoder has failed, and its error is the one that counts.
+            Err(_) => break,
+        }
+    }
+    Ok(None)
+}
+
+fn advice(error: &fleece_vma_format::Error) -> &'static str {
+    match io_kind(error) {
+        Some(io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded) => {
             "the backup target is full; free space there or prune old backups"
         }
-        std::io::ErrorKind::BrokenPipe => "whoever reads the archive from the pipe went away",
-        _ => "cannot write the archive",
+        Some(io::ErrorKind::BrokenPipe) => "whoever reads the archive from the pipe went away",
+        _ => "the backup target fails",
     }
+}
+
+/// What the system said, somewhere among the causes.
+fn io_kind(error: &(dyn std::error::Error + 'static)) -> Option<io::ErrorKind> {
+    std::iter::successors(Some(error), |error| error.source())
+        .find_map(|error| error.downcast_ref::<io::Error>())
+        .map(io::Error::kind)
 }

@@ -86,12 +86,12 @@ impl Source for Disk {
 }
 
 /// Takes bytes until `room` is used up.
-struct Output {
+struct Room {
     bytes: Vec<u8>,
     room: usize,
 }
 
-impl Write for Output {
+impl Write for Room {
     fn write(&mut self, buffer: &[u8]) -> io::Result<usize> {
         if self.bytes.len() + buffer.len() > self.room {
             return Err(io::ErrorKind::StorageFull.into());
@@ -105,7 +105,7 @@ impl Write for Output {
     }
 }
 
-fn start(disks: &[Arc<Disk>], readers: usize, room: usize) -> Pipeline<Output> {
+fn start(disks: &[Arc<Disk>], readers: usize, room: usize) -> Pipeline<Room> {
     let mut header = HeaderBuilder::new().uuid([7; 16]).ctime(1_700_000_000);
     let disks = disks
         .iter()
@@ -118,20 +118,24 @@ fn start(disks: &[Arc<Disk>], readers: usize, room: usize) -> Pipeline<Output> {
         gate: Arc::new(DepthGate::new(readers, readers)),
         rate: None,
     };
-    let output = Output {
+    let output = Room {
         bytes: Vec::new(),
         room,
     };
     Pipeline::start(
         disks,
         header.build().unwrap(),
-        output,
+        plain(output),
         limits,
         Arc::default(),
     )
 }
 
-fn finish(mut pipeline: Pipeline<Output>) -> Result<Vec<u8>, Error> {
+fn plain(room: Room) -> Output<Room> {
+    Output::new(room, &fleece_vma_format::Compression::None, None).unwrap()
+}
+
+fn finish(mut pipeline: Pipeline<Room>) -> Result<Vec<u8>, Error> {
     let ended = pipeline
         .wait(Duration::from_secs(60))
         .expect("the pipeline ends");
@@ -225,14 +229,14 @@ fn a_guest_without_disks_makes_an_archive_without_devices() {
         gate: Arc::new(DepthGate::new(1, 1)),
         rate: None,
     };
-    let output = Output {
+    let output = Room {
         bytes: Vec::new(),
         room: usize::MAX,
     };
     let pipeline = Pipeline::start(
         Vec::new(),
         header.build().unwrap(),
-        output,
+        plain(output),
         limits,
         Arc::default(),
     );

@@ -12,7 +12,7 @@ use super::source::NbdSource;
 use super::watch::QemuWatch;
 use crate::archive::{ArchiveOptions, Archived};
 use crate::archive_file::ArchiveFile;
-use crate::output::{Output, Place};
+use crate::output::{Counted, Destination, Output};
 use crate::quiesce::Frozen;
 use crate::report::{Counters, Counting, Reporter};
 use crate::source::Source;
@@ -135,14 +135,14 @@ pub fn backup(
         ));
     }
     // Before the guest is touched: can the archive be written at all?
-    let place = open_place(job, &record)?;
+    let destination = create_destination(job, &record)?;
     let counters = Arc::new(Counters::default());
-    let output = Output::new(place, job.archive.compression, Arc::clone(&counters))?;
+    let (output, index) = destination.open(Arc::clone(&counters))?;
 
     let session = match prepare(job, client, &record, disks) {
         Ok(session) => session,
         Err(error) => {
-            drop(output);
+            drop((output, index));
             forget_archive(job, &record, true, reporter);
             return Err(error);
         }
@@ -155,7 +155,7 @@ pub fn backup(
     // The guest first: its disks are plain again before the archive is synced.
     finish(session, reporter);
     let Moved {
-        output,
+        archive,
         summary,
         switched,
         fleecing_peak,
@@ -165,11 +165,12 @@ pub fn backup(
             error,
             output_dropped,
         }) => {
+            drop(index);
             forget_archive(job, &record, output_dropped, reporter);
             return Err(failed.flatten().unwrap_or(error));
         }
     };
-    let committed = output.commit();
+    let committed = index.commit(archive);
     forget_archive(job, &record, true, reporter);
     Ok(Outcome {
         archived: Archived::new(committed?, summary.devices(), start.elapsed()),
@@ -241,21 +242,20 @@ fn select(job: &GuestBackup, disks: Vec<Disk>) -> Result<Vec<Disk>, Error> {
     Ok(disks)
 }
 
-fn open_place(job: &GuestBackup, record: &Record) -> Result<Place, Error> {
-    let Some(path) = &job.archive.path else {
-        return Ok(Place::Stdout(std::io::stdout()));
-    };
-    let temporary = ArchiveFile::temporary_name(path);
-    record
-        .note_archive(Some(&temporary))
-        .map_err(fleecing_error)?;
-    match ArchiveFile::create(path) {
-        Ok(file) => Ok(Place::File(file)),
-        Err(error) => {
-            record.note_archive(None).map_err(fleecing_error)?;
-            Err(error)
-        }
+fn create_destination(job: &GuestBackup, record: &Record) -> Result<Destination, Error> {
+    let ArchiveOptions {
+        path, compression, ..
+    } = &job.archive;
+    if let Some(path) = path {
+        let files = Destination::temporary_files(path, *compression);
+        record.note_archive(&files).map_err(fleecing_error)?;
     }
+    Destination::create(path.as_deref(), *compression).inspect_err(|_| {
+        // Whoever has the name already has the file; it is not ours.
+        if let Err(error) = record.note_archive(&[]) {
+            tracing::warn!(%error, "record");
+        }
+    })
 }
 
 fn prepare<'r>(
@@ -278,7 +278,7 @@ fn prepare<'r>(
 
 /// A transfer that reached its end.
 struct Moved {
-    output: Output,
+    archive: Counted,
     summary: Summary,
     switched: Switched,
     fleecing_peak: Option<u64>,
@@ -314,9 +314,9 @@ fn move_data(
         cancel,
     };
     let mut watch = QemuWatch::new(session);
-    let (output, summary) = transfer.run(Some(&mut watch))?;
+    let (archive, summary) = transfer.run(Some(&mut watch))?;
     Ok(Moved {
-        output,
+        archive,
         summary,
         switched,
         fleecing_peak: watch.fleecing_peak(),
@@ -414,7 +414,7 @@ fn forget_archive(job: &GuestBackup, record: &Record, gone: bool, reporter: &Cou
             "the target does not answer; {} is left for `fleece cleanup`",
             temporary.display()
         ));
-    } else if let Err(error) = record.note_archive(None) {
+    } else if let Err(error) = record.note_archive(&[]) {
         reporter.warning(fleecing_error(error).chain());
     }
 }

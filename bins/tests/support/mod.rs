@@ -52,6 +52,7 @@ impl Bench {
     /// The only archive.
     pub(crate) fn archive(&self) -> PathBuf {
         let mut archives = entries(&self.path("archives"));
+        archives.retain(|path| path.extension().is_none_or(|ending| ending != "idx"));
         assert_eq!(archives.len(), 1, "{archives:?}");
         archives.remove(0)
     }
