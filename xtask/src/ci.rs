@@ -27,7 +27,7 @@ pub(crate) enum Step {
     Test,
     /// Examples in the documentation
     Doctest,
-    /// The documentation itself, with every warning an error
+    /// The documentation of the libraries, with every warning an error
     Doc,
     /// Licences, sources and duplicates of the crates of others
     Deny,
@@ -197,16 +197,12 @@ fn doctest() -> Outcome {
     Ok(String::new())
 }
 
+/// Of libraries only: in programs, `///` is what `--help` shows, and no Markdown.
 fn doc() -> Outcome {
-    Run::cargo(&[
-        "doc",
-        "--quiet",
-        "--workspace",
-        "--no-deps",
-        "--all-features",
-    ])
-    .env("RUSTDOCFLAGS", "-D warnings")
-    .quietly()?;
+    let options = ["--workspace", "--no-deps", "--all-features", "--lib"];
+    Run::cargo(&[&["doc", "--quiet"], &options[..]].concat())
+        .env("RUSTDOCFLAGS", "-D warnings")
+        .quietly()?;
     Ok(String::new())
 }
 
