@@ -1,106 +1,21 @@
 //! Verifying: every damage that an archive has, not only the first.
 
-use std::fmt;
+mod damage;
+mod payload;
+
 use std::io::{BufReader, Read};
-use std::ops::Range;
 
-use crate::container::default_threads;
+pub use damage::Damage;
+use payload::Payload;
+
 use crate::coverage::Coverage;
-use crate::extent::{ClusterEntry, Extent};
-use crate::header::{Device, Header};
-use crate::index::{IndexReader, IndexRecord};
-use crate::layout::DeviceId;
-use crate::ordered::Ordered;
+use crate::extent::Extent;
+use crate::header::Header;
+use crate::index::IndexReader;
 use crate::reader::read_header;
-use crate::scan::{Found, Junk, Scanner};
+use crate::scan::{Found, Scanner};
 use crate::tally::Tally;
-use crate::{Error, ErrorKind, Result};
-
-/// Something wrong with an archive.
-#[derive(Debug)]
-pub struct Damage {
-    error: Error,
-    length: Option<u64>,
-    device: Option<(DeviceId, String)>,
-    clusters: Option<Range<u64>>,
-}
-
-impl Damage {
-    /// What is wrong.
-    #[must_use]
-    pub const fn error(&self) -> &Error {
-        &self.error
-    }
-
-    /// How many bytes of the archive are concerned, from the error's offset on.
-    #[must_use]
-    pub const fn length(&self) -> Option<u64> {
-        self.length
-    }
-
-    /// The device concerned.
-    #[must_use]
-    pub fn device(&self) -> Option<(DeviceId, &str)> {
-        self.device.as_ref().map(|(id, name)| (*id, name.as_str()))
-    }
-
-    /// Its clusters that are concerned.
-    #[must_use]
-    pub fn clusters(&self) -> Option<Range<u64>> {
-        self.clusters.clone()
-    }
-
-    pub(crate) fn new(error: Error) -> Self {
-        Self {
-            error,
-            length: None,
-            device: None,
-            clusters: None,
-        }
-    }
-
-    /// Clusters that never come.
-    pub(crate) fn missing(device: &Device, clusters: Range<u64>) -> Self {
-        let count = clusters.end.saturating_sub(clusters.start);
-        let (name, first) = (device.name(), clusters.start);
-        let detail = format!("device {name} misses {count} clusters from {first} on");
-        let error = Error::new(ErrorKind::MissingCluster, detail);
-        let device = Some((device.id(), name.to_owned()));
-        Self {
-            device,
-            clusters: Some(clusters),
-            ..Self::new(error)
-        }
-    }
-
-    pub(crate) fn of(mut self, header: &Header, entry: &ClusterEntry) -> Self {
-        let name = header
-            .device(entry.device())
-            .map_or_else(String::new, |d| d.name().to_owned());
-        self.device = Some((entry.device(), name));
-        self.clusters = Some(entry.index()..entry.index().saturating_add(1));
-        self
-    }
-}
-
-impl From<Junk> for Damage {
-    fn from(junk: Junk) -> Self {
-        Self {
-            length: Some(junk.length),
-            ..Self::new(junk.error)
-        }
-    }
-}
-
-impl fmt::Display for Damage {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.error.fmt(f)?;
-        match self.length {
-            Some(length) => write!(f, ", {length} bytes"),
-            None => Ok(()),
-        }
-    }
-}
+use crate::{ErrorKind, Result};
 
 /// The outcome of a verification.
 #[derive(Debug, Clone)]
@@ -244,124 +159,5 @@ impl Verifier<'_> {
         let missing: Vec<_> = missing.collect();
         missing.into_iter().for_each(|damage| self.damage(damage));
         self.state
-    }
-}
-
-/// Checks payload against an index, on several threads.
-struct Payload<R> {
-    index: IndexReader<R>,
-    workers: Ordered<(Extent, IndexRecord), (Extent, Vec<ClusterEntry>, bool)>,
-    threads: usize,
-    /// The record that comes next.
-    next: Option<IndexRecord>,
-}
-
-impl<R: Read> Payload<R> {
-    fn new(mut index: IndexReader<R>) -> Result<Self> {
-        let threads = default_threads();
-        let make = || {
-            Ok(|(extent, record): (Extent, IndexRecord)| {
-                let fits = record.digest().fits(&extent);
-                let damaged = if fits {
-                    Vec::new()
-                } else {
-                    record.digest().damaged(&extent).collect()
-                };
-                Ok((extent, damaged, fits))
-            })
-        };
-        let next = index.next_record()?;
-        Ok(Self {
-            index,
-            workers: Ordered::new(threads, make)?,
-            threads,
-            next,
-        })
-    }
-
-    fn submit(
-        &mut self,
-        extent: Extent,
-        verifier: &mut Verifier<'_>,
-        scanner: &mut Scanner<impl Read>,
-    ) -> Result<()> {
-        self.skip_to(extent.offset(), verifier)?;
-        match self
-            .next
-            .take_if(|record| record.offset() == extent.offset())
-        {
-            Some(record) => {
-                self.next = self.index.next_record()?;
-                self.workers.submit((extent, record));
-            }
-            None => {
-                let detail = "an extent that the index does not know";
-                verifier.damage(Damage::new(
-                    Error::new(ErrorKind::Payload, detail).at(extent.offset()),
-                ));
-            }
-        }
-        while self.workers.pending() > self.threads.saturating_mul(2) {
-            self.collect(verifier, scanner)?;
-        }
-        Ok(())
-    }
-
-    /// Tells the extents that should be before `offset` and are not.
-    fn skip_to(&mut self, offset: u64, verifier: &mut Verifier<'_>) -> Result<()> {
-        while let Some(record) = self.next.take_if(|record| record.offset() < offset) {
-            let detail = format!("extent {} is not where the index knows it", record.number());
-            let error = Error::new(ErrorKind::Payload, detail).at(record.offset());
-            let length = Some(u64::from(record.digest().length()));
-            verifier.damage(Damage {
-                length,
-                ..Damage::new(error)
-            });
-            self.next = self.index.next_record()?;
-        }
-        Ok(())
-    }
-
-    fn collect(
-        &mut self,
-        verifier: &mut Verifier<'_>,
-        scanner: &mut Scanner<impl Read>,
-    ) -> Result<()> {
-        let Some(done) = self.workers.take() else {
-            return Ok(());
-        };
-        let (extent, damaged, fits) = done?;
-        for entry in &damaged {
-            let name = verifier
-                .state
-                .header
-                .device(entry.device())
-                .map_or("?", |d| d.name());
-            let detail = format!(
-                "cluster {} of device {name} has wrong contents",
-                entry.index()
-            );
-            let error = Error::new(ErrorKind::Payload, detail).at(extent.offset());
-            let damage = Damage::new(error).of(&verifier.state.header, entry);
-            verifier.damage(damage);
-        }
-        if !fits && damaged.is_empty() {
-            let error = Error::new(ErrorKind::Payload, "an extent has not its checksum")
-                .at(extent.offset());
-            verifier.damage(Damage::new(error));
-        }
-        scanner.recycle(extent);
-        Ok(())
-    }
-
-    fn finish(
-        mut self,
-        verifier: &mut Verifier<'_>,
-        scanner: &mut Scanner<impl Read>,
-    ) -> Result<()> {
-        while self.workers.pending() > 0 {
-            self.collect(verifier, scanner)?;
-        }
-        self.skip_to(u64::MAX, verifier)
     }
 }
