@@ -45,8 +45,8 @@
 //!   told the first cause.
 //! - Readers never hold back guests.
 //! - A write to clusters that are saved already takes no lock that another write could hold.
-//! - Memory: two bits per cluster, and one buffer of at most 1 MiB, or a cluster if that is more,
-//!   for each of six threads per disk.
+//! - Memory: two bits per cluster, a buffer of at most 1 MiB, or a cluster if that is more, for each
+//!   of the four threads that save for guests, and what readers ask for at once.
 //!
 //! # Without fleecing
 //!

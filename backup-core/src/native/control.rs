@@ -4,7 +4,7 @@
 //! > {"attach":{"fleecing":"/var/tmp","cluster_size":65536,"timeout_ms":45000}}
 //! < {"attached":{"nbd":"/run/disks/nbd.sock","disks":[{"name":"a","export":"snapshot-a"}]}}
 //! > "status"
-//! < {"status":{"saved":131072,"held":65536,"peak":131072,"broken":null}}
+//! < {"status":{"saved":131072,"held":65536,"peak":131072,"broken":null,"writes":9,"write_time_ns":81000}}
 //! > "detach"
 //! < "detached"
 //! ```
@@ -68,6 +68,9 @@ pub(super) struct Status {
     pub(super) peak: u64,
     /// Why the snapshot cannot be read any more.
     pub(super) broken: Option<Failure>,
+    /// Writes and flushes of guests so far, on all disks, and the time they took together.
+    pub(super) writes: u64,
+    pub(super) write_time_ns: u64,
 }
 
 /// An error with its causes as one line.

@@ -2,6 +2,8 @@
 
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 
 use fleece_nbd::{Export, Extent, Zeroing};
 use fleece_storage::block::{
@@ -10,23 +12,53 @@ use fleece_storage::block::{
 
 use super::source::SnapshotSource;
 use crate::Source as _;
+use crate::pace::GuestWrites;
 
 /// Serves a disk, usually a [`crate::cbw::Filter`], to guests over NBD: reads, writes, zeroes,
 /// trims, flushes and block status.
+///
+/// It measures what its clients' writes take, so that backups can leave room for them.
 #[derive(Debug)]
-pub struct FilterExport(Arc<dyn BlockDevice>);
+pub struct FilterExport {
+    disk: Arc<dyn BlockDevice>,
+    writes: AtomicU64,
+    nanoseconds: AtomicU64,
+}
 
 impl FilterExport {
     /// Serve `disk`.
     #[must_use]
     pub fn new(disk: Arc<dyn BlockDevice>) -> Self {
-        Self(disk)
+        Self {
+            disk,
+            writes: AtomicU64::new(0),
+            nanoseconds: AtomicU64::new(0),
+        }
+    }
+
+    /// The writes and flushes so far, and the time they took together.
+    #[must_use]
+    pub fn writes(&self) -> GuestWrites {
+        let nanoseconds = self.nanoseconds.load(Ordering::Relaxed);
+        GuestWrites::new(
+            self.writes.load(Ordering::Relaxed),
+            Duration::from_nanos(nanoseconds),
+        )
+    }
+
+    fn timed<T>(&self, write: impl FnOnce() -> T) -> T {
+        let start = Instant::now();
+        let result = write();
+        let took = u64::try_from(start.elapsed().as_nanos()).unwrap_or(u64::MAX);
+        self.nanoseconds.fetch_add(took, Ordering::Relaxed);
+        self.writes.fetch_add(1, Ordering::Relaxed);
+        result
     }
 }
 
 impl Export for FilterExport {
     fn size(&self) -> u64 {
-        self.0.size()
+        self.disk.size()
     }
 
     fn read_only(&self) -> bool {
@@ -34,19 +66,20 @@ impl Export for FilterExport {
     }
 
     fn read_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<()> {
-        self.0.read_at(buffer, offset).map_err(to_io)
+        self.disk.read_at(buffer, offset).map_err(to_io)
     }
 
     fn write_at(&self, offset: u64, data: &[u8]) -> io::Result<()> {
-        self.0.write_at(data, offset).map_err(to_io)
+        self.timed(|| self.disk.write_at(data, offset))
+            .map_err(to_io)
     }
 
     fn flush(&self) -> io::Result<()> {
-        self.0.flush().map_err(to_io)
+        self.timed(|| self.disk.flush()).map_err(to_io)
     }
 
     fn trim(&self, offset: u64, length: u64) -> io::Result<()> {
-        self.0.discard(offset, length).map_err(to_io)
+        self.disk.discard(offset, length).map_err(to_io)
     }
 
     fn write_zeroes(&self, offset: u64, length: u64, zeroing: Zeroing) -> io::Result<()> {
@@ -54,11 +87,12 @@ impl Export for FilterExport {
         if zeroing.only_if_fast {
             return Err(io::ErrorKind::Unsupported.into());
         }
-        self.0.write_zeroes(offset, length).map_err(to_io)
+        self.timed(|| self.disk.write_zeroes(offset, length))
+            .map_err(to_io)
     }
 
     fn block_status(&self, offset: u64, length: u64) -> io::Result<Vec<Extent>> {
-        let extent = self.0.block_status(offset, length).map_err(to_io)?;
+        let extent = self.disk.block_status(offset, length).map_err(to_io)?;
         Ok(vec![match extent.status {
             Status::Data => Extent::data(extent.len),
             Status::Zero => Extent::hole(extent.len),

@@ -4,6 +4,7 @@ use std::io::BufReader;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use fleece_nbd::{Address, Client, Pending};
 
@@ -149,12 +150,14 @@ fn unexpected(reply: &Reply) -> Error {
     )
 }
 
-/// The filter does not measure its guests' writes, so reading is not paced by them.
+/// What the server's other clients feel.
 struct Watch<'a>(&'a Guest);
 
 impl GuestWatch for Watch<'_> {
     fn writes(&mut self) -> Option<GuestWrites> {
-        None
+        let status = self.0.status().ok()?;
+        let time = Duration::from_nanos(status.write_time_ns);
+        Some(GuestWrites::new(status.writes, time))
     }
 
     fn fleecing_used(&mut self) -> Option<u64> {

@@ -39,12 +39,20 @@ pub struct Server {
 
 #[derive(Debug)]
 struct Shared {
-    disks: Vec<(String, Arc<Filter>)>,
+    disks: Vec<Served>,
     nbd: fleece_nbd::Server,
     nbd_path: PathBuf,
     stop: AtomicBool,
     /// The control connections, so that stopping can end them.
     connections: Mutex<HashMap<u64, UnixStream>>,
+}
+
+/// A disk, and what guests see of it.
+#[derive(Debug)]
+struct Served {
+    name: String,
+    filter: Arc<Filter>,
+    export: Arc<FilterExport>,
 }
 
 /// More backups at once than disks can be in snapshots make no sense, nor do many askers of status.
@@ -76,11 +84,19 @@ impl Server {
             .map_err(nbd_failed)?;
         let disks: Vec<_> = disks
             .into_iter()
-            .map(|(name, disk)| (name, Filter::new(disk)))
+            .map(|(name, disk)| {
+                let filter = Filter::new(disk);
+                let export = Arc::new(FilterExport::new(Arc::clone(&filter) as _));
+                Served {
+                    name,
+                    filter,
+                    export,
+                }
+            })
             .collect();
-        for (name, filter) in &disks {
-            let export = FilterExport::new(Arc::clone(filter) as _);
-            nbd.add_export(name, Arc::new(export)).map_err(nbd_failed)?;
+        for disk in &disks {
+            nbd.add_export(&disk.name, Arc::clone(&disk.export) as _)
+                .map_err(nbd_failed)?;
         }
         let listener = UnixListener::bind(&control).map_err(failed)?;
         for path in [&control, &nbd_path] {
@@ -198,7 +214,7 @@ impl Shared {
                 *session = Some(new);
                 Ok(Reply::Attached(attached))
             }
-            (Request::Status, Some(session)) => Ok(Reply::Status(session.status())),
+            (Request::Status, Some(session)) => Ok(Reply::Status(self.status(&session.snapshot))),
             (Request::Detach, Some(_)) => {
                 *session = None;
                 Ok(Reply::Detached)
@@ -219,62 +235,71 @@ impl Shared {
         let members = self
             .disks
             .iter()
-            .map(|(_, filter)| {
-                let target = fleecing_image(&attach.fleecing, filter.size())?;
-                Ok((Arc::clone(filter), Arc::new(target) as _))
+            .map(|disk| {
+                let target = fleecing_image(&attach.fleecing, disk.filter.size())?;
+                Ok((Arc::clone(&disk.filter), Arc::new(target) as _))
             })
             .collect::<Result<Vec<_>, Error>>()?;
         let mut session = Session {
-            nbd: &self.nbd,
             snapshot: Snapshot::attach(members, &options)?,
-            exports: Vec::new(),
+            exports: Exports(&self.nbd, Vec::new()),
         };
         let mut disks = Vec::new();
-        for ((name, _), view) in self.disks.iter().zip(session.snapshot.views()) {
+        for (disk, view) in self.disks.iter().zip(session.snapshot.views()) {
+            let name = disk.name.clone();
             let export = format!("snapshot-{name}");
             let source = SnapshotSource::new(name.clone(), view.clone());
-            self.nbd
-                .add_export(&export, Arc::new(SnapshotExport::new(source)))
-                .map_err(|error| {
-                    Error::caused(ErrorKind::Internal, "cannot serve the snapshot", error)
-                })?;
-            session.exports.push(export.clone());
-            disks.push(Disk {
-                name: name.clone(),
-                export,
-            });
+            session.exports.add(&export, SnapshotExport::new(source))?;
+            disks.push(Disk { name, export });
         }
         let nbd = self.nbd_path.clone();
         Ok((session, Attached { nbd, disks }))
     }
-}
 
-/// A snapshot and its exports, gone when this is dropped.
-struct Session<'a> {
-    nbd: &'a fleece_nbd::Server,
-    snapshot: Snapshot,
-    exports: Vec<String>,
-}
-
-impl Session<'_> {
-    fn status(&self) -> Status {
-        let usage = self.snapshot.usage();
+    fn status(&self, snapshot: &Snapshot) -> Status {
+        let usage = snapshot.usage();
+        let writes = self.disks.iter().map(|disk| disk.export.writes());
+        let (writes, time) = writes.fold((0_u64, Duration::ZERO), |(writes, time), disk| {
+            let writes = writes.saturating_add(disk.operations);
+            (writes, time.saturating_add(disk.time))
+        });
         Status {
             saved: usage.saved,
             held: usage.held,
             peak: usage.peak,
-            broken: self
-                .snapshot
+            broken: snapshot
                 .broken()
                 .map(|cause| Failure::from(&Error::from(cause))),
+            writes,
+            write_time_ns: u64::try_from(time.as_nanos()).unwrap_or(u64::MAX),
         }
     }
 }
 
-impl Drop for Session<'_> {
+/// A snapshot of a connection. It is detached before its exports go, so that readers that wait for
+/// its target are woken.
+struct Session<'a> {
+    snapshot: Snapshot,
+    exports: Exports<'a>,
+}
+
+/// Exports that are gone when this is dropped.
+struct Exports<'a>(&'a fleece_nbd::Server, Vec<String>);
+
+impl Exports<'_> {
+    fn add(&mut self, name: &str, export: SnapshotExport) -> Result<(), Error> {
+        self.0.add_export(name, Arc::new(export)).map_err(|error| {
+            Error::caused(ErrorKind::Request, "cannot serve the snapshot", error)
+        })?;
+        self.1.push(name.to_owned());
+        Ok(())
+    }
+}
+
+impl Drop for Exports<'_> {
     fn drop(&mut self) {
-        for export in &self.exports {
-            if let Err(error) = self.nbd.remove_export(export, GRACE) {
+        for export in &self.1 {
+            if let Err(error) = self.0.remove_export(export, GRACE) {
                 tracing::warn!(%error, export, "a reader of a detached snapshot hangs");
             }
         }

@@ -195,3 +195,29 @@ fn attach_soon(server: &Server, fleecing: &std::path::Path) {
     }
     panic!("the instant was not given back");
 }
+
+#[test]
+fn a_directory_has_one_server_and_a_dead_one_is_replaced() {
+    let dir = TempDir::new().unwrap();
+    // What a killed server leaves.
+    drop(std::os::unix::net::UnixListener::bind(dir.path().join("control.sock")).unwrap());
+    let disks = || vec![("drive-a".into(), Arc::new(MemoryDevice::new(4096)) as _)];
+    let server = Server::start(disks(), dir.path()).unwrap();
+    let error = Server::start(disks(), dir.path()).unwrap_err();
+    assert_eq!(error.kind(), crate::ErrorKind::Request, "{}", error.chain());
+    Guest::attach(server.control(), dir.path(), &options(65536)).unwrap();
+}
+
+#[test]
+fn a_server_that_goes_away_ends_the_backup_and_leaves_no_archive() {
+    let dir = TempDir::new().unwrap();
+    let disk = MemoryDevice::with_content(&content());
+    let server = Server::start(vec![("drive-a".into(), Arc::new(disk) as _)], dir.path()).unwrap();
+    let guest = Guest::attach(server.control(), dir.path(), &options(65536)).unwrap();
+    drop(server);
+    let job = to(&dir, "archive.vma");
+    guest
+        .archive(&job, &Silent, &CancelToken::new())
+        .unwrap_err();
+    assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0);
+}

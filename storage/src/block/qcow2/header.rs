@@ -160,6 +160,8 @@ fn unsupported(why: impl Into<String>) -> Error {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     /// A version 3 header as `qemu-img create` writes it for 1 GiB.
@@ -213,6 +215,17 @@ mod tests {
                 Unsupported,
                 "bit {bit}"
             );
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_follows_the_magic_is_read_or_refused(rest in any::<[u8; 100]>(), cut in 0..=104_usize) {
+            let bytes = [&MAGIC.to_be_bytes()[..], &rest].concat();
+            if let Ok(header) = Qcow2Header::parse(&bytes[..cut]) {
+                prop_assert!((2..=3).contains(&header.version));
+                prop_assert!((512..=2 << 20).contains(&header.cluster_size));
+            }
         }
     }
 
