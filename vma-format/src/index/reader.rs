@@ -92,10 +92,14 @@ impl<R: Read> IndexReader<R> {
     /// The record of the archive's next extent; `None` after the last.
     ///
     /// # Errors
-    /// [`ErrorKind::Index`] for any damage of the index, [`ErrorKind::Io`].
+    /// [`ErrorKind::Index`] for any damage of the index, [`ErrorKind::Io`]. After an error there is
+    /// nothing more to be had.
     pub fn next_record(&mut self) -> Result<Option<IndexRecord>> {
-        if self.records.len() == 0 {
-            self.next_piece()?;
+        if self.records.len() == 0
+            && let Err(error) = self.next_piece()
+        {
+            self.done = true;
+            return Err(error);
         }
         let Some(digest) = self.records.next() else {
             return Ok(None);

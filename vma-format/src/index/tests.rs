@@ -1,5 +1,5 @@
 use super::*;
-use crate::{ArchiveWriter, ErrorKind, HeaderBuilder, Reader};
+use crate::{ArchiveWriter, ErrorKind, HeaderBuilder, Reader, Result};
 
 /// An archive of many extents and its index, built as an archive is read.
 fn sample() -> (Vec<u8>, Vec<u8>) {
@@ -29,7 +29,7 @@ fn sample() -> (Vec<u8>, Vec<u8>) {
     (archive, index)
 }
 
-fn read(index: &[u8]) -> crate::Result<Vec<IndexRecord>> {
+fn read(index: &[u8]) -> Result<Vec<IndexRecord>> {
     IndexReader::new(index)?.collect()
 }
 
@@ -90,4 +90,12 @@ fn an_index_of_another_archive_is_refused() {
         .check(&other.build().unwrap())
         .unwrap_err();
     assert_eq!(error.kind(), ErrorKind::IndexMismatch);
+}
+
+#[test]
+fn after_an_error_an_index_ends() {
+    let (_, index) = sample();
+    let mut reader = IndexReader::new(&index[..index.len() - 1]).unwrap();
+    assert_eq!(reader.by_ref().filter(Result::is_err).count(), 1);
+    assert!(reader.next().is_none());
 }
