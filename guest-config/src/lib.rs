@@ -32,6 +32,8 @@ mod drive;
 mod error;
 mod file;
 mod fleecing;
+#[doc(hidden)]
+pub mod fuzzing;
 mod line;
 mod property;
 mod restore;

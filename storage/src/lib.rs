@@ -26,6 +26,8 @@ pub mod block;
 mod config;
 mod error;
 mod exec;
+#[doc(hidden)]
+pub mod fuzzing;
 mod image;
 mod lock;
 mod mounts;

@@ -41,7 +41,7 @@ pub(crate) fn require(path: &Path, fstypes: &[&str], advice: &str) -> Result<(),
 }
 
 /// `proc(5)`: `ID PARENT MAJ:MIN ROOT POINT OPTIONS [TAG…] - TYPE SOURCE OPTIONS`.
-fn parse(text: &[u8]) -> Vec<Mount> {
+pub(crate) fn parse(text: &[u8]) -> Vec<Mount> {
     text.split(|byte| *byte == b'\n')
         .filter_map(parse_line)
         .collect()

@@ -1,0 +1,7 @@
+//! A guest's configuration.
+
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|data: &[u8]| fleece_guest_config::fuzzing::guest_config(data));

@@ -1,0 +1,31 @@
+//! What the fuzz target feeds, and what must hold of any text.
+
+use crate::{GuestConfig, Restoration};
+
+/// A configuration as somebody may have edited it, or as an archive carries it.
+///
+/// # Panics
+///
+/// If a line that was not edited did not keep its bytes.
+pub fn guest_config(data: &[u8]) {
+    let Ok(text) = std::str::from_utf8(data) else {
+        return;
+    };
+    let Ok(mut config) = GuestConfig::parse(text) else {
+        return;
+    };
+    assert_eq!(config.to_string(), text);
+    let _ = config.description();
+    let maps = config.qmdump_maps();
+    let archived = config.archive_text(&maps);
+    assert!(GuestConfig::parse(&archived).is_ok_and(|archived| archived.qmdump_maps() == maps));
+    let mut restoration = Restoration::new().unique([0xbc, 0x24, 0x11]);
+    for drive in config.drives().unwrap_or_default() {
+        restoration = restoration.with_volume(&drive.key, "local:1/vm-1-disk-0.raw");
+    }
+    let _ = config.restored(&restoration, || [0x5a; 16]);
+
+    let images = config.fleecing_images();
+    assert!(config.set_fleecing_images(&images).is_ok());
+    assert_eq!(config.fleecing_images(), images);
+}

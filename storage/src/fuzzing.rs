@@ -1,0 +1,50 @@
+//! What the fuzz targets feed, and what must hold of any text.
+
+use std::path::{Component, Path};
+
+use crate::{StorageConfig, VolumeId, VolumeName, mounts};
+
+/// A `storage.cfg` as somebody may have edited it.
+///
+/// # Panics
+///
+/// If a line did not keep its bytes.
+pub fn storage_config(data: &[u8]) {
+    let Ok(text) = std::str::from_utf8(data) else {
+        return;
+    };
+    let Ok(config) = StorageConfig::parse(text) else {
+        return;
+    };
+    assert_eq!(config.to_string(), text);
+    let _ = config.problems();
+    for section in config.sections() {
+        for (key, value) in section.properties() {
+            let mut section = section.clone();
+            assert!(section.set(key, value).is_ok());
+        }
+    }
+}
+
+/// Names from records, configurations and plugins, and the kernel's table of mounts.
+///
+/// # Panics
+///
+/// If a name that leads elsewhere was taken.
+pub fn names(data: &[u8]) {
+    let _ = mounts::parse(data);
+    let Ok(text) = std::str::from_utf8(data) else {
+        return;
+    };
+    if let Ok(name) = text.parse::<VolumeName>() {
+        assert!(name.vmid() > 0 && !text.contains('/'));
+    }
+    if let Ok(id) = text.parse::<VolumeId>() {
+        assert_eq!(id.to_string(), text);
+        let path = id
+            .as_path()
+            .unwrap_or_else(|| Path::new(id.volume().unwrap_or_default()));
+        let odd = |part| !matches!(part, Component::Normal(_) | Component::RootDir);
+        assert!(!path.components().any(odd));
+    }
+}
