@@ -6,12 +6,12 @@ use std::time::{Duration, Instant};
 
 use fleece_vma_format::{DeviceSummary, Header, HeaderBuilder};
 
-use crate::output::{Compression, Destination};
+use crate::output::{Compression, Destination, Slowed};
 use crate::pipeline::PipelineDisk;
 use crate::report::{Counters, Reporter};
 use crate::source::Source;
 use crate::transfer::{Failed, GuestWatch, Settings, Transfer};
-use crate::{CancelToken, Error, ErrorKind};
+use crate::{CancelToken, Error, ErrorKind, RateLimit};
 
 /// What to write, and how fast.
 #[derive(Clone, Debug)]
@@ -29,6 +29,9 @@ pub struct ArchiveOptions {
     pub ctime: i64,
     /// Bytes per second read from the disks.
     pub bwlimit: Option<u64>,
+    /// A slow target, for demonstrations and tests: how fast the archive is written. Others may share
+    /// the limit, as they would share the target.
+    pub target_rate: Option<Arc<RateLimit>>,
     /// Most reads in flight.
     pub max_depth: usize,
     /// Mean write latency that a guest may see meanwhile.
@@ -44,6 +47,7 @@ impl Default for ArchiveOptions {
             uuid: [0; 16],
             ctime: 0,
             bwlimit: None,
+            target_rate: None,
             max_depth: 8,
             guest_latency: Duration::from_millis(5),
         }
@@ -51,6 +55,13 @@ impl Default for ArchiveOptions {
 }
 
 impl ArchiveOptions {
+    pub(crate) fn slowed(&self, cancel: &CancelToken) -> Option<Slowed> {
+        self.target_rate.as_ref().map(|limit| Slowed {
+            limit: Arc::clone(limit),
+            cancel: cancel.clone(),
+        })
+    }
+
     pub(crate) fn settings(&self) -> Settings {
         Settings {
             max_depth: self.max_depth,
@@ -138,7 +149,7 @@ pub fn archive(
     let start = Instant::now();
     let counters = Arc::new(Counters::default());
     let destination = Destination::create(options.path.as_deref(), options.compression)?;
-    let (output, index) = destination.open(Arc::clone(&counters))?;
+    let (output, index) = destination.open(options.slowed(cancel), Arc::clone(&counters))?;
     let (header, devices) = options.header(disks)?;
     let settings = options.settings();
     let counters = &counters;

@@ -3,12 +3,13 @@
 use std::io::{self, Stdout, Write};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
 
 use fleece_vma_format::container::FrameOptions;
 
 use crate::archive_file::ArchiveFile;
 use crate::report::Counters;
-use crate::{Error, ErrorKind};
+use crate::{CancelToken, Error, ErrorKind, RateLimit};
 
 /// How an archive is compressed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -84,13 +85,21 @@ impl Destination {
     }
 
     /// Where to write, and what is left to do when all is written.
-    pub(crate) fn open(self, counters: Arc<Counters>) -> Result<(Output, Index), Error> {
+    pub(crate) fn open(
+        self,
+        slowed: Option<Slowed>,
+        counters: Arc<Counters>,
+    ) -> Result<(Output, Index), Error> {
         let Self {
             place,
             index,
             compression,
         } = self;
-        let counted = Counted { place, counters };
+        let counted = Counted {
+            place,
+            slowed,
+            counters,
+        };
         let boxed = index
             .clone()
             .map(|index| Box::new(index) as Box<dyn Write + Send>);
@@ -161,10 +170,26 @@ enum Place {
     Stdout(Stdout),
 }
 
+/// A place that is made slow, until the job is cancelled.
+#[derive(Debug)]
+pub(crate) struct Slowed {
+    pub(crate) limit: Arc<RateLimit>,
+    pub(crate) cancel: CancelToken,
+}
+
+impl Slowed {
+    fn wait(&self, bytes: usize) {
+        let wait = self.limit.book(bytes as u64, Instant::now());
+        // Nothing is ever received: it ends by the time, or by the token.
+        let _ = self.cancel.fired().recv_timeout(wait);
+    }
+}
+
 /// Counts what arrives, after compression.
 #[derive(Debug)]
 pub(crate) struct Counted {
     place: Place,
+    slowed: Option<Slowed>,
     counters: Arc<Counters>,
 }
 
@@ -189,6 +214,9 @@ impl Write for Counted {
             Place::File(file) => file.write(buffer),
             Place::Stdout(stdout) => stdout.write(buffer),
         }?;
+        if let Some(slowed) = &self.slowed {
+            slowed.wait(count);
+        }
         Counters::add(&self.counters.written, count as u64);
         Ok(count)
     }

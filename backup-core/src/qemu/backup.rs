@@ -137,7 +137,7 @@ pub fn backup(
     // Before the guest is touched: can the archive be written at all?
     let destination = create_destination(job, &record)?;
     let counters = Arc::new(Counters::default());
-    let (output, index) = destination.open(Arc::clone(&counters))?;
+    let (output, index) = destination.open(job.archive.slowed(cancel), Arc::clone(&counters))?;
 
     let session = match prepare(job, client, &record, disks) {
         Ok(session) => session,

@@ -5,9 +5,11 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 use fleece_backup_core::Compression;
-use fleece_backup_core::units::parse_size;
+use fleece_backup_core::units::{self, parse_size};
 use fleece_qmp_client::Address;
 use fleece_storage::VolumeFormat;
+
+use crate::demo::SMALLEST;
 
 /// Backs up running QEMU/KVM guests, on stock QEMU, so that the guest never feels it.
 ///
@@ -54,6 +56,11 @@ pub(crate) enum Command {
     ///
     /// QEMU may still run, have been restarted, or be gone. Doing it twice does no harm.
     Cleanup(Cleanup),
+    /// Show what fleecing is for, on two disks in this process: no QEMU, no root, under a minute.
+    ///
+    /// A guest writes all over its disks: without a backup, during one that saves old data straight
+    /// to a slow target, and during one with fleecing. Then the archive is restored and compared.
+    Demo(Demo),
 }
 
 impl Command {
@@ -162,6 +169,45 @@ pub(crate) struct Cleanup {
     /// The guest's monitor, if it is not the recorded one.
     #[arg(long, value_name = "SOCKET", conflicts_with = "all")]
     pub(crate) qmp: Option<Address>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Demo {
+    /// Size of the two disks together.
+    #[arg(long, value_name = "SIZE", default_value = "1G", value_parser = demo_size)]
+    pub(crate) size: u64,
+
+    /// How much a second the backup target takes.
+    #[arg(long, value_name = "RATE", default_value = "20M", value_parser = demo_rate)]
+    pub(crate) target_speed: u64,
+
+    /// How much a second the guest would like to write.
+    #[arg(long, value_name = "RATE", default_value = "32M", value_parser = demo_rate)]
+    pub(crate) guest_speed: u64,
+
+    /// Where the temporary directory is made, with room for about four times the disks
+    /// [default: the system's].
+    #[arg(long, value_name = "DIR")]
+    pub(crate) dir: Option<PathBuf>,
+}
+
+fn demo_size(text: &str) -> Result<u64, String> {
+    match parse_size(text)? {
+        size if size < SMALLEST => Err(format!("expected at least {}", units::bytes(SMALLEST))),
+        size => Ok(size),
+    }
+}
+
+fn demo_rate(text: &str) -> Result<u64, String> {
+    /// Below, a single write takes longer than anybody watches.
+    const SLOWEST: u64 = 64 << 10;
+    match parse_size(text)? {
+        rate if rate < SLOWEST => Err(format!(
+            "expected at least {} a second",
+            units::bytes(SLOWEST)
+        )),
+        rate => Ok(rate),
+    }
 }
 
 fn compression(text: &str) -> Result<Compression, String> {

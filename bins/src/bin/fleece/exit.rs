@@ -7,6 +7,9 @@ use fleece_backup_core::{CancelReason, Error, ErrorKind};
 /// Done, but something was not as it should be.
 pub(crate) const WARNINGS: u8 = 3;
 
+/// Something is not what it should be.
+pub(crate) const DAMAGE: u8 = 4;
+
 /// The code for an error.
 pub(crate) fn code(error: &Error) -> ExitCode {
     ExitCode::from(match error.kind() {

@@ -51,6 +51,14 @@ impl Log {
         }
     }
 
+    /// What the command is for, when no program reads it.
+    pub(crate) fn data(&self, text: &str) {
+        if !self.json {
+            // Nobody to tell that nobody listens.
+            let _ = write!(std::io::stdout().lock(), "{text}");
+        }
+    }
+
     fn text(&self, level: &str, message: &str) {
         let mut stderr = std::io::stderr().lock();
         for line in message.lines() {

@@ -3,6 +3,7 @@
 mod backup;
 mod cleanup;
 mod cli;
+mod demo;
 mod exit;
 mod guest;
 mod log;
@@ -20,6 +21,7 @@ fn main() -> ExitCode {
     let result = match &cli.command {
         Command::Backup(arguments) => backup::run(arguments, &cli.places, &log),
         Command::Cleanup(arguments) => cleanup::run(arguments, &cli.places, &log),
+        Command::Demo(arguments) => demo::run(arguments, &log),
     };
     match result {
         Ok(code) => code,

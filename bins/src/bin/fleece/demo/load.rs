@@ -1,0 +1,202 @@
+//! A guest that writes all over its disks, and what it feels.
+
+use std::iter;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockWriteGuard};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use fleece_backup_core::cbw::Filter;
+use fleece_backup_core::pace::GuestWrites;
+use fleece_backup_core::{Error, ErrorKind, RateLimit};
+use fleece_storage::block::{Geometry as _, WriteAt as _};
+
+use super::histogram::Histogram;
+use super::random::Random;
+
+/// Writes under way at once, as of a guest with a few busy programs.
+const WRITERS: u64 = 4;
+
+/// Sizes and places of writes are multiples of this many bytes.
+const PAGE: u64 = 4 << 10;
+
+/// The longest write in pages: 64 KiB.
+const MAX_PAGES: u64 = 16;
+
+/// Threads that write to random places until they are stopped.
+pub(super) struct Load {
+    shared: Arc<Shared>,
+    writers: Vec<JoinHandle<()>>,
+}
+
+struct Shared {
+    disks: Vec<Arc<Filter>>,
+    /// What the guest asks for; it gets less when its writes are held back.
+    rate: RateLimit,
+    stopped: AtomicBool,
+    /// Each write reads it; whoever holds it for writing holds the guest.
+    running: RwLock<()>,
+    felt: Mutex<Felt>,
+}
+
+/// What the guest has felt since the last [`Load::restart`].
+struct Felt {
+    since: Instant,
+    latency: Histogram,
+    bytes: u64,
+    error: Option<Error>,
+}
+
+/// What a guest felt for a while.
+#[derive(Clone, Debug)]
+pub(super) struct Measured {
+    pub(super) latency: Histogram,
+    pub(super) bytes: u64,
+    pub(super) time: Duration,
+}
+
+impl Load {
+    /// Start writing `rate` bytes per second to `disks`, or less if they do not take it.
+    pub(super) fn start(disks: Vec<Arc<Filter>>, rate: u64) -> Result<Self, Error> {
+        let shared = Arc::new(Shared {
+            disks,
+            rate: RateLimit::new(rate),
+            stopped: AtomicBool::new(false),
+            running: RwLock::new(()),
+            felt: Mutex::new(Felt::new()),
+        });
+        let mut load = Self {
+            shared,
+            writers: Vec::new(),
+        };
+        for number in 0..WRITERS {
+            let shared = Arc::clone(&load.shared);
+            let writer = thread::Builder::new()
+                .name(format!("guest-{number}"))
+                .spawn(move || shared.write(number))
+                .map_err(|error| {
+                    Error::caused(ErrorKind::Internal, "cannot start the guest", error)
+                })?;
+            load.writers.push(writer);
+        }
+        Ok(load)
+    }
+
+    /// Hold the guest, after its writes under way, for as long as the guard lives.
+    pub(super) fn hold(&self) -> RwLockWriteGuard<'_, ()> {
+        self.shared
+            .running
+            .write()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Measure from now on.
+    pub(super) fn restart(&self) {
+        *self.shared.felt() = Felt::new();
+    }
+
+    /// For the backup, which goes by what the guest feels.
+    pub(super) fn writes(&self) -> GuestWrites {
+        let felt = self.shared.felt();
+        GuestWrites::new(felt.latency.count, felt.latency.sum)
+    }
+
+    /// End the guest. A write that is held back must be able to end.
+    ///
+    /// # Errors
+    /// The first write that failed.
+    pub(super) fn stop(mut self) -> Result<Measured, Error> {
+        let time = self.shared.felt().since.elapsed();
+        self.join();
+        let mut felt = self.shared.felt();
+        match felt.error.take() {
+            Some(error) => Err(error),
+            None => Ok(Measured {
+                latency: felt.latency.clone(),
+                bytes: felt.bytes,
+                time,
+            }),
+        }
+    }
+
+    fn join(&mut self) {
+        self.shared.stopped.store(true, Ordering::Relaxed);
+        for writer in self.writers.drain(..) {
+            let _ = writer.join();
+        }
+    }
+}
+
+impl Drop for Load {
+    fn drop(&mut self) {
+        self.join();
+    }
+}
+
+impl Shared {
+    fn felt(&self) -> MutexGuard<'_, Felt> {
+        self.felt.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn write(&self, number: u64) {
+        let mut random = Random::new(number);
+        let mut buffer = Vec::new();
+        while !self.stopped.load(Ordering::Relaxed) {
+            let Some(disk) = random.pick(&self.disks) else {
+                return;
+            };
+            let pages = random.below(MAX_PAGES).saturating_add(1);
+            let length = pages.saturating_mul(PAGE).min(disk.size());
+            let last_page = disk.size().saturating_sub(length) / PAGE;
+            let page = random.below(last_page.saturating_add(1));
+            compose(&mut buffer, length, &mut random);
+            thread::sleep(self.rate.book(length, Instant::now()));
+
+            let running = self.running.read().unwrap_or_else(PoisonError::into_inner);
+            let start = Instant::now();
+            let written = disk.write_at(&buffer, page.saturating_mul(PAGE));
+            let mut felt = self.felt();
+            match written {
+                Ok(()) => felt.write(start.elapsed(), length),
+                Err(error) => felt.fail(error),
+            }
+            drop(felt);
+            drop(running);
+        }
+    }
+}
+
+/// Noise or text that no other write has, as much of each as the disks have had from the beginning.
+fn compose(buffer: &mut Vec<u8>, length: u64, random: &mut Random) {
+    let length = usize::try_from(length).unwrap_or(0);
+    buffer.clear();
+    if random.below(3) == 0 {
+        let words = iter::repeat_with(|| random.next().to_le_bytes());
+        buffer.extend(words.flatten().take(length));
+    } else {
+        let line = format!("what guest {:016x} writes\n", random.next());
+        buffer.extend(line.bytes().cycle().take(length));
+    }
+}
+
+impl Felt {
+    fn new() -> Self {
+        Self {
+            since: Instant::now(),
+            latency: Histogram::default(),
+            bytes: 0,
+            error: None,
+        }
+    }
+
+    fn write(&mut self, latency: Duration, bytes: u64) {
+        self.latency.add(latency);
+        self.bytes = self.bytes.saturating_add(bytes);
+    }
+
+    fn fail(&mut self, error: fleece_storage::block::Error) {
+        self.error.get_or_insert_with(|| {
+            Error::caused(ErrorKind::Guest, "a write of the guest failed", error)
+        });
+    }
+}

@@ -1,0 +1,151 @@
+//! What is shown in the end.
+
+use std::fmt;
+use std::time::Duration;
+
+use fleece_backup_core::units;
+use serde_json::{Value, json};
+
+use super::phases::{Backup, Phase};
+use crate::cli::Demo;
+
+/// The three acts, side by side.
+pub(super) struct Table([Phase; 3]);
+
+const NAMES: [&str; 3] = ["(a) no backup", "(b) no fleecing", "(c) fleecing"];
+
+impl Table {
+    pub(super) fn new(phases: [Phase; 3]) -> Self {
+        Self(phases)
+    }
+
+    /// As one object: times in seconds, sizes in bytes, rates in bytes per second.
+    pub(super) fn to_json(&self, arguments: &Demo, equal: bool) -> Value {
+        let [alone, straight, fleeced] = self.0.each_ref().map(phase_to_json);
+        json!({
+            "event": "finished",
+            "size": arguments.size,
+            "target_speed": arguments.target_speed,
+            "guest_speed": arguments.guest_speed,
+            "no_backup": alone,
+            "no_fleecing": straight,
+            "fleecing": fleeced,
+            "restored_equal": equal,
+        })
+    }
+}
+
+fn phase_to_json(phase: &Phase) -> Value {
+    let latency = &phase.guest.latency;
+    json!({
+        "guest": {
+            "writes": latency.count,
+            "p50": latency.percentile(50).as_secs_f64(),
+            "p99": latency.percentile(99).as_secs_f64(),
+            "max": latency.max.as_secs_f64(),
+            "rate": rate(phase),
+            "seconds": phase.guest.time.as_secs_f64(),
+        },
+        "backup": phase.backup.map(|backup| json!({
+            "seconds": backup.took.as_secs_f64(),
+            "done_percent": backup.done,
+            "fleecing_peak": backup.fleecing_peak,
+        })),
+    })
+}
+
+impl fmt::Display for Table {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut row = |name: &str, cells: [String; 3]| {
+            let [a, b, c] = cells;
+            writeln!(f, "{name:26}{a:>18}{b:>18}{c:>18}")
+        };
+        let latency = |percent| {
+            let of = move |phase: &Phase| millis(phase.guest.latency.percentile(percent));
+            self.0.each_ref().map(of)
+        };
+        row("", NAMES.map(str::to_owned))?;
+        row("guest's writes, median", latency(50))?;
+        row("  99 of 100 within", latency(99))?;
+        let slowest = |phase: &Phase| millis(phase.guest.latency.max);
+        row("  slowest", self.0.each_ref().map(slowest))?;
+        let written = |phase: &Phase| units::rate(rate(phase));
+        row("guest writes", self.0.each_ref().map(written))?;
+        row("backup", self.0.each_ref().map(ending))?;
+        let peak = |phase: &Phase| {
+            let peak = phase.backup.and_then(|backup| backup.fleecing_peak);
+            peak.map_or_else(none, units::bytes)
+        };
+        row("fleecing images, at most", self.0.each_ref().map(peak))
+    }
+}
+
+fn ending(phase: &Phase) -> String {
+    match phase.backup {
+        None => none(),
+        Some(Backup {
+            took, done: 100, ..
+        }) => format!("{:.1} s", took.as_secs_f64()),
+        Some(Backup { done, .. }) => format!("stopped at {done}%"),
+    }
+}
+
+/// Bytes per second.
+fn rate(phase: &Phase) -> f64 {
+    #[expect(clippy::cast_precision_loss, reason = "shown with two decimals")]
+    let bytes = phase.guest.bytes as f64;
+    bytes / phase.guest.time.as_secs_f64().max(0.001)
+}
+
+fn millis(duration: Duration) -> String {
+    format!("{:.2} ms", duration.as_secs_f64() * 1000.0)
+}
+
+fn none() -> String {
+    "-".into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::histogram::Histogram;
+    use super::super::load::Measured;
+    use super::*;
+
+    fn phase(millis: u64, backup: Option<Backup>) -> Phase {
+        let mut latency = Histogram::default();
+        latency.add(Duration::from_millis(millis));
+        let guest = Measured {
+            latency,
+            bytes: 3 << 20,
+            time: Duration::from_secs(2),
+        };
+        Phase { guest, backup }
+    }
+
+    fn backup(done: u64, fleecing_peak: Option<u64>) -> Option<Backup> {
+        Some(Backup {
+            took: Duration::from_millis(17_440),
+            done,
+            fleecing_peak,
+        })
+    }
+
+    #[test]
+    fn the_table_tells_what_was_measured_and_what_was_stopped() {
+        let table = Table::new([
+            phase(1, None),
+            phase(120, backup(12, None)),
+            phase(2, backup(100, Some(5 << 20))),
+        ]);
+        let expected = [
+            "                               (a) no backup   (b) no fleecing      (c) fleecing\n",
+            "guest's writes, median               1.00 ms         120.00 ms           2.00 ms\n",
+            "  99 of 100 within                   1.00 ms         120.00 ms           2.00 ms\n",
+            "  slowest                            1.00 ms         120.00 ms           2.00 ms\n",
+            "guest writes                      1.50 MiB/s        1.50 MiB/s        1.50 MiB/s\n",
+            "backup                                     -    stopped at 12%            17.4 s\n",
+            "fleecing images, at most                   -                 -          5.00 MiB\n",
+        ];
+        assert_eq!(table.to_string(), expected.concat());
+    }
+}

@@ -1,0 +1,105 @@
+//! `fleece demo`, small and whole.
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "tests may panic"
+)]
+
+use std::io::{BufRead as _, BufReader};
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::Value;
+
+fn demo(directory: &Path, arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_fleece"));
+    command.arg("demo").arg("--dir").arg(directory);
+    command.args(arguments).stdin(Stdio::null());
+    command
+}
+
+#[track_caller]
+fn assert_empty(directory: &Path) {
+    let left: Vec<_> = directory.read_dir().unwrap().collect();
+    assert!(left.is_empty(), "left: {left:?}");
+}
+
+#[test]
+fn the_demo_prints_its_table_and_leaves_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let output = demo(dir.path(), &["--size", "32M", "--target-speed", "16M"])
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.success(), "{said}");
+    assert!(said.contains("equal the copies, byte for byte"), "{said}");
+    let table = String::from_utf8(output.stdout).unwrap();
+    let rows: Vec<_> = table.lines().collect();
+    assert_eq!(rows.len(), 7, "{table}");
+    for (row, start) in rows.iter().skip(1).zip([
+        "guest's writes, median",
+        "  99 of 100 within",
+        "  slowest",
+        "guest writes",
+        "backup",
+        "fleecing images, at most",
+    ]) {
+        assert!(row.starts_with(start), "{table}");
+    }
+    assert_empty(dir.path());
+}
+
+#[test]
+fn without_fleecing_the_guest_waits_for_the_target_and_programs_can_read_that() {
+    let dir = tempfile::tempdir().unwrap();
+    // Saving one cluster takes such a target 125 ms, which no burst covers for long.
+    let arguments = ["--size", "8M", "--target-speed", "512K", "--json"];
+    let output = demo(dir.path(), &arguments).output().unwrap();
+    let said = String::from_utf8(output.stdout).unwrap();
+    assert!(output.status.success(), "{said}");
+    let last: Value = serde_json::from_str(said.lines().last().unwrap()).unwrap();
+    assert_eq!(last["event"], "finished");
+    assert_eq!(last["restored_equal"], true);
+    let slowest = last["no_fleecing"]["guest"]["max"].as_f64().unwrap();
+    assert!(slowest >= 0.125, "{said}");
+    for act in ["no_backup", "no_fleecing", "fleecing"] {
+        assert!(last[act]["guest"]["writes"].as_u64().unwrap() > 0, "{said}");
+    }
+    assert_eq!(last["fleecing"]["backup"]["done_percent"], 100);
+    assert!(
+        last["fleecing"]["backup"]["fleecing_peak"]
+            .as_u64()
+            .unwrap()
+            > 0
+    );
+    assert_empty(dir.path());
+}
+
+#[test]
+fn an_interrupted_demo_leaves_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    // In its middle act, with writes that wait for the target.
+    let mut child = demo(dir.path(), &["--size", "64M", "--target-speed", "1M"])
+        .stderr(Stdio::piped())
+        .stdout(Stdio::null())
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
+    assert!(lines.by_ref().any(|line| line.unwrap().contains("(b)")));
+    kill_process(Pid::from_child(&child), Signal::INT).unwrap();
+    let rest: Vec<_> = lines.map(Result::unwrap).collect();
+    assert_eq!(child.wait().unwrap().code(), Some(130), "{rest:?}");
+    assert_eq!(rest.last().map(String::as_str), Some("ERROR: interrupted"));
+    assert_empty(dir.path());
+}
+
+#[test]
+fn a_demo_that_does_not_fit_says_so() {
+    let dir = tempfile::tempdir().unwrap();
+    let output = demo(dir.path(), &["--size", "8000000T"]).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(6), "{said}");
+    assert!(said.contains("use --dir, or a smaller --size"), "{said}");
+    assert_empty(dir.path());
+}
