@@ -22,6 +22,7 @@ const THAW: Duration = Duration::from_secs(30);
 /// Frozen file systems; thawed on drop.
 pub(crate) struct Frozen<'a> {
     agent: Agent,
+    address: Address,
     record: &'a Record,
     reporter: &'a dyn Reporter,
     since: Instant,
@@ -64,6 +65,7 @@ impl<'a> Frozen<'a> {
         // From here on the guard thaws, also when the freeze failed or came too late.
         let guard = Self {
             agent,
+            address: address.clone(),
             record,
             reporter,
             since: Instant::now(),
@@ -90,7 +92,13 @@ impl Drop for Frozen<'_> {
                     )));
                     return;
                 }
-                Err(_) => std::thread::sleep(Duration::from_millis(200)),
+                Err(_) => {
+                    std::thread::sleep(Duration::from_millis(200));
+                    // The connection itself may be what broke.
+                    if let Ok(agent) = Agent::connect(&self.address, &Options::default()) {
+                        self.agent = agent;
+                    }
+                }
             }
         }
         let frozen = self.since.elapsed();

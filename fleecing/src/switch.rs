@@ -7,7 +7,7 @@ use fleece_qmp_client::commands::{
     Action, BlockJobCancel, BlockdevAdd, BlockdevDel, BlockdevReopen, Cont, QomSet, QueryBlock,
     QueryJobs, QueryStatus, Transaction,
 };
-use fleece_qmp_client::{Client, RawCommand, Timestamp};
+use fleece_qmp_client::{Client, RawCommand};
 use serde_json::{Value, json};
 
 use crate::disk::{self, Disk};
@@ -251,17 +251,7 @@ fn set_drives(client: &Client, record: &Record, disks: &[Disk]) -> Result<Option
     let [Some(stopped), Some(resumed)] = &mut moments else {
         return Ok(None);
     };
-    Ok(elapsed(&stopped.timestamp, &resumed.timestamp))
-}
-
-fn elapsed(from: &Timestamp, to: &Timestamp) -> Option<Duration> {
-    let micros = |time: &Timestamp| {
-        time.seconds
-            .checked_mul(1_000_000)?
-            .checked_add(time.microseconds)
-    };
-    let elapsed = micros(to)?.checked_sub(micros(from)?)?;
-    u64::try_from(elapsed).ok().map(Duration::from_micros)
+    Ok(resumed.timestamp.since(stopped.timestamp))
 }
 
 fn set_drive(path: &str, node: &str) -> RawCommand {

@@ -6,7 +6,7 @@ use crate::Outcome;
 use crate::run::{Run, has};
 
 /// A program, and the package that has it.
-const PROGRAMS: [(&str, &str); 8] = [
+const PROGRAMS: [(&str, &str); 19] = [
     ("cc", "gcc"),
     // For libFuzzer.
     ("c++", "g++"),
@@ -18,6 +18,18 @@ const PROGRAMS: [(&str, &str); 8] = [
     ("nbdcopy", "libnbd-bin"),
     ("zstd", "zstd"),
     ("lzop", "lzop"),
+    ("fio", "fio"),
+    ("python3", "python3"),
+    // Storages: file systems, volume groups, a Ceph cluster of one node.
+    ("e2fsck", "e2fsprogs"),
+    ("mkfs.xfs", "xfsprogs"),
+    ("mkfs.btrfs", "btrfs-progs"),
+    ("lvm", "lvm2"),
+    ("thin_check", "thin-provisioning-tools"),
+    ("ceph-mon", "ceph-mon"),
+    ("ceph-mgr", "ceph-mgr"),
+    ("ceph-osd", "ceph-osd"),
+    ("ceph", "ceph-common"),
 ];
 
 /// Installs what is missing, or says how to.

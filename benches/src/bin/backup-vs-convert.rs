@@ -62,6 +62,7 @@ fn main() {
         let (time, memory) = run(&mut command);
         peak = peak.max(memory);
         table[0].1.push(time);
+        std::fs::remove_file(archive.with_extension("vma.idx")).unwrap();
         std::fs::remove_file(&archive).unwrap();
 
         for (row, options) in [(1, &[][..]), (2, &["-W", "-m", "8"][..])] {
