@@ -89,14 +89,13 @@ fn play(
 
     let time = seconds(2, 12);
     log.info(&format!(
-        "(b) A backup to a target that takes {}/s; before the guest overwrites something, the old \
-         data goes there, too. Stopped after {}.",
+        "(b) A backup to a target that takes {}/s; old data goes there, too. Stopped after {}.",
         units::bytes(target_speed),
         units::duration(time)
     ));
     let straight = stage.straight(time)?;
 
-    log.info("(c) The same backup with fleecing: the old data goes to a fast local file.");
+    log.info("(c) The same with fleecing: old data goes to fast local files.");
     let fleeced = stage.fleeced()?;
 
     let equal = truth::check(&stage)?;
