@@ -62,6 +62,14 @@ impl ArchiveOptions {
         })
     }
 
+    /// The files that an unfinished archive consists of: what to put on record before it is begun.
+    #[must_use]
+    pub fn temporary_files(&self) -> Vec<PathBuf> {
+        let path = self.path.as_deref();
+        path.map(|path| Destination::temporary_files(path, self.compression))
+            .unwrap_or_default()
+    }
+
     pub(crate) fn settings(&self) -> Settings {
         Settings {
             max_depth: self.max_depth,

@@ -246,10 +246,9 @@ fn create_destination(job: &GuestBackup, record: &Record) -> Result<Destination,
     let ArchiveOptions {
         path, compression, ..
     } = &job.archive;
-    if let Some(path) = path {
-        let files = Destination::temporary_files(path, *compression);
-        record.note_archive(&files).map_err(fleecing_error)?;
-    }
+    record
+        .note_archive(&job.archive.temporary_files())
+        .map_err(fleecing_error)?;
     Destination::create(path.as_deref(), *compression).inspect_err(|_| {
         // Whoever has the name already has the file; it is not ours.
         if let Err(error) = record.note_archive(&[]) {

@@ -26,6 +26,8 @@ pub enum ErrorKind {
     NotFound,
     /// Access was refused, by the system or by a rule of ours.
     Denied,
+    /// Another program uses the image.
+    Busy,
     /// The bytes are not an image of the expected format.
     InvalidFormat,
     /// The image uses a feature that is not supported.
@@ -42,6 +44,7 @@ impl ErrorKind {
             Self::ReadOnly => "opened read-only",
             Self::NotFound => "not found",
             Self::Denied => "denied",
+            Self::Busy => "in use",
             Self::InvalidFormat => "invalid format",
             Self::Unsupported => "unsupported",
         }

@@ -1,64 +1,96 @@
 //! `fleece backup`
 
+mod disks;
+mod live;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::time::Duration;
 
-use fleece_backup_core::qemu::{self, Fleecing, GuestBackup, Outcome};
-use fleece_backup_core::{ArchiveOptions, Error, ErrorKind, units};
-use fleece_guest_config::{ConfigFile, Drive, GuestConfig};
+use fleece_backup_core::{ArchiveOptions, Archived, CancelToken, Error, ErrorKind, units};
+use fleece_fleecing::Switched;
+use fleece_guest_config::{ConfigFile, GuestConfig};
+use fleece_qmp_client::Address;
 use fleece_storage::Storages;
 use jiff::Zoned;
 use serde_json::json;
 
 use crate::cli::{Backup, Places};
 use crate::guest::Guest;
+use crate::image::Image;
 use crate::log::Log;
 use crate::{exit, signals};
 
 pub(crate) fn run(arguments: &Backup, places: &Places, log: &Log) -> Result<ExitCode, Error> {
     let cancel = signals::token()?;
     let now = Zoned::now();
-    let guest = Guest::new(arguments.vmid, arguments.qmp.as_ref())?;
+    let guest = named(arguments)?;
     let storages = places.storages()?;
+    let path = archive_path(arguments, &guest, &storages, &now)?;
+    let mut archive = archive_options(arguments, path, &now);
     let config = places.guest_config(&guest.name);
-
-    let archive = archive_path(arguments, &guest, &storages, &now)?;
-    let fleecing = fleecing(arguments, places, archive.as_deref())?;
-    let record = places.record(&guest.name)?;
-    let mut job = GuestBackup::new(guest.qmp, guest.vmid, record, fleecing);
-    job.storages = storages;
-    job.archive = archive_options(arguments, archive, &now);
-    job.archive.configs = configs(&arguments.config, config.as_deref())?;
-    job.include.clone_from(&arguments.include);
-    job.exclude.clone_from(&arguments.exclude);
-    if let Some(config) = config.filter(|_| arguments.include.is_empty()) {
-        job.unwanted = not_wanted(&config)?;
-    }
-    job.agent.clone_from(&arguments.agent);
-    job.cbw_timeout = arguments.cbw_timeout;
-    job.nbd_server.clone_from(&arguments.nbd_server);
+    archive.configs = configs(&arguments.config, config.as_deref())?;
 
     log.info(&format!("Starting Backup of VM {} (qemu)", guest.name));
     log.info(&format!(
         "Backup started at {}",
         now.strftime("%Y-%m-%d %H:%M:%S")
     ));
-    if let Some(archive) = &job.archive.path {
-        log.info(&format!("creating vzdump archive '{}'", archive.display()));
+    if let Some(path) = &archive.path {
+        log.info(&format!("creating vzdump archive '{}'", path.display()));
     }
-    let outcome = qemu::backup(&job, log, &cancel)
-        .inspect_err(|_| log.info(&format!("Backup of VM {} failed", guest.name)))?;
-    tell(&outcome, &guest.name, log);
-    Ok(ExitCode::from(if outcome.warnings > 0 {
+    let job = Job {
+        arguments,
+        places,
+        storages,
+        guest: &guest,
+        archive,
+        log,
+        cancel,
+    };
+    let done = match (&arguments.native, arguments.image.is_empty()) {
+        (Some(control), _) => disks::served(&job, control),
+        (None, false) => disks::images(&job),
+        (None, true) => live::guest(&job, config.as_deref()),
+    };
+    let done = done.inspect_err(|_| log.info(&format!("Backup of VM {} failed", guest.name)))?;
+    tell(&done, &guest.name, log);
+    Ok(ExitCode::from(if done.warnings > 0 {
         exit::WARNINGS
     } else {
         0
     }))
 }
 
-fn tell(outcome: &Outcome, guest: &str, log: &Log) {
-    let archived = &outcome.archived;
+/// What all kinds of backups need.
+struct Job<'a> {
+    arguments: &'a Backup,
+    places: &'a Places,
+    storages: Storages,
+    guest: &'a Guest,
+    archive: ArchiveOptions,
+    log: &'a Log,
+    cancel: CancelToken,
+}
+
+/// What a backup was.
+struct Done {
+    archived: Archived,
+    switched: Option<Switched>,
+    fleecing_peak: Option<u64>,
+    warnings: usize,
+}
+
+/// The guest's number and name, from what it is reached by.
+fn named(arguments: &Backup) -> Result<Guest, Error> {
+    let path = arguments.image.first().map(|text| Image::new(text).path);
+    let other = arguments.native.clone().or(path).map(Address::unix);
+    Guest::new(arguments.vmid, other.as_ref().or(arguments.qmp.as_ref()))
+}
+
+fn tell(done: &Done, guest: &str, log: &Log) {
+    let archived = &done.archived;
     let seconds = archived.took.as_secs_f64();
     #[expect(
         clippy::cast_precision_loss,
@@ -76,7 +108,7 @@ fn tell(outcome: &Outcome, guest: &str, log: &Log) {
         units::duration(archived.took),
         units::rate(rate)
     ));
-    if let Some(peak) = outcome.fleecing_peak {
+    if let Some(peak) = done.fleecing_peak {
         log.info(&format!(
             "fleecing images held at most {}",
             units::bytes(peak)
@@ -97,11 +129,15 @@ fn tell(outcome: &Outcome, guest: &str, log: &Log) {
         "disks": archived.disks,
         "zero": archived.zero,
         "seconds": seconds,
-        "switch_ms": outcome.switched.took.as_secs_f64() * 1000.0,
-        "paused_ms": outcome.switched.paused.map(|paused| paused.as_secs_f64() * 1000.0),
-        "fleecing_peak": outcome.fleecing_peak,
-        "warnings": outcome.warnings,
+        "switch_ms": millis(done.switched.map(|switched| switched.took)),
+        "paused_ms": millis(done.switched.and_then(|switched| switched.paused)),
+        "fleecing_peak": done.fleecing_peak,
+        "warnings": done.warnings,
     }));
+}
+
+fn millis(duration: Option<Duration>) -> Option<f64> {
+    duration.map(|duration| duration.as_secs_f64() * 1000.0)
 }
 
 fn archive_options(arguments: &Backup, path: Option<PathBuf>, now: &Zoned) -> ArchiveOptions {
@@ -171,41 +207,6 @@ fn archive_path(
     ))
 }
 
-fn fleecing(
-    arguments: &Backup,
-    places: &Places,
-    archive: Option<&Path>,
-) -> Result<Fleecing, Error> {
-    let directory = match (&arguments.fleecing, arguments.no_fleecing) {
-        (Some(storage), _) => storage.clone(),
-        (None, false) => {
-            let directory = places.state_dir().join("images");
-            fs::create_dir_all(&directory).map_err(|error| {
-                let message = format!("cannot create {}; name another", directory.display());
-                Error::caused(
-                    ErrorKind::Storage,
-                    format!("{message} with --fleecing"),
-                    error,
-                )
-            })?;
-            directory.to_string_lossy().into_owned()
-        }
-        (None, true) => {
-            let beside = archive.and_then(Path::parent).ok_or_else(|| {
-                Error::new(
-                    ErrorKind::Request,
-                    "--no-fleecing saves old data beside the archive, and standard output has no \
-                     place beside it",
-                )
-            })?;
-            format!("{}/", beside.display())
-        }
-    };
-    let mut fleecing = Fleecing::on(directory);
-    fleecing.format = arguments.fleecing_format;
-    Ok(fleecing)
-}
-
 /// The files that were named, or the guest's own configuration.
 fn configs(named: &[PathBuf], config: Option<&Path>) -> Result<Vec<(String, Vec<u8>)>, Error> {
     let mut configs = Vec::new();
@@ -226,18 +227,6 @@ fn configs(named: &[PathBuf], config: Option<&Path>) -> Result<Vec<(String, Vec<
         configs.push((name, data));
     }
     Ok(configs)
-}
-
-/// Disks that the guest's configuration excludes, with `backup=0` for example.
-fn not_wanted(config: &Path) -> Result<Vec<String>, Error> {
-    let drives = load(config)?.drives().map_err(|error| {
-        Error::caused(ErrorKind::Request, "cannot read the guest's drives", error)
-    })?;
-    Ok(drives
-        .iter()
-        .filter(|drive| !drive.is_included() && !drive.is_cdrom)
-        .map(Drive::device_name)
-        .collect())
 }
 
 fn load(config: &Path) -> Result<GuestConfig, Error> {

@@ -9,8 +9,6 @@ use fleece_backup_core::units::{self, parse_size};
 use fleece_qmp_client::Address;
 use fleece_storage::VolumeFormat;
 
-use crate::demo::SMALLEST;
-
 /// Backs up running QEMU/KVM guests, on stock QEMU, so that the guest never feels it.
 ///
 /// Old data that the guest overwrites during a backup goes to a fleecing image on fast local storage,
@@ -56,6 +54,11 @@ pub(crate) enum Command {
     ///
     /// QEMU may still run, have been restarted, or be gone. Doing it twice does no harm.
     Cleanup(Cleanup),
+    /// Serve disks to guests over NBD, through a filter of ours: for any VMM, not only QEMU.
+    ///
+    /// Guests use nbd.sock in the socket directory; `fleece backup --native` backs the disks up while
+    /// they do. Ends with SIGINT or SIGTERM.
+    Serve(Serve),
     /// Show what fleecing is for, on two disks in this process: no QEMU, no root, under a minute.
     ///
     /// A guest writes all over its disks: without a backup, during one that saves old data straight
@@ -74,8 +77,22 @@ impl Command {
 pub(crate) struct Backup {
     /// The guest's monitor: a QMP socket (path, unix:PATH, or tcp:HOST:PORT) that nobody else uses
     /// [default: Proxmox's for --vmid].
-    #[arg(long, value_name = "SOCKET", required_unless_present = "vmid")]
+    #[arg(
+        long,
+        value_name = "SOCKET",
+        required_unless_present_any = ["vmid", "native", "image"],
+        conflicts_with_all = ["native", "image"]
+    )]
     pub(crate) qmp: Option<Address>,
+
+    /// Instead of a QEMU guest: the disks behind this control socket of `fleece serve`.
+    #[arg(long, value_name = "SOCKET", conflicts_with = "image")]
+    pub(crate) native: Option<PathBuf>,
+
+    /// Instead of a running guest: an image of a stopped one, as [NAME=]PATH; qcow2 if it ends so,
+    /// else raw (may be given several times).
+    #[arg(long, value_name = "IMAGE")]
+    pub(crate) image: Vec<String>,
 
     /// The guest's number, for names of archive and fleecing images [default: the socket's name, if
     /// that is a number].
@@ -157,6 +174,18 @@ pub(crate) struct Backup {
 }
 
 #[derive(Debug, Args)]
+pub(crate) struct Serve {
+    /// The disks, as [NAME=]PATH; qcow2 if it ends so, else raw.
+    #[arg(value_name = "DISK", required = true)]
+    pub(crate) disks: Vec<String>,
+
+    /// Where nbd.sock and control.sock are made; a directory of your own
+    /// [default: serve/ in the state directory].
+    #[arg(long, value_name = "DIR")]
+    pub(crate) socket: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
 pub(crate) struct Cleanup {
     /// The guest's number, or the name that `backup` gave it.
     #[arg(value_name = "GUEST", required_unless_present = "all")]
@@ -209,6 +238,10 @@ fn demo_rate(text: &str) -> Result<u64, String> {
         rate => Ok(rate),
     }
 }
+
+/// The least that the two disks can have together, in bytes: eight stretches of 1 MiB, so that each
+/// has holes, noise and text.
+pub(crate) const SMALLEST: u64 = 8 << 20;
 
 fn compression(text: &str) -> Result<Compression, String> {
     match text.split_once('=') {

@@ -20,8 +20,6 @@ use crate::{exit, signals};
 use phases::Stage;
 use table::Table;
 
-pub(crate) use disks::SMALLEST;
-
 pub(crate) fn run(arguments: &Demo, log: &Log) -> Result<ExitCode, Error> {
     let cancel = signals::token()?;
     let parent = arguments.dir.clone().unwrap_or_else(std::env::temp_dir);

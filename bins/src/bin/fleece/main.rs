@@ -6,7 +6,9 @@ mod cli;
 mod demo;
 mod exit;
 mod guest;
+mod image;
 mod log;
+mod serve;
 mod signals;
 
 use std::process::ExitCode;
@@ -21,6 +23,7 @@ fn main() -> ExitCode {
     let result = match &cli.command {
         Command::Backup(arguments) => backup::run(arguments, &cli.places, &log),
         Command::Cleanup(arguments) => cleanup::run(arguments, &cli.places, &log),
+        Command::Serve(arguments) => serve::run(arguments, &cli.places, &log),
         Command::Demo(arguments) => demo::run(arguments, &log),
     };
     match result {

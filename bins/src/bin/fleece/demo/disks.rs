@@ -15,9 +15,6 @@ use super::random::Random;
 const STRETCH: u64 = LENGTH as u64;
 const LENGTH: usize = 1 << 20;
 
-/// The least that two disks can have together, in bytes, to hold something of everything.
-pub(crate) const SMALLEST: u64 = 8 * STRETCH;
-
 /// A disk of the guest.
 pub(super) struct Disk {
     /// As Proxmox would call it.
@@ -140,7 +137,7 @@ mod tests {
     fn a_copy_is_equal_until_one_byte_changes() {
         let dir = tempfile::tempdir().unwrap();
         let cancel = CancelToken::new();
-        let disks = create(dir.path(), SMALLEST, &cancel).unwrap();
+        let disks = create(dir.path(), crate::cli::SMALLEST, &cancel).unwrap();
         let path = dir.path().join("copy");
         let disk = disks.first().unwrap();
         copy(disk, &path, &cancel).unwrap();

@@ -1,0 +1,98 @@
+//! Disks that `fleece serve` serves, and images of stopped guests.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use fleece_backup_core::cbw::Options;
+use fleece_backup_core::native::{self, ImageSource};
+use fleece_backup_core::{Archived, Error, ErrorKind, Source};
+use fleece_fleecing::{Cleaned, Record};
+
+use super::live::fleecing_place;
+use super::{Done, Job};
+use crate::image::Image;
+
+/// What a guest uses at this moment, through the control socket of its server.
+pub(super) fn served(job: &Job<'_>, control: &Path) -> Result<Done, Error> {
+    let place = fleecing_place(job)?;
+    let place = std::fs::canonicalize(&place).map_err(|error| {
+        let message = format!("cannot use {place} for fleecing images; it must be a directory");
+        Error::caused(ErrorKind::Storage, message, error)
+    })?;
+    on_record(job, || {
+        let mut options = Options::default();
+        options.timeout = job.arguments.cbw_timeout;
+        let guest = native::Guest::attach(control, &place, &options)?;
+        job.log
+            .info("copy-before-write is active on all disks; the guest was not stopped");
+        let archived = guest.archive(&job.archive, job.log, &job.cancel);
+        let detached = guest.detach();
+        let archived = archived?;
+        detached?;
+        Ok(archived)
+    })
+}
+
+/// Images, which nobody can write to meanwhile.
+pub(super) fn images(job: &Job<'_>) -> Result<Done, Error> {
+    let mut sources: Vec<Arc<dyn Source>> = Vec::new();
+    let mut locks = Vec::new();
+    for text in &job.arguments.image {
+        let image = Image::new(text);
+        let (device, lock) = image.open_for_reading()?;
+        job.log.info(&format!(
+            "include disk '{}' '{}'",
+            image.name(),
+            image.path.display()
+        ));
+        sources.push(Arc::new(ImageSource::new(image.name(), device)));
+        locks.push(lock);
+    }
+    let archive =
+        || fleece_backup_core::archive(&sources, &job.archive, None, job.log, &job.cancel);
+    let done = on_record(job, archive);
+    drop(locks);
+    done
+}
+
+/// Runs with the archive's temporary files on record, so that a clean-up finds them if we are killed.
+fn on_record(
+    job: &Job<'_>,
+    archive: impl FnOnce() -> Result<Archived, Error>,
+) -> Result<Done, Error> {
+    let place = job.places.record(&job.guest.name)?;
+    let record = Record::open(&place).map_err(failed)?;
+    let mut cleaned = Cleaned::default();
+    fleece_fleecing::clean(&record, None, &job.storages, &mut cleaned).map_err(failed)?;
+    for done in cleaned.done {
+        job.log
+            .info(&format!("removed what an earlier backup left: {done}"));
+    }
+    record
+        .note_archive(&job.archive.temporary_files())
+        .map_err(failed)?;
+    let archived = archive();
+    // An archive that could not be written has removed its files; a hung target keeps them.
+    if job
+        .archive
+        .temporary_files()
+        .iter()
+        .all(|file| !file.exists())
+    {
+        record.note_archive(&[]).map_err(failed)?;
+    }
+    Ok(Done {
+        archived: archived?,
+        switched: None,
+        fleecing_peak: None,
+        warnings: 0,
+    })
+}
+
+fn failed(error: fleece_fleecing::Error) -> Error {
+    let message = error.to_string();
+    match error.into_source() {
+        Some(source) => Error::caused(ErrorKind::Storage, message, source),
+        None => Error::new(ErrorKind::Request, message),
+    }
+}

@@ -1,0 +1,112 @@
+//! Images named on the command line.
+
+use std::path::{Path, PathBuf};
+use std::result::Result as StdResult;
+use std::sync::Arc;
+
+use fleece_backup_core::{Error, ErrorKind};
+use fleece_storage::block::{
+    Access, Backing, BlockDevice, ImageLock, Qcow2, RawFile, ReadDevice, Result,
+};
+
+/// `[NAME=]PATH`
+#[derive(Clone, Debug)]
+pub(crate) struct Image {
+    name: Option<String>,
+    pub(crate) path: PathBuf,
+}
+
+impl Image {
+    /// What was given on the command line.
+    pub(crate) fn new(text: &str) -> Self {
+        let is_name = |name: &str| {
+            !name.is_empty()
+                && name
+                    .chars()
+                    .all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.'))
+        };
+        match text.split_once('=') {
+            Some((name, path)) if is_name(name) => Self {
+                name: Some(name.to_owned()),
+                path: path.into(),
+            },
+            _ => Self {
+                name: None,
+                path: text.into(),
+            },
+        }
+    }
+
+    /// The disk's name in an archive: as given, or `drive-` and the file's name.
+    pub(crate) fn name(&self) -> String {
+        self.name.clone().unwrap_or_else(|| {
+            let stem = self.path.file_stem().unwrap_or_default().to_string_lossy();
+            let safe = |c: char| {
+                if c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.') {
+                    c
+                } else {
+                    '-'
+                }
+            };
+            format!("drive-{}", stem.chars().map(safe).collect::<String>())
+        })
+    }
+
+    /// Opens it read-only; nobody can write to it until the lock is dropped.
+    pub(crate) fn open_for_reading(&self) -> StdResult<(Arc<dyn ReadDevice>, ImageLock), Error> {
+        let open = || -> Result<(Arc<dyn ReadDevice>, ImageLock)> {
+            let lock = ImageLock::for_reading(&self.path)?;
+            let device: Arc<dyn ReadDevice> = if self.is_qcow2() {
+                Arc::new(Qcow2::open(&self.path, Backing::Follow)?)
+            } else {
+                Arc::new(RawFile::open(&self.path, Access::ReadOnly)?)
+            };
+            Ok((device, lock))
+        };
+        open().map_err(cannot_use)
+    }
+
+    /// Opens it for a guest; nobody else can use it until the lock is dropped.
+    pub(crate) fn open_for_writing(&self) -> StdResult<(Arc<dyn BlockDevice>, ImageLock), Error> {
+        let open = || -> Result<(Arc<dyn BlockDevice>, ImageLock)> {
+            let lock = ImageLock::for_writing(&self.path)?;
+            let device: Arc<dyn BlockDevice> = if self.is_qcow2() {
+                Arc::new(Qcow2::open_writable(&self.path)?)
+            } else {
+                Arc::new(RawFile::open(&self.path, Access::ReadWrite)?)
+            };
+            Ok((device, lock))
+        };
+        open().map_err(cannot_use)
+    }
+
+    /// By its name alone: what is in a raw image is the guest's, and could look like anything.
+    fn is_qcow2(&self) -> bool {
+        self.path
+            .extension()
+            .is_some_and(|ending| ending == Path::new("qcow2"))
+    }
+}
+
+fn cannot_use(error: fleece_storage::block::Error) -> Error {
+    Error::caused(ErrorKind::Storage, "cannot use the image", error)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_image_may_have_a_name() {
+        let image = |text: &str| {
+            let image = Image::new(text);
+            (image.name(), image.path)
+        };
+        assert_eq!(
+            image("drive-scsi0=/a/b.raw"),
+            ("drive-scsi0".into(), "/a/b.raw".into())
+        );
+        assert_eq!(image("/a/web server.qcow2").0, "drive-web-server");
+        assert_eq!(image("/a=b/c.raw"), ("drive-c".into(), "/a=b/c.raw".into()));
+    }
+}

@@ -1,0 +1,63 @@
+//! `fleece serve`
+
+use std::fs;
+use std::os::unix::fs::DirBuilderExt as _;
+use std::process::ExitCode;
+
+use fleece_backup_core::native::Server;
+use fleece_backup_core::{Error, ErrorKind};
+
+use crate::cli::{Places, Serve};
+use crate::image::Image;
+use crate::log::Log;
+use crate::signals;
+
+pub(crate) fn run(arguments: &Serve, places: &Places, log: &Log) -> Result<ExitCode, Error> {
+    let cancel = signals::token()?;
+    let directory = match &arguments.socket {
+        Some(directory) => directory.clone(),
+        None => places.state_dir().join("serve"),
+    };
+    fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(&directory)
+        .map_err(|error| {
+            let message = format!(
+                "cannot create {}; name another with --socket",
+                directory.display()
+            );
+            Error::caused(ErrorKind::Request, message, error)
+        })?;
+    let mut disks = Vec::new();
+    let mut locks = Vec::new();
+    let images: Vec<Image> = arguments
+        .disks
+        .iter()
+        .map(|text| Image::new(text))
+        .collect();
+    for image in &images {
+        let (device, lock) = image.open_for_writing()?;
+        disks.push((image.name(), device));
+        locks.push(lock);
+    }
+    let server = Server::start(disks, &directory)?;
+    for image in &images {
+        log.info(&format!(
+            "serving '{}' as nbd+unix:///{}?socket={}",
+            image.path.display(),
+            image.name(),
+            server.nbd().display()
+        ));
+    }
+    log.info(&format!(
+        "back up with: fleece backup --native {} --to …",
+        server.control().display()
+    ));
+    // Fires when a signal comes; nothing is ever sent.
+    let _ = cancel.fired().recv();
+    log.info("ending");
+    drop(server);
+    drop(locks);
+    Ok(ExitCode::SUCCESS)
+}
