@@ -19,6 +19,8 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use fleece_lab::{Background, Definition, Disk, Guest, Interface};
+use fleece_qmp_client::Client;
+use fleece_qmp_client::commands::QueryBlock;
 use support::Bench;
 
 const SIZE: u64 = 64 << 20;
@@ -205,6 +207,43 @@ fn a_full_target_ends_the_backup_with_that_cause() {
     bench.assert_clean(&guest.test_socket());
     assert!(support::entries(&bench.path("archives")).is_empty());
     drop(small);
+}
+
+#[test]
+fn a_disk_that_is_unplugged_leaves_nothing_behind() {
+    for qemu in fleece_lab::qemus() {
+        let disk = || {
+            Disk::raw(SIZE)
+                .interface(Interface::VirtioScsi)
+                .define(Definition::Drive)
+        };
+        let guest = Guest::builder(&qemu)
+            .disk(disk())
+            .disk(disk())
+            .boot()
+            .unwrap();
+        let noise = "dd if=/dev/urandom of=/dev/disk0 bs=1M count=16 2>/dev/null";
+        guest.run(noise, SOON).unwrap();
+        let bench = Bench::new();
+        let child = begun(&mut bench.backup(&guest.qmp_socket()));
+        let test = Client::connect_unix(guest.test_socket()).unwrap();
+        let blocks = test.execute(&QueryBlock {}).unwrap();
+        let device = blocks.iter().find_map(|block| block.qdev.clone()).unwrap();
+        test.execute_raw("device_del", Some(serde_json::json!({"id": device})))
+            .unwrap();
+        drop(test);
+        let output = child.wait_with_output().unwrap();
+        // The instant outlives the device: its disk is still in the archive.
+        assert!(
+            output.status.success(),
+            "QEMU {}: {}",
+            qemu.version(),
+            support::text(&output)
+        );
+        assert_eq!(bench.restore().len(), 2);
+        bench.assert_clean(&guest.test_socket());
+        support::assert_running(&guest.test_socket());
+    }
 }
 
 /// A small file system that is unmounted with the value.

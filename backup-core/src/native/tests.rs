@@ -158,6 +158,7 @@ fn a_guest_of_another_process_is_backed_up_as_it_was() {
     .unwrap();
     let read = |name| std::fs::read(dir.path().join(name)).unwrap();
     assert!(read("archive.vma") == read("expected.vma"));
+    assert!(read("archive.vma.idx") == read("expected.vma.idx"));
 
     // Also a backup that dies gives the instant back.
     drop(Guest::attach(server.control(), dir.path(), &options(65536)).unwrap());
@@ -168,7 +169,13 @@ fn a_guest_of_another_process_is_backed_up_as_it_was() {
         .map(|entry| entry.unwrap().file_name())
         .collect();
     left.sort();
-    assert_eq!(left, ["archive.vma", "expected.vma"]);
+    let archives = [
+        "archive.vma",
+        "archive.vma.idx",
+        "expected.vma",
+        "expected.vma.idx",
+    ];
+    assert_eq!(left, archives);
 }
 
 /// Writes as a guest would, with QEMU's client.
