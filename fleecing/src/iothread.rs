@@ -21,14 +21,16 @@ pub(crate) fn used_by(client: &Client, path: Option<&str>) -> Result<bool, Error
 
 /// Whether there is any iothread at all.
 pub(crate) fn any(client: &Client) -> Result<bool, Error> {
-    let objects = client
-        .execute(&QomList {
-            path: "/objects".into(),
-        })
-        .map_err(Error::qemu("cannot list QEMU's objects"))?;
-    Ok(objects
-        .iter()
-        .any(|object| object.kind == "child<iothread>"))
+    match client.execute(&QomList {
+        path: "/objects".into(),
+    }) {
+        Ok(objects) => Ok(objects
+            .iter()
+            .any(|object| object.kind == "child<iothread>")),
+        // A storage daemon without objects does not even have the place for them.
+        Err(error) if matches!(error.kind(), QmpErrorKind::Command(_)) => Ok(false),
+        Err(error) => Err(Error::qemu("cannot list QEMU's objects")(error)),
+    }
 }
 
 /// A string property; `None` if the object does not have it.

@@ -193,6 +193,21 @@ impl<'r> Session<'r> {
         image::used(&self.client)
     }
 
+    /// The disk whose filter QEMU has taken away, if it did: with [`Method::Job`] that happens when the
+    /// disk is unplugged or somebody cancels the job.
+    #[must_use]
+    pub fn lost(&self) -> Option<&Disk> {
+        if self.method != Method::Job {
+            return None;
+        }
+        let jobs = switch::jobs(&self.client).ok()?;
+        let has_job = |n| jobs.contains(&names::job(n));
+        self.disks
+            .iter()
+            .enumerate()
+            .find_map(|(n, disk)| (!has_job(n)).then_some(disk))
+    }
+
     /// Undoes everything, in reverse, as far as it can.
     ///
     /// # Errors

@@ -162,24 +162,26 @@ fn start_jobs(client: &Client, disks: &[Disk]) -> Result<(), Error> {
 }
 
 fn cancel_jobs(client: &Client) -> Result<(), Error> {
-    let ours = || -> Result<Vec<String>, Error> {
-        let jobs = client
-            .execute(&QueryJobs {})
-            .map_err(Error::qemu("cannot list the jobs"))?;
-        Ok(jobs
-            .into_iter()
-            .map(|job| job.id)
-            .filter(|id| names::is_ours(id))
-            .collect())
-    };
-    for id in ours()? {
+    for id in jobs(client)? {
         // It may have ended by itself since; the wait below tells.
         let _ = client.execute(&BlockJobCancel {
             device: id,
             force: Some(true),
         });
     }
-    wait::until_gone("backup jobs", ours)
+    wait::until_gone("backup jobs", || jobs(client))
+}
+
+/// The ids of our jobs.
+pub(crate) fn jobs(client: &Client) -> Result<Vec<String>, Error> {
+    let jobs = client
+        .execute(&QueryJobs {})
+        .map_err(Error::qemu("cannot list the jobs"))?;
+    Ok(jobs
+        .into_iter()
+        .map(|job| job.id)
+        .filter(|id| names::is_ours(id))
+        .collect())
 }
 
 fn reopen(client: &Client, disks: &[Disk]) -> Result<(), Error> {

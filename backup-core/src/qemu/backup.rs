@@ -375,8 +375,18 @@ fn open_sources(session: &Session<'_>) -> Result<Vec<Arc<dyn Source>>, Error> {
 
 /// What is really behind a snapshot that QEMU gave up: it tells nobody.
 fn explain(error: &Error, session: &Session<'_>) -> Option<Error> {
-    if error.kind() != ErrorKind::Snapshot {
+    if !matches!(error.kind(), ErrorKind::Snapshot | ErrorKind::Guest) {
         return None;
+    }
+    if let Some(disk) = session.lost() {
+        let why = "the disk was unplugged, or somebody cancelled the job; back up again";
+        return Some(Error::new(
+            ErrorKind::Guest,
+            format!(
+                "{}: QEMU ended the job that kept the point in time: {why}",
+                disk.name
+            ),
+        ));
     }
     let storage = session.storage();
     let status = storage.status().ok()?;
