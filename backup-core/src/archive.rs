@@ -49,7 +49,7 @@ impl Default for ArchiveOptions {
             bwlimit: None,
             target_rate: None,
             max_depth: 8,
-            guest_latency: Duration::from_millis(5),
+            guest_latency: Duration::from_millis(2),
         }
     }
 }

@@ -36,7 +36,8 @@ fn main() {
         );
         for (name, budget) in [
             ("no backup", None),
-            ("backup, 5 ms", Some("5")),
+            ("backup, 1 ms", Some("1")),
+            ("backup, default", Some("2")),
             ("backup, no limit", Some("10000")),
         ] {
             println!("  {name:17} {}", measure(&qemu, budget, seconds));

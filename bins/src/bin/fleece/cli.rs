@@ -155,7 +155,7 @@ pub(crate) struct Backup {
     pub(crate) agent: Option<Address>,
 
     /// Mean write latency in milliseconds that the guest may see; reading slows down to keep it.
-    #[arg(long, value_name = "MS", default_value = "5", value_parser = millis,
+    #[arg(long, value_name = "MS", default_value = "2", value_parser = millis,
           help_heading = "The guest")]
     pub(crate) guest_latency: Duration,
 
