@@ -54,7 +54,13 @@ impl Apt {
             target: suite.target(),
         };
         apt.write("status", "")?;
-        apt.write("sources.list", &suite.sources(&Mirrors::of_host()))?;
+        let mirrors = Mirrors::of_host().ok_or_else(|| {
+            Error::new(
+                ErrorKind::Unusable,
+                "the host's apt sources name no mirror of Debian; add one to /etc/apt/sources.list.d",
+            )
+        })?;
+        apt.write("sources.list", &suite.sources(&mirrors))?;
         apt.write("apt.conf", &apt.configuration()?)?;
         for folder in ["lists/partial", "archives/partial", "none"] {
             let path = apt.path(folder);

@@ -3,10 +3,6 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// Debian's public names, for a host whose own sources name no mirror.
-const PUBLIC_MAIN: &str = "http://deb.debian.org/debian";
-const PUBLIC_SECURITY: &str = "http://deb.debian.org/debian-security";
-
 /// Where packages come from.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Mirrors {
@@ -17,8 +13,9 @@ pub(super) struct Mirrors {
 }
 
 impl Mirrors {
-    /// As in the host's `sources.list` and `sources.list.d` (sources.list(5)).
-    pub(super) fn of_host() -> Self {
+    /// As in the host's `sources.list` and `sources.list.d` (sources.list(5)); `None` if they name no
+    /// mirror of Debian.
+    pub(super) fn of_host() -> Option<Self> {
         let mut files = vec![PathBuf::from("/etc/apt/sources.list")];
         let parts = fs::read_dir(Path::new("/etc/apt/sources.list.d"));
         let mut parts: Vec<_> = parts
@@ -35,21 +32,20 @@ impl Mirrors {
         Self::of(texts.iter().map(String::as_str))
     }
 
-    /// The first of each kind in the texts of source files, in either of apt's two formats.
-    fn of<'a>(texts: impl Iterator<Item = &'a str>) -> Self {
+    /// The first of each kind in the texts of source files, in either of apt's two formats. Where the
+    /// security archive is not named, it is taken to lie beside the main one, as mirrors have it.
+    fn of<'a>(texts: impl Iterator<Item = &'a str>) -> Option<Self> {
         let sources: Vec<Source<'_>> = texts
             .flat_map(|text| one_line(text).chain(stanzas(text)).collect::<Vec<_>>())
             .collect();
-        let first = |path: &str, public: &str| {
-            sources
-                .iter()
-                .find(|source| source.is_debian(path))
-                .map_or_else(|| public.to_owned(), |source| source.uri.to_owned())
+        let first = |path: &str| {
+            let source = sources.iter().find(|source| source.is_debian(path))?;
+            Some(source.uri.to_owned())
         };
-        Self {
-            main: first("debian", PUBLIC_MAIN),
-            security: first("debian-security", PUBLIC_SECURITY),
-        }
+        let main = first("debian")?;
+        let security = first("debian-security")
+            .unwrap_or_else(|| format!("{}-security", main.trim_end_matches('/')));
+        Some(Self { main, security })
     }
 }
 
@@ -69,7 +65,7 @@ impl Source<'_> {
     }
 }
 
-/// Lines such as `deb [signed-by=/k.gpg] http://deb.debian.org/debian bookworm main`.
+/// Lines such as `deb [signed-by=/k.gpg] http://mirror.example/debian bookworm main`.
 fn one_line(text: &str) -> impl Iterator<Item = Source<'_>> {
     text.lines().filter_map(|line| {
         let rest = line.trim().strip_prefix("deb")?;
@@ -87,7 +83,7 @@ fn one_line(text: &str) -> impl Iterator<Item = Source<'_>> {
     })
 }
 
-/// Stanzas with fields such as `URIs: http://deb.debian.org/debian`.
+/// Stanzas with fields such as `URIs: http://mirror.example/debian`.
 fn stanzas(text: &str) -> impl Iterator<Item = Source<'_>> {
     text.split("\n\n").filter_map(|stanza| {
         let field = |name: &str| {
@@ -109,17 +105,29 @@ fn stanzas(text: &str) -> impl Iterator<Item = Source<'_>> {
 mod tests {
     use super::*;
 
-    fn mirrors(main: &str, security: &str) -> Mirrors {
-        Mirrors {
+    fn mirrors(main: &str, security: &str) -> Option<Mirrors> {
+        Some(Mirrors {
             main: main.to_owned(),
             security: security.to_owned(),
-        }
+        })
     }
 
     #[test]
-    fn a_host_without_sources_gets_debians_public_names() {
-        let none = Mirrors::of(["", "# deb http://x.example/debian bookworm main"].into_iter());
-        assert_eq!(none, mirrors(PUBLIC_MAIN, PUBLIC_SECURITY));
+    fn a_host_without_sources_has_no_mirror() {
+        let texts = ["", "# deb http://x.example/debian bookworm main"];
+        assert_eq!(Mirrors::of(texts.into_iter()), None);
+    }
+
+    #[test]
+    fn security_updates_lie_beside_the_main_archive_where_nothing_else_is_said() {
+        let text = "deb http://a.example/debian/ bookworm main\n";
+        assert_eq!(
+            Mirrors::of([text].into_iter()),
+            mirrors(
+                "http://a.example/debian/",
+                "http://a.example/debian-security"
+            )
+        );
     }
 
     #[test]
@@ -154,9 +162,6 @@ mod tests {
     #[test]
     fn another_vendors_archive_for_debian_is_no_mirror() {
         let text = "deb https://download.vendor.example/linux/debian bookworm stable\n";
-        assert_eq!(
-            Mirrors::of([text].into_iter()),
-            mirrors(PUBLIC_MAIN, PUBLIC_SECURITY)
-        );
+        assert_eq!(Mirrors::of([text].into_iter()), None);
     }
 }
