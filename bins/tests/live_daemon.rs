@@ -129,6 +129,48 @@ fn archives_to_standard_output_and_with_qcow2_fleecing_images_are_the_same() {
 }
 
 #[test]
+fn without_fleecing_old_data_lies_beside_the_archive_while_it_is_needed() {
+    let Some(qemu) = fleece_lab::qemu("10.0") else {
+        return;
+    };
+    let daemon = daemon(&qemu);
+    let bench = Bench::new();
+    let mut command = bench.fleece("backup");
+    command
+        .arg("--qmp")
+        .arg(daemon.qmp_socket())
+        .arg("--to")
+        .arg(bench.path("archives"));
+    command
+        .arg("--nbd-server")
+        .arg(daemon.nbd_socket())
+        .args(["--vmid", "7", "--no-fleecing"]);
+    command.args(["--json", "--bwlimit", "4M"]);
+    let mut child = command
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    let active = lines.any(|line| line.unwrap().contains("copy-before-write is active"));
+    let beside = support::entries(&bench.path("archives"));
+    io(&qemu, &daemon.nbd_uri(0), "write -P 0x55 4M 9M");
+    lines.for_each(drop);
+    let output = child.wait_with_output().unwrap();
+    assert!(
+        active && output.status.success(),
+        "{}",
+        support::text(&output)
+    );
+    let images = beside
+        .iter()
+        .filter(|path| path.to_string_lossy().contains("vm-7-fleece-"));
+    assert_eq!(images.count(), 2, "{beside:?}");
+    assert_before(&bench);
+    bench.assert_clean(&daemon.qmp_socket());
+}
+
+#[test]
 fn a_server_that_runs_already_is_named_as_the_obstacle() {
     let Some(qemu) = fleece_lab::qemu("10.0") else {
         return;
