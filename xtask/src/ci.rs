@@ -8,12 +8,13 @@ use std::time::{Duration, Instant};
 use clap::ValueEnum;
 
 use crate::run::{Run, has, workspace};
-use crate::{Outcome, layers, metadata, packages, skips};
+use crate::{Outcome, layers, metadata, packages, peers, skips};
 
 /// A part of the check, in the order in which they run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Step {
-    /// Debian packages that tests need: installed by root, named to others
+    /// What tests need of others: Debian packages, installed by root and named to others, and readers
+    /// from PyPI below `target`
     Packages,
     /// Stock QEMUs and a guest for live tests
     Lab,
@@ -156,7 +157,9 @@ fn test() -> Outcome {
             "--all-features",
             "--profile=ci",
         ]);
-        run.env("PATH", path).openly(|_| false)?;
+        run.env("PATH", path)
+            .env("PYTHONPATH", peers::folder())
+            .openly(|_| false)?;
         skips::in_report()?
     } else {
         let options = [
@@ -169,7 +172,10 @@ fn test() -> Outcome {
         // Live tests share two cores; skips are shown only without capture.
         let harness = ["--", "--test-threads=1", "--nocapture"];
         let run = Run::cargo(&[&["test", "--no-fail-fast"], &options[..], &harness[..]].concat());
-        let lines = run.env("PATH", path).openly(skips::is_skip)?;
+        let lines = run
+            .env("PATH", path)
+            .env("PYTHONPATH", peers::folder())
+            .openly(skips::is_skip)?;
         skips::reasons(lines.iter().map(String::as_str))
     };
     let list = skipped.join("; ");

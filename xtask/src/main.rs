@@ -6,6 +6,7 @@ mod ci;
 mod layers;
 mod metadata;
 mod packages;
+mod peers;
 mod run;
 mod skips;
 

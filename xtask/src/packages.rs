@@ -1,12 +1,12 @@
-//! The Debian packages whose programs the tests use.
+//! What the tests use of others: programs from Debian's packages, readers from PyPI.
 //!
 //! QEMU is not among them: the lab has its own, several versions, and installs none (`docs/TESTING.md`).
 
-use crate::Outcome;
 use crate::run::{Run, has};
+use crate::{Outcome, peers};
 
 /// A program, and the package that has it.
-const PROGRAMS: [(&str, &str); 19] = [
+const PROGRAMS: [(&str, &str); 20] = [
     ("cc", "gcc"),
     // For libFuzzer.
     ("c++", "g++"),
@@ -20,6 +20,7 @@ const PROGRAMS: [(&str, &str); 19] = [
     ("lzop", "lzop"),
     ("fio", "fio"),
     ("python3", "python3"),
+    ("pip3", "python3-pip"),
     // Storages: file systems, volume groups, a Ceph cluster of one node.
     ("e2fsck", "e2fsprogs"),
     ("mkfs.xfs", "xfsprogs"),
@@ -34,6 +35,12 @@ const PROGRAMS: [(&str, &str); 19] = [
 
 /// Installs what is missing, or says how to.
 pub(crate) fn install() -> Outcome {
+    let note = programs()?;
+    peers::install()?;
+    Ok(note)
+}
+
+fn programs() -> Outcome {
     let missing = missing();
     if missing.is_empty() {
         return Ok("nothing is missing".to_owned());
