@@ -187,6 +187,26 @@ fn a_server_that_runs_already_is_named_as_the_obstacle() {
 }
 
 #[test]
+fn a_clean_up_does_not_stop_somebody_elses_server() {
+    let Some(qemu) = fleece_lab::qemu("10.0") else {
+        return;
+    };
+    let daemon = daemon(&qemu);
+    let bench = Bench::new();
+    // What a backup leaves that was killed just before it started a server of its own.
+    let socket = bench.path("state").join("7.nbd");
+    let record = format!(
+        "qmp: {}\nnbd-socket: {}\n",
+        daemon.qmp_socket().display(),
+        socket.display()
+    );
+    std::fs::write(bench.path("state").join("7.state"), record).unwrap();
+    support::succeed(bench.fleece("cleanup").arg("7"));
+    bench.assert_clean(&daemon.qmp_socket());
+    io(&qemu, &daemon.nbd_uri(0), "read -P 0x11 0 8M");
+}
+
+#[test]
 fn configurations_and_choice_of_disks_reach_the_archive() {
     let Some(qemu) = fleece_lab::qemu("10.0") else {
         return;

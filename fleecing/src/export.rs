@@ -1,5 +1,6 @@
 //! Views of the instant, exported for reading; and away again.
 
+use std::os::unix::net::UnixStream;
 use std::path::Path;
 
 use fleece_qmp_client::commands::{
@@ -128,12 +129,17 @@ pub(crate) fn remove(client: &Client, server: Option<&Path>) -> Result<(), Error
     Ok(())
 }
 
+/// Stops the server that listens on `socket`. QEMU does not tell where its server listens, and one that
+/// does not listen here is somebody else's: ours was recorded but never started, or went with the
+/// QEMU that a new one has replaced.
 fn stop_server(client: &Client, socket: &Path) -> Result<(), Error> {
-    match client.execute(&NbdServerStop {}) {
-        Ok(_) => {}
-        // "NBD server not running": it was recorded, but never started.
-        Err(error) if matches!(error.kind(), QmpErrorKind::Command(_)) => {}
-        Err(error) => return Err(Error::qemu("cannot stop the NBD server")(error)),
+    if UnixStream::connect(socket).is_ok() {
+        match client.execute(&NbdServerStop {}) {
+            Ok(_) => {}
+            // "NBD server not running": somebody was faster.
+            Err(error) if matches!(error.kind(), QmpErrorKind::Command(_)) => {}
+            Err(error) => return Err(Error::qemu("cannot stop the NBD server")(error)),
+        }
     }
     let _ = std::fs::remove_file(socket);
     Ok(())
