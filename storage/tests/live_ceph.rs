@@ -1,12 +1,18 @@
 //! The conformance suite on a Ceph cluster of one node, in memory, on the loopback interface.
 
-#![allow(clippy::unwrap_used, reason = "a test that fails says so by panicking")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::arithmetic_side_effects,
+    reason = "a test that fails says so by panicking"
+)]
 
-use std::fs;
-use std::net::TcpListener;
-use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::net::Ipv4Addr;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command};
 use std::time::{Duration, Instant};
+use std::{fs, thread};
 
 use fleece_storage::{Storages, testing};
 use tempfile::TempDir;
@@ -36,59 +42,76 @@ fn rbd_conforms() {
         .open("ceph")
         .unwrap();
     // The manager takes a moment to tell how much room there is.
-    let deadline = Instant::now() + Duration::from_secs(60);
-    while storage.status().is_err() && Instant::now() < deadline {
-        std::thread::sleep(Duration::from_millis(100));
-    }
+    cluster
+        .until("the manager tells the room", || match storage.status() {
+            Ok(status) if status.total > 0 => Ok(()),
+            other => Err(format!("{other:?}")),
+        })
+        .unwrap();
     let report = testing::conformance(storage.as_ref(), 999_000);
     println!("{report}");
-    assert!(report.passed(), "{report}");
+    assert!(report.passed(), "{report}{}", cluster.logs());
 }
+
+/// How long a cluster may take to come up; ten seconds on an idle machine.
+const PATIENCE: Duration = Duration::from_secs(120);
 
 /// A monitor, a manager and an object store.
 struct Cluster {
     folder: TempDir,
-    monitor: String,
+    monitor: Ipv4Addr,
     daemons: Vec<Child>,
+    deadline: Instant,
 }
 
 impl Cluster {
+    /// A cluster that works. One that does not come up is thrown away once.
     fn start() -> Self {
-        let port = TcpListener::bind("127.0.0.1:0")
-            .unwrap()
-            .local_addr()
-            .unwrap()
-            .port();
-        let folder = tempfile::tempdir().unwrap();
-        let monitor = format!("127.0.0.1:{port}");
-        let mut cluster = Self {
-            folder,
-            monitor,
-            daemons: Vec::new(),
-        };
-        for folder in ["mon", "mgr", "osd"] {
-            fs::create_dir(cluster.folder.path().join(folder)).unwrap();
-        }
-        fs::write(
-            cluster.conf(),
-            configuration(cluster.folder.path(), &cluster.monitor),
-        )
-        .unwrap();
+        let first = Self::try_start(1);
+        first
+            .or_else(|why| {
+                eprintln!("a second cluster is tried: {why}");
+                Self::try_start(2)
+            })
+            .unwrap_or_else(|why| panic!("{why}"))
+    }
 
-        let map = cluster.folder.path().join("monmap").display().to_string();
-        let address = format!("[v1:{}]", cluster.monitor);
-        cluster.run(
+    fn try_start(attempt: u8) -> Result<Self, String> {
+        let mut cluster = Self {
+            folder: tempfile::tempdir().unwrap(),
+            monitor: address(attempt),
+            daemons: Vec::new(),
+            deadline: Instant::now() + PATIENCE,
+        };
+        let started = Instant::now();
+        cluster
+            .come_up()
+            .map_err(|why| format!("{why}{}", cluster.logs()))?;
+        println!("the cluster took {:.1?} to come up", started.elapsed());
+        Ok(cluster)
+    }
+
+    fn come_up(&mut self) -> Result<(), String> {
+        for folder in ["mon", "mgr", "osd"] {
+            fs::create_dir(self.folder.path().join(folder)).unwrap();
+        }
+        let configuration = configuration(self.folder.path(), self.monitor);
+        fs::write(self.conf(), configuration).unwrap();
+
+        let map = self.folder.path().join("monmap").display().to_string();
+        let addresses = format!("[v2:{0}:3300,v1:{0}:6789]", self.monitor);
+        self.run(
             "monmaptool",
-            &["--create", "--fsid", FSID, "--addv", "a", &address, &map],
-        );
-        cluster.run("ceph-mon", &["--mkfs", "--id", "a", "--monmap", &map]);
-        cluster.daemon("ceph-mon", "a");
-        cluster.daemon("ceph-mgr", "x");
+            &["--create", "--fsid", FSID, "--addv", "a", &addresses, &map],
+        )?;
+        self.run("ceph-mon", &["--mkfs", "--id", "a", "--monmap", &map])?;
+        self.daemon("ceph-mon", "a");
+        self.daemon("ceph-mgr", "x");
         // Waits for the monitor.
-        cluster.run("ceph", &["osd", "new", OSD]);
-        cluster.run("ceph-osd", &["--mkfs", "--id", "0", "--osd-uuid", OSD]);
-        cluster.daemon("ceph-osd", "0");
-        cluster.run(
+        self.run("ceph", &["osd", "new", OSD])?;
+        self.run("ceph-osd", &["--mkfs", "--id", "0", "--osd-uuid", OSD])?;
+        self.daemon("ceph-osd", "0");
+        self.run(
             "ceph",
             &[
                 "osd",
@@ -99,61 +122,115 @@ impl Cluster {
                 "root=default",
                 "host=here",
             ],
-        );
+        )?;
+        self.until("the object store is up", || {
+            let stat = self.run("ceph", &["osd", "stat", "--format", "json"])?;
+            let stat: serde_json::Value = serde_json::from_str(&stat).map_err(|e| e.to_string())?;
+            (stat["num_up_osds"] == 1)
+                .then_some(())
+                .ok_or_else(|| stat.to_string())
+        })?;
         for pool in ["fleece", "data"] {
-            cluster.run("ceph", &["osd", "pool", "create", pool, "8"]);
+            self.run("ceph", &["osd", "pool", "create", pool, "8"])?;
         }
-        cluster.run("rbd", &["namespace", "create", "fleece/guests"]);
-        cluster
+        // Waits for the pool's placement groups.
+        self.run("rbd", &["namespace", "create", "fleece/guests"])?;
+        Ok(())
     }
 
-    fn run(&self, program: &str, arguments: &[&str]) {
-        let mut command = Command::new(program);
-        command.args(arguments);
+    /// Runs a program to its end, at most until the deadline.
+    fn run(&self, program: &str, arguments: &[&str]) -> Result<String, String> {
+        let left = self.deadline.saturating_duration_since(Instant::now());
+        let mut command = Command::new("timeout");
+        command
+            .arg("--signal=KILL")
+            // None at all would mean no limit.
+            .arg(format!("{}s", left.as_secs().max(1)))
+            .arg(program)
+            .args(arguments);
         if program != "monmaptool" {
             command.arg("--conf").arg(self.conf());
         }
         let output = command.output().unwrap();
-        assert!(output.status.success(), "{command:?}: {output:?}");
+        if output.status.success() {
+            return Ok(String::from_utf8(output.stdout).unwrap());
+        }
+        Err(format!("{command:?}: {output:?}"))
+    }
+
+    /// Asks again until the answer is yes. The question itself takes the time of a client's start.
+    fn until(&self, what: &str, mut ask: impl FnMut() -> Result<(), String>) -> Result<(), String> {
+        while let Err(answer) = ask() {
+            if Instant::now() >= self.deadline {
+                return Err(format!("it never came that {what}: {answer}"));
+            }
+            thread::sleep(Duration::from_millis(100));
+        }
+        Ok(())
     }
 
     fn daemon(&mut self, program: &str, id: &str) {
+        let output = fs::File::create(self.folder.path().join(format!("{program}.out"))).unwrap();
         let mut command = Command::new(program);
         command
             .args(["--foreground", "--id", id, "--conf"])
             .arg(self.conf());
         let daemon = command
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
+            .stdout(output.try_clone().unwrap())
+            .stderr(output)
             .spawn()
             .unwrap();
         self.daemons.push(daemon);
     }
 
-    fn conf(&self) -> std::path::PathBuf {
+    fn conf(&self) -> PathBuf {
         self.folder.path().join("ceph.conf")
+    }
+
+    /// The end of what each daemon wrote.
+    fn logs(&self) -> String {
+        let mut text = String::new();
+        for file in fs::read_dir(self.folder.path()).unwrap() {
+            let path = file.unwrap().path();
+            if path.extension().is_some_and(|e| e == "log" || e == "out") {
+                let log = String::from_utf8_lossy(&fs::read(&path).unwrap()).into_owned();
+                let lines: Vec<_> = log.lines().rev().take(15).collect();
+                text.push_str(&format!("\n--- {}\n", path.display()));
+                text.extend(lines.iter().rev().map(|line| format!("{line}\n")));
+            }
+        }
+        text
     }
 }
 
 impl Drop for Cluster {
     fn drop(&mut self) {
         for daemon in self.daemons.iter_mut().rev() {
-            daemon.kill().unwrap();
-            daemon.wait().unwrap();
+            // Fails if it has ended already.
+            let _ = daemon.kill();
+            let _ = daemon.wait();
         }
     }
+}
+
+/// A loopback address that is this process's own, so that the monitor can have Ceph's own ports.
+/// With others, clients do not know which of its two protocols is spoken there, try both at once,
+/// and fail or hang when the wrong one comes first.
+fn address(attempt: u8) -> Ipv4Addr {
+    let [_, _, high, low] = std::process::id().to_be_bytes();
+    Ipv4Addr::new(127, 100 + attempt, high, low.clamp(1, 254))
 }
 
 const FSID: &str = "6f1c9e0a-3a52-4d0e-9c0b-2f6f0b6a1d01";
 const OSD: &str = "6f1c9e0a-3a52-4d0e-9c0b-2f6f0b6a1d02";
 
-fn configuration(folder: &Path, monitor: &str) -> String {
+fn configuration(folder: &Path, monitor: Ipv4Addr) -> String {
     let folder = folder.display();
     format!(
         "[global]\n\
          fsid = {FSID}\n\
-         mon_host = [v1:{monitor}]\n\
-         public_addr = 127.0.0.1\n\
+         mon_host = {monitor}\n\
+         public_addr = {monitor}\n\
          auth_cluster_required = none\n\
          auth_service_required = none\n\
          auth_client_required = none\n\

