@@ -1,11 +1,9 @@
 //! From clusters to extents, without any I/O.
 
 use crate::coverage::Coverage;
-use crate::extent::{self, ClusterEntry, Extent, block_mask};
+use crate::extent::{ClusterEntry, Extent, block_mask};
 use crate::header::Header;
-use crate::layout::{
-    BLOCK_SIZE, CLUSTER_SIZE, DeviceId, EXTENT_CLUSTERS, EXTENT_HEADER_SIZE, cluster_length,
-};
+use crate::layout::{CLUSTER_SIZE, DeviceId, EXTENT_CLUSTERS, cluster_length};
 use crate::{Error, ErrorKind, Result};
 
 /// Packs clusters into extents.
@@ -56,14 +54,6 @@ impl Encoder {
     /// An encoder for the archive that begins with `header`.
     #[must_use]
     pub fn new(header: &Header) -> Self {
-        let device = |device: &crate::Device| DeviceSummary {
-            id: device.id(),
-            name: device.name().to_owned(),
-            size: device.size(),
-            vmstate: device.is_vmstate(),
-            bytes: 0,
-            zero_bytes: 0,
-        };
         let mut encoder = Self {
             uuid: *header.uuid(),
             coverage: Coverage::new(header),
@@ -71,7 +61,7 @@ impl Encoder {
             spare: Vec::new(),
             offset: header.size(),
             extents: 0,
-            devices: header.devices().iter().map(device).collect(),
+            devices: DeviceSummary::all(header),
         };
         encoder.begin();
         encoder
@@ -114,9 +104,9 @@ impl Encoder {
         let entry = ClusterEntry::new(device, u32::try_from(index).map_err(out_of_range)?, mask);
         self.check_length(&entry, data)?;
         self.coverage.add(&entry)?;
-        self.account(&entry);
+        DeviceSummary::account(&mut self.devices, &entry);
         let full = (self.current.header.entries.len() >= EXTENT_CLUSTERS).then(|| self.take());
-        self.push(entry, data);
+        self.current.push(entry, data);
         Ok(full)
     }
 
@@ -142,14 +132,7 @@ impl Encoder {
         // An archive without any cluster has one empty extent, as the reference's has.
         let pending = !self.current.header.entries.is_empty() || self.extents == 0;
         let last = pending.then(|| self.take());
-        Ok((
-            last,
-            Summary {
-                bytes: self.offset,
-                extents: self.extents,
-                devices: self.devices,
-            },
-        ))
+        Ok((last, Summary::new(self.offset, self.extents, self.devices)))
     }
 
     fn check_length(&self, entry: &ClusterEntry, data: &[u8]) -> Result<()> {
@@ -176,37 +159,9 @@ impl Encoder {
         Err(Error::new(ErrorKind::ClusterLength, detail))
     }
 
-    fn account(&mut self, entry: &ClusterEntry) {
-        if let Some(device) = self
-            .devices
-            .iter_mut()
-            .find(|device| device.id == entry.device())
-        {
-            device.add(entry);
-        }
-    }
-
-    fn push(&mut self, entry: ClusterEntry, data: &[u8]) {
-        let buffer = &mut self.current.buffer;
-        if entry.mask() == u16::MAX && data.len() == CLUSTER_SIZE {
-            buffer.push(data);
-        } else {
-            for (block, bit) in data.chunks(BLOCK_SIZE).zip(0..) {
-                if entry.mask().wrapping_shr(bit) & 1 == 1 {
-                    buffer.push(block);
-                    buffer.push_zeroes(BLOCK_SIZE.saturating_sub(block.len()));
-                }
-            }
-        }
-        self.current.header.entries.push(entry);
-    }
-
     /// Finishes the current extent and begins the next.
     fn take(&mut self) -> Extent {
-        extent::encode(
-            &self.current.header,
-            self.current.buffer.head(EXTENT_HEADER_SIZE),
-        );
+        self.current.seal();
         let size = self.current.as_bytes().len() as u64;
         self.offset = self.offset.saturating_add(size);
         self.extents = self.extents.saturating_add(1);
@@ -218,8 +173,7 @@ impl Encoder {
 
     fn begin(&mut self) {
         self.current.offset = self.offset;
-        self.current.header.begin(self.uuid);
-        self.current.buffer.reset(EXTENT_HEADER_SIZE);
+        self.current.begin(self.uuid);
     }
 }
 
@@ -232,6 +186,14 @@ pub struct Summary {
 }
 
 impl Summary {
+    pub(crate) const fn new(bytes: u64, extents: u64, devices: Vec<DeviceSummary>) -> Self {
+        Self {
+            bytes,
+            extents,
+            devices,
+        }
+    }
+
     /// The size of the (uncompressed) archive in bytes, header included.
     #[must_use]
     pub const fn bytes(&self) -> u64 {
@@ -263,6 +225,29 @@ pub struct DeviceSummary {
 }
 
 impl DeviceSummary {
+    /// An empty account for each device.
+    pub(crate) fn all(header: &Header) -> Vec<Self> {
+        let device = |device: &crate::Device| Self {
+            id: device.id(),
+            name: device.name().to_owned(),
+            size: device.size(),
+            vmstate: device.is_vmstate(),
+            bytes: 0,
+            zero_bytes: 0,
+        };
+        header.devices().iter().map(device).collect()
+    }
+
+    /// Adds a cluster to the account of its device.
+    pub(crate) fn account(devices: &mut [Self], entry: &ClusterEntry) {
+        let device = devices
+            .iter_mut()
+            .find(|device| device.id == entry.device());
+        if let Some(device) = device {
+            device.add(entry);
+        }
+    }
+
     /// Its number.
     #[must_use]
     pub const fn id(&self) -> DeviceId {

@@ -1,5 +1,6 @@
 //! Extents: up to 59 clusters behind a header of 512 bytes.
 
+mod build;
 mod parse;
 #[cfg(test)]
 #[allow(

@@ -10,22 +10,61 @@ use crate::index::{ExtentDigest, IndexBuilder};
 use crate::ordered::Ordered;
 use crate::output::Output;
 
+/// An output that gets extents in order, and their index along with them if it takes one.
+#[derive(Debug)]
+pub(crate) struct IndexedOutput<W: Write> {
+    output: Output<W>,
+    index: Option<IndexBuilder>,
+}
+
+impl<W: Write> IndexedOutput<W> {
+    /// Begins the archive with its header.
+    pub(crate) fn new(header: &Header, mut output: Output<W>) -> Result<Self> {
+        output.write(header.as_bytes())?;
+        let index = if output.wants_index() {
+            let (builder, piece) = IndexBuilder::new(header);
+            output.write_index(&piece)?;
+            Some(builder)
+        } else {
+            None
+        };
+        Ok(Self { output, index })
+    }
+
+    /// Whether extents need a digest.
+    pub(crate) const fn is_indexed(&self) -> bool {
+        self.index.is_some()
+    }
+
+    /// Writes the next extent.
+    pub(crate) fn write(&mut self, extent: &Extent, digest: Option<&ExtentDigest>) -> Result<()> {
+        self.output.write(extent.as_bytes())?;
+        if let (Some(index), Some(digest)) = (&mut self.index, digest)
+            && let Some(piece) = index.extent(digest)
+        {
+            self.output.write_index(&piece)?;
+        }
+        Ok(())
+    }
+
+    /// Writes the end of the index, and all that is left.
+    pub(crate) fn finish(mut self) -> Result<(W, Written)> {
+        if let Some(index) = self.index {
+            self.output.write_index(&index.finish())?;
+        }
+        self.output.finish()
+    }
+}
+
 /// Writes extents in the order in which they come. If the output takes an index, its checksums are
 /// made on threads of their own.
 #[derive(Debug)]
 pub struct ExtentWriter<W: Write> {
-    output: Output<W>,
-    index: Option<Index>,
+    output: IndexedOutput<W>,
+    digests: Option<Ordered<Extent, (ExtentDigest, Extent)>>,
 }
 
-#[derive(Debug)]
-struct Index {
-    builder: IndexBuilder,
-    digests: Ordered<Extent, (ExtentDigest, Extent)>,
-    threads: usize,
-}
-
-/// More do not help: the archive itself is written by one thread.
+/// How many threads make checksums at most: the archive itself is written by one.
 const MAX_THREADS: usize = 4;
 
 impl<W: Write> ExtentWriter<W> {
@@ -33,26 +72,14 @@ impl<W: Write> ExtentWriter<W> {
     ///
     /// # Errors
     /// [`ErrorKind::Io`](crate::ErrorKind::Io).
-    pub fn new(header: &Header, mut output: Output<W>) -> Result<Self> {
-        output.write(header.as_bytes())?;
-        if !output.wants_index() {
-            return Ok(Self {
-                output,
-                index: None,
-            });
-        }
-        let (builder, piece) = IndexBuilder::new(header);
-        output.write_index(&piece)?;
-        let threads = default_threads().min(MAX_THREADS);
-        let digests = Ordered::new(threads, || {
-            Ok(|extent: Extent| Ok((ExtentDigest::of(&extent), extent)))
-        })?;
-        let index = Some(Index {
-            builder,
-            digests,
-            threads,
-        });
-        Ok(Self { output, index })
+    pub fn new(header: &Header, output: Output<W>) -> Result<Self> {
+        let output = IndexedOutput::new(header, output)?;
+        let make = || Ok(|extent: Extent| Ok((ExtentDigest::of(&extent), extent)));
+        let digests = output
+            .is_indexed()
+            .then(|| Ordered::new(threads(), make))
+            .transpose()?;
+        Ok(Self { output, digests })
     }
 
     /// Writes the next extent, now or a little later; `recycle` gets those that have been written.
@@ -60,13 +87,13 @@ impl<W: Write> ExtentWriter<W> {
     /// # Errors
     /// [`ErrorKind::Io`](crate::ErrorKind::Io).
     pub fn write(&mut self, extent: Extent, recycle: &mut dyn FnMut(Extent)) -> Result<()> {
-        match &mut self.index {
-            Some(index) => {
-                index.digests.submit(extent);
-                index.drain(index.threads, &mut self.output, recycle)
+        match &mut self.digests {
+            Some(digests) => {
+                digests.submit(extent);
+                self.drain(threads(), recycle)
             }
             None => {
-                self.output.write(extent.as_bytes())?;
+                self.output.write(&extent, None)?;
                 recycle(extent);
                 Ok(())
             }
@@ -78,33 +105,25 @@ impl<W: Write> ExtentWriter<W> {
     /// # Errors
     /// [`ErrorKind::Io`](crate::ErrorKind::Io).
     pub fn finish(mut self, recycle: &mut dyn FnMut(Extent)) -> Result<(W, Written)> {
-        if let Some(mut index) = self.index {
-            index.drain(0, &mut self.output, recycle)?;
-            self.output.write_index(&index.builder.finish())?;
-        }
+        self.drain(0, recycle)?;
         self.output.finish()
     }
-}
 
-impl Index {
     /// Writes the oldest extents until no more than `left` are waiting for their checksums.
-    fn drain<W: Write>(
-        &mut self,
-        left: usize,
-        output: &mut Output<W>,
-        recycle: &mut dyn FnMut(Extent),
-    ) -> Result<()> {
-        while self.digests.pending() > left {
-            let Some(done) = self.digests.take() else {
-                break;
-            };
+    fn drain(&mut self, left: usize, recycle: &mut dyn FnMut(Extent)) -> Result<()> {
+        let Some(digests) = &mut self.digests else {
+            return Ok(());
+        };
+        while digests.pending() > left {
+            let Some(done) = digests.take() else { break };
             let (digest, extent) = done?;
-            output.write(extent.as_bytes())?;
-            if let Some(piece) = self.builder.extent(&digest) {
-                output.write_index(&piece)?;
-            }
+            self.output.write(&extent, Some(&digest))?;
             recycle(extent);
         }
         Ok(())
     }
+}
+
+fn threads() -> usize {
+    default_threads().min(MAX_THREADS)
 }

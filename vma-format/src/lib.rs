@@ -55,7 +55,7 @@ pub use layout::{
     MAX_HEADER_SIZE, VMSTATE, cluster_count, cluster_length, cluster_offset,
 };
 pub use output::{Compression, Output};
-pub use pack::{Source, pack};
+pub use pack::{Packed, Source, pack};
 pub use read_at::ReadAt;
 pub use reader::Reader;
 pub use tally::Tally;

@@ -1,21 +1,21 @@
-//! Making an archive of disks: a reader, the encoder, checksums and the output each on threads of
-//! their own.
+//! Making an archive of disks. Each thread reads, encodes and checksums whole extents of its own, so
+//! that data stays in its processor's cache, and writes each when its turn has come.
 
-use std::io;
 use std::io::Write;
 use std::ops::Range;
-use std::thread;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::{io, thread};
 
-use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
-
-use crate::container::Written;
-use crate::encoder::{DeviceSummary, Encoder, Summary};
-use crate::extent::Extent;
-use crate::extent_writer::ExtentWriter;
-use crate::header::Header;
-use crate::layout::{CLUSTER_SIZE, DeviceId, cluster_offset};
+use crate::container::{Written, default_threads};
+use crate::encoder::{DeviceSummary, Summary};
+use crate::extent::{ClusterEntry, Extent, block_mask};
+use crate::extent_writer::IndexedOutput;
+use crate::header::{Device, Header};
+use crate::index::ExtentDigest;
+use crate::layout::{CLUSTER_SIZE, EXTENT_CLUSTERS, cluster_offset};
 use crate::output::Output;
-use crate::{Error, Result};
+use crate::{Error, ErrorKind, Result};
 
 /// A disk to be put into an archive.
 pub trait Source: Send + Sync {
@@ -33,19 +33,22 @@ pub trait Source: Send + Sync {
     fn zeroes_at(&self, offset: u64, length: u64) -> io::Result<u64>;
 }
 
-/// Reads are this long in bytes: long enough for any disk to be at its best.
-const READ_SIZE: usize = 16 * CLUSTER_SIZE;
+/// The unit of addressing as a 64-bit number.
+const CLUSTER: u64 = CLUSTER_SIZE as u64;
 
-/// How many reads may be ahead of the encoder.
-const READS_AHEAD: usize = 4;
+/// Reads are at most this long in bytes: what was read is still in the processor's second cache
+/// when it is looked through and copied.
+const READ_SIZE: usize = 4 * CLUSTER_SIZE;
 
-/// How many extents may be between the encoder and the output.
-const EXTENTS_AHEAD: usize = 3;
+/// More do not help: one at a time writes.
+const MAX_THREADS: usize = 4;
+
+/// Called with the account of all devices so far; its error ends the work.
+pub type Packed<'a> = &'a mut (dyn FnMut(&[DeviceSummary]) -> Result<()> + Send);
 
 /// Writes the archive that `header` begins, one device after the other.
 ///
-/// `sources` are the devices in header order. `progress` is called after every chunk with the
-/// account of all devices so far; if it fails, so does the whole.
+/// `sources` are the devices in header order. `progress` is called after every extent.
 ///
 /// # Errors
 /// A source's or the output's first error; what `progress` says.
@@ -53,171 +56,222 @@ pub fn pack<W: Write + Send>(
     header: &Header,
     sources: &[&dyn Source],
     output: Output<W>,
-    progress: &mut dyn FnMut(&[DeviceSummary]) -> Result<()>,
+    progress: Packed<'_>,
 ) -> Result<(Summary, W, Written)> {
-    let (chunks_in, chunks) = bounded::<Result<Chunk>>(READS_AHEAD);
-    let (buffers_in, buffers) = unbounded::<Vec<u8>>();
-    let (extents_in, extents) = bounded::<Extent>(EXTENTS_AHEAD);
-    let (spare_in, spare) = unbounded::<Extent>();
+    let plan = Plan::new(header, sources);
+    let line = Line {
+        state: Mutex::new(State {
+            next: 0,
+            failure: None,
+            output: IndexedOutput::new(header, output)?,
+            offset: header.size(),
+            devices: DeviceSummary::all(header),
+            progress,
+        }),
+        turn: Condvar::new(),
+    };
+    let claimed = AtomicU64::new(0);
     thread::scope(|scope| {
-        let reader = move || read(header, sources, &chunks_in, &buffers);
-        spawn(scope, "reader", reader)?;
-        let writer = spawn(scope, "writer", move || {
-            write(header, output, &extents, &spare_in)
-        })?;
-        let encoded = encode(header, &chunks, &buffers_in, &extents_in, &spare, progress);
-        // Lets the reader and the writer come to their ends.
-        drop((chunks, extents_in));
-        let written = writer.join().unwrap_or_else(|_| Err(died()));
-        // If the writer has failed, the encoder could only find that nobody takes its extents.
-        let (out, written) = written?;
-        Ok((encoded?, out, written))
-    })
-}
-
-/// A piece of a device.
-enum Chunk {
-    Zero {
-        device: DeviceId,
-        clusters: Range<u64>,
-    },
-    Data {
-        device: DeviceId,
-        first: u64,
-        buffer: Vec<u8>,
-    },
-}
-
-fn read(
-    header: &Header,
-    sources: &[&dyn Source],
-    chunks: &Sender<Result<Chunk>>,
-    buffers: &Receiver<Vec<u8>>,
-) {
-    for (device, source) in header.devices().iter().zip(sources) {
-        let name = device.name();
-        let mut offset = 0;
-        while offset < device.size() {
-            let chunk = next_chunk(*source, device.id(), device.size(), offset, buffers);
-            let chunk = chunk.map_err(|e| Error::io(format!("cannot read {name} at {offset}"), e));
-            let failed = chunk.is_err();
-            offset = match &chunk {
-                Ok(Chunk::Zero { clusters, .. }) => cluster_offset(clusters.end),
-                Ok(Chunk::Data { buffer, .. }) => offset.saturating_add(buffer.len() as u64),
-                Err(_) => u64::MAX,
-            };
-            if chunks.send(chunk).is_err() || failed {
-                return;
+        for _ in 0..default_threads().min(MAX_THREADS) {
+            let thread = thread::Builder::new().name("pack".to_owned());
+            if let Err(error) = thread.spawn_scoped(scope, || work(&plan, &claimed, &line)) {
+                line.lock().fail(Error::io("cannot start a thread", error));
             }
         }
+    });
+    let state = line
+        .state
+        .into_inner()
+        .unwrap_or_else(PoisonError::into_inner);
+    if let Some(error) = state.failure {
+        return Err(error);
+    }
+    let (out, written) = state.output.finish()?;
+    let summary = Summary::new(state.offset, state.next, state.devices);
+    Ok((summary, out, written))
+}
+
+/// Makes one extent after the other.
+fn work<W: Write>(plan: &Plan<'_>, claimed: &AtomicU64, line: &Line<'_, W>) {
+    let _leaving = Leaving(line);
+    let indexed = line.lock().output.is_indexed();
+    let mut buffer = vec![0; READ_SIZE];
+    let mut extent = Extent::default();
+    loop {
+        let number = claimed.fetch_add(1, Ordering::Relaxed);
+        if number >= plan.extents {
+            return;
+        }
+        let made = plan.extent(number, &mut buffer, &mut extent);
+        let digest = (indexed && made.is_ok()).then(|| ExtentDigest::of(&extent));
+        let Some(mut state) = line.wait_for(number) else {
+            return;
+        };
+        let written = made.and_then(|()| state.write(&mut extent, digest.as_ref()));
+        if let Err(error) = written {
+            state.fail(error);
+        }
+        drop(state);
+        line.turn.notify_all();
     }
 }
 
-fn next_chunk(
-    source: &dyn Source,
-    device: DeviceId,
-    size: u64,
-    offset: u64,
-    buffers: &Receiver<Vec<u8>>,
-) -> io::Result<Chunk> {
-    const CLUSTER: u64 = CLUSTER_SIZE as u64;
-    let left = size.saturating_sub(offset);
-    let zero = source.zeroes_at(offset, left)?;
-    let first = offset / CLUSTER;
-    let end = if zero >= left {
-        size.div_ceil(CLUSTER)
-    } else {
-        offset.saturating_add(zero) / CLUSTER
-    };
-    if end > first {
-        return Ok(Chunk::Zero {
-            device,
-            clusters: first..end,
-        });
-    }
-    let length = usize::try_from(left).unwrap_or(READ_SIZE).min(READ_SIZE);
-    let mut buffer = buffers.try_recv().unwrap_or_default();
-    buffer.resize(length, 0);
-    source.read_at(offset, &mut buffer)?;
-    Ok(Chunk::Data {
-        device,
-        first,
-        buffer,
-    })
+/// Which clusters of which disks go into which extent: all in order, 58 to an extent.
+struct Plan<'a> {
+    uuid: [u8; 16],
+    disks: Vec<Disk<'a>>,
+    extents: u64,
 }
 
-fn encode(
-    header: &Header,
-    chunks: &Receiver<Result<Chunk>>,
-    buffers: &Sender<Vec<u8>>,
-    extents: &Sender<Extent>,
-    spare: &Receiver<Extent>,
-    progress: &mut dyn FnMut(&[DeviceSummary]) -> Result<()>,
-) -> Result<Summary> {
-    let mut encoder = Encoder::new(header);
-    let pass_on = |encoder: &mut Encoder, extent: Option<Extent>| -> Result<()> {
-        let Some(extent) = extent else { return Ok(()) };
-        spare.try_iter().for_each(|extent| encoder.recycle(extent));
-        extents.send(extent).map_err(|_| died())
-    };
-    for chunk in chunks {
-        match chunk? {
-            Chunk::Zero { device, clusters } => {
-                for index in clusters {
-                    let full = encoder.zero_cluster(device, index)?;
-                    pass_on(&mut encoder, full)?;
-                }
-            }
-            Chunk::Data {
+/// A disk, and its place in the row of all clusters.
+struct Disk<'a> {
+    device: &'a Device,
+    source: &'a dyn Source,
+    clusters: Range<u64>,
+}
+
+impl<'a> Plan<'a> {
+    fn new(header: &'a Header, sources: &[&'a dyn Source]) -> Self {
+        let mut end = 0_u64;
+        let mut disk = |(device, source): (&'a Device, &&'a dyn Source)| {
+            let first = end;
+            end = end.saturating_add(device.clusters());
+            Disk {
                 device,
-                first,
-                buffer,
-            } => {
-                for (data, index) in buffer.chunks(CLUSTER_SIZE).zip(first..) {
-                    let full = encoder.cluster(device, index, data)?;
-                    pass_on(&mut encoder, full)?;
-                }
-                // The reader may have ended already.
-                let _ = buffers.send(buffer);
+                source: *source,
+                clusters: first..end,
+            }
+        };
+        let disks = header.devices().iter().zip(sources).map(&mut disk);
+        Self {
+            uuid: *header.uuid(),
+            disks: disks.collect(),
+            // An archive without any cluster has one empty extent, as the reference's has.
+            extents: end.div_ceil(EXTENT_CLUSTERS as u64).max(1),
+        }
+    }
+
+    fn extent(&self, number: u64, buffer: &mut [u8], extent: &mut Extent) -> Result<()> {
+        let first = number.saturating_mul(EXTENT_CLUSTERS as u64);
+        let end = first.saturating_add(EXTENT_CLUSTERS as u64);
+        extent.begin(self.uuid);
+        for disk in &self.disks {
+            let start = disk.clusters.start;
+            let from = first.max(start);
+            let to = end.min(disk.clusters.end);
+            if from < to {
+                let clusters = from.saturating_sub(start)..to.saturating_sub(start);
+                disk.add_to(extent, clusters, buffer)?;
             }
         }
-        progress(encoder.devices())?;
+        extent.seal();
+        Ok(())
     }
-    let (last, summary) = encoder.finish()?;
-    last.map_or(Ok(()), |extent| extents.send(extent).map_err(|_| died()))?;
-    Ok(summary)
 }
 
-fn write<W: Write>(
-    header: &Header,
-    output: Output<W>,
-    extents: &Receiver<Extent>,
-    spare: &Sender<Extent>,
-) -> Result<(W, Written)> {
-    let mut recycle = |extent| {
-        let _ = spare.send(extent);
-    };
-    let mut writer = ExtentWriter::new(header, output)?;
-    for extent in extents {
-        writer.write(extent, &mut recycle)?;
+impl Disk<'_> {
+    /// Adds a row of clusters to an extent.
+    fn add_to(&self, extent: &mut Extent, clusters: Range<u64>, buffer: &mut [u8]) -> Result<()> {
+        let end = cluster_offset(clusters.end).min(self.device.size());
+        let mut index = clusters.start;
+        while index < clusters.end {
+            let offset = cluster_offset(index);
+            let failed = |e| {
+                let name = self.device.name();
+                Error::io(format!("cannot read {name} at {offset}"), e)
+            };
+            let left = end.saturating_sub(offset);
+            let zero = self.source.zeroes_at(offset, left).map_err(failed)?;
+            let next = if zero >= left {
+                clusters.end
+            } else {
+                offset.saturating_add(zero) / CLUSTER
+            };
+            if next > index {
+                (index..next).for_each(|index| extent.push(self.entry(index, 0), &[]));
+                index = next;
+                continue;
+            }
+            let length = usize::try_from(left).unwrap_or(READ_SIZE).min(READ_SIZE);
+            let data = buffer.get_mut(..length).unwrap_or_default();
+            self.source.read_at(offset, data).map_err(failed)?;
+            for cluster in data.chunks(CLUSTER_SIZE) {
+                extent.push(self.entry(index, block_mask(cluster)), cluster);
+                index = index.saturating_add(1);
+            }
+        }
+        Ok(())
     }
-    writer.finish(&mut recycle)
+
+    fn entry(&self, index: u64, mask: u16) -> ClusterEntry {
+        // A header has no device with more clusters than 32 bits can count.
+        ClusterEntry::new(
+            self.device.id(),
+            u32::try_from(index).unwrap_or(u32::MAX),
+            mask,
+        )
+    }
 }
 
-fn spawn<'scope, T: Send + 'scope>(
-    scope: &'scope thread::Scope<'scope, '_>,
-    name: &str,
-    run: impl FnOnce() -> T + Send + 'scope,
-) -> Result<thread::ScopedJoinHandle<'scope, T>> {
-    let thread = thread::Builder::new()
-        .name(name.to_owned())
-        .spawn_scoped(scope, run);
-    thread.map_err(|e| Error::io("cannot start a thread", e))
+/// Where extents wait for those before them to be written.
+struct Line<'a, W: Write> {
+    state: Mutex<State<'a, W>>,
+    turn: Condvar,
 }
 
-fn died() -> Error {
-    Error::new(
-        crate::ErrorKind::Io,
-        "the thread that writes the archive has ended",
-    )
+struct State<'a, W: Write> {
+    /// The number of the extent whose turn it is.
+    next: u64,
+    failure: Option<Error>,
+    output: IndexedOutput<W>,
+    /// Where that extent begins in the archive.
+    offset: u64,
+    devices: Vec<DeviceSummary>,
+    progress: Packed<'a>,
+}
+
+impl<'a, W: Write> Line<'a, W> {
+    fn lock(&self) -> MutexGuard<'_, State<'a, W>> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Waits for the turn of an extent; `None` if there will be none.
+    fn wait_for(&self, number: u64) -> Option<MutexGuard<'_, State<'a, W>>> {
+        let waiting = |state: &mut State<'_, W>| state.next != number && state.failure.is_none();
+        let state = self
+            .turn
+            .wait_while(self.lock(), waiting)
+            .unwrap_or_else(PoisonError::into_inner);
+        state.failure.is_none().then_some(state)
+    }
+}
+
+impl<W: Write> State<'_, W> {
+    fn write(&mut self, extent: &mut Extent, digest: Option<&ExtentDigest>) -> Result<()> {
+        extent.offset = self.offset;
+        self.output.write(extent, digest)?;
+        self.offset = self.offset.saturating_add(extent.as_bytes().len() as u64);
+        self.next = self.next.saturating_add(1);
+        for entry in extent.header().entries() {
+            DeviceSummary::account(&mut self.devices, entry);
+        }
+        (self.progress)(&self.devices)
+    }
+
+    fn fail(&mut self, error: Error) {
+        self.failure.get_or_insert(error);
+    }
+}
+
+/// Lets nobody wait for a thread that has died.
+struct Leaving<'a, 'b, W: Write>(&'a Line<'b, W>);
+
+impl<W: Write> Drop for Leaving<'_, '_, W> {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            let died = Error::new(ErrorKind::Io, "a thread that makes the archive has died");
+            self.0.lock().fail(died);
+            self.0.turn.notify_all();
+        }
+    }
 }

@@ -183,7 +183,7 @@ fn a_disk_that_cannot_be_read_is_the_error_that_is_told() {
     assert!(
         error
             .to_string()
-            .contains("cannot read drive-scsi0 at 20971520"),
+            .contains("cannot read drive-scsi0 at 20840448"),
         "{error}"
     );
 }

@@ -64,7 +64,7 @@ pub(super) fn write(
     target: &OsStr,
     how: &OutputArgs,
     default: Compression,
-    progress: &mut dyn FnMut(&[DeviceSummary]),
+    progress: &mut (dyn FnMut(&[DeviceSummary]) + Send),
 ) -> Result<Summary> {
     let compression = how.compression(default);
     let beside = !how.no_index && !matches!(compression, Compression::Zstd(_));

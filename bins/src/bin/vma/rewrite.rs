@@ -4,9 +4,8 @@ use std::ffi::OsStr;
 use std::io;
 
 use fleece_vma_format::container::FrameOptions;
-use fleece_vma_format::index::{ExtentDigest, IndexBuilder};
 use fleece_vma_format::{
-    Archive, Compression, DeviceId, HeaderBuilder, Output, ReadAt, Reader, Source,
+    Archive, Compression, DeviceId, ExtentWriter, HeaderBuilder, Output, ReadAt, Reader, Source,
 };
 
 use super::cli::RewriteArgs;
@@ -27,21 +26,12 @@ pub(super) fn reframe(args: &RewriteArgs) -> Result<()> {
     if args.how.no_index {
         output = output.without_index();
     }
-    output.write(reader.header().as_bytes())?;
-    let (mut index, head) = IndexBuilder::new(reader.header());
-    output.write_index(&head)?;
+    let mut writer = ExtentWriter::new(reader.header(), output)?;
     while let Some(extent) = reader.next_extent()? {
         signals::check()?;
-        output.write(extent.as_bytes())?;
-        if output.wants_index()
-            && let Some(piece) = index.extent(&ExtentDigest::of(&extent))
-        {
-            output.write_index(&piece)?;
-        }
-        reader.recycle(extent);
+        writer.write(extent, &mut |extent| reader.recycle(extent))?;
     }
-    output.write_index(&index.finish())?;
-    drop(output.finish()?);
+    drop(writer.finish(&mut drop)?);
     file.finish()
 }
 
