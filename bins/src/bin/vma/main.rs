@@ -16,6 +16,7 @@ mod recover;
 mod rewrite;
 mod signals;
 mod verify;
+mod writeback;
 
 use std::process::ExitCode;
 

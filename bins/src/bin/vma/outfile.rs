@@ -8,17 +8,20 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
 
 use rustix::fs::{CWD, RenameFlags, renameat_with};
 
 use super::failure::{Failure, Result};
 use super::input::beside;
+use super::writeback::Writeback;
 
 /// A new archive's output.
 pub(super) struct OutFile {
     writer: Option<Box<dyn Write + Send>>,
     end: End,
-    sync: bool,
+    /// What sends a file to the disk meanwhile, if that is wanted.
+    writeback: Option<Arc<Writeback>>,
 }
 
 enum End {
@@ -39,7 +42,7 @@ impl OutFile {
             return Ok(Self {
                 writer: out,
                 end: End::Stream,
-                sync: false,
+                writeback: None,
             });
         }
         let path = PathBuf::from(target);
@@ -50,7 +53,7 @@ impl OutFile {
                 Ok(Self {
                     writer: Some(Box::new(stream)),
                     end: End::Stream,
-                    sync: false,
+                    writeback: None,
                 })
             }
             Ok(_) => Err(cannot_create(&path, io::ErrorKind::AlreadyExists)),
@@ -61,10 +64,16 @@ impl OutFile {
                     .map(Pending::create)
                     .transpose()?;
                 let (index, index_file) = index.unzip();
+                let writeback = sync.then(|| written_back(&file)).transpose();
+                let writeback = writeback.map_err(|e| cannot_create(&pending.path, e))?;
+                let writer: Box<dyn Write + Send> = match &writeback {
+                    Some(writeback) => Box::new(Counted(file, Arc::clone(writeback))),
+                    None => Box::new(file),
+                };
                 let mut out = Self {
-                    writer: Some(Box::new(file)),
+                    writer: Some(writer),
                     end: End::File(pending, index),
-                    sync,
+                    writeback,
                 };
                 out.hold_index(index_file);
                 Ok(out)
@@ -87,7 +96,7 @@ impl OutFile {
         Ok(Self {
             writer: stdin,
             end: End::Command(child, command.to_owned()),
-            sync: false,
+            writeback: None,
         })
     }
 
@@ -126,14 +135,16 @@ impl OutFile {
                 )))
             }
             End::File(archive, index) => {
-                if self.sync {
+                if let Some(writeback) = &self.writeback {
+                    let failed = |e| cannot_create(&archive.path, e);
+                    writeback.finish().map_err(failed)?;
                     archive.sync()?;
                     index.as_ref().map_or(Ok(()), Pending::sync)?;
                 }
                 index.map_or(Ok(()), Pending::publish)?;
                 let parent = archive.parent();
                 archive.publish()?;
-                if self.sync {
+                if self.writeback.is_some() {
                     let opened = File::open(&parent);
                     let synced = opened.and_then(|directory| directory.sync_all());
                     return synced.map_err(|e| cannot_create(&parent, e));
@@ -141,6 +152,26 @@ impl OutFile {
                 Ok(())
             }
         }
+    }
+}
+
+fn written_back(file: &File) -> io::Result<Arc<Writeback>> {
+    let again = file.try_clone()?;
+    Ok(Arc::new(Writeback::new(move || again.sync_data())?))
+}
+
+/// Tells how much is written.
+struct Counted(File, Arc<Writeback>);
+
+impl Write for Counted {
+    fn write(&mut self, data: &[u8]) -> io::Result<usize> {
+        let written = self.0.write(data)?;
+        self.1.wrote(written as u64);
+        Ok(written)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
     }
 }
 
