@@ -13,7 +13,7 @@ use std::io::{self, Read};
 
 use map::{ClusterMap, Piece};
 
-use crate::extent;
+use crate::extent::{self, ExtentHeader};
 use crate::header::Header;
 use crate::index::{IndexReader, runs};
 use crate::layout::{DeviceId, EXTENT_HEADER_SIZE, cluster_offset};
@@ -59,27 +59,7 @@ impl<S: ReadAt> Archive<S> {
         let mut offset = header.size();
         let mut extents = 0_u64;
         while offset < size {
-            let mut head = [0; EXTENT_HEADER_SIZE];
-            let left = size.saturating_sub(offset);
-            if left < head.len() as u64 {
-                let detail = format!("read short extent ({left} bytes): the archive is cut");
-                return Err(Error::new(ErrorKind::Truncated, detail).at(offset));
-            }
-            source
-                .read_exact_at(&mut head, offset)
-                .map_err(cannot_read)?;
-            let parsed = extent::parse(&head).map_err(|e| e.at(offset))?;
-            if parsed.uuid() != header.uuid() {
-                let detail = "wrong vma extent uuid: it belongs to another archive";
-                return Err(Error::new(ErrorKind::ExtentUuid, detail).at(offset));
-            }
-            if left < parsed.size() as u64 {
-                let detail = format!(
-                    "short vma extent ({left} < {}): the archive is cut",
-                    parsed.size()
-                );
-                return Err(Error::new(ErrorKind::Truncated, detail).at(offset));
-            }
+            let parsed = next_extent(&source, &header, offset, size)?;
             map.extent(offset, &runs(parsed.entries()))
                 .map_err(|e| e.at(offset))?;
             offset = offset.saturating_add(parsed.size() as u64);
@@ -292,10 +272,39 @@ pub(crate) fn header(source: &impl ReadAt) -> Result<Header> {
     read_header(&mut Cursor::new(source, 0, size))
 }
 
+/// The header of the extent that begins at `offset` in an archive of `size` bytes, and has room in it.
+pub(crate) fn next_extent(
+    source: &impl ReadAt,
+    header: &Header,
+    offset: u64,
+    size: u64,
+) -> Result<ExtentHeader> {
+    let mut head = [0; EXTENT_HEADER_SIZE];
+    let left = size.saturating_sub(offset);
+    if left < head.len() as u64 {
+        let detail = format!("read short extent ({left} bytes): the archive is cut");
+        return Err(Error::new(ErrorKind::Truncated, detail).at(offset));
+    }
+    source
+        .read_exact_at(&mut head, offset)
+        .map_err(cannot_read)?;
+    let parsed = extent::parse(&head).map_err(|e| e.at(offset))?;
+    if parsed.uuid() != header.uuid() {
+        let detail = "wrong vma extent uuid: it belongs to another archive";
+        return Err(Error::new(ErrorKind::ExtentUuid, detail).at(offset));
+    }
+    if left < parsed.size() as u64 {
+        let size = parsed.size();
+        let detail = format!("short vma extent ({left} < {size}): the archive is cut");
+        return Err(Error::new(ErrorKind::Truncated, detail).at(offset));
+    }
+    Ok(parsed)
+}
+
 fn behind_end() -> Error {
     Error::new(ErrorKind::NotFound, "a place behind the end of the device")
 }
 
-fn cannot_read(error: io::Error) -> Error {
+pub(crate) fn cannot_read(error: io::Error) -> Error {
     Error::io("cannot read the archive", error)
 }

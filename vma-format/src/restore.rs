@@ -1,5 +1,6 @@
 //! Writing an archive's devices to where they are to be.
 
+mod extents;
 mod place;
 
 use std::collections::BTreeMap;
@@ -10,6 +11,7 @@ use std::thread;
 
 use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
 
+pub use extents::from_file;
 use place::{cannot_write, write_extent};
 pub(crate) use place::{write_cluster, write_zero_cluster};
 

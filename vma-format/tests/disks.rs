@@ -142,8 +142,18 @@ proptest! {
             prop_assert!(same(&restored, &disks));
         }
         let (to, restored) = targets(&header, true, u64::MAX);
-        restore::from_archive(&Archive::open(plain).unwrap(), &to, &mut |_| Ok(())).unwrap();
+        restore::from_archive(&Archive::open(&plain).unwrap(), &to, &mut |_| Ok(())).unwrap();
         prop_assert!(same(&restored, &disks));
+        for zeroes in [false, true] {
+            let (mut to, restored) = targets(&header, zeroes, u64::MAX);
+            restore::from_file(&plain, &to, &mut |_| Ok(())).unwrap();
+            prop_assert!(same(&restored, &disks));
+            // One disk alone touches nothing of the others.
+            to.pop_first();
+            let first = std::mem::take(&mut *restored[0].lock().unwrap());
+            restore::from_file(&plain, &to, &mut |_| Ok(())).unwrap();
+            prop_assert!(first == disks[0] && same(&restored[1..].to_vec(), &disks[1..]));
+        }
         let index = embedded_index(&zstd).unwrap().unwrap();
         let seekable = Seekable::open(&zstd).unwrap().unwrap();
         let archive = Archive::open_with_index(seekable, index).unwrap();
@@ -169,6 +179,8 @@ fn a_full_target_is_the_error_that_is_told() {
         (ErrorKind::Io, Some(io::ErrorKind::StorageFull))
     );
     assert!(error.to_string().contains("drive-scsi0"), "{error}");
+    let error = restore::from_file(&bytes, &to, &mut |_| Ok(())).unwrap_err();
+    assert_eq!(error.io_kind(), Some(io::ErrorKind::StorageFull));
     let archive = Archive::open(bytes).unwrap();
     let error = restore::from_archive(&archive, &to, &mut |_| Ok(())).unwrap_err();
     assert_eq!(error.io_kind(), Some(io::ErrorKind::StorageFull));

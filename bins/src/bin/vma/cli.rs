@@ -117,6 +117,9 @@ pub(super) struct ExtractArgs {
     /// Image format of the disks written to the directory
     #[arg(long, value_enum, default_value = "raw")]
     pub(super) format: Format,
+    /// Do not wait until the disks are on stable storage
+    #[arg(long)]
+    pub(super) no_sync: bool,
     /// Show a progress bar if standard error is a terminal
     #[arg(long)]
     pub(super) progress: bool,

@@ -12,6 +12,7 @@ use fleece_vma_format::Source;
 use fleece_vma_format::restore::Target;
 
 use super::failure::{Failure, Result};
+use super::writeback::Writeback;
 
 /// How much larger than the device a target may be, in bytes, as in the reference.
 const MAX_EXCESS: u64 = 4 << 20;
@@ -58,6 +59,7 @@ pub(super) struct DiskTarget {
     device: Arc<dyn WriteAt>,
     zeroes_needed: bool,
     limit: Option<Arc<RateLimit>>,
+    writeback: Option<Arc<Writeback>>,
 }
 
 impl DiskTarget {
@@ -66,12 +68,19 @@ impl DiskTarget {
             device,
             zeroes_needed,
             limit: None,
+            writeback: None,
         }
     }
 
     /// Writes no faster than `limit`.
     pub(super) fn limited(mut self, limit: Option<Arc<RateLimit>>) -> Self {
         self.limit = limit;
+        self
+    }
+
+    /// Tells `writeback` how much is written.
+    pub(super) fn written_back(mut self, writeback: Option<Arc<Writeback>>) -> Self {
+        self.writeback = writeback;
         self
     }
 
@@ -102,7 +111,12 @@ impl DiskTarget {
 impl Target for DiskTarget {
     fn write_at(&self, offset: u64, data: &[u8]) -> io::Result<()> {
         self.wait(data.len() as u64);
-        self.device.write_at(data, offset).map_err(io::Error::other)
+        let written = self.device.write_at(data, offset);
+        written.map_err(io::Error::other)?;
+        if let Some(writeback) = &self.writeback {
+            writeback.wrote(data.len() as u64);
+        }
+        Ok(())
     }
 
     fn zero_at(&self, offset: u64, length: u64) -> io::Result<()> {

@@ -10,31 +10,38 @@ use std::sync::Arc;
 
 use fleece_backup_core::RateLimit;
 use fleece_storage::block::WriteAt;
+use fleece_vma_format::container::Container;
 use fleece_vma_format::map::{self, Record};
 use fleece_vma_format::restore::{self, Targets};
 use fleece_vma_format::{Device, Header, Reader, Tally};
 
 pub(super) use directory::{Directory, Growing};
 
-use super::cli::ExtractArgs;
+use super::cli::{ExtractArgs, Format};
 use super::disk::DiskTarget;
 use super::failure::{Failure, Result};
 use super::input::Input;
 use super::list;
 use super::progress::Progress;
 use super::signals;
+use super::writeback::Writeback;
 
 /// Writes configs and disks of an archive.
 pub(super) fn extract(args: &ExtractArgs) -> Result<()> {
     let mut input = Input::open(&args.archive)?;
-    let mut reader = Reader::new(input.stream()?)?;
+    let stream = input.stream()?;
+    let container = stream.container();
+    let mut reader = Reader::new(stream)?;
     let header = reader.header().clone();
     let wanted = wanted(&header, args.drives.as_deref())?;
     let mut directory = Directory::create(&args.directory)?;
     for config in header.configs() {
         directory.write(config.name(), config.data())?;
     }
-    let mut job = Job::default();
+    let mut job = Job {
+        no_sync: args.no_sync,
+        ..Job::default()
+    };
     match &args.map {
         Some(path) => {
             list::print(&header)?;
@@ -53,12 +60,21 @@ pub(super) fn extract(args: &ExtractArgs) -> Result<()> {
         signals::check()
     };
     let targets = job.targets();
-    // Less than all of an archive that can be read anywhere: only what is needed is read.
-    let partial = targets.len() < header.devices().len() && input.is_file();
-    let archive = if partial { input.archive()? } else { None };
-    match archive {
-        Some(archive) => restore::from_archive(&archive, &targets, &mut update)?,
-        None => restore::from_stream(&mut reader, &targets, &mut update)?,
+    // A skipped device need not be read if the archive can be read anywhere.
+    let partial = targets.len() < header.devices().len();
+    let anywhere = match container {
+        Container::Plain => input.contents()?,
+        _ => None,
+    };
+    let archive = if partial && anywhere.is_none() {
+        input.archive()?
+    } else {
+        None
+    };
+    match (anywhere, archive) {
+        (Some((plain, _)), _) => restore::from_file(&plain, &targets, &mut update)?,
+        (None, Some(archive)) => restore::from_archive(&archive, &targets, &mut update)?,
+        (None, None) => restore::from_stream(&mut reader, &targets, &mut update)?,
     }
     drop(targets);
     job.finish()?;
@@ -94,6 +110,8 @@ struct Disk<'a> {
     target: Arc<dyn WriteAt>,
     write_zeroes: bool,
     limit: Option<Arc<RateLimit>>,
+    /// What sends it to the disk meanwhile.
+    writeback: Option<Arc<Writeback>>,
 }
 
 /// Where everything goes.
@@ -101,6 +119,7 @@ struct Disk<'a> {
 struct Job<'a> {
     devices: Vec<Disk<'a>>,
     vmstate: Option<(&'a Device, Arc<Growing>)>,
+    no_sync: bool,
 }
 
 impl<'a> Job<'a> {
@@ -121,6 +140,7 @@ impl<'a> Job<'a> {
             list::print_text(&format!("DEVINFO {} {}\n", path.display(), device.size()))?;
             self.devices.push(Disk {
                 device,
+                writeback: args.writeback(&target)?,
                 target,
                 write_zeroes: false,
                 limit: None,
@@ -182,6 +202,8 @@ impl<'a> Job<'a> {
                 target,
                 write_zeroes: disk.write_zeroes,
                 limit,
+                // Devices and their caches are the storage's business.
+                writeback: None,
             });
         }
         Ok(())
@@ -191,10 +213,10 @@ impl<'a> Job<'a> {
         let mut targets = Targets::new();
         for disk in &self.devices {
             let target = DiskTarget::new(Arc::clone(&disk.target), disk.write_zeroes);
-            targets.insert(
-                disk.device.id(),
-                Box::new(target.limited(disk.limit.clone())),
-            );
+            let target = target
+                .limited(disk.limit.clone())
+                .written_back(disk.writeback.clone());
+            targets.insert(disk.device.id(), Box::new(target));
         }
         if let Some((device, file)) = &self.vmstate {
             targets.insert(device.id(), Box::new(Arc::clone(file)));
@@ -204,13 +226,32 @@ impl<'a> Job<'a> {
 
     /// Waits until everything is on stable storage.
     fn finish(&self) -> Result<()> {
-        for disk in &self.devices {
+        for disk in self.devices.iter().filter(|_| !self.no_sync) {
+            if let Some(writeback) = &disk.writeback {
+                let name = disk.device.name();
+                let failed = |e| Failure::io(format!("cannot write device {name}"), e);
+                writeback.finish().map_err(failed)?;
+            }
             disk.target.flush()?;
         }
         match &self.vmstate {
             Some((device, file)) => file.finish(device.size()),
             None => Ok(()),
         }
+    }
+}
+
+impl ExtractArgs {
+    /// What sends a raw disk to stable storage while it is being written; a qcow2's metadata would
+    /// be written over and over.
+    fn writeback(&self, target: &Arc<dyn WriteAt>) -> Result<Option<Arc<Writeback>>> {
+        if self.no_sync || self.format != Format::Raw {
+            return Ok(None);
+        }
+        let target = Arc::clone(target);
+        let sync = move || target.flush().map_err(std::io::Error::other);
+        let begun = Writeback::new(sync).map_err(|e| Failure::io("cannot start a thread", e))?;
+        Ok(Some(Arc::new(begun)))
     }
 }
 

@@ -1,0 +1,146 @@
+//! From an uncompressed archive that can be read anywhere.
+
+use std::sync::{Mutex, PoisonError};
+use std::thread;
+
+use super::place::write_extent;
+use super::{Failure, Progress, Targets, spawn};
+use crate::Result;
+use crate::archive::{cannot_read, header, next_extent};
+use crate::container::default_threads;
+use crate::coverage::Coverage;
+use crate::extent::{ClusterEntry, Extent, ExtentHeader};
+use crate::header::Header;
+use crate::layout::{CLUSTER_SIZE, EXTENT_HEADER_SIZE};
+use crate::read_at::ReadAt;
+use crate::tally::Tally;
+
+/// How many bytes are read before they are written, at most: few enough to be in the processor's
+/// second cache still.
+const PIECE: usize = 4 * CLUSTER_SIZE;
+
+/// Restores from an uncompressed archive in a file: hops from extent header to extent header, reads
+/// only what the targets need, and finds all that a [`Reader`](crate::Reader) finds.
+///
+/// # Errors
+/// The first error of the archive or of a target.
+pub fn from_file<S: ReadAt>(
+    source: &S,
+    targets: &Targets<'_>,
+    progress: Progress<'_>,
+) -> Result<()> {
+    let header = header(source)?;
+    let way = Mutex::new(Way {
+        offset: header.size(),
+        size: source.size().map_err(cannot_read)?,
+        coverage: Coverage::new(&header),
+    });
+    let failure = Failure::default();
+    let (done_in, done) = crossbeam_channel::unbounded::<ExtentHeader>();
+    let mut tally = Tally::new(&header);
+    thread::scope(|scope| {
+        for _ in 0..default_threads() {
+            let (done_in, way, failure, header) = (done_in.clone(), &way, &failure, &header);
+            spawn(scope, move || {
+                let mut piece = Extent::default();
+                while !failure.happened() {
+                    let next = way
+                        .lock()
+                        .unwrap_or_else(PoisonError::into_inner)
+                        .next(source, header);
+                    let copied = next.and_then(|next| match next {
+                        None => Ok(None),
+                        Some((offset, extent)) => {
+                            copy(source, offset, &extent, header, targets, &mut piece)?;
+                            Ok(Some(extent))
+                        }
+                    });
+                    match copied {
+                        Ok(None) => return,
+                        Ok(Some(extent)) => drop(done_in.send(extent)),
+                        Err(error) => failure.set(error),
+                    }
+                }
+            })?;
+        }
+        drop(done_in);
+        for extent in &done {
+            for entry in extent.entries() {
+                if targets.contains_key(&entry.device()) {
+                    tally.add(entry);
+                }
+            }
+            if let Err(error) = progress(&tally) {
+                failure.set(error);
+            }
+        }
+        Ok(())
+    })?;
+    failure.first().map_or(Ok(()), Err)
+}
+
+/// How far the archive has been gone through.
+struct Way {
+    offset: u64,
+    size: u64,
+    coverage: Coverage,
+}
+
+impl Way {
+    /// The next extent and where it begins; `None` after the last of a complete archive.
+    fn next<S: ReadAt>(
+        &mut self,
+        source: &S,
+        header: &Header,
+    ) -> Result<Option<(u64, ExtentHeader)>> {
+        let offset = self.offset;
+        if offset >= self.size {
+            self.coverage.complete()?;
+            return Ok(None);
+        }
+        let extent = next_extent(source, header, offset, self.size)?;
+        for entry in extent.entries() {
+            self.coverage.add(entry).map_err(|e| e.at(offset))?;
+        }
+        self.offset = offset.saturating_add(extent.size() as u64);
+        Ok(Some((offset, extent)))
+    }
+}
+
+/// Copies an extent's clusters that have a target, in pieces: each is an extent of its own with a
+/// part of the clusters.
+fn copy<S: ReadAt>(
+    source: &S,
+    offset: u64,
+    extent: &ExtentHeader,
+    header: &Header,
+    targets: &Targets<'_>,
+    piece: &mut Extent,
+) -> Result<()> {
+    let mut place = offset.saturating_add(EXTENT_HEADER_SIZE as u64);
+    let mut rest = extent.entries();
+    while let Some(first) = rest.first() {
+        let wanted = targets.contains_key(&first.device());
+        let mut length = 0_usize;
+        let fits = |entry: &&ClusterEntry| {
+            let longer = length.saturating_add(entry.stored());
+            let fits = targets.contains_key(&entry.device()) == wanted && longer <= PIECE;
+            length = if fits { longer } else { length };
+            fits
+        };
+        let count = rest.iter().take_while(fits).count();
+        // The first alone always fits: it has at most a cluster.
+        let (now, behind) = rest.split_at_checked(count.max(1)).unwrap_or_default();
+        if wanted {
+            piece.header.begin(*extent.uuid());
+            piece.header.entries.extend_from_slice(now);
+            let bytes = piece.buffer.reset(piece.header.size());
+            let payload = bytes.get_mut(EXTENT_HEADER_SIZE..).unwrap_or_default();
+            source.read_exact_at(payload, place).map_err(cannot_read)?;
+            write_extent(piece, header, targets)?;
+        }
+        place = place.saturating_add(length as u64);
+        rest = behind;
+    }
+    Ok(())
+}
