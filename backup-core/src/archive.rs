@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use fleece_vma_format::{DeviceSummary, Header, HeaderBuilder};
 
 use crate::output::{Compression, Destination, Slowed};
+use crate::pace;
 use crate::pipeline::PipelineDisk;
 use crate::report::{Counters, Reporter};
 use crate::source::Source;
@@ -34,8 +35,8 @@ pub struct ArchiveOptions {
     pub target_rate: Option<Arc<RateLimit>>,
     /// Most reads in flight.
     pub max_depth: usize,
-    /// Mean write latency that a guest may see meanwhile.
-    pub guest_latency: Duration,
+    /// What 99 of 100 of a guest's writes may take meanwhile; `None`: twice what they took before.
+    pub guest_latency: Option<Duration>,
 }
 
 impl Default for ArchiveOptions {
@@ -49,7 +50,7 @@ impl Default for ArchiveOptions {
             bwlimit: None,
             target_rate: None,
             max_depth: 8,
-            guest_latency: Duration::from_millis(2),
+            guest_latency: None,
         }
     }
 }
@@ -70,10 +71,13 @@ impl ArchiveOptions {
             .unwrap_or_default()
     }
 
-    pub(crate) fn settings(&self) -> Settings {
+    /// `before`: what 99 of 100 of the guest's writes took before the backup.
+    pub(crate) fn settings(&self, before: Option<Duration>) -> Settings {
+        let guest_latency = self.guest_latency.unwrap_or_else(|| pace::limit(before));
         Settings {
             max_depth: self.max_depth,
-            guest_latency: self.guest_latency,
+            guest_latency,
+            idle: false,
             rate: self.bwlimit,
         }
     }
@@ -159,7 +163,7 @@ pub fn archive(
     let destination = Destination::create(options.path.as_deref(), options.compression)?;
     let (output, index) = destination.open(options.slowed(cancel), Arc::clone(&counters))?;
     let (header, devices) = options.header(disks)?;
-    let settings = options.settings();
+    let settings = options.settings(None);
     let counters = &counters;
     let transfer = Transfer {
         header,

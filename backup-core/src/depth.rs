@@ -1,11 +1,15 @@
-//! How many reads may be under way at once; changes while they run.
+//! How much may be read at once; changes while it is read.
 
 use std::sync::{Condvar, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use crate::pace::Pace;
 
 /// A counting gate in front of the source.
 ///
-/// Reading is what a backup takes from a running guest, so the number of reads in flight is the one
-/// knob by which the guest is protected (see [`crate::pace`]).
+/// Reading is what a backup takes from a running guest, so this gate is the one knob by which the guest
+/// is protected (see [`crate::pace`]). A pace of less than one read is kept by rests: whoever has read
+/// keeps its place for a while and does nothing.
 #[derive(Debug)]
 pub struct DepthGate {
     state: Mutex<State>,
@@ -15,50 +19,52 @@ pub struct DepthGate {
 
 #[derive(Debug)]
 struct State {
-    limit: usize,
+    pace: Pace,
     inside: usize,
     closed: bool,
 }
 
+/// No rest is longer, so that a faster pace is soon felt and a slow disk does not stop a backup.
+const LONGEST_REST: Duration = Duration::from_secs(1);
+
 impl DepthGate {
-    /// A gate that lets `limit` of at most `max` through; both at least one.
+    /// A gate that lets at most `max` reads through at once, however fast the pace; at least one.
     #[must_use]
-    pub fn new(limit: usize, max: usize) -> Self {
-        let max = max.max(1);
+    pub fn new(pace: Pace, max: usize) -> Self {
         let state = State {
-            limit: limit.clamp(1, max),
+            pace,
             inside: 0,
             closed: false,
         };
         Self {
             state: Mutex::new(state),
             changed: Condvar::new(),
-            max,
+            max: max.max(1),
         }
     }
 
-    /// The largest limit that can be set.
+    /// The most that are ever let through.
     #[must_use]
     pub fn max(&self) -> usize {
         self.max
     }
 
-    /// The current limit.
+    /// The current pace.
     #[must_use]
-    pub fn limit(&self) -> usize {
-        self.lock().limit
+    pub fn pace(&self) -> Pace {
+        self.lock().pace
     }
 
-    /// Sets how many may be inside, clamped to `1 ..= max`. Those inside stay.
-    pub fn set_limit(&self, limit: usize) {
-        self.lock().limit = limit.clamp(1, self.max);
+    /// Sets the pace. Those inside stay.
+    pub fn set_pace(&self, pace: Pace) {
+        self.lock().pace = pace;
         self.changed.notify_all();
     }
 
     /// Waits for a place; `None` when the gate was closed.
     pub(crate) fn enter(&self) -> Option<Permit<'_>> {
         let mut state = self.lock();
-        while !state.closed && state.inside >= state.limit {
+        while !state.closed && state.inside >= self.places(state.pace) {
             state = self
                 .changed
                 .wait(state)
@@ -77,6 +83,10 @@ impl DepthGate {
         self.changed.notify_all();
     }
 
+    fn places(&self, pace: Pace) -> usize {
+        pace.places().min(self.max)
+    }
+
     fn lock(&self) -> std::sync::MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -88,12 +98,38 @@ pub(crate) struct Permit<'a> {
     gate: &'a DepthGate,
 }
 
+impl Permit<'_> {
+    /// Bytes to read next.
+    pub(crate) fn piece(&self) -> usize {
+        self.gate.pace().piece
+    }
+
+    /// Rests for as long as the pace wants after a read that took `read`.
+    pub(crate) fn rest(&self, read: Duration) {
+        let start = Instant::now();
+        let mut state = self.gate.lock();
+        while !state.closed {
+            let rest = read.mul_f64(state.pace.rest()).min(LONGEST_REST);
+            let left = rest.saturating_sub(start.elapsed());
+            if left.is_zero() {
+                return;
+            }
+            state = self
+                .gate
+                .changed
+                .wait_timeout(state, left)
+                .unwrap_or_else(PoisonError::into_inner)
+                .0;
+        }
+    }
+}
+
 impl Drop for Permit<'_> {
     fn drop(&mut self) {
         let mut state = self.gate.lock();
         state.inside = state.inside.saturating_sub(1);
         drop(state);
-        self.gate.changed.notify_one();
+        self.gate.changed.notify_all();
     }
 }
 
@@ -102,9 +138,16 @@ mod tests {
     use super::*;
     use std::sync::atomic::{AtomicUsize, Ordering};
 
+    fn gentle(reads: f64) -> Pace {
+        Pace {
+            reads,
+            ..Pace::full(1)
+        }
+    }
+
     #[test]
-    fn never_more_inside_than_the_limit_at_entry() {
-        let gate = DepthGate::new(2, 8);
+    fn never_more_inside_than_the_pace_at_entry() {
+        let gate = DepthGate::new(Pace::full(2), 8);
         let inside = AtomicUsize::new(0);
         let worst = AtomicUsize::new(0);
         std::thread::scope(|scope| {
@@ -125,15 +168,15 @@ mod tests {
     }
 
     #[test]
-    fn raising_the_limit_lets_a_waiter_in_and_closing_turns_it_away() {
-        let gate = DepthGate::new(1, 2);
+    fn a_faster_pace_lets_a_waiter_in_and_closing_turns_it_away() {
+        let gate = DepthGate::new(Pace::full(1), 2);
         let first = gate.enter().unwrap();
         std::thread::scope(|scope| {
             let second = scope.spawn(|| gate.enter().is_some());
-            gate.set_limit(2);
+            gate.set_pace(Pace::full(2));
             assert!(second.join().unwrap());
             // The second place is free again, the first is not.
-            gate.set_limit(1);
+            gate.set_pace(Pace::full(1));
             let third = scope.spawn(|| gate.enter().is_some());
             gate.close();
             assert!(!third.join().unwrap());
@@ -142,10 +185,40 @@ mod tests {
     }
 
     #[test]
-    fn the_limit_stays_between_one_and_the_maximum() {
-        let gate = DepthGate::new(0, 4);
-        assert_eq!(gate.limit(), 1);
-        gate.set_limit(99);
-        assert_eq!(gate.limit(), 4);
+    fn however_fast_the_pace_no_more_than_the_maximum_get_in() {
+        let gate = DepthGate::new(Pace::full(99), 1);
+        let first = gate.enter();
+        std::thread::scope(|scope| {
+            let second = scope.spawn(|| gate.enter().is_some());
+            gate.close();
+            assert!(!second.join().unwrap());
+        });
+        drop(first);
+    }
+
+    #[test]
+    fn a_quarter_of_a_read_rests_three_times_as_long_as_it_reads() {
+        let gate = DepthGate::new(gentle(0.25), 1);
+        let permit = gate.enter().unwrap();
+        let start = Instant::now();
+        permit.rest(Duration::from_millis(10));
+        assert!(start.elapsed() >= Duration::from_millis(30));
+    }
+
+    #[test]
+    fn a_rest_ends_when_the_pace_rises_or_the_gate_closes() {
+        for wake in [
+            (|gate| gate.set_pace(Pace::full(1))) as fn(&DepthGate),
+            DepthGate::close,
+        ] {
+            let gate = DepthGate::new(gentle(0.1), 1);
+            let permit = gate.enter().unwrap();
+            let start = Instant::now();
+            std::thread::scope(|scope| {
+                scope.spawn(|| wake(&gate));
+                permit.rest(Duration::from_secs(1000));
+            });
+            assert!(start.elapsed() < LONGEST_REST, "it was woken");
+        }
     }
 }

@@ -17,6 +17,7 @@ pub mod cbw;
 mod depth;
 pub mod dump;
 mod error;
+mod felt;
 mod meter;
 pub mod native;
 mod output;

@@ -48,7 +48,7 @@ impl Meter {
             rate: per_second(done.saturating_sub(self.last.done), since),
             write_rate: per_second(written.saturating_sub(self.last.written), since),
             eta: time_left(done, self.total, elapsed),
-            depth: 0,
+            depth: 0.0,
             fleecing: None,
         };
         self.last = Sample {

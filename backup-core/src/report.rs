@@ -80,8 +80,8 @@ pub struct Progress {
     pub write_rate: f64,
     /// Estimated time left, once a rate is known.
     pub eta: Option<Duration>,
-    /// Reads allowed in flight, steered by the guest's latency.
-    pub depth: usize,
+    /// Reads in flight, on average, steered by the guest's latency; below one there are pauses.
+    pub depth: f64,
     /// Bytes that the fleecing images hold now.
     pub fleecing: Option<u64>,
 }

@@ -10,7 +10,7 @@ use crate::cancel::CancelToken;
 use crate::depth::DepthGate;
 use crate::meter::Meter;
 use crate::output::{Counted, Output};
-use crate::pace::{self, GuestWrites, Pacer};
+use crate::pace::{self, GuestWrites, Pace, Pacer};
 use crate::pipeline::{Limits, Pipeline, PipelineDisk};
 use crate::rate::RateLimit;
 use crate::report::{Counters, Event, Progress, Reporter};
@@ -20,8 +20,10 @@ use crate::report::{Counters, Event, Progress, Reporter};
 pub(crate) struct Settings {
     /// Most reads in flight.
     pub(crate) max_depth: usize,
-    /// Mean write latency that the guest may see.
+    /// What 99 of 100 of the guest's writes may take.
     pub(crate) guest_latency: Duration,
+    /// Whether the guest wrote nothing before.
+    pub(crate) idle: bool,
     /// Bytes per second read from the disks.
     pub(crate) rate: Option<u64>,
 }
@@ -76,18 +78,20 @@ impl Transfer<'_> {
             cancel,
         } = self;
         let total = devices.iter().map(|disk| disk.source.size()).sum();
-        let first_depth = if watch.is_some() {
-            1
-        } else {
-            settings.max_depth
+        let mut pacer = Pacer::new(settings.guest_latency, settings.max_depth);
+        if settings.idle {
+            pacer = pacer.idle();
+        }
+        let first_pace = match watch {
+            Some(_) => pacer.pace(),
+            None => Pace::full(settings.max_depth),
         };
-        let gate = Arc::new(DepthGate::new(first_depth, settings.max_depth));
+        let gate = Arc::new(DepthGate::new(first_pace, settings.max_depth));
         let limits = Limits {
             gate: Arc::clone(&gate),
             rate: settings.rate.map(RateLimit::new),
         };
         let mut pipeline = Pipeline::start(devices, header, output, limits, Arc::clone(counters));
-        let mut pacer = Pacer::new(settings.guest_latency, settings.max_depth);
         let mut last_writes = watch.as_mut().and_then(|watch| watch.writes());
         let mut meter = Meter::new(total, Instant::now());
         let mut last_report = Instant::now();
@@ -99,7 +103,7 @@ impl Transfer<'_> {
                 let fleecing = watch.as_mut().and_then(|watch| watch.fleecing_used());
                 let read = meter.read(counters, last_report);
                 let progress = Progress {
-                    depth: gate.limit(),
+                    depth: gate.pace().reads,
                     fleecing,
                     ..read
                 };
@@ -126,7 +130,7 @@ impl Transfer<'_> {
                     (Some(now), Some(before)) => now.latency_since(before),
                     _ => None,
                 };
-                gate.set_limit(pacer.observe(latency));
+                gate.set_pace(pacer.observe(latency));
                 last_writes = writes;
             }
         }

@@ -5,7 +5,7 @@ use std::path::Path;
 use fleece_qmp_client::{Address, Client, ErrorKind as QmpErrorKind, Options};
 
 use crate::record::Record;
-use crate::{Error, ErrorKind, export, image, switch};
+use crate::{Error, ErrorKind, export, histogram, image, switch};
 
 /// Removes exports, views, filters and image nodes, whoever of ours made them. All of it is found in
 /// QEMU itself by its names; doing it twice does no harm.
@@ -55,7 +55,8 @@ pub(crate) fn remove_all(
 fn remove(client: &Client, socket: Option<&Path>) -> Result<(), Error> {
     export::remove(client, socket)?;
     switch::remove(client)?;
-    image::detach(client)
+    image::detach(client)?;
+    histogram::remove(client)
 }
 
 /// Continues a guest that was stopped for the switch by a backup that died in that instant.

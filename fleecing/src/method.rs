@@ -23,7 +23,8 @@ use crate::{Error, ErrorKind};
 pub enum Method {
     /// One `transaction` of `blockdev-backup` jobs with `sync=none`: the jobs own the filters.
     ///
-    /// A copy has no time limit here: a fleecing storage that hangs holds the guest's write.
+    /// A copy has no time limit here: a fleecing storage that hangs holds the guest's write. On one that
+    /// can hang this is the last resort.
     Job,
     /// One `blockdev-reopen` that puts the filters below the disks' top nodes.
     Reopen,
@@ -64,7 +65,14 @@ pub(crate) struct Features {
 }
 
 /// Chooses for `disks`, or says why nothing is safe and what would be.
-pub(crate) fn choose(features: &Features, disks: &[Disk]) -> Result<Method, Error> {
+///
+/// `images_may_hang`: the fleecing images are on a storage that can hang, as one on a network can. Then
+/// the methods whose copies have a time limit come first, since the guest waits for each copy.
+pub(crate) fn choose(
+    features: &Features,
+    disks: &[Disk],
+    images_may_hang: bool,
+) -> Result<Method, Error> {
     let refuse = |message: String| Err(Error::new(ErrorKind::Unsafe, message));
     if !features.filter || !features.snapshot_access {
         return refuse(
@@ -82,7 +90,7 @@ pub(crate) fn choose(features: &Features, disks: &[Disk]) -> Result<Method, Erro
             disk.name
         ));
     }
-    if features.job_on_cbw_error {
+    if features.job_on_cbw_error && !images_may_hang {
         return Ok(Method::Job);
     }
     if features.reopen && disks.iter().all(|disk| disk.top != Top::Fixed) {
@@ -92,6 +100,9 @@ pub(crate) fn choose(features: &Features, disks: &[Disk]) -> Result<Method, Erro
         .iter()
         .find(|disk| disk.device_path.is_none() || !features.qom_set)
     {
+        if features.job_on_cbw_error {
+            return Ok(Method::Job);
+        }
         return refuse(format!(
             "{} ({}) can neither be reopened (it needs a named throttle or raw node on top) nor be \
              reached through a device; put a throttle node above it, or use a QEMU whose \
@@ -150,15 +161,30 @@ mod tests {
     fn the_order_of_preference_is_kept() {
         let plain = [disk("a"), disk("b")];
         let named = [throttled("a"), throttled("b")];
-        assert_eq!(choose(&NEW, &plain).unwrap(), Method::Job);
-        assert_eq!(choose(&NEW, &named).unwrap(), Method::Job);
-        assert_eq!(choose(&OLD, &named).unwrap(), Method::Reopen);
-        assert_eq!(choose(&OLD, &plain[..1]).unwrap(), Method::Insert);
-        assert_eq!(choose(&OLD, &plain).unwrap(), Method::PausedInsert);
+        assert_eq!(choose(&NEW, &plain, false).unwrap(), Method::Job);
+        assert_eq!(choose(&NEW, &named, false).unwrap(), Method::Job);
+        assert_eq!(choose(&OLD, &named, false).unwrap(), Method::Reopen);
+        assert_eq!(choose(&OLD, &plain[..1], false).unwrap(), Method::Insert);
+        assert_eq!(choose(&OLD, &plain, false).unwrap(), Method::PausedInsert);
         assert_eq!(
-            choose(&OLD, &[disk("a"), throttled("b")]).unwrap(),
+            choose(&OLD, &[disk("a"), throttled("b")], false).unwrap(),
             Method::PausedInsert
         );
+    }
+
+    #[test]
+    fn on_a_storage_that_can_hang_copies_have_a_time_limit() {
+        let plain = [disk("a"), disk("b")];
+        let choose = |disks: &[Disk]| choose(&NEW, disks, true).unwrap();
+        assert_eq!(choose(&plain), Method::PausedInsert);
+        assert_eq!(choose(&plain[..1]), Method::Insert);
+        assert_eq!(choose(&[throttled("a"), throttled("b")]), Method::Reopen);
+        // Where nothing else works, a copy without a limit is better than no backup.
+        let export = Disk {
+            device_path: None,
+            ..disk("node0")
+        };
+        assert_eq!(choose(&[export]), Method::Job);
     }
 
     #[test]
@@ -170,7 +196,7 @@ mod tests {
                 ..disk("b")
             },
         ];
-        let error = choose(&OLD, &disks).unwrap_err();
+        let error = choose(&OLD, &disks, false).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Unsafe);
         assert!(
             error.to_string().contains("b runs in an iothread"),
@@ -180,7 +206,7 @@ mod tests {
             threads_are_safe: true,
             ..OLD
         };
-        assert_eq!(choose(&fixed, &disks).unwrap(), Method::PausedInsert);
+        assert_eq!(choose(&fixed, &disks, false).unwrap(), Method::PausedInsert);
     }
 
     #[test]
@@ -189,9 +215,9 @@ mod tests {
             device_path: None,
             ..disk("node0")
         };
-        let error = choose(&OLD, std::slice::from_ref(&export)).unwrap_err();
+        let error = choose(&OLD, std::slice::from_ref(&export), false).unwrap_err();
         assert!(error.to_string().contains("node0"), "{error}");
-        assert_eq!(choose(&NEW, &[export]).unwrap(), Method::Job);
+        assert_eq!(choose(&NEW, &[export], false).unwrap(), Method::Job);
     }
 
     #[test]
@@ -206,7 +232,7 @@ mod tests {
                 ..NEW
             },
         ] {
-            let error = choose(&features, &[disk("a")]).unwrap_err();
+            let error = choose(&features, &[disk("a")], false).unwrap_err();
             assert_eq!(error.kind(), ErrorKind::Unsafe);
         }
     }

@@ -18,7 +18,7 @@ use crate::disk::Disk;
 use crate::method::{self, Features, Method};
 use crate::record::Record;
 use crate::switch::{self, Switched};
-use crate::{Error, export, image, inside, names};
+use crate::{Error, export, histogram, image, inside, names};
 
 /// How a session is to be.
 #[derive(Clone, Debug)]
@@ -82,7 +82,9 @@ impl<'r> Session<'r> {
         disks: Vec<Disk>,
         options: Options,
     ) -> Result<Self, Error> {
-        let method = method::choose(&Features::probe(&client)?, &disks)?;
+        // A storage on the network can hang, and so can one that cannot tell what it is.
+        let may_hang = storage.capabilities().map_or(true, |able| able.shared);
+        let method = method::choose(&Features::probe(&client)?, &disks, may_hang)?;
         record.note_qmp(&address.to_string())?;
         let mut session = Self {
             client,
@@ -113,7 +115,8 @@ impl<'r> Session<'r> {
             self.storage.as_ref(),
             &self.images,
             &self.disks,
-        )
+        )?;
+        histogram::start(&self.client, &self.disks)
     }
 
     /// The method that [`Session::switch`] will use.

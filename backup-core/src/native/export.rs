@@ -12,7 +12,7 @@ use fleece_storage::block::{
 
 use super::source::SnapshotSource;
 use crate::Source as _;
-use crate::pace::GuestWrites;
+use crate::pace::DiskWrites;
 
 /// Serves a disk, usually a [`crate::cbw::Filter`], to guests over NBD: reads, writes, zeroes,
 /// trims, flushes and block status.
@@ -38,12 +38,12 @@ impl FilterExport {
 
     /// The writes and flushes so far, and the time they took together.
     #[must_use]
-    pub fn writes(&self) -> GuestWrites {
-        let nanoseconds = self.nanoseconds.load(Ordering::Relaxed);
-        GuestWrites::new(
-            self.writes.load(Ordering::Relaxed),
-            Duration::from_nanos(nanoseconds),
-        )
+    pub fn writes(&self) -> DiskWrites {
+        DiskWrites {
+            operations: self.writes.load(Ordering::Relaxed),
+            time: Duration::from_nanos(self.nanoseconds.load(Ordering::Relaxed)),
+            classes: Vec::new(),
+        }
     }
 
     fn timed<T>(&self, write: impl FnOnce() -> T) -> T {

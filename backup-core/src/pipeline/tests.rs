@@ -3,6 +3,7 @@ use std::io;
 use fleece_vma_format::{CLUSTER_SIZE, HeaderBuilder};
 
 use super::*;
+use crate::pace::Pace;
 use crate::source::Extent;
 
 /// A disk in memory that counts, checks and fails as told.
@@ -115,7 +116,7 @@ fn start(disks: &[Arc<Disk>], readers: usize, room: usize) -> Pipeline<Room> {
         })
         .collect();
     let limits = Limits {
-        gate: Arc::new(DepthGate::new(readers, readers)),
+        gate: Arc::new(DepthGate::new(Pace::full(readers), readers)),
         rate: None,
     };
     let output = Room {
@@ -226,7 +227,7 @@ fn a_guest_without_disks_makes_an_archive_without_devices() {
         .add_config("qemu-server.conf", b"name: x\n".as_slice())
         .unwrap();
     let limits = Limits {
-        gate: Arc::new(DepthGate::new(1, 1)),
+        gate: Arc::new(DepthGate::new(Pace::full(1), 1)),
         rate: None,
     };
     let output = Room {

@@ -21,16 +21,18 @@ pub(crate) struct NbdSource {
 const MAX_RELEASING: usize = 16;
 
 impl NbdSource {
-    pub(crate) fn new(name: String, client: Client) -> Result<Self, Error> {
+    pub(crate) fn new(name: String, client: Client, prime: bool) -> Result<Self, Error> {
         let source = Self {
             name,
             client,
             releasing: Mutex::new(VecDeque::new()),
         };
-        source
-            .client
-            .prime()
-            .map_err(|error| source.error("read the first bytes", error))?;
+        if prime {
+            source
+                .client
+                .prime()
+                .map_err(|error| source.error("read the first bytes", error))?;
+        }
         Ok(source)
     }
 

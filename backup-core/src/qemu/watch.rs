@@ -3,9 +3,10 @@
 use std::time::Duration;
 
 use fleece_fleecing::Session;
-use fleece_qmp_client::commands::{QueryBlockStats, QueryStatus};
+use fleece_qmp_client::commands::{DeviceStats, LatencyHistogram, QueryBlockStats, QueryStatus};
 
-use crate::pace::GuestWrites;
+use crate::CancelToken;
+use crate::pace::{self, DiskWrites, GuestWrites};
 use crate::transfer::GuestWatch;
 
 /// Watches the disks of a session.
@@ -22,6 +23,21 @@ impl<'a> QemuWatch<'a> {
         }
     }
 
+    /// What 99 of 100 of the guest's writes take while nothing disturbs them; `None` if it does not
+    /// write. Takes a second for a guest that does.
+    pub(crate) fn before(&mut self, cancel: &CancelToken) -> Option<Duration> {
+        let start = self.writes()?;
+        let mut felt = None;
+        for _ in 0..LOOKS {
+            std::thread::sleep(pace::INTERVAL);
+            felt = self.writes()?.latency_since(&start);
+            if felt.is_none() || cancel.reason().is_some() {
+                break;
+            }
+        }
+        felt
+    }
+
     /// The most that [`GuestWatch::fleecing_used`] has seen.
     pub(crate) fn fleecing_peak(&self) -> Option<u64> {
         self.fleecing_peak
@@ -30,6 +46,9 @@ impl<'a> QemuWatch<'a> {
 
 /// A monitor that does not answer in this time is busy with the guest's I/O; the next look tells.
 const PATIENCE: Duration = Duration::from_secs(2);
+
+/// Intervals in which the undisturbed guest is watched.
+const LOOKS: u32 = 5;
 
 impl GuestWatch for QemuWatch<'_> {
     fn writes(&mut self) -> Option<GuestWrites> {
@@ -47,23 +66,17 @@ impl GuestWatch for QemuWatch<'_> {
             .iter()
             .filter_map(|disk| disk.stats_id.as_deref())
             .collect();
-        let mut operations: u64 = 0;
-        let mut nanos: u64 = 0;
-        for disk in client
+        let stats = client
             .execute_within(&QueryBlockStats { query_nodes: None }, PATIENCE)
-            .ok()?
-        {
-            if disk.qdev.is_some_and(|qdev| ours.contains(&qdev.as_str())) {
-                let stats = disk.stats;
-                operations = operations
-                    .saturating_add(stats.wr_operations)
-                    .saturating_add(stats.flush_operations);
-                nanos = nanos
-                    .saturating_add(stats.wr_total_time_ns)
-                    .saturating_add(stats.flush_total_time_ns);
-            }
-        }
-        Some(GuestWrites::new(operations, Duration::from_nanos(nanos)))
+            .ok()?;
+        let disks = stats
+            .into_iter()
+            .filter(|disk| {
+                let qdev = disk.qdev.as_deref();
+                qdev.is_some_and(|qdev| ours.contains(&qdev))
+            })
+            .map(|disk| writes(&disk.stats));
+        Some(GuestWrites::of(disks.collect()))
     }
 
     fn fleecing_used(&mut self) -> Option<u64> {
@@ -71,4 +84,29 @@ impl GuestWatch for QemuWatch<'_> {
         self.fleecing_peak = self.fleecing_peak.max(used);
         used
     }
+}
+
+fn writes(stats: &DeviceStats) -> DiskWrites {
+    let nanos = stats
+        .wr_total_time_ns
+        .saturating_add(stats.flush_total_time_ns);
+    DiskWrites {
+        operations: stats.wr_operations.saturating_add(stats.flush_operations),
+        time: Duration::from_nanos(nanos),
+        classes: match (&stats.wr_latency_histogram, &stats.flush_latency_histogram) {
+            (Some(write), Some(flush)) if write.boundaries == flush.boundaries => {
+                classes(write, flush)
+            }
+            _ => Vec::new(),
+        },
+    }
+}
+
+fn classes(write: &LatencyHistogram, flush: &LatencyHistogram) -> Vec<(Duration, u64)> {
+    let bounds = write.boundaries.iter().copied().map(Duration::from_nanos);
+    let counts = write.bins.iter().zip(&flush.bins);
+    bounds
+        .chain([Duration::MAX])
+        .zip(counts.map(|(one, other)| one.saturating_add(*other)))
+        .collect()
 }

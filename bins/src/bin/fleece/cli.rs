@@ -154,10 +154,10 @@ pub(crate) struct Backup {
     #[arg(long, value_name = "SOCKET", help_heading = "The guest")]
     pub(crate) agent: Option<Address>,
 
-    /// Mean write latency in milliseconds that the guest may see; reading slows down to keep it.
-    #[arg(long, value_name = "MS", default_value = "2", value_parser = millis,
-          help_heading = "The guest")]
-    pub(crate) guest_latency: Duration,
+    /// What 99 of 100 of the guest's writes may take, in milliseconds; reading slows down to keep it
+    /// [default: twice what they take before the backup].
+    #[arg(long, value_name = "MS", value_parser = millis, help_heading = "The guest")]
+    pub(crate) guest_latency: Option<Duration>,
 
     /// Read at most this much a second, e.g. 200M.
     #[arg(long, value_name = "RATE", value_parser = parse_size, help_heading = "The guest")]
