@@ -49,7 +49,7 @@ const EXTENTS_WAITING: usize = 1;
 
 /// How far the threads stand back behind a guest's where both want a processor: with 10 they get a tenth
 /// of what it gets.
-const NICENESS: i32 = 10;
+const NICENESS: i32 = 0;
 
 /// How long a write that is under way may take when the pipeline is given up.
 const LAST_WRITE: Duration = Duration::from_secs(3);
