@@ -211,16 +211,6 @@ impl<S: ReadAt> Archive<S> {
         self.map.tally(device, from, to, tally);
     }
 
-    /// Counts all clusters of all devices.
-    #[must_use]
-    pub fn total(&self) -> Tally {
-        let mut tally = Tally::new(&self.header);
-        for device in self.header.devices() {
-            self.map.tally(device.id(), 0, u64::MAX, &mut tally);
-        }
-        tally
-    }
-
     /// A reader over one whole device.
     ///
     /// # Errors

@@ -6,9 +6,11 @@ use std::ops::Range;
 use crate::{Error, ErrorKind, Result};
 
 /// A set of cluster numbers, small for what is in order: a piece of 512 clusters (32 MiB of disk)
-/// takes one bit each while it is partly filled, and next to nothing once it is full.
+/// takes one bit each while it is partly filled, and nothing once all before it are full, too.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct ClusterSet {
+    /// How many pieces from the first on are full; `pieces` has those behind them.
+    full: u64,
     pieces: BTreeMap<u64, Piece>,
     len: u64,
 }
@@ -22,19 +24,26 @@ enum Piece {
 /// Clusters in one piece.
 const PIECE: u64 = 512;
 
-/// The most pieces that are kept track of, about 1 GiB of memory at worst.
+/// The most pieces that are kept track of for all devices of an archive: at some 120 bytes each, 60 MiB.
 ///
-/// An honest disk of 256 TiB has 8 Mi pieces. Header and extents of a hostile archive can claim
-/// 254 such disks and touch each piece at the price of 8 bytes.
-const MAX_PIECES: usize = 1 << 23;
+/// Only pieces behind one that is not full count, so an archive in order needs one for each device,
+/// and one written by a guest's whims a few for what it overtakes. Extents of a hostile archive can
+/// touch another piece with each 8 bytes.
+pub(crate) const MAX_PIECES: usize = 1 << 19;
 
 impl ClusterSet {
-    /// Adds a cluster; says whether it was new.
-    pub(crate) fn insert(&mut self, index: u64) -> Result<bool> {
+    /// Adds a cluster; says whether it was new. `room` is how many more pieces there may be.
+    pub(crate) fn insert(&mut self, index: u64, room: &mut usize) -> Result<bool> {
         let (piece, word, bit) = place(index);
-        if !self.pieces.contains_key(&piece) && self.pieces.len() >= MAX_PIECES {
-            let detail = "the clusters are too scattered to keep track of them";
-            return Err(Error::new(ErrorKind::TooFragmented, detail));
+        if piece < self.full {
+            return Ok(false);
+        }
+        if !self.pieces.contains_key(&piece) {
+            let scattered = || {
+                let detail = "the clusters are too scattered to keep track of them";
+                Error::new(ErrorKind::TooFragmented, detail)
+            };
+            *room = room.checked_sub(1).ok_or_else(scattered)?;
         }
         let slot = self
             .pieces
@@ -52,16 +61,26 @@ impl ClusterSet {
         *word |= bit;
         if words.iter().all(|&word| word == u64::MAX) {
             *slot = Piece::Full;
+            self.advance(room);
         }
         self.len = self.len.saturating_add(1);
         Ok(true)
+    }
+
+    /// Forgets full pieces that follow those that are full already.
+    fn advance(&mut self, room: &mut usize) {
+        while let Some(Piece::Full) = self.pieces.get(&self.full) {
+            self.pieces.remove(&self.full);
+            self.full = self.full.saturating_add(1);
+            *room = room.saturating_add(1);
+        }
     }
 
     #[cfg(test)]
     pub(crate) fn contains(&self, index: u64) -> bool {
         let (piece, word, bit) = place(index);
         match self.pieces.get(&piece) {
-            None => false,
+            None => piece < self.full,
             Some(Piece::Full) => true,
             Some(Piece::Partial(words)) => words.get(word).is_some_and(|word| word & bit != 0),
         }
@@ -89,6 +108,8 @@ impl ClusterSet {
             let (piece, word, bit) = place(at);
             let piece_end = piece.saturating_add(1).saturating_mul(PIECE);
             match self.pieces.get(&piece) {
+                None if piece < self.full && there => return Some(at),
+                None if piece < self.full => at = self.full.saturating_mul(PIECE),
                 None if there => {
                     // Jump over what is not there at all.
                     let (&next, _) = self.pieces.range(piece..).next()?;
@@ -135,12 +156,14 @@ mod tests {
             indices in prop::collection::vec(0..2000_u64, 0..3000),
             runs in prop::collection::vec((0..2000_u64, 0..1200_u64), 0..3),
         ) {
+            let mut room = 1000;
             let mut ours = ClusterSet::default();
             let mut model = BTreeSet::new();
             let all = indices.into_iter().chain(runs.into_iter().flat_map(|(a, n)| a..a + n));
             for index in all {
-                prop_assert_eq!(ours.insert(index).unwrap(), model.insert(index));
+                prop_assert_eq!(ours.insert(index, &mut room).unwrap(), model.insert(index));
             }
+            prop_assert_eq!(room.saturating_add(ours.pieces.len()), 1000);
             prop_assert_eq!(ours.len(), model.len() as u64);
             let missing: Vec<u64> = ours.missing(2500).flatten().collect();
             let expected: Vec<u64> = (0..2500).filter(|index| !model.contains(index)).collect();
@@ -150,9 +173,20 @@ mod tests {
     }
 
     #[test]
+    fn what_is_in_order_needs_room_for_one_piece() {
+        let (mut set, mut room) = (ClusterSet::default(), 1);
+        for index in 0..5000 {
+            assert!(set.insert(index, &mut room).unwrap());
+        }
+        assert!(!set.insert(7, &mut room).unwrap());
+        let error = set.insert(1_000_000, &mut room).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::TooFragmented);
+    }
+
+    #[test]
     fn missing_ranges_of_a_huge_empty_device_are_one() {
         let mut set = ClusterSet::default();
-        set.insert(5).unwrap();
+        set.insert(5, &mut 1).unwrap();
         let missing: Vec<_> = set.missing(1 << 32).collect();
         assert_eq!(missing, [0..5, 6..1 << 32]);
     }

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use crate::cluster_set::ClusterSet;
+use crate::cluster_set::{ClusterSet, MAX_PIECES};
 use crate::extent::ClusterEntry;
 use crate::header::{Device, Header};
 use crate::layout::{BLOCK_SIZE, DeviceId, cluster_length};
@@ -14,6 +14,8 @@ pub(crate) struct Coverage {
     devices: Vec<Seen>,
     /// Position in `devices` plus one by device id; 0 for none.
     by_id: [u8; 256],
+    /// How many more pieces of cluster sets there may be.
+    room: usize,
 }
 
 #[derive(Debug, Clone)]
@@ -39,10 +41,12 @@ impl Coverage {
         Self {
             devices: header.devices().iter().map(seen).collect(),
             by_id,
+            room: MAX_PIECES,
         }
     }
 
-    fn seen(&mut self, id: DeviceId) -> Result<&mut Seen> {
+    /// A device, and the room that all share.
+    fn seen(&mut self, id: DeviceId) -> Result<(&mut Seen, &mut usize)> {
         let position = self
             .by_id
             .get(usize::from(id.get()))
@@ -51,7 +55,8 @@ impl Coverage {
         let found = position
             .checked_sub(1)
             .and_then(|position| self.devices.get_mut(position));
-        found.ok_or_else(|| Error::new(ErrorKind::UnknownDevice, format!("got wrong dev id {id}")))
+        let unknown = || Error::new(ErrorKind::UnknownDevice, format!("got wrong dev id {id}"));
+        Ok((found.ok_or_else(unknown)?, &mut self.room))
     }
 
     /// Accounts for a cluster.
@@ -60,7 +65,7 @@ impl Coverage {
     /// [`ErrorKind::UnknownDevice`], `ClusterOutOfRange`, `BlockOutOfRange`, `VmstateOrder`,
     /// `DuplicateCluster`.
     pub(crate) fn add(&mut self, entry: &ClusterEntry) -> Result<()> {
-        let seen = self.seen(entry.device())?;
+        let (seen, room) = self.seen(entry.device())?;
         let (index, name) = (entry.index(), seen.device.name());
         if seen.vmstate {
             if index != seen.clusters.len() {
@@ -79,7 +84,7 @@ impl Coverage {
                 return Err(Error::new(ErrorKind::BlockOutOfRange, detail));
             }
         }
-        if !seen.clusters.insert(index)? {
+        if !seen.clusters.insert(index, room)? {
             let detail = format!("found duplicated cluster {index} for device {name}");
             return Err(Error::new(ErrorKind::DuplicateCluster, detail));
         }

@@ -27,6 +27,7 @@ mod extent_writer;
 #[doc(hidden)]
 pub mod fuzzing;
 mod header;
+mod hop;
 pub mod index;
 mod layout;
 pub mod map;

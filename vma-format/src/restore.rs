@@ -64,8 +64,11 @@ pub type Targets<'a> = BTreeMap<DeviceId, Box<dyn Target + 'a>>;
 /// Called with what has been done so far; its error ends the restore.
 pub type Progress<'a> = &'a mut dyn FnMut(&Tally) -> Result<()>;
 
-/// How many extents may wait for the threads that write.
-const EXTENTS_AHEAD: usize = 4;
+/// How many extents may wait for the threads that write: each has up to 3.7 MiB.
+const EXTENTS_AHEAD: usize = 1;
+
+/// How many threads write what one has read.
+const STREAM_WRITERS: usize = 2;
 
 /// How much of a device one thread copies at a time, in bytes.
 const PART: u64 = 16 << 20;
@@ -88,7 +91,7 @@ pub fn from_stream<R: Read>(
     let (jobs_in, jobs) = bounded::<Extent>(EXTENTS_AHEAD);
     let (spare_in, spare) = unbounded::<Extent>();
     let ended = thread::scope(|scope| {
-        for _ in 0..default_threads().min(4) {
+        for _ in 0..default_threads().min(STREAM_WRITERS) {
             let (jobs, spare_in) = (jobs.clone(), spare_in.clone());
             let (header, failure) = (&header, &failure);
             spawn(scope, move || {

@@ -8,10 +8,13 @@ use std::io::{BufReader, Read};
 pub use damage::Damage;
 use payload::Payload;
 
+use crate::archive;
 use crate::coverage::Coverage;
 use crate::extent::Extent;
 use crate::header::Header;
+use crate::hop::Hop;
 use crate::index::IndexReader;
+use crate::read_at::ReadAt;
 use crate::reader::read_header;
 use crate::scan::{Found, Scanner};
 use crate::tally::Tally;
@@ -31,21 +34,6 @@ pub struct Verified {
     pub damages: u64,
     /// Whether payload has been checked.
     pub deep: bool,
-}
-
-impl Verified {
-    /// The outcome for an archive in which [`Archive::open`](crate::Archive::open) has found
-    /// nothing wrong.
-    #[must_use]
-    pub const fn sound(header: Header, tally: Tally, extents: u64) -> Self {
-        Self {
-            header,
-            tally,
-            extents,
-            damages: 0,
-            deep: false,
-        }
-    }
 }
 
 /// What [`verify`] tells while it works.
@@ -124,6 +112,29 @@ pub fn verify(
     Ok(verifier.finish())
 }
 
+/// Looks at the headers of an uncompressed archive that can be read anywhere.
+///
+/// # Errors
+/// The first damage, as [`Reader`](crate::Reader) finds it; [`verify`] tells all. [`ErrorKind::Io`].
+pub fn verify_headers(source: &impl ReadAt, watch: &mut dyn Watch) -> Result<Verified> {
+    let header = archive::header(source)?;
+    let mut hop = Hop::new(source, &header)?;
+    let (mut tally, mut extents) = (Tally::new(&header), 0_u64);
+    while let Some((_, extent)) = hop.next_extent()? {
+        extent.entries().iter().for_each(|entry| tally.add(entry));
+        extents = extents.saturating_add(1);
+    }
+    watch.header(&header);
+    watch.extent(&tally);
+    Ok(Verified {
+        header,
+        tally,
+        extents,
+        damages: 0,
+        deep: false,
+    })
+}
+
 struct Verifier<'a> {
     state: Verified,
     coverage: Coverage,
@@ -151,13 +162,16 @@ impl Verifier<'_> {
         self.watch.extent(&self.state.tally);
     }
 
-    fn finish(mut self) -> Verified {
-        let missing = self
-            .coverage
-            .missing()
-            .map(|(device, range)| Damage::missing(device, range));
-        let missing: Vec<_> = missing.collect();
-        missing.into_iter().for_each(|damage| self.damage(damage));
-        self.state
+    fn finish(self) -> Verified {
+        let Self {
+            mut state,
+            coverage,
+            watch,
+        } = self;
+        for (device, range) in coverage.missing() {
+            state.damages = state.damages.saturating_add(1);
+            watch.damage(Damage::missing(device, range));
+        }
+        state
     }
 }

@@ -7,7 +7,7 @@ use zstd::stream::read::Decoder;
 use super::{Input, damaged, default_threads};
 use crate::ordered::Ordered;
 use crate::reader::fill;
-use crate::{Error, Result};
+use crate::{Error, ErrorKind, Result};
 
 /// Frames up to this size are decompressed in parallel: our own have 1 MiB. In bytes.
 pub(super) const MAX_PARALLEL_FRAME: usize = 4 << 20;
@@ -15,9 +15,13 @@ pub(super) const MAX_PARALLEL_FRAME: usize = 4 << 20;
 /// How many bytes of frames, compressed and not, may be under way.
 const MAX_UNDER_WAY: usize = 32 << 20;
 
-/// The largest window accepted, 128 MiB: what `zstd -d` itself accepts, more than any level needs
-/// but `--long=28` and above.
-const MAX_WINDOW_LOG: u32 = 27;
+/// How many buffers are kept to be used again.
+const MAX_SPARE: usize = 4;
+
+/// The largest window accepted, 64 MiB, so that memory stays within 96 MiB. Proxmox's archives have
+/// 2 MiB, levels up to 19 no more than 8, `zstd --ultra -21` has 64; those beyond (`--ultra -22`,
+/// `--long`) are read through a pipe from `zstd -d`, as the error says.
+const MAX_WINDOW_LOG: u32 = 26;
 
 /// Decompresses frames until the input ends.
 ///
@@ -36,6 +40,8 @@ pub(super) struct Reader<'a> {
     /// What ended it, to be told once all before it has been read.
     failure: Option<Error>,
     current: Cursor<Vec<u8>>,
+    /// Buffers of contents that have been read.
+    spare: Vec<Vec<u8>>,
     stream: Option<Streamed<'a>>,
 }
 
@@ -49,6 +55,8 @@ struct Frame {
     offset: u64,
     bytes: Vec<u8>,
     plain: usize,
+    /// Where its contents go: memory that has been touched before costs nothing.
+    room: Vec<u8>,
 }
 
 impl<'a> Reader<'a> {
@@ -57,7 +65,9 @@ impl<'a> Reader<'a> {
             let failed = |e| Error::io("cannot decompress", e);
             let mut decompressor = zstd::bulk::Decompressor::new().map_err(failed)?;
             Ok(move |frame: Frame| {
-                let mut plain = Vec::with_capacity(frame.plain);
+                let mut plain = frame.room;
+                plain.clear();
+                plain.reserve_exact(frame.plain);
                 let done = decompressor.decompress_to_buffer(&frame.bytes, &mut plain);
                 done.map_err(|e| damaged(frame.offset, &e).caused_by(e))?;
                 Ok(plain)
@@ -72,6 +82,7 @@ impl<'a> Reader<'a> {
             ended: false,
             failure: None,
             current: Cursor::default(),
+            spare: Vec::new(),
             stream: None,
         })
     }
@@ -82,7 +93,9 @@ impl<'a> Reader<'a> {
             match next_frame(&mut self.input, self.offset)? {
                 Next::End => self.ended = true,
                 Next::Skipped(length) => self.offset = self.offset.saturating_add(length),
-                Next::Frame(frame) => {
+                Next::Frame(mut frame) => {
+                    let fits = |room: &Vec<u8>| room.capacity() <= cost(frame.plain);
+                    frame.room = self.spare.pop().filter(fits).unwrap_or_default();
                     self.offset = self.offset.saturating_add(frame.bytes.len() as u64);
                     self.under_way = self.under_way.saturating_add(cost(frame.plain));
                     self.workers.submit(frame);
@@ -139,7 +152,10 @@ impl Read for Reader<'_> {
                     let plain = plain?;
                     self.under_way = self.under_way.saturating_sub(cost(plain.len()));
                     self.ahead = self.ahead.saturating_mul(2).min(64);
-                    self.current = Cursor::new(plain);
+                    let read = std::mem::replace(&mut self.current, Cursor::new(plain));
+                    if self.spare.len() < MAX_SPARE {
+                        self.spare.push(read.into_inner());
+                    }
                 }
                 (None, Some(stream)) => return stream.read(buffer),
                 (None, None) => {
@@ -160,6 +176,14 @@ impl Streamed<'_> {
                 .saturating_sub(input.buffer().len() as u64);
             match e.downcast::<Error>() {
                 Ok(inner) => inner.into(),
+                // libzstd has no other error of this kind in a decompressor.
+                Err(e) if e.to_string().contains("requires too much memory") => {
+                    let detail = "the zstd window is larger than 64 MiB; use a pipe: \
+                                  zstd -d --long=31 -c ARCHIVE | vma … -";
+                    Error::new(ErrorKind::Unsupported, detail)
+                        .at(position)
+                        .into()
+                }
                 Err(e) => damaged(position, &e).caused_by(e).into(),
             }
         })
@@ -247,6 +271,7 @@ fn next_frame(input: &mut impl Read, offset: u64) -> Result<Next> {
                 offset,
                 bytes,
                 plain,
+                room: Vec::new(),
             }));
         }
         if bytes.len() > most {

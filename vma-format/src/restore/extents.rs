@@ -6,11 +6,11 @@ use std::thread;
 use super::place::write_extent;
 use super::{Failure, Progress, Targets, spawn};
 use crate::Result;
-use crate::archive::{cannot_read, header, next_extent};
+use crate::archive::{cannot_read, header};
 use crate::container::default_threads;
-use crate::coverage::Coverage;
 use crate::extent::{ClusterEntry, Extent, ExtentHeader};
 use crate::header::Header;
+use crate::hop::Hop;
 use crate::layout::{CLUSTER_SIZE, EXTENT_HEADER_SIZE};
 use crate::read_at::ReadAt;
 use crate::tally::Tally;
@@ -30,24 +30,20 @@ pub fn from_file<S: ReadAt>(
     progress: Progress<'_>,
 ) -> Result<()> {
     let header = header(source)?;
-    let way = Mutex::new(Way {
-        offset: header.size(),
-        size: source.size().map_err(cannot_read)?,
-        coverage: Coverage::new(&header),
-    });
+    let hop = Mutex::new(Hop::new(source, &header)?);
     let failure = Failure::default();
     let (done_in, done) = crossbeam_channel::unbounded::<ExtentHeader>();
     let mut tally = Tally::new(&header);
     thread::scope(|scope| {
         for _ in 0..default_threads() {
-            let (done_in, way, failure, header) = (done_in.clone(), &way, &failure, &header);
+            let (done_in, hop, failure, header) = (done_in.clone(), &hop, &failure, &header);
             spawn(scope, move || {
                 let mut piece = Extent::default();
                 while !failure.happened() {
-                    let next = way
+                    let next = hop
                         .lock()
                         .unwrap_or_else(PoisonError::into_inner)
-                        .next(source, header);
+                        .next_extent();
                     let copied = next.and_then(|next| match next {
                         None => Ok(None),
                         Some((offset, extent)) => {
@@ -77,34 +73,6 @@ pub fn from_file<S: ReadAt>(
         Ok(())
     })?;
     failure.first().map_or(Ok(()), Err)
-}
-
-/// How far the archive has been gone through.
-struct Way {
-    offset: u64,
-    size: u64,
-    coverage: Coverage,
-}
-
-impl Way {
-    /// The next extent and where it begins; `None` after the last of a complete archive.
-    fn next<S: ReadAt>(
-        &mut self,
-        source: &S,
-        header: &Header,
-    ) -> Result<Option<(u64, ExtentHeader)>> {
-        let offset = self.offset;
-        if offset >= self.size {
-            self.coverage.complete()?;
-            return Ok(None);
-        }
-        let extent = next_extent(source, header, offset, self.size)?;
-        for entry in extent.entries() {
-            self.coverage.add(entry).map_err(|e| e.at(offset))?;
-        }
-        self.offset = offset.saturating_add(extent.size() as u64);
-        Ok(Some((offset, extent)))
-    }
 }
 
 /// Copies an extent's clusters that have a target, in pieces: each is an extent of its own with a

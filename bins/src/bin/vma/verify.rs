@@ -4,7 +4,7 @@ use std::io::Read;
 
 use fleece_vma_format::container::Container;
 use fleece_vma_format::verify::{self as format, Damage, Verified, Watch};
-use fleece_vma_format::{Archive, Header, Tally};
+use fleece_vma_format::{Header, Tally};
 use serde_json::json;
 
 use super::cli::VerifyArgs;
@@ -64,19 +64,9 @@ fn hop(input: &Input, watcher: &mut Watcher<'_>) -> Result<Option<Verified>> {
     let Some((plain, Container::Plain)) = input.contents()? else {
         return Ok(None);
     };
-    match Archive::open(plain) {
+    match format::verify_headers(&plain, watcher) {
         Err(error) if error.kind().is_damage() => Ok(None),
-        Err(error) => Err(error.into()),
-        Ok(archive) => {
-            let tally = archive.total();
-            watcher.header(archive.header());
-            watcher.extent(&tally);
-            Ok(Some(Verified::sound(
-                archive.header().clone(),
-                tally,
-                archive.extents(),
-            )))
-        }
+        other => Ok(Some(other?)),
     }
 }
 

@@ -1,0 +1,201 @@
+//! `vma` stays below 96 MiB of memory, whatever an archive holds or claims.
+#![allow(
+    clippy::unwrap_used,
+    clippy::arithmetic_side_effects,
+    clippy::cast_possible_truncation,
+    reason = "tests may panic"
+)]
+
+use std::fs::{self, File};
+use std::io::{self, Read, Write};
+use std::process::Command;
+
+use fleece_vma_format::{ArchiveWriter, CLUSTER_SIZE, DeviceId, HeaderBuilder};
+use tempfile::TempDir;
+
+/// The most that it may have, in KiB.
+const LIMIT: u64 = 96 << 10;
+
+/// Python tells what the system counted for a process that has ended; std does not.
+const MEASURE: &str = "
+import resource, subprocess, sys
+code = subprocess.run(sys.argv[1:], stdout=subprocess.DEVNULL).returncode
+print(code, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)
+";
+
+/// Runs `vma`, expects an exit code and words on standard error, and that its memory is bounded.
+fn run(args: &[&str], expected: i32, reason: &str) {
+    let mut python = Command::new("python3");
+    python
+        .args(["-c", MEASURE, env!("CARGO_BIN_EXE_vma")])
+        .args(args);
+    let output = python.output().unwrap();
+    let said = String::from_utf8(output.stderr).unwrap();
+    let told = String::from_utf8(output.stdout).unwrap();
+    let (code, memory) = told.trim().split_once(' ').unwrap();
+    assert_eq!(code.parse(), Ok(expected), "{args:?}: {said}");
+    assert!(said.contains(reason), "{args:?}: {said}");
+    let memory: u64 = memory.parse().unwrap();
+    eprintln!("{} KiB: {args:?}", memory);
+    assert!(memory <= LIMIT, "{args:?}: {memory} KiB");
+}
+
+fn path(dir: &TempDir, name: &str) -> String {
+    dir.path().join(name).to_str().unwrap().to_owned()
+}
+
+/// Writes an archive of one disk to a file: of `zero` zero clusters and then `data` with contents.
+fn archive(path: &str, zero: u64, data: u64) {
+    let mut builder = HeaderBuilder::new();
+    let size = (zero + data) * CLUSTER_SIZE as u64;
+    let disk = builder.add_device("a", size).unwrap();
+    let header = builder.build().unwrap();
+    let out = io::BufWriter::new(File::create(path).unwrap());
+    let mut writer = ArchiveWriter::new(out, &header).unwrap();
+    writer.write_zeroes(disk, 0..zero).unwrap();
+    let mut cluster = vec![7; CLUSTER_SIZE];
+    for index in zero..zero + data {
+        cluster
+            .iter_mut()
+            .step_by(4096)
+            .for_each(|byte| *byte = index as u8 | 1);
+        writer.write_cluster(disk, index, &cluster).unwrap();
+    }
+    writer.finish().unwrap();
+}
+
+/// Compresses a file into one zstd frame of unknown size with a window of 2^`log` bytes.
+fn with_window(from: &str, to: &str, log: u32) {
+    let mut out = zstd::Encoder::new(File::create(to).unwrap(), 1).unwrap();
+    out.window_log(log).unwrap();
+    io::copy(&mut File::open(from).unwrap(), &mut out).unwrap();
+    out.finish().unwrap();
+}
+
+#[test]
+fn every_command_on_a_large_archive() {
+    let dir = TempDir::new().unwrap();
+    let plain = path(&dir, "a.vma");
+    archive(&plain, 500_000, 1_000);
+    let (zst, gz) = (path(&dir, "a.zst"), path(&dir, "a.gz"));
+    run(&["index", &plain], 0, "");
+    run(&["reframe", &plain, &zst], 0, "");
+    run(
+        &["reframe", "--compress", "gzip=1", "--no-index", &plain, &gz],
+        0,
+        "",
+    );
+    for (number, file) in [&plain, &zst, &gz].into_iter().enumerate() {
+        run(&["list", file], 0, "");
+        run(&["verify", file], 0, "");
+        run(&["info", file], 0, "");
+        let out = path(&dir, &format!("out{number}"));
+        run(&["extract", "--no-sync", file, &out], 0, "");
+        fs::remove_dir_all(out).unwrap();
+    }
+    run(&["verify", "--deep", &plain], 0, "");
+    run(&["verify", "--deep", &zst], 0, "");
+    let disk = path(&dir, "disk");
+    fs::write(&disk, fs::read(&plain).unwrap()).unwrap();
+    let drive = format!("format=raw:a={disk}");
+    for method in ["none", "zstd=1", "zstd=9", "gzip=1"] {
+        let to = path(&dir, method);
+        let args = [
+            "create",
+            &to,
+            "-d",
+            &drive,
+            "--compress",
+            method,
+            "--no-sync",
+        ];
+        run(&args, 0, "");
+    }
+}
+
+#[test]
+fn windows_of_zstd_up_to_the_limit_are_read_and_larger_ones_refused() {
+    let dir = TempDir::new().unwrap();
+    let plain = path(&dir, "a.vma");
+    archive(&plain, 0, 1_600);
+    for log in [26, 27, 31] {
+        let zst = path(&dir, &format!("{log}.zst"));
+        with_window(&plain, &zst, log);
+        let (code, reason) = if log == 26 {
+            (0, "")
+        } else {
+            (1, "use a pipe")
+        };
+        for command in ["list", "verify"] {
+            run(&[command, &zst], code, reason);
+        }
+        let out = path(&dir, &format!("out{log}"));
+        run(&["extract", "--no-sync", &zst, &out], code, reason);
+    }
+}
+
+#[test]
+fn bombs() {
+    let dir = TempDir::new().unwrap();
+    let bomb = path(&dir, "bomb");
+    // Containers in containers, which hold a gigabyte of zeroes.
+    let mut bytes = Vec::new();
+    let zeroes = io::repeat(0).take(1 << 30);
+    zstd::stream::copy_encode(zeroes, &mut bytes, 1).unwrap();
+    for _ in 0..3 {
+        bytes = zstd::encode_all(&bytes[..], 1).unwrap();
+    }
+    fs::write(&bomb, &bytes).unwrap();
+    run(&["verify", &bomb], 4, "not a vma file");
+    // Many frames, small and large in turn, none of an archive.
+    let small = zstd::bulk::compress(&[0; 100], 1).unwrap();
+    let large = zstd::bulk::compress(&vec![0; 4 << 20], 1).unwrap();
+    let header = header_of_most().as_bytes().to_vec();
+    let mut file = File::create(&bomb).unwrap();
+    file.write_all(&zstd::bulk::compress(&header, 1).unwrap())
+        .unwrap();
+    for _ in 0..200 {
+        (0..20).for_each(|_| file.write_all(&small).unwrap());
+        file.write_all(&large).unwrap();
+    }
+    for args in [["verify", &bomb], ["list", &bomb]] {
+        let code = if args[0] == "list" { 0 } else { 4 };
+        run(&args, code, "");
+    }
+}
+
+/// A header with as many devices and configs as there can be, each as large as can be.
+fn header_of_most() -> fleece_vma_format::Header {
+    let mut builder = HeaderBuilder::new();
+    for number in 0..7 {
+        builder
+            .add_config(&format!("config{number}"), vec![b'x'; 65535])
+            .unwrap();
+    }
+    for number in 0..254 {
+        builder
+            .add_device(&format!("drive{number}"), 1 << 48)
+            .unwrap();
+    }
+    builder.build().unwrap()
+}
+
+#[test]
+fn clusters_scattered_over_huge_disks() {
+    let dir = TempDir::new().unwrap();
+    let file = path(&dir, "a.vma");
+    let header = header_of_most();
+    let mut writer =
+        ArchiveWriter::new(io::BufWriter::new(File::create(&file).unwrap()), &header).unwrap();
+    // As far apart as can be, until our own writer keeps track of no more.
+    let error = (0..).find_map(|number: u64| {
+        let device = DeviceId::new((number % 254 + 1) as u8).unwrap();
+        let index = number / 254 * 1024;
+        writer.write_zeroes(device, index..index + 1).err()
+    });
+    assert!(error.unwrap().to_string().contains("scattered"));
+    drop(writer);
+    let length = fs::metadata(&file).unwrap().len();
+    assert!(length > 4 << 20, "{length}");
+    run(&["verify", &file], 4, "");
+}
