@@ -131,7 +131,22 @@ impl Client {
     /// is the sum of the commands' deadlines.
     #[must_use]
     pub fn pipeline(&self, commands: &[RawCommand]) -> Vec<Result<Value, Error>> {
-        self.0.pipeline(commands)
+        self.0.pipeline(commands, false, || {})
+    }
+
+    /// The same, and QEMU runs all of the commands even if this process is killed meanwhile: when the
+    /// other end of its monitor is closed, QEMU drops the commands that it has not begun. So it is
+    /// given a duplicate of our end first (`getfd`), which it closes after the last command. (Over
+    /// TCP, and in a storage daemon, there is no such thing, and no such promise.)
+    ///
+    /// `sent` is called when QEMU has everything and the replies are still to come.
+    #[must_use]
+    pub fn pipeline_to_the_end(
+        &self,
+        commands: &[RawCommand],
+        sent: impl FnOnce(),
+    ) -> Vec<Result<Value, Error>> {
+        self.0.pipeline(commands, true, sent)
     }
 
     /// All events from now on.

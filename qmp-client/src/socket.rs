@@ -2,7 +2,7 @@
 
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, TcpStream, ToSocketAddrs};
-use std::os::fd::BorrowedFd;
+use std::os::fd::{BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 
@@ -41,6 +41,14 @@ impl Socket {
     /// Whether file descriptors can go along with the bytes.
     pub(crate) fn passes_descriptors(&self) -> bool {
         matches!(self, Self::Unix(_))
+    }
+
+    /// A duplicate of a socket over which it can be sent itself.
+    pub(crate) fn duplicate(&self) -> Option<OwnedFd> {
+        match self {
+            Self::Unix(stream) => stream.try_clone().ok().map(Into::into),
+            Self::Tcp(_) => None,
+        }
     }
 
     /// Ends both directions; whoever reads wakes up at the end of the stream.

@@ -1,7 +1,7 @@
 //! A connection: sending commands, and matching replies with them.
 
 use std::hash::{BuildHasher, Hasher, RandomState};
-use std::os::fd::BorrowedFd;
+use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
@@ -100,7 +100,39 @@ impl Connection {
         result.map_err(|error| error.at(self.switchboard.peer()).during(name))
     }
 
-    pub(super) fn pipeline(&self, commands: &[RawCommand]) -> Vec<Result<Value, Error>> {
+    /// With `to_the_end`, QEMU holds our end of the connection until it is done.
+    pub(super) fn pipeline(
+        &self,
+        commands: &[RawCommand],
+        to_the_end: bool,
+        on_sent: impl FnOnce(),
+    ) -> Vec<Result<Value, Error>> {
+        let Some(held) = to_the_end.then(|| self.own_end()).flatten() else {
+            return self.pipeline_with(commands, None, on_sent);
+        };
+        let name = || Some(serde_json::json!({"fdname": HELD}));
+        let mut framed = vec![RawCommand::new("getfd", name())];
+        framed.extend_from_slice(commands);
+        framed.push(RawCommand::new("closefd", name()));
+        let results = self.pipeline_with(&framed, Some(held.as_fd()), on_sent);
+        results.into_iter().skip(1).take(commands.len()).collect()
+    }
+
+    fn own_end(&self) -> Option<OwnedFd> {
+        let socket = self
+            .hangup
+            .socket
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        socket.duplicate()
+    }
+
+    fn pipeline_with(
+        &self,
+        commands: &[RawCommand],
+        fd: Option<BorrowedFd<'_>>,
+        on_sent: impl FnOnce(),
+    ) -> Vec<Result<Value, Error>> {
         let total = commands
             .iter()
             .fold(Duration::ZERO, |sum, c| sum.saturating_add(c.deadline));
@@ -110,7 +142,8 @@ impl Connection {
             .iter()
             .map(|c| self.prepare(&c.name, c.arguments.as_ref(), &mut text))
             .collect::<Result<Vec<_>, _>>()
-            .and_then(|awaited| self.send(&text, None, deadline).map(|()| awaited));
+            .and_then(|awaited| self.send(&text, fd, deadline).map(|()| awaited));
+        on_sent();
         let results: Vec<Result<_, _>> = match sent {
             Ok(awaited) => awaited.into_iter().map(|a| a.result(deadline)).collect(),
             // Nothing was sent, or nobody knows how much: one cause for all.
@@ -180,6 +213,9 @@ impl Connection {
         })
     }
 }
+
+/// What QEMU calls our end of the connection while it holds it.
+const HELD: &str = "fleece-monitor";
 
 fn await_greeting(
     greeting: &Receiver<Greeting>,
