@@ -74,6 +74,8 @@ impl ConfigFile {
     ) -> Result<T, E> {
         let path = resolve(&self.path)?;
         let _lock = Lock::acquire(&path)?;
+        // What a process that was killed in `replace` left.
+        let _ = fs::remove_file(temporary_name(&path));
         let old = match read(&path) {
             Ok(text) => Some(text),
             Err(error) if error.kind() == ErrorKind::NotFound => None,
@@ -130,11 +132,16 @@ fn read(path: &Path) -> Result<String, Error> {
     })
 }
 
-/// Must be called under the lock: what lies under the temporary name is then a dead process's.
-fn replace(path: &Path, contents: &[u8]) -> Result<(), Error> {
+/// What lies under this name is a dead process's, for whoever holds the lock.
+fn temporary_name(path: &Path) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(".tmp.fleece");
-    let temporary = PathBuf::from(name);
+    name.into()
+}
+
+/// Must be called under the lock.
+fn replace(path: &Path, contents: &[u8]) -> Result<(), Error> {
+    let temporary = temporary_name(path);
     let written = write_new(&temporary, contents, fs::metadata(path).ok().as_ref())
         .map_err(|source| Error::io("write a new version of", path, source))
         .and_then(|()| {
@@ -149,10 +156,6 @@ fn replace(path: &Path, contents: &[u8]) -> Result<(), Error> {
 }
 
 fn write_new(path: &Path, contents: &[u8], old: Option<&Metadata>) -> std::io::Result<()> {
-    match fs::remove_file(path) {
-        Err(error) if error.kind() != IoKind::NotFound => return Err(error),
-        _ => {}
-    }
     let mode = old.map_or(0o640, |old| old.permissions().mode() & 0o777);
     let mut file = OpenOptions::new()
         .write(true)
