@@ -5,6 +5,7 @@ use std::io::{self, Write};
 use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
+use fleece_fleecing::Step;
 use rustix::fs::{Advice, fadvise};
 
 use crate::{Error, ErrorKind};
@@ -123,6 +124,7 @@ impl ArchiveFile {
                     ),
                 ));
             }
+            Step::Synced.reached();
             rustix::fs::renameat_with(
                 rustix::fs::CWD,
                 &self.temporary,
@@ -148,7 +150,10 @@ impl ArchiveFile {
                 .map_err(|error| fail("sync directory", directory, error))
         })();
         match result {
-            Ok(()) => Ok(std::mem::take(&mut self.path)),
+            Ok(()) => {
+                Step::Renamed.reached();
+                Ok(std::mem::take(&mut self.path))
+            }
             Err(error) => {
                 self.remove_temporary();
                 Err(error)

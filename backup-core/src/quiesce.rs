@@ -5,7 +5,7 @@
 
 use std::time::{Duration, Instant};
 
-use fleece_fleecing::Record;
+use fleece_fleecing::{Record, Step};
 use fleece_qmp_client::{Address, Agent, FreezeStatus, Options};
 
 use crate::report::{Event, Reporter};
@@ -26,6 +26,7 @@ pub(crate) struct Frozen<'a> {
     record: &'a Record,
     reporter: &'a dyn Reporter,
     since: Instant,
+    lifted: bool,
 }
 
 impl<'a> Frozen<'a> {
@@ -55,7 +56,7 @@ impl<'a> Frozen<'a> {
             Ok(_) => return skip("already frozen by somebody else".into()),
             Err(error) => return skip(format!("the agent cannot freeze: {error}")),
         }
-        if let Err(error) = record.note_frozen(Some(&address.to_string())) {
+        if let Err(error) = record.note_frozen(Some(address)) {
             return skip(error.to_string());
         }
         reporter.report(&Event::Info(
@@ -69,16 +70,26 @@ impl<'a> Frozen<'a> {
             record,
             reporter,
             since: Instant::now(),
+            lifted: false,
         };
         match frozen {
-            Ok(_) => Some(guard),
+            Ok(_) => {
+                Step::Frozen.reached();
+                Some(guard)
+            }
             Err(error) => skip(format!("freeze failed: {error}")),
         }
     }
 }
 
-impl Drop for Frozen<'_> {
-    fn drop(&mut self) {
+impl Frozen<'_> {
+    /// Thaws, and tells for how long the guest was frozen; `None` if it could not be thawed.
+    pub(crate) fn thaw(mut self) -> Option<Duration> {
+        self.lift()
+    }
+
+    fn lift(&mut self) -> Option<Duration> {
+        self.lifted = true;
         self.reporter
             .report(&Event::Info("issuing guest-agent 'fs-thaw' command".into()));
         let start = Instant::now();
@@ -90,7 +101,7 @@ impl Drop for Frozen<'_> {
                         "the guest's file systems could not be thawed: {error}; run `fleece \
                          cleanup`, or thaw them in the guest with `fsfreeze -u`"
                     )));
-                    return;
+                    return None;
                 }
                 Err(_) => {
                     std::thread::sleep(Duration::from_millis(200));
@@ -101,6 +112,7 @@ impl Drop for Frozen<'_> {
                 }
             }
         }
+        Step::Thawed.reached();
         let frozen = self.since.elapsed();
         self.reporter.report(&Event::Info(format!(
             "guest filesystems were frozen for {:.1} ms",
@@ -108,6 +120,15 @@ impl Drop for Frozen<'_> {
         )));
         if let Err(error) = self.record.note_frozen(None) {
             self.reporter.report(&Event::Warning(error.to_string()));
+        }
+        Some(frozen)
+    }
+}
+
+impl Drop for Frozen<'_> {
+    fn drop(&mut self) {
+        if !self.lifted {
+            self.lift();
         }
     }
 }

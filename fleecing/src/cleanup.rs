@@ -1,5 +1,6 @@
 //! Finishing what a killed backup left.
 
+use std::path::Path;
 use std::time::Duration;
 
 use fleece_qmp_client::{Address, Agent, ErrorKind as QmpErrorKind, Options};
@@ -21,7 +22,8 @@ pub struct Cleaned {
 /// Removes everything that the record of a guest names, and what carries our names inside its QEMU.
 ///
 /// `qmp` is the guest's monitor, if it is not the recorded one. QEMU may run, have been restarted, or
-/// be gone; a storage that cannot be reached keeps its images on record. Doing it twice does no harm.
+/// be gone. What cannot be removed, say because its storage does not answer, stays on record, and the
+/// rest is removed. Doing it twice does no harm.
 ///
 /// # Errors
 /// [`ErrorKind::Busy`] while the guest is being backed up; [`ErrorKind::Record`] when the record
@@ -59,6 +61,16 @@ pub fn clean(
             Err(error) => cleaned.failed.push(error),
         }
     }
+    for file in &contents.files {
+        match remove_file(file) {
+            Ok(removed) => {
+                record.remove_files(std::slice::from_ref(file))?;
+                let what = removed.then(|| format!("unfinished archive {}", file.display()));
+                cleaned.done.extend(what);
+            }
+            Err(error) => cleaned.failed.push(error),
+        }
+    }
     let recorded = contents
         .qmp
         .as_deref()
@@ -86,25 +98,6 @@ pub fn clean(
             Ok(()) => cleaned.done.push(format!("fleecing image {name}")),
             Err(error) => cleaned.failed.push(error),
         }
-    }
-    let mut gone = true;
-    for archive in &contents.archive {
-        match std::fs::remove_file(archive) {
-            Ok(()) => cleaned
-                .done
-                .push(format!("unfinished archive {}", archive.display())),
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
-            Err(error) => {
-                gone = false;
-                let message = format!("cannot remove {}", archive.display());
-                cleaned
-                    .failed
-                    .push(Error::caused(ErrorKind::Storage, message, error));
-            }
-        }
-    }
-    if gone {
-        record.note_archive(&[])?;
     }
     if cleaned.failed.is_empty() {
         record.forget()?;
@@ -134,6 +127,25 @@ fn thaw(agent: &str) -> Result<(), Error> {
     }
 }
 
+/// Removes a file; tells whether it was there. If its directory is gone, it may come back with it.
+fn remove_file(path: &Path) -> Result<bool, Error> {
+    let failed = |error| {
+        Error::caused(
+            ErrorKind::Storage,
+            format!("cannot remove {}; it stays on record", path.display()),
+            error,
+        )
+    };
+    match std::fs::remove_file(path) {
+        Ok(()) => Ok(true),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => match path.parent() {
+            Some(parent) => parent.metadata().map(|_| false).map_err(failed),
+            None => Ok(false),
+        },
+        Err(error) => Err(failed(error)),
+    }
+}
+
 fn free(record: &Record, name: &str, storages: &Storages) -> Result<(), Error> {
     let failed = |error| {
         Error::caused(
@@ -144,5 +156,7 @@ fn free(record: &Record, name: &str, storages: &Storages) -> Result<(), Error> {
     };
     let id: VolumeId = name.parse().map_err(failed)?;
     let storage = storages.resolve(&id).map_err(failed)?;
+    // An image on a storage that is not mounted is not gone.
+    storage.activate().map_err(failed)?;
     image::free(storage.as_ref(), record, &id)
 }

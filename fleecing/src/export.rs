@@ -1,6 +1,5 @@
 //! Views of the instant, exported for reading; and away again.
 
-use std::os::unix::net::UnixStream;
 use std::path::Path;
 
 use fleece_qmp_client::commands::{
@@ -12,7 +11,7 @@ use serde_json::json;
 
 use crate::disk::{self, Disk};
 use crate::record::Record;
-use crate::{Error, ErrorKind, names, wait};
+use crate::{Error, ErrorKind, Step, inside, names, wait};
 
 /// Makes a view above each filter.
 pub(crate) fn add_views(client: &Client, disks: &[Disk]) -> Result<(), Error> {
@@ -47,6 +46,7 @@ pub(crate) fn start_server(client: &Client, record: &Record, socket: &Path) -> R
         ));
     };
     record.note_nbd_socket(Some(socket))?;
+    Step::ServerRecorded.reached();
     // What a dead QEMU left would be in the way of the new one.
     let _ = std::fs::remove_file(socket);
     let addr = NbdServerAddress::Unix { path: path.into() };
@@ -54,7 +54,7 @@ pub(crate) fn start_server(client: &Client, record: &Record, socket: &Path) -> R
         addr,
         max_connections: Some(0),
     };
-    client.execute(&start).map(drop).map_err(|error| {
+    client.execute(&start).map_err(|error| {
         // The server that runs is somebody else's: it must not be taken for ours.
         let noted = record.note_nbd_socket(None);
         let advice = match error.detail() {
@@ -69,7 +69,9 @@ pub(crate) fn start_server(client: &Client, record: &Record, socket: &Path) -> R
             format!("cannot start QEMU's NBD server on {path}{advice}"),
             error,
         )
-    })
+    })?;
+    Step::ServerStarted.reached();
+    Ok(())
 }
 
 /// Exports each view under a name that nobody else uses.
@@ -114,6 +116,7 @@ pub(crate) fn remove(client: &Client, server: Option<&Path>) -> Result<(), Error
         });
     }
     wait::until_gone("exports", ours)?;
+    Step::ExportsRemoved.reached();
     if let Some(socket) = server {
         stop_server(client, socket)?;
     }
@@ -133,7 +136,7 @@ pub(crate) fn remove(client: &Client, server: Option<&Path>) -> Result<(), Error
 /// does not listen here is somebody else's: ours was recorded but never started, or went with the
 /// QEMU that a new one has replaced.
 fn stop_server(client: &Client, socket: &Path) -> Result<(), Error> {
-    if UnixStream::connect(socket).is_ok() {
+    if inside::listens(socket) {
         match client.execute(&NbdServerStop {}) {
             Ok(_) => {}
             // "NBD server not running": somebody was faster.

@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use crate::disk::{self, Disk};
 use crate::record::Record;
-use crate::{Error, ErrorKind, names};
+use crate::{Error, ErrorKind, Step, names};
 
 /// Allocates an image of exactly the size of each disk. Each is on record before it exists.
 pub(crate) fn allocate(
@@ -41,7 +41,10 @@ pub(crate) fn allocate(
         let id = storage.volume_id(&name, format).map_err(failed(disk))?;
         record.add_image(&id)?;
         match storage.allocate(&AllocationRequest::new(name, format, disk.size)) {
-            Ok(id) => images.push(id),
+            Ok(id) => {
+                Step::ImageAllocated.reached();
+                images.push(id);
+            }
             Err(error) => {
                 if error.kind() == fleece_storage::ErrorKind::AlreadyExists {
                     // Somebody was faster; what is there is not ours.
@@ -76,6 +79,7 @@ pub(crate) fn attach(
                 "{}: cannot attach the fleecing image {image}; QEMU must be allowed to open it",
                 disk.name
             )))?;
+        Step::ImageAttached.reached();
     }
     let nodes = disk::nodes(client)?;
     for (n, (image, disk)) in images.iter().zip(disks).enumerate() {
@@ -135,5 +139,6 @@ pub(crate) fn free(storage: &dyn Plugin, record: &Record, image: &VolumeId) -> R
             error,
         )
     })?;
+    Step::ImageFreed.reached();
     record.remove_image(&image.to_string())
 }

@@ -1,11 +1,13 @@
 //! Everything of ours out of a QEMU: the way back of a session, and of a session that was killed.
 
+use std::os::unix::net::UnixStream;
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 use fleece_qmp_client::{Address, Client, ErrorKind as QmpErrorKind, Options};
 
 use crate::record::Record;
-use crate::{Error, ErrorKind, export, histogram, image, switch};
+use crate::{Error, ErrorKind, Step, disk, export, histogram, image, names, switch};
 
 /// Removes exports, views, filters and image nodes, whoever of ours made them. All of it is found in
 /// QEMU itself by its names; doing it twice does no harm.
@@ -25,11 +27,21 @@ pub(crate) fn remove_all(
             done => return done,
         }
     }
-    let gone = || {
-        if let Some(socket) = socket {
+    let gone = || match socket {
+        // Nobody but a QEMU that runs can have it open.
+        Some(socket) if goes_on_listening(socket) => Err(Error::new(
+            ErrorKind::Qemu,
+            format!(
+                "the monitor {address} is gone, but QEMU still serves {}; make the monitor \
+                 available, or name another one with `fleece cleanup --qmp`",
+                socket.display()
+            ),
+        )),
+        Some(socket) => {
             let _ = std::fs::remove_file(socket);
+            Ok(())
         }
-        Ok(())
+        None => Ok(()),
     };
     match Client::connect(address, &Options::default()) {
         Ok(client) => {
@@ -54,9 +66,50 @@ pub(crate) fn remove_all(
 
 fn remove(client: &Client, socket: Option<&Path>) -> Result<(), Error> {
     export::remove(client, socket)?;
+    Step::ViewsRemoved.reached();
     switch::remove(client)?;
+    Step::FiltersRemoved.reached();
     image::detach(client)?;
+    Step::ImagesDetached.reached();
     histogram::remove(client)
+}
+
+/// Refuses a QEMU in which another backup of ours is at work, under another name or state directory:
+/// our way back would take away what that one has made.
+pub(crate) fn must_be_free(client: &Client) -> Result<(), Error> {
+    let nodes = disk::nodes(client)?.into_keys();
+    match nodes.into_iter().find(|node| names::is_ours(node)) {
+        None => Ok(()),
+        Some(node) => Err(Error::new(
+            ErrorKind::Busy,
+            format!(
+                "this QEMU is being backed up under another name or with another --state-dir (it \
+                 has the node {node}); wait for that, or, if it was killed, run `fleece cleanup` \
+                 as it was called then"
+            ),
+        )),
+    }
+}
+
+/// Whether QEMU lives, although its monitor is closed. One that ends closes its monitor first, and may
+/// then wait for its disks.
+fn goes_on_listening(socket: &Path) -> bool {
+    let start = Instant::now();
+    while listens(socket) {
+        if start.elapsed() >= LAST_MOMENTS {
+            return true;
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    false
+}
+
+/// How long a QEMU may take to end after it has closed its monitor.
+const LAST_MOMENTS: Duration = Duration::from_secs(10);
+
+/// Whether a server that lives has this socket.
+pub(crate) fn listens(socket: &Path) -> bool {
+    UnixStream::connect(socket).is_ok()
 }
 
 /// Continues a guest that was stopped for the switch by a backup that died in that instant.

@@ -33,6 +33,7 @@ mod names;
 mod probe;
 mod record;
 mod session;
+mod step;
 mod switch;
 mod wait;
 
@@ -43,4 +44,5 @@ pub use method::Method;
 pub use names::{PREFIX, is_ours};
 pub use record::{Contents, Place, Record};
 pub use session::{Options, Session};
+pub use step::Step;
 pub use switch::Switched;

@@ -172,6 +172,57 @@ mod tests {
         );
     }
 
+    /// There is no option to accept disks of different instants: no QEMU leaves only that.
+    #[test]
+    fn whatever_a_qemu_can_do_the_disks_are_of_one_instant_or_it_is_refused() {
+        let unreachable = |name: &str| Disk {
+            device_path: None,
+            ..disk(name)
+        };
+        let kinds: [fn(&str) -> Disk; 3] = [disk, throttled, |name| Disk {
+            device_path: None,
+            ..throttled(name)
+        }];
+        let kinds = kinds.into_iter().map(|kind| kind("a"));
+        let kinds: Vec<Disk> = kinds.chain([unreachable("a")]).collect();
+        for bits in 0..128_u8 {
+            let has = |bit: u8| bits & (1 << bit) != 0;
+            let features = Features {
+                job_on_cbw_error: has(0),
+                filter: has(1),
+                snapshot_access: has(2),
+                reopen: has(3),
+                qom_set: has(4),
+                threads_are_safe: has(5),
+            };
+            let may_hang = has(6);
+            for first in &kinds {
+                for second in [None].into_iter().chain(kinds.iter().map(Some)) {
+                    let disks: Vec<_> = [Some(first), second]
+                        .into_iter()
+                        .flatten()
+                        .cloned()
+                        .collect();
+                    match choose(&features, &disks, may_hang) {
+                        // One command for all disks, which QEMU does or refuses as a whole.
+                        Ok(Method::Job) => assert!(features.job_on_cbw_error),
+                        Ok(Method::Reopen) => {
+                            assert!(features.reopen && disks.iter().all(|d| d.top != Top::Fixed));
+                        }
+                        // One disk.
+                        Ok(Method::Insert) => assert_eq!(disks.len(), 1),
+                        // The guest writes nothing meanwhile. (A storage daemon's clients cannot be
+                        // stopped, but its disks have no device.)
+                        Ok(Method::PausedInsert) => {
+                            assert!(disks.iter().all(|disk| disk.device_path.is_some()));
+                        }
+                        Err(error) => assert_eq!(error.kind(), ErrorKind::Unsafe),
+                    }
+                }
+            }
+        }
+    }
+
     #[test]
     fn on_a_storage_that_can_hang_copies_have_a_time_limit() {
         let plain = [disk("a"), disk("b")];

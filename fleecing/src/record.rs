@@ -5,7 +5,7 @@
 //! ```text
 //! qmp: /run/vm/100.qmp                    the monitor through which things were made
 //! nbd-socket: /var/lib/fleece/100.nbd     an NBD server of ours listens there
-//! archive: /backup/.vzdump-….vma.tmp      an archive that is being written
+//! files: ["/backup/.vzdump-….vma.tmp"]     an archive that is being written
 //! frozen: /run/vm/100.qga                 the guest's file systems are frozen through this agent
 //! paused: yes                             the guest stands still for the switch of the filters
 //!
@@ -17,13 +17,15 @@
 //! where Proxmox's own clean-up looks for it. A line is written, and synced, before the thing that it
 //! names is made, and removed after the thing is gone. A file with nothing in it is removed.
 
+use std::fs::File;
 use std::path::{Path, PathBuf};
 
 use fleece_guest_config::{ConfigFile, GuestConfig};
+use fleece_qmp_client::Address;
 use fleece_storage::VolumeId;
 
 use crate::lock::GuestLock;
-use crate::{Error, ErrorKind};
+use crate::{Error, ErrorKind, Step};
 
 /// Where the records of a guest are kept.
 #[derive(Clone, Debug)]
@@ -64,7 +66,7 @@ impl Place {
         })
     }
 
-    /// All guests of which `directory` has a record, sorted.
+    /// All guests of which `directory` has a record or a lock, sorted.
     ///
     /// # Errors
     /// When the directory cannot be read; a missing one is empty.
@@ -83,11 +85,13 @@ impl Place {
         let mut guests = Vec::new();
         for entry in entries {
             let name = entry.map_err(failed)?.file_name();
-            if let Some(guest) = name.to_str().and_then(|name| name.strip_suffix(".state")) {
-                guests.push(guest.to_owned());
-            }
+            let guest = ENDINGS
+                .iter()
+                .find_map(|ending| name.to_str()?.strip_suffix(ending));
+            guests.extend(guest.map(str::to_owned));
         }
         guests.sort();
+        guests.dedup();
         Ok(guests)
     }
 
@@ -108,6 +112,10 @@ impl Place {
     }
 }
 
+/// How the names of a guest's files end. The first two are there for a moment while the state file is
+/// replaced, and stay if the process is killed in it.
+const ENDINGS: [&str; 4] = [".state.lock", ".state.tmp.fleece", ".state", ".lock"];
+
 /// The record of one guest, locked for us.
 #[derive(Debug)]
 pub struct Record {
@@ -127,7 +135,7 @@ pub struct Contents {
     /// The socket of an NBD server that we started.
     pub nbd_socket: Option<PathBuf>,
     /// The temporary names of an archive and its index.
-    pub archive: Vec<PathBuf>,
+    pub files: Vec<PathBuf>,
     /// The guest was about to be stopped for the switch.
     pub paused: bool,
     /// The agent that was asked to freeze the guest's file systems.
@@ -144,8 +152,7 @@ impl Contents {
 
 const QMP: &str = "qmp";
 const NBD_SOCKET: &str = "nbd-socket";
-const ARCHIVE: &str = "archive";
-const ARCHIVE_INDEX: &str = "archive-index";
+const FILES: &str = "files";
 const PAUSED: &str = "paused";
 const FROZEN: &str = "frozen";
 
@@ -157,7 +164,7 @@ impl Record {
     /// directory cannot be used.
     pub fn open(place: &Place) -> Result<Self, Error> {
         let directory = &place.directory;
-        std::fs::create_dir_all(directory).map_err(|error| {
+        create_directory(directory).map_err(|error| {
             Error::caused(
                 ErrorKind::Record,
                 format!(
@@ -167,11 +174,13 @@ impl Record {
                 error,
             )
         })?;
-        Ok(Self {
+        let record = Self {
             _lock: GuestLock::acquire(&place.file("lock"))?,
             state: ConfigFile::state(place.file("state")),
             config: place.config.clone(),
-        })
+        };
+        Step::Locked.reached();
+        Ok(record)
     }
 
     /// What was made and is not known to be gone.
@@ -192,11 +201,7 @@ impl Record {
             images,
             qmp: get(QMP),
             nbd_socket: get(NBD_SOCKET).map(Into::into),
-            archive: [ARCHIVE, ARCHIVE_INDEX]
-                .into_iter()
-                .filter_map(get)
-                .map(Into::into)
-                .collect(),
+            files: files(&state),
             paused: get(PAUSED).is_some(),
             frozen: get(FROZEN),
         })
@@ -206,8 +211,10 @@ impl Record {
     ///
     /// # Errors
     /// When the record cannot be written; nothing may be made then.
-    pub fn note_qmp(&self, address: &str) -> Result<(), Error> {
-        self.note(QMP, Some(address))
+    pub fn note_qmp(&self, monitor: &Address) -> Result<(), Error> {
+        self.note(QMP, Some(&from_anywhere(monitor)))?;
+        Step::MonitorRecorded.reached();
+        Ok(())
     }
 
     /// Notes the socket of an NBD server that is about to be started, or that it is gone.
@@ -215,21 +222,54 @@ impl Record {
         self.note(NBD_SOCKET, socket.map(text).transpose()?)
     }
 
-    /// Notes the temporary names of an archive, and of its index if that is a file of its own, which
-    /// are about to be created; none: they are gone.
+    /// Notes files that are about to be created: an archive, and its index if that is a file of its
+    /// own, under their temporary names.
     ///
     /// # Errors
-    /// When the record cannot be written; the archive must not be created then.
-    pub fn note_archive(&self, files: &[PathBuf]) -> Result<(), Error> {
-        for (number, key) in [ARCHIVE, ARCHIVE_INDEX].into_iter().enumerate() {
-            self.note(key, files.get(number).map(|path| text(path)).transpose()?)?;
+    /// When the record cannot be written; the files must not be created then.
+    pub fn add_files(&self, new: &[PathBuf]) -> Result<(), Error> {
+        let new: Vec<_> = new.iter().map(|path| absolute(path)).collect();
+        for path in &new {
+            text(path)?;
         }
+        self.edit_files(|files| files.extend(new))?;
+        Step::ArchiveRecorded.reached();
         Ok(())
+    }
+
+    /// Notes that files are gone, or have got other names.
+    ///
+    /// # Errors
+    /// When the record cannot be written.
+    pub fn remove_files(&self, gone: &[PathBuf]) -> Result<(), Error> {
+        let gone: Vec<_> = gone.iter().map(|path| absolute(path)).collect();
+        self.edit_files(|files| files.retain(|file| !gone.contains(file)))
+    }
+
+    fn edit_files(&self, edit: impl FnOnce(&mut Vec<PathBuf>)) -> Result<(), Error> {
+        self.state
+            .update(|state| {
+                let mut files = files(state);
+                edit(&mut files);
+                if files.is_empty() {
+                    state.main_mut().remove(FILES);
+                    return Ok(());
+                }
+                // Paths may contain everything that could separate them.
+                let list =
+                    serde_json::Value::from_iter(files.iter().filter_map(|file| file.to_str()));
+                state.main_mut().set(FILES, &list.to_string())
+            })
+            .map_err(unwritable)
     }
 
     /// Notes that the guest is about to be stopped for the switch, or that it runs again.
     pub(crate) fn note_paused(&self, paused: bool) -> Result<(), Error> {
-        self.note(PAUSED, paused.then_some("yes"))
+        self.note(PAUSED, paused.then_some("yes"))?;
+        if paused {
+            Step::PauseRecorded.reached();
+        }
+        Ok(())
     }
 
     /// Notes the agent that is about to be asked to freeze the guest's file systems, or that they
@@ -237,23 +277,34 @@ impl Record {
     ///
     /// # Errors
     /// When the record cannot be written; nothing may be frozen then.
-    pub fn note_frozen(&self, agent: Option<&str>) -> Result<(), Error> {
-        self.note(FROZEN, agent)
+    pub fn note_frozen(&self, agent: Option<&Address>) -> Result<(), Error> {
+        self.note(FROZEN, agent.map(from_anywhere).as_deref())?;
+        if agent.is_some() {
+            Step::FreezeRecorded.reached();
+        }
+        Ok(())
     }
 
     /// Notes an image that is about to be allocated.
     pub(crate) fn add_image(&self, image: &VolumeId) -> Result<(), Error> {
         let image = image.to_string();
-        self.edit_images(|images| {
+        let add = |images: &mut Vec<String>| {
             if !images.contains(&image) {
                 images.push(image.clone());
             }
-        })
+        };
+        // What we read first on the way back is written first.
+        edit_images(&self.state, add)?;
+        self.edit_images_in_config(add)?;
+        Step::ImageRecorded.reached();
+        Ok(())
     }
 
     /// Notes that an image is gone.
     pub(crate) fn remove_image(&self, image: &str) -> Result<(), Error> {
-        self.edit_images(|images| images.retain(|known| known != image))
+        let remove = |images: &mut Vec<String>| images.retain(|known| known != image);
+        self.edit_images_in_config(remove)?;
+        edit_images(&self.state, remove)
     }
 
     /// Forgets the guest's QEMU, unless there are images that could not be freed.
@@ -267,7 +318,9 @@ impl Record {
                 }
                 Ok(())
             })
-            .map_err(unwritable)
+            .map_err(unwritable)?;
+        Step::Forgotten.reached();
+        Ok(())
     }
 
     fn note(&self, key: &str, value: Option<&str>) -> Result<(), Error> {
@@ -282,17 +335,51 @@ impl Record {
             .map_err(unwritable)
     }
 
-    fn edit_images(&self, edit: impl Fn(&mut Vec<String>)) -> Result<(), Error> {
-        let apply = |config: &mut GuestConfig| {
-            let mut images = config.fleecing_images();
-            edit(&mut images);
-            config.set_fleecing_images(&images)
-        };
-        // A guest's configuration may have vanished with the guest; then there is nothing to edit.
-        if let Some(config) = self.config.as_ref().filter(|config| config.path().exists()) {
-            config.update(apply).map_err(unwritable)?;
+    /// A guest's configuration may have vanished with the guest; then there is nothing to edit.
+    fn edit_images_in_config(&self, edit: impl FnOnce(&mut Vec<String>)) -> Result<(), Error> {
+        match self.config.as_ref().filter(|config| config.path().exists()) {
+            Some(config) => edit_images(config, edit),
+            None => Ok(()),
         }
-        self.state.update(apply).map_err(unwritable)
+    }
+}
+
+fn edit_images(file: &ConfigFile, edit: impl FnOnce(&mut Vec<String>)) -> Result<(), Error> {
+    file.update(|config| {
+        let mut images = config.fleecing_images();
+        edit(&mut images);
+        config.set_fleecing_images(&images)
+    })
+    .map_err(unwritable)
+}
+
+fn files(state: &GuestConfig) -> Vec<PathBuf> {
+    let list = state.main().get(FILES).unwrap_or_default();
+    serde_json::from_str(list).unwrap_or_default()
+}
+
+/// The directory, which is still there after a power failure if the records in it are.
+fn create_directory(directory: &Path) -> std::io::Result<()> {
+    if directory.is_dir() {
+        return Ok(());
+    }
+    std::fs::create_dir_all(directory)?;
+    let parent = directory
+        .parent()
+        .filter(|parent| !parent.as_os_str().is_empty());
+    File::open(parent.unwrap_or_else(|| Path::new("."))).and_then(|parent| parent.sync_all())
+}
+
+/// A path as it is found from any working directory: the clean-up's may be another.
+fn absolute(path: &Path) -> PathBuf {
+    std::path::absolute(path).unwrap_or_else(|_| path.to_owned())
+}
+
+/// A socket's address, likewise.
+fn from_anywhere(address: &Address) -> String {
+    match address {
+        Address::Unix(path) => Address::Unix(absolute(path)).to_string(),
+        other => other.to_string(),
     }
 }
 
@@ -338,11 +425,14 @@ mod tests {
         let place = Place::new(dir.path(), "100", None).unwrap();
         let record = Record::open(&place).unwrap();
         assert!(record.contents().unwrap().is_empty());
-        record.note_qmp("/run/q").unwrap();
+        record.note_qmp(&Address::unix("/run/q")).unwrap();
         record.add_image(&image("/f/vm-100-fleece-0.raw")).unwrap();
         record.add_image(&image("/f/vm-100-fleece-1.raw")).unwrap();
         record.note_nbd_socket(Some(Path::new("/s"))).unwrap();
-        record.note_archive(&["/b/.x.tmp".into()]).unwrap();
+        record
+            .add_files(&["/b/.x, \"y\".tmp".into(), "/b/.z".into()])
+            .unwrap();
+        record.remove_files(&["/b/.z".into()]).unwrap();
         assert_eq!(Place::guests(dir.path()).unwrap(), ["100"]);
         assert_eq!(
             record.contents().unwrap(),
@@ -353,7 +443,7 @@ mod tests {
                 ],
                 qmp: Some("/run/q".into()),
                 nbd_socket: Some("/s".into()),
-                archive: vec!["/b/.x.tmp".into()],
+                files: vec!["/b/.x, \"y\".tmp".into()],
                 paused: false,
                 frozen: None,
             }
@@ -369,7 +459,7 @@ mod tests {
         assert!(left.qmp.is_some());
         record.remove_image("/f/vm-100-fleece-1.raw").unwrap();
         record.forget().unwrap();
-        record.note_archive(&[]).unwrap();
+        record.remove_files(&left.files).unwrap();
         drop(record);
         assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0);
     }

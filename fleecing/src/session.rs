@@ -1,9 +1,9 @@
 //! One backup's stay inside QEMU, from the record to its removal.
 //!
 //! ```text
-//! prepare   record → allocate → attach         the guest feels nothing
-//! switch    filters in, all at one instant     the guest may stand still for milliseconds
-//! export    views → NBD server → exports       the instant can be read
+//! prepare   record → allocate → attach → make filters    the guest feels nothing
+//! switch    filters in, all at one instant               the guest may stand still for milliseconds
+//! export    views → NBD server → exports                 the instant can be read
 //! finish    all of it back, in reverse
 //! ```
 
@@ -18,7 +18,7 @@ use crate::disk::Disk;
 use crate::method::{self, Features, Method};
 use crate::record::Record;
 use crate::switch::{self, Switched};
-use crate::{Error, export, histogram, image, inside, names};
+use crate::{Error, Step, export, histogram, image, inside, names};
 
 /// How a session is to be.
 #[derive(Clone, Debug)]
@@ -69,10 +69,11 @@ pub struct Session<'r> {
 }
 
 impl<'r> Session<'r> {
-    /// Chooses the method, puts the images on record, allocates and attaches them.
+    /// Chooses the method, puts the images on record, allocates and attaches them, and makes the filters.
     ///
     /// # Errors
-    /// [`ErrorKind::Unsafe`](crate::ErrorKind::Unsafe) before anything is touched; otherwise what
+    /// [`ErrorKind::Unsafe`](crate::ErrorKind::Unsafe), or [`ErrorKind::Busy`](crate::ErrorKind::Busy)
+    /// if this QEMU is being backed up under another name, before anything is touched; otherwise what
     /// failed, after everything was undone.
     pub fn prepare(
         client: Client,
@@ -85,7 +86,8 @@ impl<'r> Session<'r> {
         // A storage on the network can hang, and so can one that cannot tell what it is.
         let may_hang = storage.capabilities().map_or(true, |able| able.shared);
         let method = method::choose(&Features::probe(&client)?, &disks, may_hang)?;
-        record.note_qmp(&address.to_string())?;
+        inside::must_be_free(&client)?;
+        record.note_qmp(&address)?;
         let mut session = Self {
             client,
             address,
@@ -102,7 +104,12 @@ impl<'r> Session<'r> {
     }
 
     fn set_up(&mut self) -> Result<(), Error> {
-        let Options { vmid, format, .. } = self.options;
+        let Options {
+            vmid,
+            format,
+            cbw_timeout,
+            ..
+        } = self.options;
         self.images = image::allocate(
             self.storage.as_ref(),
             self.record,
@@ -116,6 +123,8 @@ impl<'r> Session<'r> {
             &self.images,
             &self.disks,
         )?;
+        switch::make_filters(&self.client, self.method, &self.disks, cbw_timeout)?;
+        Step::FiltersMade.reached();
         histogram::start(&self.client, &self.disks)
     }
 
@@ -148,8 +157,9 @@ impl<'r> Session<'r> {
     /// # Errors
     /// What QEMU refused. [`Session::finish`] takes out what got in.
     pub fn switch(&self) -> Result<Switched, Error> {
-        let timeout = self.options.cbw_timeout;
-        switch::insert(&self.client, self.record, self.method, &self.disks, timeout)
+        let switched = switch::insert(&self.client, self.record, self.method, &self.disks)?;
+        Step::Switched.reached();
+        Ok(switched)
     }
 
     /// Exports the instant, each disk under its [`Session::export_name`], at the address returned.
@@ -158,6 +168,7 @@ impl<'r> Session<'r> {
     /// What QEMU refused.
     pub fn export(&self) -> Result<Address, Error> {
         export::add_views(&self.client, &self.disks)?;
+        Step::ViewsMade.reached();
         let server = match &self.options.running_server {
             Some(server) => server.clone(),
             None => {
@@ -167,6 +178,7 @@ impl<'r> Session<'r> {
             }
         };
         export::add_exports(&self.client, &self.disks)?;
+        Step::Exported.reached();
         Ok(server)
     }
 

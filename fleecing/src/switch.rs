@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use crate::disk::{self, Disk};
 use crate::method::Method;
 use crate::record::Record;
-use crate::{Error, ErrorKind, names, wait};
+use crate::{Error, ErrorKind, Step, names, wait};
 
 /// How the switch went.
 #[derive(Clone, Copy, Debug)]
@@ -27,7 +27,47 @@ pub struct Switched {
     pub paused: Option<Duration>,
 }
 
-/// Puts a filter above each disk. The fleecing image of disk `n` is the node `names::image(n)`.
+/// Makes a filter for each disk, which nobody uses yet; the fleecing image of disk `n` is the node
+/// `names::image(n)`. A job will make its own.
+pub(crate) fn make_filters(
+    client: &Client,
+    method: Method,
+    disks: &[Disk],
+    cbw_timeout: Duration,
+) -> Result<(), Error> {
+    if method == Method::Job {
+        return Ok(());
+    }
+    let graph = disk::graph(client)?;
+    for (n, disk) in disks.iter().enumerate() {
+        let below = match method {
+            Method::Reopen => graph.child(&disk.root, "file").ok_or_else(|| {
+                Error::new(
+                    ErrorKind::Disks,
+                    format!("{}: the disk has vanished", disk.name),
+                )
+            })?,
+            _ => disk.root.as_str(),
+        };
+        let filter = json!({
+            "driver": "copy-before-write",
+            "node-name": names::filter(n),
+            "file": below,
+            "target": names::image(n),
+            "on-cbw-error": "break-snapshot",
+            "cbw-timeout": cbw_timeout.as_secs().max(1),
+        });
+        client
+            .execute(&BlockdevAdd(filter))
+            .map_err(Error::qemu(format!(
+                "{}: cannot make the filter",
+                disk.name
+            )))?;
+    }
+    Ok(())
+}
+
+/// Puts a filter above each disk, at one instant. [`make_filters`] has made them.
 ///
 /// On failure some filters may be in; [`remove`] takes them out.
 pub(crate) fn insert(
@@ -35,11 +75,7 @@ pub(crate) fn insert(
     record: &Record,
     method: Method,
     disks: &[Disk],
-    cbw_timeout: Duration,
 ) -> Result<Switched, Error> {
-    if method != Method::Job {
-        add_filters(client, method, disks, cbw_timeout)?;
-    }
     let start = Instant::now();
     let paused = match method {
         Method::Job => start_jobs(client, disks).map(|()| None),
@@ -96,41 +132,6 @@ pub(crate) fn remove(client: &Client) -> Result<(), Error> {
     Ok(())
 }
 
-fn add_filters(
-    client: &Client,
-    method: Method,
-    disks: &[Disk],
-    cbw_timeout: Duration,
-) -> Result<(), Error> {
-    let graph = disk::graph(client)?;
-    for (n, disk) in disks.iter().enumerate() {
-        let below = match method {
-            Method::Reopen => graph.child(&disk.root, "file").ok_or_else(|| {
-                Error::new(
-                    ErrorKind::Disks,
-                    format!("{}: the disk has vanished", disk.name),
-                )
-            })?,
-            _ => disk.root.as_str(),
-        };
-        let filter = json!({
-            "driver": "copy-before-write",
-            "node-name": names::filter(n),
-            "file": below,
-            "target": names::image(n),
-            "on-cbw-error": "break-snapshot",
-            "cbw-timeout": cbw_timeout.as_secs().max(1),
-        });
-        client
-            .execute(&BlockdevAdd(filter))
-            .map_err(Error::qemu(format!(
-                "{}: cannot make the filter",
-                disk.name
-            )))?;
-    }
-    Ok(())
-}
-
 fn start_jobs(client: &Client, disks: &[Disk]) -> Result<(), Error> {
     let actions = disks
         .iter()
@@ -150,6 +151,7 @@ fn start_jobs(client: &Client, disks: &[Disk]) -> Result<(), Error> {
             )
         })
         .collect();
+    Step::Switching.reached();
     client
         .execute(&Transaction {
             actions,
@@ -194,6 +196,7 @@ fn reopen(client: &Client, disks: &[Disk]) -> Result<(), Error> {
             Some(Value::Object(options))
         })
         .collect();
+    Step::Switching.reached();
     client
         .execute(&BlockdevReopen { options })
         .map(drop)
@@ -203,7 +206,8 @@ fn reopen(client: &Client, disks: &[Disk]) -> Result<(), Error> {
 }
 
 /// Attaches the filters to the guest's devices; several disks of a running guest while it is
-/// stopped, all in one write, so that the pause lasts as long as QEMU needs and no longer.
+/// stopped, all in one write, so that the pause lasts as long as QEMU needs and no longer, even if we
+/// are killed in it.
 fn set_drives(client: &Client, record: &Record, disks: &[Disk]) -> Result<Option<Duration>, Error> {
     let mut commands: Vec<RawCommand> = disks
         .iter()
@@ -227,7 +231,7 @@ fn set_drives(client: &Client, record: &Record, disks: &[Disk]) -> Result<Option
         commands.insert(0, RawCommand::new("stop", None));
         commands.push(RawCommand::new("cont", None));
     }
-    let replies = client.pipeline(&commands);
+    let replies = client.pipeline_to_the_end(&commands, || Step::Switching.reached());
     if stop {
         if !matches!(replies.last(), Some(Ok(_))) {
             client.execute(&Cont {}).map_err(Error::qemu(

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use crossbeam_channel::{Receiver, Sender};
+use fleece_fleecing::Step;
 use fleece_vma_format::{CLUSTER_SIZE, Encoder, Extent};
 
 use super::store::Part;
@@ -49,6 +50,7 @@ impl Worker<'_> {
                         let full = self.or_fail(encoder.cluster(device, index, data))?;
                         self.pass_on(&mut encoder, full)?;
                     }
+                    Step::Encoded.reached();
                     Counters::add(&self.shared.counters.done, chunk.len() as u64);
                     let _ = self.free_chunk.send(chunk);
                 }

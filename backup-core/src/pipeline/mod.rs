@@ -248,8 +248,8 @@ impl<W: Write + Send + 'static> Pipeline<W> {
     }
 
     fn take_error(&self) -> Error {
-        self.error()
-            .unwrap_or_else(|| Error::new(ErrorKind::Internal, "the pipeline ended without a word"))
+        // Only a thread that panics ends without an error: its channels close before its guard tells.
+        self.error().unwrap_or_else(panicked)
     }
 }
 
@@ -259,12 +259,16 @@ struct PanicGuard<'a>(&'a Shared);
 impl Drop for PanicGuard<'_> {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            self.0.fail(Error::new(
-                ErrorKind::Internal,
-                "a worker thread panicked; please report this as a bug",
-            ));
+            self.0.fail(panicked());
         }
     }
+}
+
+fn panicked() -> Error {
+    Error::new(
+        ErrorKind::Internal,
+        "a worker thread panicked; please report this as a bug",
+    )
 }
 
 /// The next thing that goes into the archive.

@@ -3,6 +3,7 @@
 use std::time::Instant;
 
 use crossbeam_channel::Receiver;
+use fleece_fleecing::Step;
 
 use super::{Read, Shared};
 use crate::Error;
@@ -34,6 +35,7 @@ pub(super) fn run(shared: &Shared, reads: &Receiver<Read>) {
         drop(permit);
         match filled {
             Ok(buffer) => {
+                Step::Read.reached();
                 Counters::add(&shared.counters.read, length);
                 let _ = reply.send(buffer);
             }

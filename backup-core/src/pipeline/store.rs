@@ -3,6 +3,7 @@
 use std::io::{self, Write};
 
 use crossbeam_channel::{Receiver, Sender};
+use fleece_fleecing::Step;
 use fleece_vma_format::{Extent, ExtentWriter, Header, Output, Summary};
 
 use super::Shared;
@@ -42,7 +43,10 @@ fn write<W: Write>(
     let mut writer = ExtentWriter::new(header, output)?;
     while !shared.is_stopped() {
         match parts.recv() {
-            Ok(Part::Extent(extent)) => writer.write(extent, &mut recycle)?,
+            Ok(Part::Extent(extent)) => {
+                writer.write(extent, &mut recycle)?;
+                Step::Stored.reached();
+            }
             Ok(Part::End(summary)) => {
                 let (output, _) = writer.finish(&mut recycle)?;
                 return Ok(Some((output, summary)));

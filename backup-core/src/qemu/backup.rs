@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use fleece_fleecing::{Cleaned, Disk, Place as RecordPlace, Record, Session, Switched};
+use fleece_fleecing::{Cleaned, Disk, Place as RecordPlace, Record, Session, Step, Switched};
 use fleece_qmp_client::{Address, Client};
 use fleece_storage::{Storages, VolumeFormat};
 use fleece_vma_format::Summary;
@@ -99,6 +99,8 @@ pub struct Outcome {
     pub archived: Archived,
     /// How the filters got in, and how long that took.
     pub switched: Switched,
+    /// How long the guest's file systems were frozen, if they were.
+    pub frozen: Option<Duration>,
     /// Most bytes that the fleecing images held at once, as far as it was seen.
     pub fleecing_peak: Option<u64>,
     /// Things that were not as they should be.
@@ -144,6 +146,7 @@ pub fn backup(
         Err(error) => {
             drop((output, index));
             forget_archive(job, &record, true, reporter);
+            tell_left_overs(&record, reporter);
             return Err(error);
         }
     };
@@ -158,6 +161,7 @@ pub fn backup(
         archive,
         summary,
         switched,
+        frozen,
         fleecing_peak,
     } = match moved {
         Ok(moved) => moved,
@@ -175,6 +179,7 @@ pub fn backup(
     Ok(Outcome {
         archived: Archived::new(committed?, summary.devices(), start.elapsed()),
         switched,
+        frozen,
         fleecing_peak,
         warnings: reporter.warnings(),
     })
@@ -246,15 +251,16 @@ fn create_destination(job: &GuestBackup, record: &Record) -> Result<Destination,
     let ArchiveOptions {
         path, compression, ..
     } = &job.archive;
-    record
-        .note_archive(&job.archive.temporary_files())
-        .map_err(fleecing_error)?;
-    Destination::create(path.as_deref(), *compression).inspect_err(|_| {
+    let files = job.archive.temporary_files();
+    record.add_files(&files).map_err(fleecing_error)?;
+    let destination = Destination::create(path.as_deref(), *compression).inspect_err(|_| {
         // Whoever has the name already has the file; it is not ours.
-        if let Err(error) = record.note_archive(&[]) {
+        if let Err(error) = record.remove_files(&files) {
             tracing::warn!(%error, "record");
         }
-    })
+    })?;
+    Step::ArchiveCreated.reached();
+    Ok(destination)
 }
 
 fn prepare<'r>(
@@ -280,6 +286,7 @@ struct Moved {
     archive: Counted,
     summary: Summary,
     switched: Switched,
+    frozen: Option<Duration>,
     fleecing_peak: Option<u64>,
 }
 
@@ -307,7 +314,7 @@ fn move_data(
     if let Some(reason) = cancel.reason() {
         return Err(early(Error::cancelled(reason)));
     }
-    let switched = switch(job, session, reporter).map_err(early)?;
+    let (switched, frozen) = switch(job, session, reporter).map_err(early)?;
     let idle = before.is_none();
     let sources = open_sources(session, idle).map_err(early)?;
     let (header, devices) = job.archive.header(&sources).map_err(early)?;
@@ -325,24 +332,27 @@ fn move_data(
         cancel,
     };
     let (archive, summary) = transfer.run(Some(&mut watch))?;
+    Step::Moved.reached();
     Ok(Moved {
         archive,
         summary,
         switched,
+        frozen,
         fleecing_peak: watch.fleecing_peak(),
     })
 }
 
-/// The switch of the filters, with the guest's file systems frozen if there is an agent.
+/// The switch of the filters, with the guest's file systems frozen if there is an agent, and for how
+/// long they were.
 fn switch(
     job: &GuestBackup,
     session: &Session<'_>,
     reporter: &Counting<'_>,
-) -> Result<Switched, Error> {
+) -> Result<(Switched, Option<Duration>), Error> {
     let agent = job.agent.as_ref();
     let frozen = agent.and_then(|agent| Frozen::freeze(agent, session.record(), reporter));
     let switched = session.switch();
-    drop(frozen);
+    let frozen = frozen.and_then(Frozen::thaw);
     let switched = switched.map_err(fleecing_error)?;
     let pause = switched.paused.map_or_else(
         || "the guest was not stopped".to_owned(),
@@ -353,7 +363,7 @@ fn switch(
         switched.method,
         millis(switched.took)
     ));
-    Ok(switched)
+    Ok((switched, frozen))
 }
 
 fn millis(duration: Duration) -> String {
@@ -435,9 +445,19 @@ fn forget_archive(job: &GuestBackup, record: &Record, gone: bool, reporter: &Cou
             "the target does not answer; {} is left for `fleece cleanup`",
             temporary.display()
         ));
-    } else if let Err(error) = record.note_archive(&[]) {
+    } else if let Err(error) = record.remove_files(&job.archive.temporary_files()) {
         reporter.warning(fleecing_error(error).chain());
     }
+}
+
+/// Says so if the preparation failed and could not be undone.
+fn tell_left_overs(record: &Record, reporter: &Counting<'_>) {
+    if record.contents().is_ok_and(|contents| contents.is_empty()) {
+        return;
+    }
+    reporter.warning(
+        "not all of what was made could be removed; it is on record for `fleece cleanup`".into(),
+    );
 }
 
 fn fleecing_error(error: fleece_fleecing::Error) -> Error {

@@ -78,6 +78,7 @@ struct Job<'a> {
 struct Done {
     archived: Archived,
     switched: Option<Switched>,
+    frozen: Option<Duration>,
     fleecing_peak: Option<u64>,
     warnings: usize,
 }
@@ -131,6 +132,7 @@ fn tell(done: &Done, guest: &str, log: &Log) {
         "seconds": seconds,
         "switch_ms": millis(done.switched.map(|switched| switched.took)),
         "paused_ms": millis(done.switched.and_then(|switched| switched.paused)),
+        "frozen_ms": millis(done.frozen),
         "fleecing_peak": done.fleecing_peak,
         "warnings": done.warnings,
     }));

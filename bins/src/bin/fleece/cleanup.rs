@@ -18,8 +18,16 @@ pub(crate) fn run(arguments: &Cleanup, places: &Places, log: &Log) -> Result<Exi
     let mut left = false;
     for guest in guests {
         let place = places.record(&guest)?;
-        let cleaned =
-            fleece_fleecing::cleanup(&place, arguments.qmp.as_ref(), &storages).map_err(failed)?;
+        let cleaned = match fleece_fleecing::cleanup(&place, arguments.qmp.as_ref(), &storages) {
+            // One guest that is being backed up, or has a broken record, must not keep the others'
+            // things where they are.
+            Err(error) if arguments.all => {
+                left = true;
+                log.warning(&format!("{guest}: {}", failed(error).chain()));
+                continue;
+            }
+            cleaned => cleaned.map_err(failed)?,
+        };
         for done in &cleaned.done {
             log.info(&format!("{guest}: removed {done}"));
         }

@@ -17,7 +17,8 @@ impl Places {
     /// The state directory: `/var/lib/fleece`, or a user's own.
     pub(crate) fn state_dir(&self) -> PathBuf {
         if let Some(directory) = &self.state_dir {
-            return directory.clone();
+            // QEMU makes a socket in it, from its own working directory.
+            return std::path::absolute(directory).unwrap_or_else(|_| directory.clone());
         }
         if rustix::process::geteuid().is_root() {
             return "/var/lib/fleece".into();

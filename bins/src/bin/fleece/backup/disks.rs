@@ -68,22 +68,22 @@ fn on_record(
         job.log
             .info(&format!("removed what an earlier backup left: {done}"));
     }
-    record
-        .note_archive(&job.archive.temporary_files())
-        .map_err(failed)?;
+    for error in cleaned.failed {
+        job.log.warning(&failed(error).chain());
+    }
+    let mut files = job.archive.temporary_files();
+    // What is there already is somebody else's; the archive will be refused.
+    files.retain(|file| !file.exists());
+    record.add_files(&files).map_err(failed)?;
     let archived = archive();
     // An archive that could not be written has removed its files; a hung target keeps them.
-    if job
-        .archive
-        .temporary_files()
-        .iter()
-        .all(|file| !file.exists())
-    {
-        record.note_archive(&[]).map_err(failed)?;
+    if files.iter().all(|file| !file.exists()) {
+        record.remove_files(&files).map_err(failed)?;
     }
     Ok(Done {
         archived: archived?,
         switched: None,
+        frozen: None,
         fleecing_peak: None,
         warnings: 0,
     })

@@ -31,6 +31,7 @@ pub(super) fn guest(job: &Job<'_>, config: Option<&Path>) -> Result<Done, Error>
     Ok(Done {
         archived: outcome.archived,
         switched: Some(outcome.switched),
+        frozen: outcome.frozen,
         fleecing_peak: outcome.fleecing_peak,
         warnings: outcome.warnings,
     })
