@@ -36,11 +36,7 @@ fn one_instant(qemu: &Qemu, disks: Vec<Disk>, method: &str) {
     let writer = guest
         .spawn(&format!("writer seq 0 {THREADS} {SLOTS} {devices}"))
         .unwrap();
-    let last = format!("/dev/disk{}", count - 1);
-    let written = format!("dd if={last} bs=4096 count=1 iflag=direct 2>/dev/null | grep -q FLEECE");
-    guest
-        .run(&format!("until {written}; do :; done"), SOON)
-        .unwrap();
+    support::await_order(&guest, &format!("/dev/disk{}", count - 1));
 
     for _ in 0..rounds() {
         let bench = Bench::new();
@@ -174,6 +170,27 @@ fn named_raw_nodes_are_reopened() {
             disks,
             expected(&qemu, "reopen of the disks' top nodes"),
         );
+    }
+}
+
+#[test]
+fn four_disks_in_iothreads_raw_and_qcow2() {
+    for qemu in fleece_lab::qemus() {
+        if qemu.version().major < 9 {
+            continue;
+        }
+        let own_thread = |disk: Disk, interface| {
+            let disk = disk.interface(interface).define(Definition::Blockdev);
+            disk.iothread()
+        };
+        let disks = vec![
+            own_thread(Disk::raw(SIZE), Interface::VirtioBlk),
+            own_thread(Disk::qcow2(SIZE), Interface::VirtioBlk),
+            own_thread(Disk::qcow2(SIZE), Interface::VirtioScsi),
+            own_thread(Disk::raw(SIZE), Interface::VirtioScsi),
+        ];
+        let method = expected(&qemu, "insertion at the devices while stopped");
+        one_instant(&qemu, disks, method);
     }
 }
 

@@ -189,7 +189,7 @@ fn test() -> Outcome {
 }
 
 /// Tests that run `qemu-img` and the like get those of the lab, whatever the host has.
-fn path_with_lab() -> Result<OsString, String> {
+pub(crate) fn path_with_lab() -> Result<OsString, String> {
     let Some(qemu) = fleece_lab::qemu("10.0") else {
         return Err("the lab is not prepared: cargo xtask lab".to_owned());
     };

@@ -3,6 +3,7 @@
 #[cfg(feature = "assets")]
 mod assets;
 mod ci;
+mod faults;
 mod layers;
 mod metadata;
 mod packages;
@@ -32,6 +33,12 @@ enum Task {
     /// Write completions and man pages to target/assets (with `--features assets`)
     #[cfg(feature = "assets")]
     Assets,
+    /// Let everything go wrong that docs/FAULTS.md names
+    Faults {
+        /// With every method on every QEMU, and many backups of one instant: an hour or more
+        #[arg(long)]
+        long: bool,
+    },
     /// Prepare what live tests need: stock QEMUs, a kernel and a tiny user land for the guest
     Lab,
 }
@@ -41,6 +48,7 @@ fn main() -> ExitCode {
         Task::Ci { only } => ci::run(&only),
         #[cfg(feature = "assets")]
         Task::Assets => assets::write(),
+        Task::Faults { long } => faults::run(long),
         Task::Lab => ci::lab(),
     };
     match outcome {

@@ -14,6 +14,9 @@ use fleece_lab_guest::block::Stamp;
 use crate::Result;
 use crate::disk::{Disk, Durability};
 
+/// A write that takes longer is told of at once, also by a writer that is killed later.
+const SLOW: Duration = Duration::from_secs(1);
+
 pub(crate) fn run(seconds: u64, threads: u32, slots: u64, paths: &[&str]) -> Result<String> {
     let disks = paths
         .iter()
@@ -66,8 +69,13 @@ fn write(
             };
             stamp.fill(&mut block);
             let offset = stamp.offset(slots).ok_or("the ring has no slots")?;
+            let before = Instant::now();
             disk.write(&block.0, offset)
                 .inspect_err(|_| failed.store(true, Ordering::Relaxed))?;
+            let took = before.elapsed();
+            if took >= SLOW {
+                println!("{{\"slow_ms\":{}}}", took.as_millis());
+            }
         }
         done = number;
     }

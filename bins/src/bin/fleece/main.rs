@@ -5,6 +5,8 @@ mod cleanup;
 mod cli;
 mod demo;
 mod exit;
+#[cfg(feature = "faults")]
+mod faults;
 mod guest;
 mod image;
 mod log;
@@ -18,6 +20,8 @@ use clap::Parser as _;
 use crate::cli::{Cli, Command};
 
 fn main() -> ExitCode {
+    #[cfg(feature = "faults")]
+    faults::arm();
     let cli = Cli::parse();
     let log = log::Log::new(cli.json, cli.command.stdout_is_data());
     let result = match &cli.command {
