@@ -2,6 +2,7 @@
 
 use std::path::{Component, Path};
 
+use crate::block::Qcow2Header;
 use crate::{StorageConfig, VolumeId, VolumeName, mounts};
 
 /// A `storage.cfg` as somebody may have edited it.
@@ -46,5 +47,21 @@ pub fn names(data: &[u8]) {
             .unwrap_or_else(|| Path::new(id.volume().unwrap_or_default()));
         let odd = |part| !matches!(part, Component::Normal(_) | Component::RootDir);
         assert!(!path.components().any(odd));
+    }
+}
+
+/// The header of a qcow2 image.
+///
+/// # Panics
+///
+/// If something that we cannot read truly was taken.
+pub fn qcow2_header(data: &[u8]) {
+    if let Ok(header) = Qcow2Header::parse(data) {
+        assert!((2..=3).contains(&header.version));
+        assert!(
+            (512..=2 << 20).contains(&header.cluster_size) && header.cluster_size.is_power_of_two()
+        );
+        // Encrypted images must never look plain: `crypt_method` at offset 32.
+        assert_eq!(data.get(32..36), Some(&[0; 4][..]));
     }
 }

@@ -22,7 +22,7 @@ use crate::ErrorKind;
 
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub(super) enum Request {
+pub(crate) enum Request {
     /// Take the instant of all disks.
     Attach(Attach),
     Status,
@@ -31,7 +31,7 @@ pub(super) enum Request {
 
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Attach {
+pub(crate) struct Attach {
     /// The directory for the fleecing images, as the server sees it.
     pub(super) fleecing: PathBuf,
     pub(super) cluster_size: u64,
@@ -40,7 +40,7 @@ pub(super) struct Attach {
 
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub(super) enum Reply {
+pub(crate) enum Reply {
     Attached(Attached),
     Status(Status),
     Detached,
@@ -48,21 +48,21 @@ pub(super) enum Reply {
 }
 
 #[derive(Debug, Serialize, Deserialize)]
-pub(super) struct Attached {
+pub(crate) struct Attached {
     /// The socket of the NBD server.
     pub(super) nbd: PathBuf,
     pub(super) disks: Vec<Disk>,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
-pub(super) struct Disk {
+pub(crate) struct Disk {
     pub(super) name: String,
     /// The export of the disk as it was; its trims release.
     pub(super) export: String,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
-pub(super) struct Status {
+pub(crate) struct Status {
     pub(super) saved: u64,
     pub(super) held: u64,
     pub(super) peak: u64,
@@ -75,7 +75,7 @@ pub(super) struct Status {
 
 /// An error with its causes as one line.
 #[derive(Debug, Serialize, Deserialize)]
-pub(super) struct Failure {
+pub(crate) struct Failure {
     pub(super) kind: Kind,
     pub(super) message: String,
 }
@@ -83,7 +83,7 @@ pub(super) struct Failure {
 /// Who has to do something about it, see [`ErrorKind`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub(super) enum Kind {
+pub(crate) enum Kind {
     Request,
     Guest,
     Snapshot,
@@ -126,7 +126,7 @@ impl From<Failure> for crate::Error {
 const MAX_LINE: u64 = 256 << 10;
 
 /// Receive one message; `None` at the end of the connection.
-pub(super) fn receive<T: DeserializeOwned>(from: &mut impl BufRead) -> io::Result<Option<T>> {
+pub(crate) fn receive<T: DeserializeOwned>(from: &mut impl BufRead) -> io::Result<Option<T>> {
     let mut line = Vec::new();
     io::Read::take(&mut *from, MAX_LINE).read_until(b'\n', &mut line)?;
     if line.is_empty() {
@@ -144,7 +144,7 @@ pub(super) fn receive<T: DeserializeOwned>(from: &mut impl BufRead) -> io::Resul
 }
 
 /// Send one message.
-pub(super) fn send(to: &mut impl Write, message: &impl Serialize) -> io::Result<()> {
+pub(crate) fn send(to: &mut impl Write, message: &impl Serialize) -> io::Result<()> {
     let mut line = serde_json::to_vec(message)?;
     line.push(b'\n');
     to.write_all(&line)
