@@ -6,13 +6,14 @@ use std::time::{Duration, Instant};
 
 use fleece_vma_format::{DeviceSummary, Header, HeaderBuilder};
 
+use crate::archive_file::ArchiveFile;
 use crate::output::{Compression, Destination, Slowed};
 use crate::pace;
 use crate::pipeline::PipelineDisk;
 use crate::report::{Counters, Reporter};
 use crate::source::Source;
-use crate::transfer::{Failed, GuestWatch, Settings, Transfer};
-use crate::{CancelToken, Error, ErrorKind, RateLimit};
+use crate::transfer::{GuestWatch, Settings, Transfer};
+use crate::{CancelToken, Error, ErrorKind, RateLimit, patience};
 
 /// What to write, and how fast.
 #[derive(Clone, Debug)]
@@ -37,6 +38,13 @@ pub struct ArchiveOptions {
     pub max_depth: usize,
     /// What 99 of 100 of a guest's writes may take meanwhile; `None`: twice what they took before.
     pub guest_latency: Option<Duration>,
+    /// A target that takes longer than this for one write hangs, and the backup is given up.
+    pub target_timeout: Duration,
+    /// Bytes that the fleecing images may hold; the backup ends before they hold more.
+    pub fleecing_limit: Option<u64>,
+    /// Keep what was written of an archive that could not be finished, see
+    /// [`crate::ArchiveFile::partial_name`].
+    pub keep_partial: bool,
 }
 
 impl Default for ArchiveOptions {
@@ -51,6 +59,9 @@ impl Default for ArchiveOptions {
             target_rate: None,
             max_depth: 8,
             guest_latency: None,
+            target_timeout: Duration::from_secs(600),
+            fleecing_limit: None,
+            keep_partial: false,
         }
     }
 }
@@ -79,7 +90,30 @@ impl ArchiveOptions {
             guest_latency,
             idle: false,
             rate: self.bwlimit,
+            target_timeout: self.target_timeout,
+            fleecing_limit: self.fleecing_limit,
         }
+    }
+
+    /// What a backup that failed has left of its archive.
+    #[must_use]
+    pub fn unfinished(&self) -> Unfinished {
+        let Some(path) = self.path.clone() else {
+            return Unfinished::Gone;
+        };
+        let temporary = self.temporary_files();
+        let keep_partial = self.keep_partial;
+        let look = move || {
+            let partial = ArchiveFile::partial_name(&path);
+            Ok(match temporary.into_iter().find(|file| file.exists()) {
+                Some(file) => Unfinished::Left(file),
+                None if keep_partial && partial.exists() => Unfinished::Kept(partial),
+                None => Unfinished::Gone,
+            })
+        };
+        let unknown = self.temporary_files().into_iter().next();
+        patience::at_target("a look", Duration::ZERO, &CancelToken::new(), look)
+            .unwrap_or_else(|_| unknown.map_or(Unfinished::Gone, Unfinished::Left))
     }
 
     /// The archive's header, and its devices in their order.
@@ -109,6 +143,36 @@ impl ArchiveOptions {
             });
         }
         Ok((builder.build().map_err(refused)?, devices))
+    }
+}
+
+/// What a backup that failed has left, see [`ArchiveOptions::unfinished`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Unfinished {
+    /// Nothing.
+    Gone,
+    /// What was asked to be kept.
+    Kept(PathBuf),
+    /// A temporary file, since the target hangs.
+    Left(PathBuf),
+}
+
+impl Unfinished {
+    /// What people should know of it.
+    #[must_use]
+    pub fn message(&self) -> Option<String> {
+        match self {
+            Self::Gone => None,
+            Self::Kept(file) => Some(format!(
+                "what was written is kept as {}; `vma recover` gives back what is in it",
+                file.display()
+            )),
+            Self::Left(file) => Some(format!(
+                "the target does not answer; {} is left for `fleece cleanup`",
+                file.display()
+            )),
+        }
     }
 }
 
@@ -160,7 +224,7 @@ pub fn archive(
 ) -> Result<Archived, Error> {
     let start = Instant::now();
     let counters = Arc::new(Counters::default());
-    let destination = Destination::create(options.path.as_deref(), options.compression)?;
+    let destination = Destination::create(options, cancel)?;
     let (output, index) = destination.open(options.slowed(cancel), Arc::clone(&counters))?;
     let (header, devices) = options.header(disks)?;
     let settings = options.settings(None);
@@ -174,7 +238,7 @@ pub fn archive(
         reporter,
         cancel,
     };
-    let (archive, summary) = transfer.run(watch).map_err(|Failed { error, .. }| error)?;
-    let committed = index.commit(archive)?;
+    let (archive, summary) = transfer.run(watch)?;
+    let committed = index.commit(archive, options.target_timeout, cancel)?;
     Ok(Archived::new(committed, summary.devices(), start.elapsed()))
 }

@@ -12,7 +12,8 @@ use crate::{Error, ErrorKind};
 
 /// An archive file under a temporary name in the directory of its final name.
 ///
-/// Dropped without [`ArchiveFile::commit`], the temporary file is removed.
+/// Dropped without [`ArchiveFile::commit`], the temporary file is removed, or kept under a name that
+/// tells what it is.
 #[derive(Debug)]
 pub struct ArchiveFile {
     file: Option<File>,
@@ -21,6 +22,8 @@ pub struct ArchiveFile {
     written: u64,
     /// Up to here the page cache was asked to write back and forget.
     forgotten: u64,
+    /// Whether what was written is worth keeping when it does not become an archive.
+    keep_partial: bool,
 }
 
 /// Data is pushed out of the page cache in steps of this many bytes, so that a backup neither
@@ -77,7 +80,22 @@ impl ArchiveFile {
             path: path.to_owned(),
             written: 0,
             forgotten: 0,
+            keep_partial: false,
         })
+    }
+
+    /// The name of an archive that was not finished and is kept; nobody takes it for a whole one.
+    #[must_use]
+    pub fn partial_name(path: &Path) -> PathBuf {
+        let mut name = path.as_os_str().to_owned();
+        name.push(".partial");
+        name.into()
+    }
+
+    /// From now on, what was written is kept as [`ArchiveFile::partial_name`] if the archive is not
+    /// finished.
+    pub fn keep_partial(&mut self) {
+        self.keep_partial = true;
     }
 
     /// Bytes written so far.
@@ -155,13 +173,20 @@ impl ArchiveFile {
                 Ok(std::mem::take(&mut self.path))
             }
             Err(error) => {
-                self.remove_temporary();
+                self.give_up();
                 Err(error)
             }
         }
     }
 
-    fn remove_temporary(&self) {
+    fn give_up(&self) {
+        if self.keep_partial && self.written > 0 {
+            let partial = Self::partial_name(&self.path);
+            match std::fs::rename(&self.temporary, &partial) {
+                Ok(()) => return,
+                Err(error) => tracing::warn!(path = %partial.display(), %error, "cannot keep"),
+            }
+        }
         if let Err(error) = std::fs::remove_file(&self.temporary)
             && error.kind() != io::ErrorKind::NotFound
         {
@@ -208,7 +233,7 @@ impl Write for ArchiveFile {
 impl Drop for ArchiveFile {
     fn drop(&mut self) {
         if self.file.take().is_some() {
-            self.remove_temporary();
+            self.give_up();
         }
     }
 }
@@ -243,6 +268,24 @@ mod tests {
         archive.write_all(b"payload").unwrap();
         drop(archive);
         assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn what_was_written_of_a_dropped_archive_can_be_kept_under_another_name() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("a.vma.zst");
+        let mut archive = ArchiveFile::create(&path).unwrap();
+        archive.keep_partial();
+        archive.write_all(b"payload").unwrap();
+        drop(archive);
+        let partial = ArchiveFile::partial_name(&path);
+        assert_eq!(partial, dir.path().join("a.vma.zst.partial"));
+        assert_eq!(std::fs::read(&partial).unwrap(), b"payload");
+        // Nothing is worth keeping of an archive that was never begun.
+        let mut archive = ArchiveFile::create(&path).unwrap();
+        archive.keep_partial();
+        drop(archive);
+        assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1);
     }
 
     #[test]

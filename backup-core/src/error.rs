@@ -99,3 +99,19 @@ impl StdError for Error {
             .map(|source| source as &(dyn StdError + 'static))
     }
 }
+
+impl From<fleece_fleecing::Error> for Error {
+    fn from(error: fleece_fleecing::Error) -> Self {
+        use fleece_fleecing::ErrorKind as Kind;
+        let kind = match error.kind() {
+            Kind::Storage | Kind::Record => ErrorKind::Storage,
+            Kind::Qemu | Kind::Disks | Kind::Unsafe => ErrorKind::Guest,
+            _ => ErrorKind::Request,
+        };
+        let message = error.to_string();
+        match error.into_source() {
+            Some(source) => Self::caused(kind, message, source),
+            None => Self::new(kind, message),
+        }
+    }
+}

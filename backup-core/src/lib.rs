@@ -18,10 +18,14 @@ mod depth;
 pub mod dump;
 mod error;
 mod felt;
+mod fleecing_limit;
+#[doc(hidden)]
+pub mod fuzzing;
 mod meter;
 pub mod native;
 mod output;
 pub mod pace;
+mod patience;
 mod pipeline;
 pub mod qemu;
 mod quiesce;
@@ -31,7 +35,7 @@ mod source;
 mod transfer;
 pub mod units;
 
-pub use archive::{ArchiveOptions, Archived, archive};
+pub use archive::{ArchiveOptions, Archived, Unfinished, archive};
 pub use archive_file::ArchiveFile;
 pub use cancel::{CancelReason, CancelToken};
 pub use depth::DepthGate;

@@ -50,6 +50,7 @@ impl Meter {
             eta: time_left(done, self.total, elapsed),
             depth: 0.0,
             fleecing: None,
+            fleecing_limit: None,
         };
         self.last = Sample {
             at: now,

@@ -3,13 +3,14 @@
 use std::io::{self, Stdout, Write};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use fleece_vma_format::container::FrameOptions;
 
+use crate::archive::ArchiveOptions;
 use crate::archive_file::ArchiveFile;
 use crate::report::Counters;
-use crate::{CancelToken, Error, ErrorKind, RateLimit};
+use crate::{CancelToken, Error, ErrorKind, RateLimit, patience};
 
 /// How an archive is compressed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -64,15 +65,30 @@ impl Destination {
     }
 
     /// Creates the files, or takes standard output.
-    pub(crate) fn create(path: Option<&Path>, compression: Compression) -> Result<Self, Error> {
-        let Some(path) = path else {
+    pub(crate) fn create(options: &ArchiveOptions, cancel: &CancelToken) -> Result<Self, Error> {
+        let ArchiveOptions {
+            compression,
+            keep_partial,
+            target_timeout,
+            ..
+        } = *options;
+        let Some(path) = options.path.clone() else {
             return Ok(Self {
                 place: Place::Stdout(io::stdout()),
                 index: None,
                 compression,
             });
         };
-        let place = Place::File(ArchiveFile::create(path)?);
+        let files = move || Self::files(&path, compression, keep_partial);
+        patience::at_target("creating the archive", target_timeout, cancel, files)
+    }
+
+    fn files(path: &Path, compression: Compression, keep_partial: bool) -> Result<Self, Error> {
+        let mut archive = ArchiveFile::create(path)?;
+        if keep_partial {
+            archive.keep_partial();
+        }
+        let place = Place::File(archive);
         let index = match compression {
             Compression::None => Some(SharedFile::new(ArchiveFile::create(&index_path(path))?)),
             Compression::Zstd(_) => None,
@@ -95,14 +111,16 @@ impl Destination {
             index,
             compression,
         } = self;
+        let timed = index.clone().map(|index| Timed {
+            index,
+            counters: Arc::clone(&counters),
+        });
+        let boxed = timed.map(|index| Box::new(index) as Box<dyn Write + Send>);
         let counted = Counted {
             place,
             slowed,
             counters,
         };
-        let boxed = index
-            .clone()
-            .map(|index| Box::new(index) as Box<dyn Write + Send>);
         let output = Output::new(counted, &compression.format(), boxed).map_err(|error| {
             Error::caused(ErrorKind::Request, "cannot compress the archive", error)
         })?;
@@ -117,17 +135,33 @@ fn index_path(path: &Path) -> PathBuf {
     name.into()
 }
 
+/// Bytes per second at which a target that lives writes what the page cache has collected: the
+/// slowest networks over which anybody makes backups.
+const SLOWEST_SYNC: u64 = 1 << 20;
+
 /// The index file of an archive, if it has one.
 #[derive(Debug)]
 pub(crate) struct Index(Option<SharedFile>);
 
 impl Index {
     /// Makes index and archive durable, in this order. Returns the archive's path and size.
-    pub(crate) fn commit(self, archive: Counted) -> Result<(Option<PathBuf>, u64), Error> {
-        if let Some(file) = self.0.and_then(|index| index.take()) {
-            file.commit()?;
-        }
-        archive.commit()
+    ///
+    /// `timeout` is that of a write; a sync may take as much more as what was written takes at
+    /// [`SLOWEST_SYNC`].
+    pub(crate) fn commit(
+        self,
+        archive: Counted,
+        timeout: Duration,
+        cancel: &CancelToken,
+    ) -> Result<(Option<PathBuf>, u64), Error> {
+        let written = Counters::get(&archive.counters.written);
+        let limit = timeout.saturating_add(Duration::from_secs(written / SLOWEST_SYNC));
+        patience::at_target("the sync of the archive", limit, cancel, move || {
+            if let Some(file) = self.0.and_then(|index| index.take()) {
+                file.commit()?;
+            }
+            archive.commit()
+        })
     }
 }
 
@@ -160,6 +194,23 @@ impl Write for SharedFile {
 
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
+    }
+}
+
+/// An index whose writes are timed like the archive's.
+struct Timed {
+    index: SharedFile,
+    counters: Arc<Counters>,
+}
+
+impl Write for Timed {
+    fn write(&mut self, buffer: &[u8]) -> io::Result<usize> {
+        let index = &mut self.index;
+        self.counters.timed(|| index.write(buffer))
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.index.flush()
     }
 }
 
@@ -210,10 +261,11 @@ impl Counted {
 
 impl Write for Counted {
     fn write(&mut self, buffer: &[u8]) -> io::Result<usize> {
-        let count = match &mut self.place {
+        let place = &mut self.place;
+        let count = self.counters.timed(|| match place {
             Place::File(file) => file.write(buffer),
             Place::Stdout(stdout) => stdout.write(buffer),
-        }?;
+        })?;
         if let Some(slowed) = &self.slowed {
             slowed.wait(count);
         }

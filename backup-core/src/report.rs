@@ -2,7 +2,8 @@
 
 use std::cell::Cell;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 /// Receives what a job has to say; called from the job's own thread, never from a worker.
 pub trait Reporter {
@@ -84,6 +85,8 @@ pub struct Progress {
     pub depth: f64,
     /// Bytes that the fleecing images hold now.
     pub fleecing: Option<u64>,
+    /// Bytes that they may hold.
+    pub fleecing_limit: Option<u64>,
 }
 
 /// Counters that the pipeline's threads advance.
@@ -93,6 +96,8 @@ pub struct Counters {
     pub(crate) read: AtomicU64,
     pub(crate) zero: AtomicU64,
     pub(crate) written: AtomicU64,
+    /// Since when the target has been taking a write, while it does.
+    pub(crate) writing: Mutex<Option<Instant>>,
 }
 
 impl Counters {
@@ -102,5 +107,23 @@ impl Counters {
 
     pub(crate) fn get(counter: &AtomicU64) -> u64 {
         counter.load(Ordering::Relaxed)
+    }
+
+    /// A write to the target.
+    pub(crate) fn timed<T>(&self, write: impl FnOnce() -> T) -> T {
+        self.note_write(Some(Instant::now()));
+        let result = write();
+        self.note_write(None);
+        result
+    }
+
+    fn note_write(&self, since: Option<Instant>) {
+        *self.writing.lock().unwrap_or_else(PoisonError::into_inner) = since;
+    }
+
+    /// How long the write has taken that the target is busy with.
+    pub(crate) fn write_takes(&self) -> Option<Duration> {
+        let writing = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
+        writing.map(|since| since.elapsed())
     }
 }

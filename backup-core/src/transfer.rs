@@ -8,9 +8,11 @@ use fleece_vma_format::{Header, Summary};
 use crate::Error;
 use crate::cancel::CancelToken;
 use crate::depth::DepthGate;
+use crate::fleecing_limit::FleecingLimit;
 use crate::meter::Meter;
 use crate::output::{Counted, Output};
 use crate::pace::{self, GuestWrites, Pace, Pacer};
+use crate::patience;
 use crate::pipeline::{Limits, Pipeline, PipelineDisk};
 use crate::rate::RateLimit;
 use crate::report::{Counters, Event, Progress, Reporter};
@@ -26,6 +28,10 @@ pub(crate) struct Settings {
     pub(crate) idle: bool,
     /// Bytes per second read from the disks.
     pub(crate) rate: Option<u64>,
+    /// How long the target may take for one write.
+    pub(crate) target_timeout: Duration,
+    /// Bytes that the fleecing images may hold.
+    pub(crate) fleecing_limit: Option<u64>,
 }
 
 /// What the guest tells about itself while it is backed up.
@@ -35,15 +41,6 @@ pub trait GuestWatch {
 
     /// Bytes in the fleecing images.
     fn fleecing_used(&mut self) -> Option<u64>;
-}
-
-/// A transfer that came to nothing.
-#[derive(Debug)]
-pub(crate) struct Failed {
-    pub(crate) error: Error,
-    /// Whether the output, and with it the unfinished archive, is gone. It is not while the target
-    /// hangs.
-    pub(crate) output_dropped: bool,
 }
 
 /// How often progress is reported.
@@ -67,7 +64,7 @@ impl Transfer<'_> {
     pub(crate) fn run(
         self,
         mut watch: Option<&mut dyn GuestWatch>,
-    ) -> Result<(Counted, Summary), Failed> {
+    ) -> Result<(Counted, Summary), Error> {
         let Self {
             header,
             devices,
@@ -95,6 +92,7 @@ impl Transfer<'_> {
         let mut last_writes = watch.as_mut().and_then(|watch| watch.writes());
         let mut meter = Meter::new(total, Instant::now());
         let mut last_report = Instant::now();
+        let mut fleecing_limit = settings.fleecing_limit.map(FleecingLimit::new);
         loop {
             let ended = pipeline.wait(pace::INTERVAL);
             let report = ended.is_some() || last_report.elapsed() >= REPORT;
@@ -105,6 +103,7 @@ impl Transfer<'_> {
                 let progress = Progress {
                     depth: gate.pace().reads,
                     fleecing,
+                    fleecing_limit: settings.fleecing_limit,
                     ..read
                 };
                 reporter.report(&Event::Progress(progress));
@@ -115,14 +114,17 @@ impl Transfer<'_> {
                 Some(Err(error)) => Some(error),
                 None => pipeline
                     .error()
-                    .or_else(|| cancel.reason().map(Error::cancelled)),
+                    .or_else(|| cancel.reason().map(Error::cancelled))
+                    .or_else(|| hanging(counters, settings.target_timeout))
+                    .or_else(|| {
+                        fleecing_limit
+                            .as_mut()?
+                            .check(watch.as_mut()?.fleecing_used()?)
+                    }),
             };
             if let Some(error) = failed {
-                let output_dropped = pipeline.abort();
-                return Err(Failed {
-                    error,
-                    output_dropped,
-                });
+                pipeline.abort();
+                return Err(error);
             }
             if let Some(watch) = watch.as_mut() {
                 let writes = watch.writes();
@@ -135,4 +137,9 @@ impl Transfer<'_> {
             }
         }
     }
+}
+
+fn hanging(counters: &Counters, limit: Duration) -> Option<Error> {
+    let takes = counters.write_takes()?;
+    (takes > limit).then(|| patience::hangs("a write", limit))
 }

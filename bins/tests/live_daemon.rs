@@ -13,12 +13,12 @@
 
 mod support;
 
-use std::io::{BufRead as _, BufReader};
 use std::os::unix::fs::FileExt as _;
-use std::process::{Command, Stdio};
+use std::process::Command;
 
 use fleece_lab::{Disk, Qemu, StorageDaemon};
 use support::Bench;
+use support::running::Running;
 
 const SIZE: u64 = 16 << 20;
 
@@ -50,6 +50,13 @@ fn backup(bench: &Bench, daemon: &StorageDaemon) -> Command {
     command
 }
 
+/// A backup that takes long enough to disturb it, from its instant on.
+fn begun(command: &mut Command) -> Running {
+    let mut running = Running::start(command.args(["--bwlimit", "4M"]));
+    running.until("copy-before-write is active");
+    running
+}
+
 /// Disks as they were before anything was overwritten.
 fn assert_before(bench: &Bench) {
     let disks = bench.restore();
@@ -74,34 +81,12 @@ fn what_is_overwritten_and_discarded_during_the_backup_is_saved_first() {
     for qemu in fleece_lab::qemus() {
         let daemon = daemon(&qemu);
         let bench = Bench::new();
-        let mut command = backup(&bench, &daemon);
-        command.args(["--json", "--bwlimit", "4M"]);
-        let mut child = command
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
-        let active = lines.find(|line| {
-            line.as_ref()
-                .unwrap()
-                .contains("copy-before-write is active")
-        });
-        if active.is_none() {
-            panic!("{}", support::text(&child.wait_with_output().unwrap()));
-        }
+        let running = begun(&mut backup(&bench, &daemon));
         for number in 0..2 {
             io(&qemu, &daemon.nbd_uri(number), "write -P 0x55 4M 9M");
             io(&qemu, &daemon.nbd_uri(number), "discard 0 2M");
         }
-        lines.for_each(drop);
-        let output = child.wait_with_output().unwrap();
-        assert!(
-            output.status.success(),
-            "QEMU {}: {}",
-            qemu.version(),
-            support::text(&output)
-        );
+        running.end().expect_code(0);
         assert_before(&bench);
         bench.assert_clean(&daemon.qmp_socket());
         io(&qemu, &daemon.nbd_uri(0), "read -P 0x55 4M 9M");
@@ -145,23 +130,10 @@ fn without_fleecing_old_data_lies_beside_the_archive_while_it_is_needed() {
         .arg("--nbd-server")
         .arg(daemon.nbd_socket())
         .args(["--vmid", "7", "--no-fleecing"]);
-    command.args(["--json", "--bwlimit", "4M"]);
-    let mut child = command
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
-    let active = lines.any(|line| line.unwrap().contains("copy-before-write is active"));
+    let running = begun(&mut command);
     let beside = support::entries(&bench.path("archives"));
     io(&qemu, &daemon.nbd_uri(0), "write -P 0x55 4M 9M");
-    lines.for_each(drop);
-    let output = child.wait_with_output().unwrap();
-    assert!(
-        active && output.status.success(),
-        "{}",
-        support::text(&output)
-    );
+    running.end().expect_code(0);
     let images = beside
         .iter()
         .filter(|path| path.to_string_lossy().contains("vm-7-fleece-"));
@@ -252,26 +224,11 @@ fn a_guest_with_a_configuration_has_it_archived_and_given_back_untouched() {
                 [snap]\nname: old\n";
     std::fs::write(&config, text).unwrap();
     let mut command = backup(&bench, &daemon);
-    command
-        .arg("--config-dir")
-        .arg(config.parent().unwrap())
-        .args(["--json", "--bwlimit", "4M"]);
-    let mut child = command
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
-    let active = lines.any(|line| line.unwrap().contains("copy-before-write is active"));
+    command.arg("--config-dir").arg(config.parent().unwrap());
+    let running = begun(&mut command);
     // While it runs, Proxmox's own clean-up would find the images.
     let during = std::fs::read_to_string(&config).unwrap();
-    lines.for_each(drop);
-    let output = child.wait_with_output().unwrap();
-    assert!(
-        active && output.status.success(),
-        "{}",
-        support::text(&output)
-    );
+    running.end().expect_code(0);
     assert!(
         during.contains("[special:fleecing]\nfleecing-images: /"),
         "{during}"

@@ -196,8 +196,8 @@ impl<'r> Session<'r> {
 
     /// The storage that holds the images.
     #[must_use]
-    pub fn storage(&self) -> &dyn Plugin {
-        self.storage.as_ref()
+    pub fn storage(&self) -> &Arc<dyn Plugin> {
+        &self.storage
     }
 
     /// Bytes that the images hold now, where their storage can tell.

@@ -31,6 +31,7 @@ use crossbeam_channel::{Receiver, RecvTimeoutError, bounded};
 use fleece_vma_format::{DeviceId, Encoder, Header, Output, Summary};
 
 use crate::depth::DepthGate;
+use crate::patience::LAST_CHANCE;
 use crate::rate::RateLimit;
 use crate::report::Counters;
 use crate::source::Source;
@@ -49,10 +50,7 @@ const EXTENTS_WAITING: usize = 1;
 
 /// How far the threads stand back behind a guest's where both want a processor: with 10 they get a tenth
 /// of what it gets.
-const NICENESS: i32 = 0;
-
-/// How long a write that is under way may take when the pipeline is given up.
-const LAST_WRITE: Duration = Duration::from_secs(3);
+const NICENESS: i32 = 10;
 
 /// What a pipeline may do.
 #[derive(Debug)]
@@ -232,7 +230,7 @@ impl<W: Write + Send + 'static> Pipeline<W> {
         }
         let Self { outcome, .. } = self;
         !matches!(
-            outcome.recv_timeout(LAST_WRITE),
+            outcome.recv_timeout(LAST_CHANCE),
             Err(RecvTimeoutError::Timeout)
         )
     }

@@ -9,14 +9,14 @@ use fleece_storage::{Storages, VolumeFormat};
 use fleece_vma_format::Summary;
 
 use super::source::NbdSource;
+use super::space::{FULL, Space, SpaceWatch};
 use super::watch::QemuWatch;
-use crate::archive::{ArchiveOptions, Archived};
-use crate::archive_file::ArchiveFile;
+use crate::archive::{ArchiveOptions, Archived, Unfinished};
 use crate::output::{Counted, Destination, Output};
 use crate::quiesce::Frozen;
 use crate::report::{Counters, Counting, Reporter};
 use crate::source::Source;
-use crate::transfer::{Failed, Settings, Transfer};
+use crate::transfer::{Settings, Transfer};
 use crate::{CancelToken, Error, ErrorKind, units};
 
 /// A backup of a guest that QEMU runs.
@@ -121,14 +121,11 @@ pub fn backup(
 ) -> Result<Outcome, Error> {
     let start = Instant::now();
     let reporter = &Counting::new(reporter);
-    let record = Record::open(&job.record).map_err(fleecing_error)?;
+    let record = Record::open(&job.record)?;
     remove_left_overs(job, &record, reporter)?;
 
     let client = connect(&job.qmp)?;
-    let disks = select(
-        job,
-        fleece_fleecing::discover(&client).map_err(fleecing_error)?,
-    )?;
+    let disks = select(job, fleece_fleecing::discover(&client)?)?;
     for disk in &disks {
         let size = units::bytes(disk.size);
         reporter.info(format!(
@@ -137,7 +134,7 @@ pub fn backup(
         ));
     }
     // Before the guest is touched: can the archive be written at all?
-    let destination = create_destination(job, &record)?;
+    let destination = create_destination(job, &record, cancel)?;
     let counters = Arc::new(Counters::default());
     let (output, index) = destination.open(job.archive.slowed(cancel), Arc::clone(&counters))?;
 
@@ -145,16 +142,15 @@ pub fn backup(
         Ok(session) => session,
         Err(error) => {
             drop((output, index));
-            forget_archive(job, &record, true, reporter);
+            forget_archive(job, &record, reporter);
             tell_left_overs(&record, reporter);
             return Err(error);
         }
     };
-    let moved = move_data(job, &session, output, &counters, reporter, cancel);
-    let failed = moved
-        .as_ref()
-        .err()
-        .map(|failed| explain(&failed.error, &session));
+    let space = SpaceWatch::start(Arc::clone(session.storage()));
+    let moved = move_data(job, &session, output, &counters, reporter, cancel)
+        .map_err(|error| explain(&error, job, &session, &space).unwrap_or(error));
+    drop(space);
     // The guest first: its disks are plain again before the archive is synced.
     finish(session, reporter);
     let Moved {
@@ -165,17 +161,17 @@ pub fn backup(
         fleecing_peak,
     } = match moved {
         Ok(moved) => moved,
-        Err(Failed {
-            error,
-            output_dropped,
-        }) => {
+        Err(error) => {
             drop(index);
-            forget_archive(job, &record, output_dropped, reporter);
-            return Err(failed.flatten().unwrap_or(error));
+            forget_archive(job, &record, reporter);
+            return Err(error);
         }
     };
-    let committed = index.commit(archive);
-    forget_archive(job, &record, true, reporter);
+    let committed = index.commit(archive, job.archive.target_timeout, cancel);
+    match &committed {
+        Ok(_) => archive_is_gone(job, &record, reporter),
+        Err(_) => forget_archive(job, &record, reporter),
+    }
     Ok(Outcome {
         archived: Archived::new(committed?, summary.devices(), start.elapsed()),
         switched,
@@ -191,18 +187,17 @@ fn remove_left_overs(
     record: &Record,
     reporter: &Counting<'_>,
 ) -> Result<(), Error> {
-    if record.contents().map_err(fleecing_error)?.is_empty() {
+    if record.contents()?.is_empty() {
         return Ok(());
     }
     reporter.info("an earlier backup was not finished; removing what it left".into());
     let mut cleaned = Cleaned::default();
-    fleece_fleecing::clean(record, Some(&job.qmp), &job.storages, &mut cleaned)
-        .map_err(fleecing_error)?;
+    fleece_fleecing::clean(record, Some(&job.qmp), &job.storages, &mut cleaned)?;
     for done in cleaned.done {
         reporter.info(format!("removed {done}"));
     }
     for failed in cleaned.failed {
-        reporter.warning(fleecing_error(failed).chain());
+        reporter.warning(Error::from(failed).chain());
     }
     Ok(())
 }
@@ -247,13 +242,14 @@ fn select(job: &GuestBackup, disks: Vec<Disk>) -> Result<Vec<Disk>, Error> {
     Ok(disks)
 }
 
-fn create_destination(job: &GuestBackup, record: &Record) -> Result<Destination, Error> {
-    let ArchiveOptions {
-        path, compression, ..
-    } = &job.archive;
+fn create_destination(
+    job: &GuestBackup,
+    record: &Record,
+    cancel: &CancelToken,
+) -> Result<Destination, Error> {
     let files = job.archive.temporary_files();
-    record.add_files(&files).map_err(fleecing_error)?;
-    let destination = Destination::create(path.as_deref(), *compression).inspect_err(|_| {
+    record.add_files(&files)?;
+    let destination = Destination::create(&job.archive, cancel).inspect_err(|_| {
         // Whoever has the name already has the file; it is not ours.
         if let Err(error) = record.remove_files(&files) {
             tracing::warn!(%error, "record");
@@ -277,8 +273,7 @@ fn prepare<'r>(
     options.format = job.fleecing.format;
     options.cbw_timeout = job.cbw_timeout;
     options.running_server.clone_from(&job.nbd_server);
-    Session::prepare(client, job.qmp.clone(), storage, record, disks, options)
-        .map_err(fleecing_error)
+    Session::prepare(client, job.qmp.clone(), storage, record, disks, options).map_err(Error::from)
 }
 
 /// A transfer that reached its end.
@@ -298,11 +293,8 @@ fn move_data(
     counters: &Arc<Counters>,
     reporter: &Counting<'_>,
     cancel: &CancelToken,
-) -> Result<Moved, Failed> {
-    let early = |error| Failed {
-        error,
-        output_dropped: true,
-    };
+) -> Result<Moved, Error> {
+    check_room(session, reporter)?;
     let mut watch = QemuWatch::new(session);
     let before = watch.before(cancel);
     if let Some(before) = before {
@@ -312,12 +304,12 @@ fn move_data(
         ));
     }
     if let Some(reason) = cancel.reason() {
-        return Err(early(Error::cancelled(reason)));
+        return Err(Error::cancelled(reason));
     }
-    let (switched, frozen) = switch(job, session, reporter).map_err(early)?;
+    let (switched, frozen) = switch(job, session, reporter)?;
     let idle = before.is_none();
-    let sources = open_sources(session, idle).map_err(early)?;
-    let (header, devices) = job.archive.header(&sources).map_err(early)?;
+    let sources = open_sources(session, idle)?;
+    let (header, devices) = job.archive.header(&sources)?;
     let settings = Settings {
         idle,
         ..job.archive.settings(before)
@@ -353,7 +345,7 @@ fn switch(
     let frozen = agent.and_then(|agent| Frozen::freeze(agent, session.record(), reporter));
     let switched = session.switch();
     let frozen = frozen.and_then(Frozen::thaw);
-    let switched = switched.map_err(fleecing_error)?;
+    let switched = switched?;
     let pause = switched.paused.map_or_else(
         || "the guest was not stopped".to_owned(),
         |paused| format!("the guest stood still for {}", millis(paused)),
@@ -372,7 +364,7 @@ fn millis(duration: Duration) -> String {
 
 /// `prime`: with one big read first, which a guest that writes would feel.
 fn open_sources(session: &Session<'_>, prime: bool) -> Result<Vec<Arc<dyn Source>>, Error> {
-    let address = match session.export().map_err(fleecing_error)? {
+    let address = match session.export()? {
         Address::Unix(path) => fleece_nbd::Address::Unix(path),
         Address::Tcp(host) => fleece_nbd::Address::Tcp(host),
         other => {
@@ -395,8 +387,42 @@ fn open_sources(session: &Session<'_>, prime: bool) -> Result<Vec<Arc<dyn Source
     Ok(sources)
 }
 
+/// Tells how much room the fleecing images may need, and that there is any at all.
+fn check_room(session: &Session<'_>, reporter: &Counting<'_>) -> Result<(), Error> {
+    let storage = session.storage();
+    let Ok(status) = storage.status() else {
+        return Ok(());
+    };
+    let most = session.disks().iter().map(|disk| disk.size).sum();
+    let (id, free) = (storage.id(), units::bytes(status.available));
+    if status.available < FULL {
+        return Err(full(id, &free));
+    }
+    reporter.info(format!(
+        "fleecing images need at most {}, if the guest overwrites everything; {free} are free on {id}",
+        units::bytes(most)
+    ));
+    Ok(())
+}
+
+fn full(storage: &str, left: &str) -> Error {
+    Error::new(
+        ErrorKind::Storage,
+        format!(
+            "the fleecing storage {storage} is full ({left} left), so the old data that the guest \
+             overwrote could not be kept; free space there or use another with --fleecing. \
+             The guest's writes were not affected"
+        ),
+    )
+}
+
 /// What is really behind a snapshot that QEMU gave up: it tells nobody.
-fn explain(error: &Error, session: &Session<'_>) -> Option<Error> {
+fn explain(
+    error: &Error,
+    job: &GuestBackup,
+    session: &Session<'_>,
+    space: &SpaceWatch,
+) -> Option<Error> {
     if !matches!(error.kind(), ErrorKind::Snapshot | ErrorKind::Guest) {
         return None;
     }
@@ -410,43 +436,48 @@ fn explain(error: &Error, session: &Session<'_>) -> Option<Error> {
             ),
         ));
     }
-    let storage = session.storage();
-    let status = storage.status().ok()?;
-    (status.available < FULL).then(|| {
-        Error::new(
-            ErrorKind::Storage,
-            format!(
-                "the fleecing storage {} is full ({} left), so the old data that the guest \
-                 overwrote could not be kept; free space there or use another with --fleecing. \
-                 The guest's writes were not affected",
-                storage.id(),
-                units::bytes(status.available)
-            ),
-        )
-    })
+    if error.kind() != ErrorKind::Snapshot {
+        return None;
+    }
+    let id = session.storage().id();
+    let what = match space.space() {
+        Space::RanFull(lowest) => return Some(full(id, &units::bytes(lowest))),
+        Space::Silent => "does not answer",
+        Space::Enough => "is not full, so it fails, or is too slow",
+    };
+    Some(Error::new(
+        ErrorKind::Storage,
+        format!(
+            "QEMU could not save old data to the fleecing image within {} (--cbw-timeout) and gave \
+             the point in time up; the fleecing storage {id} {what}: {}. The guest's writes went on",
+            units::duration(job.cbw_timeout),
+            error.chain()
+        ),
+    ))
 }
-
-/// Less than this left means that the next copy of a few clusters does not fit.
-const FULL: u64 = 1 << 20;
 
 fn finish(session: Session<'_>, reporter: &Counting<'_>) {
     for error in session.finish().err().into_iter().flatten() {
-        reporter.warning(fleecing_error(error).chain());
+        reporter.warning(Error::from(error).chain());
     }
 }
 
-fn forget_archive(job: &GuestBackup, record: &Record, gone: bool, reporter: &Counting<'_>) {
-    let Some(path) = &job.archive.path else {
-        return;
-    };
-    if !gone {
-        let temporary = ArchiveFile::temporary_name(path);
-        reporter.warning(format!(
-            "the target does not answer; {} is left for `fleece cleanup`",
-            temporary.display()
-        ));
-    } else if let Err(error) = record.remove_files(&job.archive.temporary_files()) {
-        reporter.warning(fleecing_error(error).chain());
+/// Takes the archive's temporary files off the record after a failure, unless a target that hangs
+/// keeps them.
+fn forget_archive(job: &GuestBackup, record: &Record, reporter: &Counting<'_>) {
+    let unfinished = job.archive.unfinished();
+    let left = matches!(unfinished, Unfinished::Left(_));
+    match unfinished.message() {
+        Some(message) if left => return reporter.warning(message),
+        Some(message) => reporter.info(message),
+        None => {}
+    }
+    archive_is_gone(job, record, reporter);
+}
+
+fn archive_is_gone(job: &GuestBackup, record: &Record, reporter: &Counting<'_>) {
+    if let Err(error) = record.remove_files(&job.archive.temporary_files()) {
+        reporter.warning(Error::from(error).chain());
     }
 }
 
@@ -458,18 +489,4 @@ fn tell_left_overs(record: &Record, reporter: &Counting<'_>) {
     reporter.warning(
         "not all of what was made could be removed; it is on record for `fleece cleanup`".into(),
     );
-}
-
-fn fleecing_error(error: fleece_fleecing::Error) -> Error {
-    use fleece_fleecing::ErrorKind as Kind;
-    let kind = match error.kind() {
-        Kind::Storage | Kind::Record => ErrorKind::Storage,
-        Kind::Qemu | Kind::Disks | Kind::Unsafe => ErrorKind::Guest,
-        _ => ErrorKind::Request,
-    };
-    let message = error.to_string();
-    match error.into_source() {
-        Some(source) => Error::caused(kind, message, source),
-        None => Error::new(kind, message),
-    }
 }

@@ -2,6 +2,7 @@
 
 mod backup;
 mod source;
+mod space;
 mod watch;
 
 pub use backup::{Fleecing, GuestBackup, Outcome, backup};

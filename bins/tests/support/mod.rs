@@ -2,6 +2,7 @@
 #![allow(dead_code, reason = "each test program uses a part of it")]
 
 pub(crate) mod proxy;
+pub(crate) mod running;
 
 use std::fs::{self, File};
 use std::io::{BufRead as _, BufReader};
@@ -213,6 +214,11 @@ pub(crate) fn assert_wrote_well(writer: Background<'_>) {
             eprintln!("a write of the guest took {slow} ms");
         }
     }
+}
+
+/// Sends a signal, such as `-STOP`, to a process.
+pub(crate) fn signal(process: u32, name: &str) {
+    succeed(Command::new("kill").arg(name).arg(process.to_string()));
 }
 
 pub(crate) fn entries(folder: &Path) -> Vec<PathBuf> {

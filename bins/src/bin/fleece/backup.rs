@@ -151,6 +151,9 @@ fn archive_options(arguments: &Backup, path: Option<PathBuf>, now: &Zoned) -> Ar
     options.bwlimit = arguments.bwlimit;
     options.max_depth = arguments.max_depth.into();
     options.guest_latency = arguments.guest_latency;
+    options.fleecing_limit = arguments.fleecing_limit;
+    options.target_timeout = arguments.target_timeout;
+    options.keep_partial = arguments.keep_partial;
     options
 }
 

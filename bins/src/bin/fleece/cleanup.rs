@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use fleece_backup_core::{Error, ErrorKind};
+use fleece_backup_core::Error;
 use fleece_fleecing::Place;
 
 use crate::cli::{Cleanup, Places};
@@ -13,7 +13,7 @@ pub(crate) fn run(arguments: &Cleanup, places: &Places, log: &Log) -> Result<Exi
     let storages = places.storages()?;
     let guests = match &arguments.guest {
         Some(guest) => vec![guest.clone()],
-        None => Place::guests(&places.state_dir()).map_err(failed)?,
+        None => Place::guests(&places.state_dir())?,
     };
     let mut left = false;
     for guest in guests {
@@ -23,10 +23,10 @@ pub(crate) fn run(arguments: &Cleanup, places: &Places, log: &Log) -> Result<Exi
             // things where they are.
             Err(error) if arguments.all => {
                 left = true;
-                log.warning(&format!("{guest}: {}", failed(error).chain()));
+                log.warning(&format!("{guest}: {}", Error::from(error).chain()));
                 continue;
             }
-            cleaned => cleaned.map_err(failed)?,
+            cleaned => cleaned?,
         };
         for done in &cleaned.done {
             log.info(&format!("{guest}: removed {done}"));
@@ -36,16 +36,8 @@ pub(crate) fn run(arguments: &Cleanup, places: &Places, log: &Log) -> Result<Exi
         }
         for error in cleaned.failed {
             left = true;
-            log.warning(&format!("{guest}: {}", failed(error).chain()));
+            log.warning(&format!("{guest}: {}", Error::from(error).chain()));
         }
     }
     Ok(ExitCode::from(if left { exit::WARNINGS } else { 0 }))
-}
-
-fn failed(error: fleece_fleecing::Error) -> Error {
-    let message = error.to_string();
-    match error.into_source() {
-        Some(source) => Error::caused(ErrorKind::Storage, message, source),
-        None => Error::new(ErrorKind::Request, message),
-    }
 }

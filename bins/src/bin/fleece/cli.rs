@@ -150,6 +150,18 @@ pub(crate) struct Backup {
           help_heading = "Fleecing")]
     pub(crate) cbw_timeout: Duration,
 
+    /// End the backup before the fleecing images hold more than this, e.g. 20G [default: no limit].
+    #[arg(long, value_name = "SIZE", value_parser = parse_size, help_heading = "Fleecing")]
+    pub(crate) fleecing_limit: Option<u64>,
+
+    /// Give the backup up when the target takes longer than this for one write.
+    #[arg(long, value_name = "SECONDS", default_value = "600", value_parser = seconds)]
+    pub(crate) target_timeout: Duration,
+
+    /// If the backup fails, keep what was written as ARCHIVE.partial; `vma recover` reads it.
+    #[arg(long)]
+    pub(crate) keep_partial: bool,
+
     /// The guest agent's socket: freezes file systems while the instant is fixed.
     #[arg(long, value_name = "SOCKET", help_heading = "The guest")]
     pub(crate) agent: Option<Address>,

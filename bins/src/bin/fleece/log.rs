@@ -98,6 +98,9 @@ impl Log {
         }
         if let Some(fleecing) = progress.fleecing {
             line.push_str(&format!(", fleecing: {}", units::bytes(fleecing)));
+            if let Some(limit) = progress.fleecing_limit {
+                line.push_str(&format!(" of {}", units::bytes(limit)));
+            }
         }
         self.text("INFO", &line);
     }
@@ -128,6 +131,7 @@ impl Reporter for Log {
                 "eta": progress.eta.map(|eta| eta.as_secs_f64()),
                 "depth": progress.depth,
                 "fleecing": progress.fleecing,
+                "fleecing_limit": progress.fleecing_limit,
             })),
             _ => {}
         }

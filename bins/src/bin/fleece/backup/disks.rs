@@ -61,24 +61,30 @@ fn on_record(
     archive: impl FnOnce() -> Result<Archived, Error>,
 ) -> Result<Done, Error> {
     let place = job.places.record(&job.guest.name)?;
-    let record = Record::open(&place).map_err(failed)?;
+    let record = Record::open(&place)?;
     let mut cleaned = Cleaned::default();
-    fleece_fleecing::clean(&record, None, &job.storages, &mut cleaned).map_err(failed)?;
+    fleece_fleecing::clean(&record, None, &job.storages, &mut cleaned)?;
     for done in cleaned.done {
         job.log
             .info(&format!("removed what an earlier backup left: {done}"));
     }
     for error in cleaned.failed {
-        job.log.warning(&failed(error).chain());
+        job.log.warning(&Error::from(error).chain());
     }
     let mut files = job.archive.temporary_files();
     // What is there already is somebody else's; the archive will be refused.
     files.retain(|file| !file.exists());
-    record.add_files(&files).map_err(failed)?;
+    record.add_files(&files)?;
     let archived = archive();
+    if archived.is_err()
+        && !files.is_empty()
+        && let Some(message) = job.archive.unfinished().message()
+    {
+        job.log.info(&message);
+    }
     // An archive that could not be written has removed its files; a hung target keeps them.
     if files.iter().all(|file| !file.exists()) {
-        record.remove_files(&files).map_err(failed)?;
+        record.remove_files(&files)?;
     }
     Ok(Done {
         archived: archived?,
@@ -87,12 +93,4 @@ fn on_record(
         fleecing_peak: None,
         warnings: 0,
     })
-}
-
-fn failed(error: fleece_fleecing::Error) -> Error {
-    let message = error.to_string();
-    match error.into_source() {
-        Some(source) => Error::caused(ErrorKind::Storage, message, source),
-        None => Error::new(ErrorKind::Request, message),
-    }
 }
