@@ -21,6 +21,8 @@ pub enum ErrorKind {
     Target,
     /// The archive's own rules, e.g. too many disks.
     Archive,
+    /// The archive is damaged, or is none.
+    Damage,
     /// Somebody cancelled the job.
     Cancelled(CancelReason),
     /// A fault of ours: a worker died.
@@ -113,5 +115,12 @@ impl From<fleece_fleecing::Error> for Error {
             Some(source) => Self::caused(kind, message, source),
             None => Self::new(kind, message),
         }
+    }
+}
+
+impl From<fleece_guest_config::Error> for Error {
+    fn from(error: fleece_guest_config::Error) -> Self {
+        let message = "cannot write the guest's configuration";
+        Self::caused(ErrorKind::Target, message, error)
     }
 }

@@ -31,6 +31,7 @@ pub mod qemu;
 mod quiesce;
 mod rate;
 mod report;
+pub mod restore;
 mod source;
 mod transfer;
 pub mod units;

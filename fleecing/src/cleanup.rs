@@ -3,10 +3,11 @@
 use std::path::Path;
 use std::time::Duration;
 
+use fleece_guest_config::{ConfigFile, ErrorKind as ConfigErrorKind};
 use fleece_qmp_client::{Address, Agent, ErrorKind as QmpErrorKind, Options};
 use fleece_storage::{Storages, VolumeId};
 
-use crate::record::{Place, Record};
+use crate::record::{Contents, Place, Record};
 use crate::{Error, ErrorKind, image, inside};
 
 /// What a clean-up did.
@@ -84,7 +85,7 @@ pub fn clean(
         cleaned.failed.push(error);
         return Ok(());
     }
-    if let Some(socket) = contents.nbd_socket {
+    if let Some(socket) = &contents.nbd_socket {
         record.note_nbd_socket(None)?;
         cleaned
             .done
@@ -93,16 +94,77 @@ pub fn clean(
     if contents.paused {
         record.note_paused(false)?;
     }
-    for name in contents.images {
-        match free(record, &name, storages) {
+    for name in &contents.images {
+        match free(record, name, storages) {
             Ok(()) => cleaned.done.push(format!("fleecing image {name}")),
             Err(error) => cleaned.failed.push(error),
         }
     }
+    free_volumes(record, &contents, storages, cleaned)?;
     if cleaned.failed.is_empty() {
         record.forget()?;
     }
     Ok(())
+}
+
+/// Frees what an unfinished restore made. A restore writes the guest's configuration last: volumes that
+/// the configuration names are complete and the guest's own.
+fn free_volumes(
+    record: &Record,
+    contents: &Contents,
+    storages: &Storages,
+    cleaned: &mut Cleaned,
+) -> Result<(), Error> {
+    let Some(path) = &contents.restores else {
+        return Ok(());
+    };
+    let config = match ConfigFile::new(path).load() {
+        Ok(config) => Some(config),
+        Err(error) if error.kind() == ConfigErrorKind::NotFound => None,
+        Err(error) => {
+            let message = "cannot tell whether the restored guest uses its volumes";
+            let error = Error::caused(ErrorKind::Record, message, error);
+            cleaned.failed.push(error);
+            return Ok(());
+        }
+    };
+    let mut left = false;
+    for name in &contents.volumes {
+        if config
+            .as_ref()
+            .is_some_and(|config| config.uses_volume(name))
+        {
+            record.remove_volume(name)?;
+            continue;
+        }
+        match free_volume(record, name, storages) {
+            Ok(()) => cleaned
+                .done
+                .push(format!("volume {name} of an unfinished restore")),
+            Err(error) => {
+                left = true;
+                cleaned.failed.push(error);
+            }
+        }
+    }
+    if !left {
+        record.note_restore(None)?;
+    }
+    Ok(())
+}
+
+fn free_volume(record: &Record, name: &str, storages: &Storages) -> Result<(), Error> {
+    let failed = |error| {
+        Error::caused(
+            ErrorKind::Storage,
+            format!("cannot free the volume {name} of an unfinished restore"),
+            error,
+        )
+    };
+    let id: VolumeId = name.parse().map_err(failed)?;
+    let storage = storages.resolve(&id).map_err(failed)?;
+    storage.free(&id).map_err(failed)?;
+    record.remove_volume(name)
 }
 
 /// Thaws the guest. Without an agent that listens there is no such guest any more.

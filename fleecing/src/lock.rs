@@ -1,4 +1,4 @@
-//! One backup or clean-up of a guest at a time.
+//! One backup, restore or clean-up of a guest at a time.
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{Read as _, Seek as _, Write as _};
@@ -66,7 +66,7 @@ fn busy(file: &mut File, path: &Path) -> Error {
     Error::new(
         ErrorKind::Busy,
         format!(
-            "{who} is backing up or cleaning up this guest ({} is locked); wait for it, or stop it",
+            "{who} is backing up, restoring or cleaning up this guest ({} is locked); wait for it, or stop it",
             path.display()
         ),
     )

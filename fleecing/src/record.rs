@@ -8,6 +8,8 @@
 //! files: ["/backup/.vzdump-….vma.tmp"]     an archive that is being written
 //! frozen: /run/vm/100.qga                 the guest's file systems are frozen through this agent
 //! paused: yes                             the guest stands still for the switch of the filters
+//! restores: /etc/pve/…/100.conf           a restore is making volumes that this file will name
+//! volumes: fast:vm-100-disk-0,…           the volumes
 //!
 //! [special:fleecing]
 //! fleecing-images: fast:vm-100-fleece-0.raw,fast:vm-100-fleece-1.raw
@@ -16,6 +18,8 @@
 //! A guest that has a configuration file of its own gets the section `[special:fleecing]` there too,
 //! where Proxmox's own clean-up looks for it. A line is written, and synced, before the thing that it
 //! names is made, and removed after the thing is gone. A file with nothing in it is removed.
+
+mod volumes;
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -140,6 +144,10 @@ pub struct Contents {
     pub paused: bool,
     /// The agent that was asked to freeze the guest's file systems.
     pub frozen: Option<String>,
+    /// The configuration that a restore writes when its volumes are complete.
+    pub restores: Option<PathBuf>,
+    /// Volume ids that a restore has made or is about to make.
+    pub volumes: Vec<String>,
 }
 
 impl Contents {
@@ -204,6 +212,8 @@ impl Record {
             files: files(&state),
             paused: get(PAUSED).is_some(),
             frozen: get(FROZEN),
+            restores: get(volumes::RESTORES).map(Into::into),
+            volumes: volumes::list(&state),
         })
     }
 
@@ -444,8 +454,7 @@ mod tests {
                 qmp: Some("/run/q".into()),
                 nbd_socket: Some("/s".into()),
                 files: vec!["/b/.x, \"y\".tmp".into()],
-                paused: false,
-                frozen: None,
+                ..Contents::default()
             }
         );
         record.remove_image("/f/vm-100-fleece-0.raw").unwrap();

@@ -5,6 +5,7 @@ use std::fmt;
 use crate::config::GuestConfig;
 use crate::error::{Error, ErrorKind};
 use crate::property::PropertyString;
+use crate::section::Section;
 
 /// Drive keys with the number of their places (`qm.conf(5)`): `scsi0` … `scsi30`.
 const BUSES: [(&str, u32); 6] = [
@@ -142,6 +143,27 @@ impl GuestConfig {
         });
         drives.collect()
     }
+
+    /// Whether a line of any section, a snapshot's as well, names this volume: a drive, an unused
+    /// disk, the state of a suspended guest.
+    pub fn uses_volume(&self, volume: &str) -> bool {
+        let mut entries = self
+            .main()
+            .entries()
+            .chain(self.sections().flat_map(Section::entries));
+        entries.any(|(_, value)| {
+            let properties = PropertyString::parse(value);
+            let places = [None, Some("file"), Some("volume")];
+            places
+                .into_iter()
+                .any(|place| properties.get(place) == Some(volume))
+        })
+    }
+}
+
+/// Whether a key is that of a drive's place: `scsi0`, `efidisk0`, but not `scsi31`, `unused0` or `net0`.
+pub fn is_drive_key(key: &str) -> bool {
+    drive_key(key).is_some()
 }
 
 /// The key as a drive's, if it is one.

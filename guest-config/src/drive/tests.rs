@@ -60,3 +60,21 @@ fn a_drive_that_cannot_be_understood_is_an_error_and_not_left_out() {
         );
     }
 }
+
+#[test]
+fn a_volume_is_in_use_wherever_it_is_named() {
+    let text = "scsi0: l:vm-1-disk-0,size=1G\nunused0: l:vm-1-disk-1\ndescription: l:vm-1-disk-4\n\n\
+                [snap]\nscsi1: file=l:vm-1-disk-2\nvmstate: l:vm-1-state-snap\n";
+    let config = GuestConfig::parse(text).unwrap();
+    for volume in [
+        "l:vm-1-disk-0",
+        "l:vm-1-disk-1",
+        "l:vm-1-disk-2",
+        "l:vm-1-state-snap",
+    ] {
+        assert!(config.uses_volume(volume), "{volume}");
+    }
+    for volume in ["l:vm-1-disk", "l:vm-1-disk-3", "size=1G"] {
+        assert!(!config.uses_volume(volume), "{volume}");
+    }
+}

@@ -1,0 +1,184 @@
+//! The restored guest's configuration.
+
+use fleece_guest_config::{GuestConfig, Restoration, is_drive_key};
+use fleece_storage::{Storages, VolumeId};
+use fleece_vma_format::Header;
+
+use super::plan::Found;
+use crate::report::Counting;
+use crate::{Error, ErrorKind};
+
+/// The name of a guest's configuration in an archive.
+pub(super) const CONFIG: &str = "qemu-server.conf";
+
+/// The first three bytes of new MAC addresses: Proxmox's own (OUI of Proxmox Server Solutions).
+const MAC_PREFIX: [u8; 3] = [0xbc, 0x24, 0x11];
+
+/// What a guest gets of which the archive does not tell anything.
+const MINIMAL: &str = "memory: 2048\ncores: 2\nscsihw: virtio-scsi-pci\n";
+
+/// The guest's configuration in the archive, or a minimal one.
+pub(super) fn archived(header: &Header, reporter: &Counting<'_>) -> Result<GuestConfig, Error> {
+    let failed = |error| {
+        let message = "the archived guest configuration is malformed; `vma extract` gives \
+                       the disks without it";
+        Error::caused(ErrorKind::Target, message, error)
+    };
+    let config = header
+        .configs()
+        .iter()
+        .find(|config| config.name() == CONFIG);
+    let Some(config) = config else {
+        reporter.warning(format!(
+            "the archive has no guest configuration ({CONFIG}); the guest gets 2 GiB of memory, two \
+             processors and no network"
+        ));
+        return GuestConfig::parse(MINIMAL).map_err(failed);
+    };
+    let text = std::str::from_utf8(config.data()).map_err(|error| {
+        let message = "the archived guest configuration is not UTF-8; `vma extract` gives \
+                       the disks without it";
+        Error::caused(ErrorKind::Target, message, error)
+    })?;
+    GuestConfig::parse(text).map_err(failed)
+}
+
+/// A restored disk of the archive: where it came from and where it is.
+pub(super) type Disk<'a> = (&'a Found, &'a VolumeId);
+
+/// The archived configuration with new volumes.
+pub(super) fn restored(
+    archived: &GuestConfig,
+    disks: &[Disk<'_>],
+    vmid: u32,
+    unique: bool,
+    storages: &Storages,
+    reporter: &Counting<'_>,
+) -> Result<GuestConfig, Error> {
+    let mut restoration = identity(unique);
+    for (found, volume) in disks {
+        if let Some(key) = &found.key {
+            restoration = restoration.with_volume(key, &volume.to_string());
+        }
+    }
+    let is_restored = |key: &str| {
+        disks
+            .iter()
+            .any(|(found, _)| found.key.as_deref() == Some(key))
+    };
+    for drive in archived.drives().map_err(malformed)? {
+        let (key, volume) = (drive.key.as_str(), drive.volume.as_str());
+        if is_restored(key) {
+            continue;
+        }
+        if drive.is_cdrom && !volume.contains("cloudinit") {
+            continue;
+        }
+        if drive.is_cdrom {
+            if is_own(volume, vmid, storages) {
+                continue;
+            }
+            reporter.warning(format!(
+                "the cloud-init drive {key} is not in the archive and its line becomes a comment; \
+                 make a new one"
+            ));
+        } else if drive.is_included() {
+            reporter.warning(format!(
+                "{key} ({volume}) is not restored; its line becomes a comment"
+            ));
+        }
+        restoration = restoration.without_drive(key);
+    }
+    let mut config = archived.restored(&restoration, random).map_err(malformed)?;
+    for (found, volume) in disks {
+        if !config.uses_volume(&volume.to_string()) {
+            add_drive(&mut config, found, volume, reporter)?;
+        }
+    }
+    Ok(config)
+}
+
+/// What becomes of the guest's identity.
+pub(super) fn identity(unique: bool) -> Restoration {
+    let restoration = Restoration::new();
+    if unique {
+        restoration.unique(MAC_PREFIX)
+    } else {
+        restoration
+    }
+}
+
+pub(super) fn random() -> [u8; 16] {
+    uuid::Uuid::new_v4().into_bytes()
+}
+
+/// A disk that no line of the configuration tells of gets one.
+fn add_drive(
+    config: &mut GuestConfig,
+    found: &Found,
+    volume: &VolumeId,
+    reporter: &Counting<'_>,
+) -> Result<(), Error> {
+    let free = |key: &String| is_drive_key(key) && config.main().get(key).is_none();
+    let scsi = (0..)
+        .map(|n| format!("scsi{n}"))
+        .take_while(|key| is_drive_key(key));
+    let mut keys = found.key.clone().into_iter().chain(scsi);
+    let name = found.device.name();
+    let Some(key) = keys.find(free) else {
+        let message = format!("the guest has no place left for {name}");
+        return Err(Error::new(ErrorKind::Target, message));
+    };
+    reporter.info(format!(
+        "{name} has no drive in the archived configuration and becomes {key}"
+    ));
+    let value = format!("{volume},size={}", size(found.device.size()));
+    config.main_mut().set(&key, &value).map_err(malformed)
+}
+
+/// A size as Proxmox writes it: in the largest unit that is exact.
+fn size(bytes: u64) -> String {
+    let units = [(30, "G"), (20, "M"), (10, "K")];
+    let exact = units
+        .into_iter()
+        .find(|(shift, _)| bytes.trailing_zeros() >= *shift);
+    exact.map_or_else(
+        || bytes.to_string(),
+        |(shift, unit)| format!("{}{unit}", bytes >> shift),
+    )
+}
+
+/// Whether the guest's own volume of that name is there.
+fn is_own(volume: &str, vmid: u32, storages: &Storages) -> bool {
+    let id: Result<VolumeId, _> = volume.parse();
+    id.and_then(|id| {
+        let own = storages.resolve(&id)?.list(Some(vmid))?;
+        Ok(own.iter().any(|own| own.id == id))
+    })
+    .unwrap_or(false)
+}
+
+fn malformed(error: fleece_guest_config::Error) -> Error {
+    Error::caused(
+        ErrorKind::Target,
+        "cannot make the guest's configuration",
+        error,
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::size;
+
+    #[test]
+    fn sizes_are_exact() {
+        for (bytes, text) in [
+            (4 << 30, "4G"),
+            (540_672, "528K"),
+            (4 << 20, "4M"),
+            (513, "513"),
+        ] {
+            assert_eq!(size(bytes), text);
+        }
+    }
+}

@@ -1,0 +1,265 @@
+//! `fleece restore --vmid`: volumes on storages, and the guest's configuration.
+
+use std::path::{Path, PathBuf};
+
+use fleece_fleecing::{Cleaned, Place, Record, clean};
+use fleece_guest_config::{ConfigFile, GuestConfig};
+use fleece_storage::{Storages, VolumeId};
+use fleece_vma_format::Header;
+
+use super::copy::{Copied, copy};
+use super::input::Input;
+use super::old::OldGuest;
+use super::plan::{self, DiskChoice, Found, Planned};
+use super::volumes::{NewVolumes, check_room};
+use super::{Restored, config};
+use crate::cancel::CancelToken;
+use crate::report::{Counting, Reporter};
+use crate::{Error, ErrorKind};
+
+/// The name of a guest's firewall rules in an archive.
+const FIREWALL: &str = "qemu-server.fw";
+
+/// A guest to be restored.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct GuestRestore {
+    /// The archive; `-` is standard input.
+    pub archive: PathBuf,
+    /// The guest's number.
+    pub vmid: u32,
+    /// Where its configuration goes.
+    pub config: PathBuf,
+    /// Where its firewall rules go, if they have a place here.
+    pub firewall: Option<PathBuf>,
+    /// The storage of disks that are not chosen for.
+    pub storage: Option<String>,
+    /// What becomes of single disks.
+    pub disks: Vec<DiskChoice>,
+    /// All storages of the host.
+    pub storages: Storages,
+    /// Where what is made is recorded.
+    pub record: Place,
+    /// New MAC addresses and a new uuid.
+    pub unique: bool,
+    /// Replace the guest that is there.
+    pub force: bool,
+    /// Bytes per second written to all disks together.
+    pub bwlimit: Option<u64>,
+}
+
+impl GuestRestore {
+    /// A new guest from `archive`; its configuration goes to `config`.
+    #[must_use]
+    pub fn new(archive: PathBuf, vmid: u32, config: PathBuf, record: Place) -> Self {
+        Self {
+            archive,
+            vmid,
+            config,
+            record,
+            firewall: None,
+            storage: None,
+            disks: Vec::new(),
+            storages: Storages::none(),
+            unique: false,
+            force: false,
+            bwlimit: None,
+        }
+    }
+}
+
+/// Restores a guest.
+///
+/// # Errors
+/// Kind `Damage` for an archive that is not whole; `Storage` and `Target` for what cannot be written;
+/// `Request`. What was made is freed then, and a guest that was there is as it was.
+pub fn restore_guest(
+    job: &GuestRestore,
+    reporter: &dyn Reporter,
+    cancel: &CancelToken,
+) -> Result<Restored, Error> {
+    let reporter = Counting::new(reporter);
+    let input = Input::open(&job.archive, cancel)?;
+    let header = input.header().clone();
+    let archived = config::archived(&header, &reporter)?;
+    let found = plan::find(&header, &archived)?;
+    let count = found.len();
+    let storage = job.storage.as_deref();
+    let planned = plan::volumes(found, &job.disks, storage, &job.storages)?;
+    let old = OldGuest::find(&job.config, job.vmid, job.force, &job.storages)?;
+    check_room(&planned, input.size, planned.len() == count)?;
+
+    let record = Record::open(&job.record)?;
+    clean_before(&record, &job.storages, &reporter)?;
+    record.note_restore(Some(&job.config))?;
+    let mut volumes = NewVolumes::new(&record);
+    let work = Work {
+        job,
+        archived: &archived,
+        planned: &planned,
+        old: old.as_ref(),
+        reporter: &reporter,
+        cancel,
+    };
+    let copied = work
+        .run(input, &mut volumes)
+        .inspect_err(|_| volumes.free(&reporter))?;
+    let ids: Vec<String> = volumes
+        .made
+        .iter()
+        .map(|made| made.id.to_string())
+        .collect();
+    if let Err(error) = record.note_restore(None) {
+        reporter.warning(Error::from(error).chain());
+    }
+    if let Err(error) = restore_firewall(job, &header, &reporter) {
+        reporter.warning(error.chain());
+    }
+    if let Some(old) = &old {
+        let keys: Vec<&str> = planned
+            .iter()
+            .filter_map(|disk| disk.found.key.as_deref())
+            .collect();
+        old.free(
+            &keys,
+            &ConfigFile::new(&job.config),
+            &job.storages,
+            &reporter,
+        );
+    }
+    let names = planned
+        .iter()
+        .map(|disk| disk.found.device.name().to_owned());
+    Ok(Restored {
+        path: job.config.clone(),
+        disks: names.zip(ids).collect(),
+        bytes: copied.bytes,
+        zero: copied.zero,
+        took: copied.took,
+        warnings: reporter.warnings(),
+    })
+}
+
+/// What is undone if it fails.
+struct Work<'a> {
+    job: &'a GuestRestore,
+    archived: &'a GuestConfig,
+    planned: &'a [Planned],
+    old: Option<&'a OldGuest>,
+    reporter: &'a Counting<'a>,
+    cancel: &'a CancelToken,
+}
+
+impl Work<'_> {
+    fn run(&self, input: Input, volumes: &mut NewVolumes<'_>) -> Result<Copied, Error> {
+        let mut disks = Vec::new();
+        for planned in self.planned {
+            self.check_cancelled()?;
+            disks.push(volumes.make(self.job.vmid, planned)?);
+            if let Some(volume) = volumes.made.last() {
+                let name = planned.found.device.name();
+                self.reporter
+                    .info(format!("restore {name} to {}", volume.id));
+            }
+        }
+        let copied = copy(input, &disks, self.job.bwlimit, self.reporter, self.cancel)?;
+        drop(disks);
+        let ids = volumes.made.iter().map(|made| &made.id);
+        let disks: Vec<(&Found, &VolumeId)> = self
+            .planned
+            .iter()
+            .map(|disk| &disk.found)
+            .zip(ids)
+            .collect();
+        let mut config = config::restored(
+            self.archived,
+            &disks,
+            self.job.vmid,
+            self.job.unique,
+            &self.job.storages,
+            self.reporter,
+        )?;
+        if let Some(old) = self.old {
+            old.keep_as_unused(&mut config)?;
+        }
+        self.check_cancelled()?;
+        self.write(config)?;
+        Ok(copied)
+    }
+
+    /// Writes the configuration, if nobody has made or changed the guest meanwhile.
+    fn write(&self, new: GuestConfig) -> Result<(), Error> {
+        let before = self
+            .old
+            .map(|old| old.config.to_string())
+            .unwrap_or_default();
+        ConfigFile::new(&self.job.config).update(|config| {
+            if config.to_string() != before {
+                let message = format!(
+                    "{} was changed by somebody else meanwhile; look at it, and restore again",
+                    self.job.config.display()
+                );
+                return Err(Error::new(ErrorKind::Target, message));
+            }
+            *config = new;
+            Ok(())
+        })
+    }
+
+    fn check_cancelled(&self) -> Result<(), Error> {
+        self.cancel
+            .reason()
+            .map_or(Ok(()), |reason| Err(Error::cancelled(reason)))
+    }
+}
+
+/// Removes what an earlier, killed backup or restore of this guest left.
+fn clean_before(
+    record: &Record,
+    storages: &Storages,
+    reporter: &Counting<'_>,
+) -> Result<(), Error> {
+    let mut cleaned = Cleaned::default();
+    clean(record, None, storages, &mut cleaned)?;
+    for done in cleaned.done {
+        reporter.info(format!("removed what an earlier run left: {done}"));
+    }
+    match cleaned.failed.into_iter().next() {
+        Some(error) => Err(error.into()),
+        None => Ok(()),
+    }
+}
+
+fn restore_firewall(
+    job: &GuestRestore,
+    header: &Header,
+    reporter: &Counting<'_>,
+) -> Result<(), Error> {
+    let Some(rules) = header
+        .configs()
+        .iter()
+        .find(|config| config.name() == FIREWALL)
+    else {
+        return Ok(());
+    };
+    let Some(path) = &job.firewall else {
+        reporter.info(format!(
+            "the archived firewall rules are not restored; `vma config -c {FIREWALL}` prints them"
+        ));
+        return Ok(());
+    };
+    let failed = |error| {
+        let message = format!("cannot restore the firewall rules to {}", path.display());
+        Error::caused(ErrorKind::Target, message, error)
+    };
+    write_atomically(path, rules.data()).map_err(failed)?;
+    reporter.info(format!("firewall rules are in {}", path.display()));
+    Ok(())
+}
+
+fn write_atomically(path: &Path, data: &[u8]) -> std::io::Result<()> {
+    let mut temporary = path.as_os_str().to_owned();
+    temporary.push(".tmp.fleece");
+    std::fs::write(&temporary, data)?;
+    std::fs::rename(&temporary, path)
+}

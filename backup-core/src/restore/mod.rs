@@ -1,0 +1,49 @@
+//! From an archive back to a guest: volumes on storages, and the guest's configuration.
+//!
+//! What happens, in order:
+//!
+//! 1. `input`: the archive is opened, a file or a pipe, and its header read and checked.
+//! 2. `plan`: each disk of the archive gets its drive, its storage and its format.
+//! 3. `old`, `volumes`: a guest of that number is looked at, and so is the room on the storages. Up to
+//!    here nothing was changed anywhere.
+//! 4. `volumes`: new volumes are put on record and then made.
+//! 5. `copy`: the archive is read once, front to back, and its disks written in parallel.
+//! 6. `config`: the archived configuration gets the new volumes; it is written last, at once.
+//! 7. `old`: only now the volumes that the guest had before are freed.
+//!
+//! Whatever fails before the configuration is written, what was made is freed; what a killed restore
+//! made is on record for a clean-up.
+
+mod config;
+mod copy;
+mod guest;
+mod input;
+mod old;
+mod plan;
+mod target;
+mod volumes;
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+pub use guest::{GuestRestore, restore_guest};
+pub use plan::{Choice, DiskChoice};
+pub use target::DiskTarget;
+
+/// What a restore has made.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Restored {
+    /// The guest's configuration, or the folder of the images.
+    pub path: PathBuf,
+    /// Each restored device of the archive, and its volume or file.
+    pub disks: Vec<(String, String)>,
+    /// Bytes of disks read from the archive, skipped disks included.
+    pub bytes: u64,
+    /// How many of them were zero.
+    pub zero: u64,
+    /// From the first byte to the last one synced.
+    pub took: Duration,
+    /// How many warnings were told.
+    pub warnings: usize,
+}

@@ -1,0 +1,188 @@
+//! The guest that has the number already, when it is to be replaced.
+
+use std::collections::BTreeSet;
+use std::os::unix::net::UnixStream;
+use std::path::Path;
+
+use fleece_guest_config::{ConfigFile, ErrorKind as ConfigErrorKind, GuestConfig, SectionKind};
+use fleece_storage::block::{ErrorKind as BlockErrorKind, ImageLock};
+use fleece_storage::{Storages, VolumeId};
+
+use crate::report::Counting;
+use crate::{Error, ErrorKind};
+
+/// A guest whose configuration will be replaced. Its volumes are freed only after that.
+#[derive(Debug)]
+pub(super) struct OldGuest {
+    pub(super) config: GuestConfig,
+    vmid: u32,
+    /// Its disks: keys and volumes.
+    disks: Vec<(String, VolumeId)>,
+}
+
+impl OldGuest {
+    /// The guest behind the configuration at `path`; `None` if there is none. Without `force`, one that
+    /// is there is an error; with it, one that may not be replaced.
+    pub(super) fn find(
+        path: &Path,
+        vmid: u32,
+        force: bool,
+        storages: &Storages,
+    ) -> Result<Option<Self>, Error> {
+        let config = match ConfigFile::new(path).load() {
+            Ok(config) => config,
+            Err(error) if error.kind() == ConfigErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(unreadable(error)),
+        };
+        if !force {
+            let message = format!(
+                "there is a guest {vmid} already ({}); choose another --vmid, or replace it with --force",
+                path.display()
+            );
+            return Err(Error::new(ErrorKind::Target, message));
+        }
+        let refuse = |why: &str, advice: &str| {
+            let message = format!("guest {vmid} is not replaced: {why}; {advice}");
+            Err(Error::new(ErrorKind::Target, message))
+        };
+        let main = config.main();
+        let is_set = |key| main.get(key).is_some_and(|value| value != "0");
+        if is_set("protection") {
+            return refuse("it is protected", "remove the protection first");
+        }
+        if is_set("template") {
+            return refuse(
+                "it is a template, and others may be its clones",
+                "remove it first",
+            );
+        }
+        if let Some(lock) = main.get("lock") {
+            return refuse(
+                &format!("it is locked ({lock})"),
+                "wait for what is at work there",
+            );
+        }
+        let is_snapshot = |kind| matches!(kind, SectionKind::Snapshot(_));
+        if config.sections().any(|section| is_snapshot(section.kind())) {
+            return refuse("it has snapshots", "delete them first");
+        }
+        let drives = config.drives().map_err(unreadable)?;
+        let disks = drives.into_iter().filter(|drive| !drive.is_cdrom);
+        let old = Self {
+            disks: disks
+                .filter_map(|drive| Some((drive.key, drive.volume.parse().ok()?)))
+                .collect(),
+            config,
+            vmid,
+        };
+        if old.runs(path, storages) {
+            return refuse("it is running", "stop it first");
+        }
+        Ok(Some(old))
+    }
+
+    /// Whether a QEMU uses its disks, by the locks that every QEMU takes, or answers where Proxmox's do.
+    fn runs(&self, config: &Path, storages: &Storages) -> bool {
+        let monitor = format!("/var/run/qemu-server/{}.qmp", self.vmid);
+        if config.starts_with("/etc/pve") && UnixStream::connect(monitor).is_ok() {
+            return true;
+        }
+        self.disks.iter().any(|(_, volume)| {
+            let storage = storages.resolve(volume);
+            let path = storage.and_then(|storage| storage.path(volume));
+            path.is_ok_and(|path| {
+                ImageLock::for_writing(&path)
+                    .is_err_and(|error| error.kind() == BlockErrorKind::Busy)
+            })
+        })
+    }
+
+    /// Adds its volumes that `config` does not use as unused disks: nothing that the guest had is
+    /// forgotten, whenever we are interrupted.
+    pub(super) fn keep_as_unused(&self, config: &mut GuestConfig) -> Result<(), Error> {
+        let disks = self.disks.iter().map(|(_, volume)| volume.to_string());
+        let unused = unused(&self.config).map(|(_, volume)| volume.to_owned());
+        let mut number = 0_u32;
+        for volume in disks.chain(unused).collect::<BTreeSet<_>>() {
+            if config.uses_volume(&volume) {
+                continue;
+            }
+            config
+                .main_mut()
+                .set(&format!("unused{number}"), &volume)
+                .map_err(Error::from)?;
+            number = number.saturating_add(1);
+        }
+        Ok(())
+    }
+
+    /// Frees the volumes of the drives that were restored, and takes them out of the configuration.
+    /// Others stay as unused disks. A volume that is not the guest's own is never freed.
+    pub(super) fn free(
+        &self,
+        restored: &[&str],
+        file: &ConfigFile,
+        storages: &Storages,
+        reporter: &Counting<'_>,
+    ) {
+        let mut freed = Vec::new();
+        for (_, volume) in self
+            .disks
+            .iter()
+            .filter(|(key, _)| restored.contains(&key.as_str()))
+        {
+            let done = storages.resolve(volume).and_then(|storage| {
+                let own = storage
+                    .list(Some(self.vmid))?
+                    .iter()
+                    .any(|own| own.id == *volume);
+                if own {
+                    storage.free(volume).map(|_| true)
+                } else {
+                    Ok(false)
+                }
+            });
+            match done {
+                Ok(true) => {
+                    reporter.info(format!("freed the old volume {volume}"));
+                    freed.push(volume.to_string());
+                }
+                Ok(false) => reporter.warning(format!(
+                    "the old volume {volume} is not the guest's own, and is kept as an unused disk"
+                )),
+                Err(error) => {
+                    let error = Error::caused(ErrorKind::Storage, "it cannot be freed", error);
+                    reporter.warning(format!(
+                        "the old volume {volume} is kept as an unused disk: {}",
+                        error.chain()
+                    ));
+                }
+            }
+        }
+        let forgotten = file.update::<_, fleece_guest_config::Error>(|config| {
+            let keys: Vec<String> = unused(config)
+                .filter(|(_, volume)| freed.iter().any(|freed| freed == volume))
+                .map(|(key, _)| key.to_owned())
+                .collect();
+            for key in keys {
+                config.main_mut().remove(&key);
+            }
+            Ok(())
+        });
+        if let Err(error) = forgotten {
+            reporter.warning(Error::from(error).chain());
+        }
+    }
+}
+
+fn unused(config: &GuestConfig) -> impl Iterator<Item = (&str, &str)> {
+    config.main().entries().filter(|(key, _)| {
+        key.strip_prefix("unused")
+            .is_some_and(|number| number.parse::<u32>().is_ok())
+    })
+}
+
+fn unreadable(error: fleece_guest_config::Error) -> Error {
+    let message = "cannot read the configuration of the guest that is there";
+    Error::caused(ErrorKind::Target, message, error)
+}

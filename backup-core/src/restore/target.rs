@@ -1,0 +1,76 @@
+//! A disk that is restored to.
+
+use std::io;
+use std::sync::Arc;
+use std::time::Instant;
+
+use crossbeam_channel::RecvTimeoutError;
+use fleece_storage::block::WriteAt;
+use fleece_vma_format::restore::Target;
+
+use crate::cancel::CancelToken;
+use crate::rate::RateLimit;
+
+/// A disk of `fleece-storage` as the target of an archive's device.
+#[derive(Debug)]
+pub struct DiskTarget {
+    device: Arc<dyn WriteAt>,
+    zeroes_needed: bool,
+    limit: Option<Arc<RateLimit>>,
+    cancel: CancelToken,
+}
+
+impl DiskTarget {
+    /// `zeroes_needed` says that the disk may hold something else than zeroes.
+    #[must_use]
+    pub fn new(device: Arc<dyn WriteAt>, zeroes_needed: bool) -> Self {
+        Self {
+            device,
+            zeroes_needed,
+            limit: None,
+            cancel: CancelToken::new(),
+        }
+    }
+
+    /// Writes no faster than `limit`.
+    #[must_use]
+    pub fn limited(mut self, limit: Option<Arc<RateLimit>>) -> Self {
+        self.limit = limit;
+        self
+    }
+
+    /// Does not wait for the limit any more when the job is cancelled.
+    #[must_use]
+    pub fn cancelled_by(mut self, cancel: &CancelToken) -> Self {
+        self.cancel = cancel.clone();
+        self
+    }
+
+    fn wait(&self, bytes: u64) -> io::Result<()> {
+        let Some(limit) = &self.limit else {
+            return Ok(());
+        };
+        let wait = limit.book(bytes, Instant::now());
+        match self.cancel.fired().recv_timeout(wait) {
+            Err(RecvTimeoutError::Timeout) => Ok(()),
+            _ => Err(io::Error::other("cancelled")),
+        }
+    }
+}
+
+impl Target for DiskTarget {
+    fn write_at(&self, offset: u64, data: &[u8]) -> io::Result<()> {
+        self.wait(data.len() as u64)?;
+        self.device.write_at(data, offset).map_err(io::Error::other)
+    }
+
+    fn zero_at(&self, offset: u64, length: u64) -> io::Result<()> {
+        self.device
+            .write_zeroes(offset, length)
+            .map_err(io::Error::other)
+    }
+
+    fn zeroes_needed(&self) -> bool {
+        self.zeroes_needed
+    }
+}

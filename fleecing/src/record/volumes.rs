@@ -1,0 +1,112 @@
+//! A restore's part of the record.
+
+use std::path::Path;
+
+use fleece_guest_config::GuestConfig;
+use fleece_storage::VolumeId;
+
+use super::{Record, text, unwritable};
+use crate::Error;
+
+pub(super) const RESTORES: &str = "restores";
+const VOLUMES: &str = "volumes";
+
+/// Ids have no commas.
+pub(super) fn list(state: &GuestConfig) -> Vec<String> {
+    let volumes = state.main().get(VOLUMES).unwrap_or_default().split(',');
+    volumes
+        .filter(|id| !id.is_empty())
+        .map(str::to_owned)
+        .collect()
+}
+
+impl Record {
+    /// Notes that a restore is about to make volumes, and the configuration that will name them once
+    /// they are complete; `None`: it names them, or they are gone.
+    ///
+    /// # Errors
+    /// When the record cannot be written; nothing may be made then.
+    pub fn note_restore(&self, config: Option<&Path>) -> Result<(), Error> {
+        let config = config.map(text).transpose()?;
+        self.state
+            .update(|state| match config {
+                Some(config) => state.main_mut().set(RESTORES, config),
+                None => {
+                    state.main_mut().remove(RESTORES);
+                    state.main_mut().remove(VOLUMES);
+                    Ok(())
+                }
+            })
+            .map_err(unwritable)
+    }
+
+    /// Notes a volume that is about to be allocated.
+    ///
+    /// # Errors
+    /// When the record cannot be written; the volume must not be allocated then.
+    pub fn add_volume(&self, volume: &VolumeId) -> Result<(), Error> {
+        self.edit_volumes(|volumes| volumes.push(volume.to_string()))
+    }
+
+    /// Notes that a volume is gone.
+    ///
+    /// # Errors
+    /// When the record cannot be written.
+    pub fn remove_volume(&self, volume: &str) -> Result<(), Error> {
+        self.edit_volumes(|volumes| volumes.retain(|known| known != volume))
+    }
+
+    fn edit_volumes(&self, edit: impl FnOnce(&mut Vec<String>)) -> Result<(), Error> {
+        self.state
+            .update(|state| {
+                let mut volumes = list(state);
+                edit(&mut volumes);
+                if volumes.is_empty() {
+                    state.main_mut().remove(VOLUMES);
+                    return Ok(());
+                }
+                state.main_mut().set(VOLUMES, &volumes.join(","))
+            })
+            .map_err(unwritable)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use fleece_storage::Storages;
+
+    use super::super::{Place, Record};
+    use crate::{Cleaned, clean};
+
+    #[test]
+    fn an_unfinished_restore_is_undone_and_a_finished_one_is_not() {
+        let dir = tempfile::tempdir().unwrap();
+        let root = dir.path().canonicalize().unwrap();
+        let volumes = ["vm-7-disk-0.raw", "vm-7-disk-1.raw"].map(|name| root.join(name));
+        let config = root.join("7.conf");
+        let place = Place::new(root.join("state"), "7", None).unwrap();
+        for (text, left) in [
+            (None, [false, false]),
+            (
+                Some(format!("scsi0: {},size=4K\n", volumes[0].display())),
+                [true, false],
+            ),
+        ] {
+            let record = Record::open(&place).unwrap();
+            record.note_restore(Some(&config)).unwrap();
+            for volume in &volumes {
+                let id = volume.to_str().unwrap().parse().unwrap();
+                record.add_volume(&id).unwrap();
+                std::fs::write(volume, "data").unwrap();
+            }
+            if let Some(text) = text {
+                std::fs::write(&config, text).unwrap();
+            }
+            let mut cleaned = Cleaned::default();
+            clean(&record, None, &Storages::none(), &mut cleaned).unwrap();
+            assert!(cleaned.failed.is_empty(), "{:?}", cleaned.failed);
+            assert_eq!([volumes[0].exists(), volumes[1].exists()], left);
+            assert!(record.contents().unwrap().is_empty());
+        }
+    }
+}
