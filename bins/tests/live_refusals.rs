@@ -212,13 +212,13 @@ fn a_second_backup_of_the_same_guest_while_one_runs() {
     refused(
         second.args(["--vmid", "7"]),
         1,
-        &["backing up or cleaning up this guest"],
+        &["backing up, restoring or cleaning up this guest"],
     );
     let mut cleanup = bench.fleece("cleanup");
     refused(
         cleanup.arg("7"),
         1,
-        &["backing up or cleaning up this guest"],
+        &["backing up, restoring or cleaning up this guest"],
     );
     assert!(first.wait().unwrap().success());
     bench.assert_clean(&guest.test_socket());

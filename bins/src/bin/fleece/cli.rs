@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 use fleece_backup_core::Compression;
+use fleece_backup_core::restore::DiskChoice;
 use fleece_backup_core::units::{self, parse_size};
 use fleece_qmp_client::Address;
 use fleece_storage::VolumeFormat;
@@ -50,7 +51,13 @@ pub(crate) struct Places {
 pub(crate) enum Command {
     /// Back up a running guest into a VMA archive.
     Backup(Box<Backup>),
-    /// Remove what a killed backup left: jobs, filters, exports, fleecing images, half an archive.
+    /// Restore a guest from an archive: volumes on storages, and its configuration.
+    ///
+    /// Nothing appears half-made: the configuration is written when all disks are complete, and what
+    /// a restore made that failed is freed. A guest that has the number is touched only with --force,
+    /// and its disks are freed last.
+    Restore(Restore),
+    /// Remove what a killed backup or restore left: jobs, filters, exports, images, half an archive.
     ///
     /// QEMU may still run, have been restarted, or be gone. Doing it twice does no harm.
     Cleanup(Cleanup),
@@ -195,6 +202,42 @@ pub(crate) struct Serve {
     /// [default: serve/ in the state directory].
     #[arg(long, value_name = "DIR")]
     pub(crate) socket: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Restore {
+    /// The archive, compressed or not; - for standard input.
+    #[arg(value_name = "ARCHIVE")]
+    pub(crate) archive: PathBuf,
+
+    /// The number of the guest that it becomes.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..1_000_000_000))]
+    pub(crate) vmid: u32,
+
+    /// Where its disks go: a storage's id, or a directory [default: the storages that they came from].
+    #[arg(long, value_name = "STORAGE")]
+    pub(crate) storage: Option<String>,
+
+    /// What becomes of one disk, as DISK=STORAGE[:FORMAT] or DISK=skip, e.g. drive-scsi0=fast:qcow2
+    /// (may be given several times).
+    #[arg(long, value_name = "DISK=…")]
+    pub(crate) disk: Vec<DiskChoice>,
+
+    /// Write the guest's configuration to this file [default: <vmid>.conf in --config-dir].
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config_out: Option<PathBuf>,
+
+    /// Give the guest new MAC addresses and a new uuid, so that it can run beside the original.
+    #[arg(long)]
+    pub(crate) unique: bool,
+
+    /// Replace the guest that has this number. Its disks are freed when all of the archive is restored.
+    #[arg(long)]
+    pub(crate) force: bool,
+
+    /// Write at most this much a second, e.g. 200M.
+    #[arg(long, value_name = "RATE", value_parser = parse_size)]
+    pub(crate) bwlimit: Option<u64>,
 }
 
 #[derive(Debug, Args)]

@@ -42,14 +42,17 @@ impl Places {
             .map_err(|error| Error::caused(ErrorKind::Storage, "cannot use the storages", error))
     }
 
+    /// Where guests' configurations are.
+    pub(crate) fn config_dir(&self) -> &Path {
+        self.config_dir
+            .as_deref()
+            .unwrap_or_else(|| Path::new(PROXMOX_CONFIGS))
+    }
+
     /// A guest's configuration file, if there is one.
     pub(crate) fn guest_config(&self, guest: &str) -> Option<PathBuf> {
-        let directory = self
-            .config_dir
-            .as_deref()
-            .unwrap_or_else(|| Path::new(PROXMOX_CONFIGS));
         guest.parse::<u32>().ok()?;
-        Some(directory.join(format!("{guest}.conf"))).filter(|path| path.exists())
+        Some(self.config_dir().join(format!("{guest}.conf"))).filter(|path| path.exists())
     }
 
     /// Where what is made for a guest is recorded.

@@ -10,6 +10,7 @@ mod faults;
 mod guest;
 mod image;
 mod log;
+mod restore;
 mod serve;
 mod signals;
 
@@ -26,6 +27,7 @@ fn main() -> ExitCode {
     let log = log::Log::new(cli.json, cli.command.stdout_is_data());
     let result = match &cli.command {
         Command::Backup(arguments) => backup::run(arguments, &cli.places, &log),
+        Command::Restore(arguments) => restore::run(arguments, &cli.places, &log),
         Command::Cleanup(arguments) => cleanup::run(arguments, &cli.places, &log),
         Command::Serve(arguments) => serve::run(arguments, &cli.places, &log),
         Command::Demo(arguments) => demo::run(arguments, &log),

@@ -1,0 +1,91 @@
+//! `fleece restore`
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use fleece_backup_core::restore::{GuestRestore, Restored, restore_guest};
+use fleece_backup_core::units;
+use fleece_backup_core::{Error, ErrorKind};
+use serde_json::{Map, Value, json};
+
+use crate::cli::{Places, Restore};
+use crate::log::Log;
+use crate::{exit, signals};
+
+pub(crate) fn run(arguments: &Restore, places: &Places, log: &Log) -> Result<ExitCode, Error> {
+    let cancel = signals::token()?;
+    let name = arguments.vmid.to_string();
+    let config = match &arguments.config_out {
+        Some(file) => std::path::absolute(file).unwrap_or_else(|_| file.clone()),
+        None => configuration(places, &name)?,
+    };
+    let mut job = GuestRestore::new(
+        arguments.archive.clone(),
+        arguments.vmid,
+        config,
+        places.record(&name)?,
+    );
+    job.storage.clone_from(&arguments.storage);
+    job.disks.clone_from(&arguments.disk);
+    job.storages = places.storages()?;
+    job.unique = arguments.unique;
+    job.force = arguments.force;
+    job.bwlimit = arguments.bwlimit;
+    let restored = restore_guest(&job, log, &cancel)?;
+    tell(&restored, arguments.vmid, log);
+    Ok(ExitCode::from(if restored.warnings > 0 {
+        exit::WARNINGS
+    } else {
+        0
+    }))
+}
+
+/// Where the guest's configuration goes if nothing is said.
+fn configuration(places: &Places, guest: &str) -> Result<PathBuf, Error> {
+    let directory = places.config_dir();
+    if directory.is_dir() {
+        return Ok(directory.join(format!("{guest}.conf")));
+    }
+    Err(Error::new(
+        ErrorKind::Request,
+        format!(
+            "where does the guest's configuration go? {} is no directory; give --config-out or \
+             --config-dir",
+            directory.display()
+        ),
+    ))
+}
+
+fn tell(restored: &Restored, vmid: u32, log: &Log) {
+    #[expect(
+        clippy::cast_precision_loss,
+        reason = "a rate is shown with few digits"
+    )]
+    let rate = restored.bytes as f64 / restored.took.as_secs_f64().max(0.001);
+    log.info(&format!(
+        "restored {} ({}% of it zero) in {} ({})",
+        units::bytes(restored.bytes),
+        units::percent(restored.zero, restored.bytes),
+        units::duration(restored.took),
+        units::rate(rate)
+    ));
+    log.info(&format!(
+        "guest {vmid} is in {}",
+        Path::new(&restored.path).display()
+    ));
+    let disks: Map<String, Value> = restored
+        .disks
+        .iter()
+        .map(|(disk, volume)| (disk.clone(), volume.as_str().into()))
+        .collect();
+    log.result(&json!({
+        "event": "result",
+        "vmid": vmid,
+        "config": restored.path,
+        "disks": disks,
+        "bytes": restored.bytes,
+        "zero": restored.zero,
+        "seconds": restored.took.as_secs_f64(),
+        "warnings": restored.warnings,
+    }));
+}
