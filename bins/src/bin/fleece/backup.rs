@@ -20,7 +20,7 @@ use crate::cli::{Backup, Places};
 use crate::guest::Guest;
 use crate::image::Image;
 use crate::log::Log;
-use crate::{exit, signals};
+use crate::{exit, signals, target};
 
 pub(crate) fn run(arguments: &Backup, places: &Places, log: &Log) -> Result<ExitCode, Error> {
     let cancel = signals::token()?;
@@ -174,31 +174,8 @@ fn archive_path(
         now.strftime("%Y_%m_%d-%H_%M_%S"),
         arguments.compress.ending()
     );
-    if to.is_dir() {
-        return Ok(Some(to.join(name)));
-    }
-    if let Some(id) = to
-        .to_str()
-        .filter(|id| storages.config().section(id).is_some())
-    {
-        let failed = |error| {
-            Error::caused(
-                ErrorKind::Storage,
-                format!("cannot use storage {id}"),
-                error,
-            )
-        };
-        let storage = storages.open(id).map_err(failed)?;
-        storage.activate().map_err(failed)?;
-        return storage
-            .dump_directory()
-            .map(|directory| Some(directory.join(name)))
-            .ok_or_else(|| {
-                Error::new(
-                    ErrorKind::Request,
-                    format!("storage {id} cannot hold backups"),
-                )
-            });
+    if let Some(directory) = target::directory(to, storages)? {
+        return Ok(Some(directory.join(name)));
     }
     if to.extension().is_some() {
         return Ok(Some(to.to_owned()));

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 use fleece_backup_core::Compression;
+use fleece_backup_core::dump::KeepRules;
 use fleece_backup_core::restore::DiskChoice;
 use fleece_backup_core::units::{self, parse_size};
 use fleece_qmp_client::Address;
@@ -57,6 +58,19 @@ pub(crate) enum Command {
     /// a restore made that failed is freed. A guest that has the number is touched only with --force,
     /// and its disks are freed last.
     Restore(Restore),
+    /// List the backups of a directory or storage.
+    List(List),
+    /// Remove the backups that no rule keeps, with what lies beside them.
+    ///
+    /// Each guest's backups are judged by themselves, by Proxmox's rules. Protected ones, and those whose
+    /// name is not the standard one, stay.
+    Prune(Prune),
+    /// Print the notes of a backup, or write new ones.
+    Note(Note),
+    /// Protect a backup from being removed.
+    Protect(Protect),
+    /// Remove backups, with what lies beside them. Protected ones stay.
+    Delete(Delete),
     /// Remove what a killed backup or restore left: jobs, filters, exports, images, half an archive.
     ///
     /// QEMU may still run, have been restarted, or be gone. Doing it twice does no harm.
@@ -238,6 +252,65 @@ pub(crate) struct Restore {
     /// Write at most this much a second, e.g. 200M.
     #[arg(long, value_name = "RATE", value_parser = parse_size)]
     pub(crate) bwlimit: Option<u64>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct List {
+    /// A directory, or a storage's id.
+    #[arg(value_name = "DIR")]
+    pub(crate) place: PathBuf,
+
+    /// Only this guest's.
+    #[arg(long, value_name = "N")]
+    pub(crate) vmid: Option<u32>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Prune {
+    /// A directory, or a storage's id.
+    #[arg(value_name = "DIR")]
+    pub(crate) place: PathBuf,
+
+    /// What to keep, as keep-last=N, -hourly, -daily, -weekly, -monthly, -yearly, with commas between.
+    #[arg(long, value_name = "RULES")]
+    pub(crate) keep: KeepRules,
+
+    /// Only this guest's.
+    #[arg(long, value_name = "N")]
+    pub(crate) vmid: Option<u32>,
+
+    /// Remove nothing; show what would become of each backup, and why.
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Note {
+    /// The archive.
+    #[arg(value_name = "ARCHIVE")]
+    pub(crate) archive: PathBuf,
+
+    /// The new notes; an empty text removes them.
+    #[arg(value_name = "TEXT")]
+    pub(crate) text: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Protect {
+    /// The archive.
+    #[arg(value_name = "ARCHIVE")]
+    pub(crate) archive: PathBuf,
+
+    /// Protect it no longer.
+    #[arg(long)]
+    pub(crate) off: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Delete {
+    /// The archives.
+    #[arg(value_name = "ARCHIVE", required = true)]
+    pub(crate) archives: Vec<PathBuf>,
 }
 
 #[derive(Debug, Args)]

@@ -1,6 +1,7 @@
 //! `fleece`: backups of running QEMU/KVM guests that the guest never feels.
 
 mod backup;
+mod beside;
 mod cleanup;
 mod cli;
 mod demo;
@@ -9,10 +10,12 @@ mod exit;
 mod faults;
 mod guest;
 mod image;
+mod list;
 mod log;
 mod restore;
 mod serve;
 mod signals;
+mod target;
 
 use std::process::ExitCode;
 
@@ -28,6 +31,11 @@ fn main() -> ExitCode {
     let result = match &cli.command {
         Command::Backup(arguments) => backup::run(arguments, &cli.places, &log),
         Command::Restore(arguments) => restore::run(arguments, &cli.places, &log),
+        Command::List(arguments) => list::list(arguments, &cli.places, &log),
+        Command::Prune(arguments) => list::prune(arguments, &cli.places, &log),
+        Command::Note(arguments) => beside::note(arguments, &log),
+        Command::Protect(arguments) => beside::protect(arguments),
+        Command::Delete(arguments) => beside::delete(arguments, &log),
         Command::Cleanup(arguments) => cleanup::run(arguments, &cli.places, &log),
         Command::Serve(arguments) => serve::run(arguments, &cli.places, &log),
         Command::Demo(arguments) => demo::run(arguments, &log),

@@ -1,0 +1,161 @@
+//! `fleece list` and `fleece prune`: the backups of a directory or storage.
+
+use std::process::ExitCode;
+
+use fleece_backup_core::dump::{Backup, Pruned, Verdict, plan};
+use fleece_backup_core::{Error, ErrorKind, units};
+use jiff::tz::TimeZone;
+use serde_json::{Value, json};
+
+use crate::cli::{List, Places, Prune};
+use crate::log::Log;
+use crate::{exit, target};
+
+/// Prints a table, or an object a backup.
+pub(crate) fn list(arguments: &List, places: &Places, log: &Log) -> Result<ExitCode, Error> {
+    let mut backups = target::backups(&arguments.place, &places.storages()?)?.list()?;
+    backups.retain(|backup| arguments.vmid.is_none() || backup.vmid() == arguments.vmid);
+    for backup in &backups {
+        log.result(&backup.to_json());
+    }
+    if backups.is_empty() {
+        log.info("there are no backups");
+        return Ok(ExitCode::SUCCESS);
+    }
+    let rows = backups.iter().map(|backup| {
+        let guest = backup
+            .vmid()
+            .map_or_else(|| "-".into(), |id| id.to_string());
+        let notes = backup.notes().unwrap_or_default();
+        [
+            guest,
+            time(backup),
+            units::bytes(backup.size()),
+            backup.verified().to_string(),
+            if backup.is_protected() { "yes" } else { "-" }.into(),
+            backup.file_name().to_owned(),
+            notes.lines().next().unwrap_or_default().to_owned(),
+        ]
+    });
+    let titles = [
+        "GUEST",
+        "TIME",
+        "SIZE",
+        "VERIFIED",
+        "PROTECTED",
+        "ARCHIVE",
+        "NOTES",
+    ];
+    log.data(&table(titles, rows.collect()));
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Removes what no rule keeps, and tells of each backup what became of it and why.
+pub(crate) fn prune(arguments: &Prune, places: &Places, log: &Log) -> Result<ExitCode, Error> {
+    let rules = arguments.keep;
+    if rules.keeps_all() {
+        return Err(Error::new(
+            ErrorKind::Request,
+            "nothing would ever be removed: --keep needs a rule, e.g. keep-last=3,keep-weekly=4",
+        ));
+    }
+    let directory = target::backups(&arguments.place, &places.storages()?)?;
+    let judged: Vec<(Backup, Verdict, Option<Error>)> = if arguments.dry_run {
+        let mut backups = directory.list()?;
+        backups.retain(|backup| arguments.vmid.is_none() || backup.vmid() == arguments.vmid);
+        let verdicts = plan(&backups, &rules);
+        let judged = backups.into_iter().zip(verdicts);
+        judged
+            .map(|(backup, verdict)| (backup, verdict, None))
+            .collect()
+    } else {
+        let pruned = directory.prune(&rules, arguments.vmid)?;
+        let judged = |pruned: Pruned| (pruned.backup, pruned.verdict, pruned.error);
+        pruned.into_iter().map(judged).collect()
+    };
+    let mut failed = false;
+    let mut rows = Vec::new();
+    for (backup, verdict, error) in &judged {
+        let error = error.as_ref().map(Error::chain);
+        failed |= error.is_some();
+        log.result(&verdict_json(
+            backup,
+            verdict,
+            error.as_deref(),
+            arguments.dry_run,
+        ));
+        if let Some(error) = &error {
+            log.warning(error);
+        }
+        rows.push([
+            time(backup),
+            verdict.to_string(),
+            backup.file_name().to_owned(),
+        ]);
+    }
+    if rows.is_empty() {
+        log.info("there are no backups");
+    } else {
+        log.data(&table(["TIME", "VERDICT", "ARCHIVE"], rows));
+    }
+    if arguments.dry_run {
+        log.info("nothing was removed: this is a dry run");
+    }
+    Ok(ExitCode::from(if failed { exit::WARNINGS } else { 0 }))
+}
+
+fn verdict_json(backup: &Backup, verdict: &Verdict, error: Option<&str>, dry_run: bool) -> Value {
+    let removes = matches!(verdict, Verdict::Remove);
+    json!({
+        "file": backup.file_name(),
+        "vmid": backup.vmid(),
+        "verdict": verdict.to_string(),
+        "removed": removes && error.is_none() && !dry_run,
+        "error": error,
+    })
+}
+
+/// In local time, as in the archives' names.
+fn time(backup: &Backup) -> String {
+    let zoned = backup.time().to_zoned(TimeZone::system());
+    zoned.strftime("%Y-%m-%d %H:%M:%S").to_string()
+}
+
+/// Columns two blanks apart, each as wide as its widest cell; control characters are for no terminal.
+fn table<const N: usize>(titles: [&str; N], rows: Vec<[String; N]>) -> String {
+    let clean = |cell: String| cell.replace(char::is_control, "?");
+    let rows: Vec<[String; N]> = std::iter::once(titles.map(str::to_owned))
+        .chain(rows)
+        .map(|row| row.map(clean))
+        .collect();
+    let mut widths = [0; N];
+    for row in &rows {
+        for (width, cell) in widths.iter_mut().zip(row) {
+            *width = cell.chars().count().max(*width);
+        }
+    }
+    let mut text = String::new();
+    for row in &rows {
+        let cells = row.iter().zip(widths);
+        let line: String = cells
+            .map(|(cell, width)| format!("{cell:width$}  "))
+            .collect();
+        text.push_str(line.trim_end());
+        text.push('\n');
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::table;
+
+    #[test]
+    fn columns_are_aligned_and_hostile_text_is_harmless() {
+        let rows = vec![
+            ["1".into(), "a\u{1b}[2J".into()],
+            ["100".into(), String::new()],
+        ];
+        assert_eq!(table(["ID", "NAME"], rows), "ID   NAME\n1    a?[2J\n100\n");
+    }
+}

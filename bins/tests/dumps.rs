@@ -1,0 +1,195 @@
+//! `fleece list`, `prune`, `note`, `protect` and `delete`.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::arithmetic_side_effects,
+    clippy::cast_possible_truncation,
+    reason = "a test may fail by a panic"
+)]
+
+mod support;
+
+use std::fs;
+use std::path::PathBuf;
+use std::process::{Command, Output};
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+/// A directory with five nights' backups of guest 100 and one of guest 101.
+struct Dumps(TempDir);
+
+impl Dumps {
+    fn new() -> Self {
+        let dumps = Self(tempfile::tempdir().unwrap());
+        for night in 1..=5 {
+            fs::write(dumps.archive(night), vec![0; 2048]).unwrap();
+        }
+        let other = "vzdump-qemu-101-2026_11_01-02_00_00.vma";
+        fs::write(dumps.0.path().join(other), "x").unwrap();
+        dumps
+    }
+
+    fn archive(&self, night: u32) -> PathBuf {
+        let name = format!("vzdump-qemu-100-2026_11_0{night}-02_00_00.vma.zst");
+        self.0.path().join(name)
+    }
+
+    fn fleece(&self, arguments: &[&str]) -> Output {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_fleece"));
+        command.current_dir(self.0.path()).args(arguments);
+        command.output().unwrap()
+    }
+
+    /// Runs it, which succeeds, and reads the objects that it printed.
+    fn json(&self, arguments: &[&str]) -> Vec<Value> {
+        let output = self.fleece(&[arguments, &["--json"]].concat());
+        assert!(output.status.success(), "{}", support::text(&output));
+        let text = String::from_utf8(output.stdout).unwrap();
+        text.lines()
+            .map(|line| serde_json::from_str::<Value>(line).unwrap())
+            .filter(|object| object.get("event").is_none())
+            .collect()
+    }
+}
+
+#[test]
+fn backups_are_listed_with_what_is_known_of_them() {
+    let dumps = Dumps::new();
+    let archive = dumps.archive(2);
+    let archive = archive.to_str().unwrap();
+    assert!(
+        dumps
+            .fleece(&["note", archive, "before the\nupdate"])
+            .status
+            .success()
+    );
+    assert!(dumps.fleece(&["protect", archive]).status.success());
+    let listed = dumps.json(&["list", "."]);
+    assert_eq!(listed.len(), 6);
+    let second = &listed[1];
+    assert_eq!(second["vmid"], 100);
+    assert_eq!(second["size"], 2048);
+    assert_eq!(second["notes"], "before the\nupdate");
+    assert_eq!(second["protected"], true);
+    assert_eq!(dumps.json(&["list", ".", "--vmid", "101"]).len(), 1);
+
+    let output = dumps.fleece(&["list", "."]);
+    let table = String::from_utf8(output.stdout).unwrap();
+    let line = table.lines().nth(2).unwrap();
+    for word in [
+        "100",
+        "2026-11-02 02:00:00",
+        "2.00 KiB",
+        "yes",
+        "before the",
+    ] {
+        assert!(line.contains(word), "'{word}' is missing: {line}");
+    }
+    assert!(!table.contains("update"), "only the first line: {table}");
+    let note = dumps.fleece(&["note", archive]);
+    assert_eq!(note.stdout, b"before the\nupdate\n");
+}
+
+#[test]
+fn pruning_says_why_each_backup_stays_and_a_dry_run_removes_nothing() {
+    let dumps = Dumps::new();
+    let protected = dumps.archive(1);
+    dumps.fleece(&["protect", protected.to_str().unwrap()]);
+    fs::write(
+        dumps
+            .0
+            .path()
+            .join("vzdump-qemu-100-2026_11_02-02_00_00.log"),
+        "",
+    )
+    .unwrap();
+    let rules = ["--keep", "keep-last=2", "--vmid", "100"];
+
+    let dry = dumps.json(&[&["prune", ".", "--dry-run"], rules.as_slice()].concat());
+    let verdicts: Vec<&str> = dry
+        .iter()
+        .map(|one| one["verdict"].as_str().unwrap())
+        .collect();
+    let expected = [
+        "keep (protected)",
+        "remove",
+        "remove",
+        "keep (last)",
+        "keep (last)",
+    ];
+    assert_eq!(verdicts, expected);
+    assert!(dry.iter().all(|one| one["removed"] == false));
+    assert!(dumps.archive(2).exists());
+
+    let done = dumps.json(&[&["prune", "."], rules.as_slice()].concat());
+    let removed = done.iter().filter(|one| one["removed"] == true);
+    assert_eq!(removed.count(), 2);
+    for (night, there) in [(1, true), (2, false), (3, false), (4, true), (5, true)] {
+        assert_eq!(dumps.archive(night).exists(), there, "{night}");
+    }
+    let left = support::entries(dumps.0.path());
+    assert!(
+        !left
+            .iter()
+            .any(|path| path.extension().is_some_and(|e| e == "log"))
+    );
+    // Another guest's were not looked at.
+    assert_eq!(dumps.json(&["list", ".", "--vmid", "101"]).len(), 1);
+}
+
+#[test]
+fn a_protected_backup_is_not_deleted_and_others_go_with_their_side_files() {
+    let dumps = Dumps::new();
+    let (first, second) = (dumps.archive(1), dumps.archive(2));
+    let (first, second) = (first.to_str().unwrap(), second.to_str().unwrap());
+    dumps.fleece(&["protect", first]);
+    dumps.fleece(&["note", second, "x"]);
+    let output = dumps.fleece(&["delete", first, second]);
+    let said = support::text(&output);
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert!(said.contains("is protected and stays"), "{said}");
+    assert!(dumps.archive(1).exists() && !dumps.archive(2).exists());
+    assert!(!PathBuf::from(format!("{second}.notes")).exists());
+    dumps.fleece(&["protect", "--off", first]);
+    assert!(dumps.fleece(&["delete", first]).status.success());
+    assert!(!dumps.archive(1).exists());
+}
+
+#[test]
+fn what_cannot_be_done_is_said_with_its_cause() {
+    let dumps = Dumps::new();
+    for (arguments, code, words) in [
+        (
+            ["list", "nosuch"].as_slice(),
+            6,
+            "neither a directory nor a storage",
+        ),
+        (
+            &["prune", ".", "--keep", "keep-all=1"],
+            1,
+            "nothing would ever be removed",
+        ),
+        (
+            &["prune", ".", "--keep", "keep-always=1"],
+            2,
+            "there is no rule 'keep-always'",
+        ),
+        (&["prune", "."], 2, "--keep"),
+        (
+            &["delete", "vzdump-qemu-9-2026_11_01-02_00_00.vma"],
+            1,
+            "there is no backup",
+        ),
+        (&["note", "storage.cfg", "text"], 1, "there is no backup"),
+    ] {
+        let output = dumps.fleece(arguments);
+        let said = support::text(&output);
+        assert_eq!(output.status.code(), Some(code), "{arguments:?}: {said}");
+        assert!(said.contains(words), "{arguments:?}: {said}");
+    }
+    assert_eq!(dumps.json(&["list", "."]).len(), 6);
+}
