@@ -5,8 +5,7 @@ use std::path::PathBuf;
 
 use crate::run::{Run, workspace};
 
-/// The only readers of VMA that PyPI, crates.io and npm have, besides this one: those of Fox-IT's
-/// dissect. Pinned, so that a new release breaks nothing here.
+/// Fox-IT's dissect, the one reader of VMA found on PyPI. Pinned, so that a new release breaks nothing here.
 const PACKAGES: [&str; 3] = [
     "dissect.archive==1.8",
     "dissect.cstruct==4.7",
