@@ -17,9 +17,11 @@ mod directory;
 mod name;
 mod prune;
 mod verified;
+mod verify;
 
 pub use backup::Backup;
 pub use directory::{DumpDirectory, Pruned};
 pub use name::BackupName;
 pub use prune::{KeepRules, Reason, Verdict, plan};
 pub use verified::Verified;
+pub use verify::Checked;

@@ -160,6 +160,47 @@ fn a_protected_backup_is_not_deleted_and_others_go_with_their_side_files() {
 }
 
 #[test]
+fn what_a_verification_finds_is_recorded_until_the_archive_changes() {
+    let folder = tempfile::tempdir().unwrap();
+    let dumps = Dumps(folder);
+    let disk = dumps.0.path().join("disk");
+    fs::write(&disk, vec![0x5a; 1 << 20]).unwrap();
+    let archive = dumps
+        .0
+        .path()
+        .join("vzdump-qemu-100-2026_11_01-02_00_00.vma");
+    support::succeed(
+        Command::new(env!("CARGO_BIN_EXE_vma"))
+            .arg("create")
+            .arg(&archive)
+            .arg(format!("drive-scsi0={}", disk.display())),
+    );
+    let verified = || dumps.json(&["list", "."])[0]["verified"].clone();
+    assert_eq!(verified(), "unknown");
+    assert!(dumps.fleece(&["verify", "."]).status.success());
+    assert_eq!(verified(), "sound");
+
+    let mut bytes = fs::read(&archive).unwrap();
+    let last = bytes.len() - 1;
+    bytes[last] ^= 1;
+    fs::write(&archive, &bytes[..]).unwrap();
+    let output = dumps.fleece(&["verify", archive.to_str().unwrap()]);
+    let said = support::text(&output);
+    assert_eq!(output.status.code(), Some(4), "{said}");
+    assert!(said.contains("vma recover"), "{said}");
+    assert_eq!(verified(), "damaged");
+
+    // Without its index only the structure can be checked, which is said and not recorded.
+    fs::remove_file(format!("{}.idx", archive.display())).unwrap();
+    fs::remove_file(format!("{}.verified", archive.display())).unwrap();
+    let output = dumps.fleece(&["verify", "."]);
+    let said = support::text(&output);
+    assert!(output.status.success(), "{said}");
+    assert!(said.contains("payload cannot be checked"), "{said}");
+    assert_eq!(verified(), "unknown");
+}
+
+#[test]
 fn what_cannot_be_done_is_said_with_its_cause() {
     let dumps = Dumps::new();
     for (arguments, code, words) in [

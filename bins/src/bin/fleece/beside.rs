@@ -42,7 +42,7 @@ pub(crate) fn delete(arguments: &Delete, log: &Log) -> Result<ExitCode, Error> {
     first.map_or(Ok(ExitCode::SUCCESS), Err)
 }
 
-fn find(archive: &Path) -> Result<(DumpDirectory, Backup), Error> {
+pub(crate) fn find(archive: &Path) -> Result<(DumpDirectory, Backup), Error> {
     let (Some(directory), Some(name)) = (
         archive.parent(),
         archive.file_name().and_then(|name| name.to_str()),

@@ -60,6 +60,11 @@ pub(crate) enum Command {
     Restore(Restore),
     /// List the backups of a directory or storage.
     List(List),
+    /// Verify backups to the last byte, and record beside each whether it is sound.
+    ///
+    /// An archive without an index has no checksums over its payload: then only its structure is
+    /// checked, and nothing is recorded.
+    Verify(Verify),
     /// Remove the backups that no rule keeps, with what lies beside them.
     ///
     /// Each guest's backups are judged by themselves, by Proxmox's rules. Protected ones, and those whose
@@ -263,6 +268,13 @@ pub(crate) struct List {
     /// Only this guest's.
     #[arg(long, value_name = "N")]
     pub(crate) vmid: Option<u32>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Verify {
+    /// Archives, directories or storages' ids.
+    #[arg(value_name = "ARCHIVE", required = true)]
+    pub(crate) places: Vec<PathBuf>,
 }
 
 #[derive(Debug, Args)]

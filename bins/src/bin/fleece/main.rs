@@ -16,6 +16,7 @@ mod restore;
 mod serve;
 mod signals;
 mod target;
+mod verify;
 
 use std::process::ExitCode;
 
@@ -32,6 +33,7 @@ fn main() -> ExitCode {
         Command::Backup(arguments) => backup::run(arguments, &cli.places, &log),
         Command::Restore(arguments) => restore::run(arguments, &cli.places, &log),
         Command::List(arguments) => list::list(arguments, &cli.places, &log),
+        Command::Verify(arguments) => verify::run(arguments, &cli.places, &log),
         Command::Prune(arguments) => list::prune(arguments, &cli.places, &log),
         Command::Note(arguments) => beside::note(arguments, &log),
         Command::Protect(arguments) => beside::protect(arguments),
