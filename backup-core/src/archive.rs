@@ -4,6 +4,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use fleece_guest_config::{Drive, GuestConfig, QmdumpMap};
+use fleece_storage::VolumeId;
 use fleece_vma_format::{DeviceSummary, Header, HeaderBuilder};
 
 use crate::archive_file::ArchiveFile;
@@ -25,6 +27,9 @@ pub struct ArchiveOptions {
     pub compression: Compression,
     /// Configuration files to put into it: name and contents.
     pub configs: Vec<(String, Vec<u8>)>,
+    /// The guest's own configuration: goes into the archive as `qemu-server.conf`, with a line for each
+    /// disk that tells a restore which drive it is.
+    pub guest: Option<GuestConfig>,
     /// Its identity.
     pub uuid: [u8; 16],
     /// Its time, in seconds since 1970.
@@ -53,6 +58,7 @@ impl Default for ArchiveOptions {
             path: None,
             compression: Compression::None,
             configs: Vec::new(),
+            guest: None,
             uuid: [0; 16],
             ctime: 0,
             bwlimit: None,
@@ -129,6 +135,13 @@ impl ArchiveOptions {
             )
         };
         let mut builder = HeaderBuilder::new().uuid(self.uuid).ctime(self.ctime);
+        if let Some(guest) = &self.guest {
+            let names: Vec<&str> = disks.iter().map(|disk| disk.name()).collect();
+            let text = guest.archive_text(&maps(guest, &names)?);
+            builder
+                .add_config("qemu-server.conf", text.as_bytes())
+                .map_err(refused)?;
+        }
         for (name, data) in &self.configs {
             builder.add_config(name, data.as_slice()).map_err(refused)?;
         }
@@ -144,6 +157,31 @@ impl ArchiveOptions {
         }
         Ok((builder.build().map_err(refused)?, devices))
     }
+}
+
+/// A map line for each drive of the guest that is among the archive's `devices`, in the order of their
+/// keys: a restore looks for the devices of all of them.
+fn maps(guest: &GuestConfig, devices: &[&str]) -> Result<Vec<QmdumpMap>, Error> {
+    let mut drives = guest.drives().map_err(|error| {
+        Error::caused(ErrorKind::Request, "cannot read the guest's drives", error)
+    })?;
+    drives.retain(|drive| devices.contains(&drive.device_name().as_str()));
+    drives.sort_by(|one, other| one.key.cmp(&other.key));
+    let map = |drive: &Drive| {
+        let id: Option<VolumeId> = drive.volume.parse().ok();
+        let storage = id.as_ref().and_then(VolumeId::storage).unwrap_or_default();
+        let ending = drive.volume.rsplit_once('.').map(|(_, ending)| ending);
+        let format = drive
+            .option("format")
+            .or_else(|| ending.filter(|ending| ["raw", "qcow2", "vmdk"].contains(ending)));
+        QmdumpMap {
+            key: drive.key.clone(),
+            device: drive.device_name(),
+            storage: storage.to_owned(),
+            format: format.unwrap_or("raw").to_owned(),
+        }
+    };
+    Ok(drives.iter().map(map).collect())
 }
 
 /// What a backup that failed has left, see [`ArchiveOptions::unfinished`].
@@ -241,4 +279,26 @@ pub fn archive(
     let (archive, summary) = transfer.run(watch)?;
     let committed = index.commit(archive, options.target_timeout, cancel)?;
     Ok(Archived::new(committed, summary.devices(), start.elapsed()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_archived_drive_has_a_map_line_and_no_other() {
+        let text = "scsi1: local:7/vm-7-disk-1.qcow2,size=1G\nscsi0: lvm:vm-7-disk-0,size=1G\n\
+                    ide0: /srv/disk.img,format=raw\nscsi2: lvm:vm-7-disk-2,backup=0\n";
+        let guest = GuestConfig::parse(text).unwrap();
+        let maps = maps(&guest, &["drive-scsi1", "drive-scsi0", "drive-ide0"]).unwrap();
+        let lines: Vec<String> = maps.iter().map(ToString::to_string).collect();
+        assert_eq!(
+            lines,
+            [
+                "#qmdump#map:ide0:drive-ide0::raw:",
+                "#qmdump#map:scsi0:drive-scsi0:lvm:raw:",
+                "#qmdump#map:scsi1:drive-scsi1:local:qcow2:",
+            ]
+        );
+    }
 }

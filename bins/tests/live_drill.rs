@@ -29,8 +29,10 @@ fn a_guest_restored_to_another_storage_and_format_starts_with_clean_file_systems
     let bench = Bench::new();
     let storage = bench.path("restored");
     std::fs::create_dir(&storage).unwrap();
-    let config = bench.path("qemu-server.conf");
-    std::fs::write(&config, "name: drill\nmemory: 256\n").unwrap();
+    let config = "name: drill\nmemory: 256\nvirtio0: old:vm-7-disk-0,size=64M\n";
+    let configs = bench.path("configs");
+    std::fs::create_dir(&configs).unwrap();
+    std::fs::write(configs.join("7.conf"), config).unwrap();
 
     let image = bench.path("image");
     std::fs::File::create(&image)
@@ -53,8 +55,22 @@ fn a_guest_restored_to_another_storage_and_format_starts_with_clean_file_systems
         "echo 'I was here' > /mnt/marker && md5sum /bin/busybox > /mnt/sum && cp /bin/busybox /mnt && sync",
     );
     let mut backup = bench.backup(&guest.qmp_socket());
-    support::succeed(backup.args(["--vmid", "7"]).arg("--config").arg(&config));
+    support::succeed(
+        backup
+            .args(["--vmid", "7"])
+            .arg("--config-dir")
+            .arg(&configs),
+    );
     drop(guest);
+
+    // What Proxmox's restore needs, too: which device is which drive.
+    let mut vma = Command::new(env!("CARGO_BIN_EXE_vma"));
+    let archived = support::succeed(vma.arg("config").arg(bench.archive()));
+    let archived = String::from_utf8(archived.stdout).unwrap();
+    assert!(
+        archived.contains("\n#qmdump#map:virtio0:drive-virtio0:old:raw:\n"),
+        "{archived}"
+    );
 
     let restored = bench.path("7.conf");
     let mut restore = bench.fleece("restore");

@@ -30,7 +30,10 @@ pub(crate) fn run(arguments: &Backup, places: &Places, log: &Log) -> Result<Exit
     let path = archive_path(arguments, &guest, &storages, &now)?;
     let mut archive = archive_options(arguments, path, &now);
     let config = places.guest_config(&guest.name);
-    archive.configs = configs(&arguments.config, config.as_deref())?;
+    archive.configs = configs(&arguments.config)?;
+    if let Some(config) = config.as_deref().filter(|_| arguments.config.is_empty()) {
+        archive.guest = Some(load(config)?);
+    }
 
     log.info(&format!("Starting Backup of VM {} (qemu)", guest.name));
     log.info(&format!(
@@ -189,13 +192,9 @@ fn archive_path(
     ))
 }
 
-/// The files that were named, or the guest's own configuration.
-fn configs(named: &[PathBuf], config: Option<&Path>) -> Result<Vec<(String, Vec<u8>)>, Error> {
+/// The files that were named.
+fn configs(named: &[PathBuf]) -> Result<Vec<(String, Vec<u8>)>, Error> {
     let mut configs = Vec::new();
-    if let Some(config) = config.filter(|_| named.is_empty()) {
-        let text = load(config)?.archive_text(&[]);
-        configs.push(("qemu-server.conf".to_owned(), text.into_bytes()));
-    }
     for path in named {
         let data = fs::read(path).map_err(|error| {
             let message = format!("cannot read the configuration {}", path.display());
