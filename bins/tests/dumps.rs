@@ -1,4 +1,4 @@
-//! `fleece list`, `prune`, `note`, `protect` and `delete`.
+//! `fleece list`, `verify`, `prune`, `note`, `protect` and `delete`.
 
 #![allow(
     clippy::unwrap_used,

@@ -76,6 +76,9 @@ pub(crate) enum Command {
     Protect(Protect),
     /// Remove backups, with what lies beside them. Protected ones stay.
     Delete(Delete),
+    /// List, add and remove the storages of the configuration.
+    #[command(subcommand)]
+    Storage(StorageCommand),
     /// Remove what a killed backup or restore left: jobs, filters, exports, images, half an archive.
     ///
     /// QEMU may still run, have been restarted, or be gone. Doing it twice does no harm.
@@ -325,6 +328,38 @@ pub(crate) struct Delete {
     pub(crate) archives: Vec<PathBuf>,
 }
 
+#[derive(Debug, Subcommand)]
+pub(crate) enum StorageCommand {
+    /// List them with their room, and what is wrong with those that do not work.
+    List,
+    /// Add a storage. What else is in the file stays as it is.
+    Add(StorageAdd),
+    /// Remove a storage from the configuration; what lies on it stays.
+    Remove(StorageRemove),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct StorageAdd {
+    /// The type: dir, nfs, cifs, btrfs, lvm, lvmthin, zfspool, rbd, or a plugin's.
+    #[arg(value_name = "TYPE")]
+    pub(crate) kind: String,
+
+    /// The new storage's id.
+    #[arg(value_name = "ID")]
+    pub(crate) id: String,
+
+    /// Its properties, as in storage.cfg: path=/srv/images content=images,backup …
+    #[arg(value_name = "KEY=VALUE", value_parser = property)]
+    pub(crate) properties: Vec<(String, String)>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct StorageRemove {
+    /// The storage's id.
+    #[arg(value_name = "ID")]
+    pub(crate) id: String,
+}
+
 #[derive(Debug, Args)]
 pub(crate) struct Cleanup {
     /// The guest's number, or the name that `backup` gave it.
@@ -358,6 +393,12 @@ pub(crate) struct Demo {
     /// [default: the system's].
     #[arg(long, value_name = "DIR")]
     pub(crate) dir: Option<PathBuf>,
+}
+
+fn property(text: &str) -> Result<(String, String), String> {
+    text.split_once('=')
+        .map(|(key, value)| (key.to_owned(), value.to_owned()))
+        .ok_or_else(|| "expected KEY=VALUE".into())
 }
 
 fn demo_size(text: &str) -> Result<u64, String> {

@@ -31,12 +31,16 @@ impl Places {
             .join("fleece")
     }
 
+    /// The storage configuration that was named, or Proxmox's if this is one of its hosts.
+    pub(crate) fn storage_config(&self) -> Option<&Path> {
+        let proxmox = || Some(Path::new(PROXMOX_STORAGES)).filter(|path| path.exists());
+        self.storage_config.as_deref().or_else(proxmox)
+    }
+
     /// The storages of the configuration, or none but directories.
     pub(crate) fn storages(&self) -> Result<Storages, Error> {
-        let path = match &self.storage_config {
-            Some(path) => path.as_path(),
-            None if Path::new(PROXMOX_STORAGES).exists() => Path::new(PROXMOX_STORAGES),
-            None => return Ok(Storages::none()),
+        let Some(path) = self.storage_config() else {
+            return Ok(Storages::none());
         };
         Storages::from_config(path)
             .map_err(|error| Error::caused(ErrorKind::Storage, "cannot use the storages", error))

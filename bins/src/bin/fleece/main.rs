@@ -15,6 +15,8 @@ mod log;
 mod restore;
 mod serve;
 mod signals;
+mod storage;
+mod table;
 mod target;
 mod verify;
 
@@ -38,6 +40,7 @@ fn main() -> ExitCode {
         Command::Note(arguments) => beside::note(arguments, &log),
         Command::Protect(arguments) => beside::protect(arguments),
         Command::Delete(arguments) => beside::delete(arguments, &log),
+        Command::Storage(command) => storage::run(command, &cli.places, &log),
         Command::Cleanup(arguments) => cleanup::run(arguments, &cli.places, &log),
         Command::Serve(arguments) => serve::run(arguments, &cli.places, &log),
         Command::Demo(arguments) => demo::run(arguments, &log),

@@ -1,0 +1,116 @@
+//! `fleece storage`: the storages of the configuration.
+
+use std::process::ExitCode;
+
+use fleece_backup_core::{Error, ErrorKind, units};
+use fleece_storage::{StorageFile, StorageSection, Storages};
+use serde_json::json;
+
+use crate::cli::{Places, StorageAdd, StorageCommand, StorageRemove};
+use crate::exit;
+use crate::log::Log;
+use crate::table::table;
+
+pub(crate) fn run(command: &StorageCommand, places: &Places, log: &Log) -> Result<ExitCode, Error> {
+    match command {
+        StorageCommand::List => list(places, log),
+        StorageCommand::Add(arguments) => add(arguments, places, log),
+        StorageCommand::Remove(arguments) => remove(arguments, places, log),
+    }
+}
+
+/// Each storage with its room, or with what is wrong with it. One that does not work does not keep the
+/// others from being shown.
+fn list(places: &Places, log: &Log) -> Result<ExitCode, Error> {
+    let storages = places.storages()?;
+    let problems = storages.config().problems();
+    for problem in &problems {
+        log.warning(problem);
+    }
+    let mut rows = Vec::new();
+    let mut failed = !problems.is_empty();
+    for section in storages.config().sections() {
+        let [id, kind] = [section.id(), section.kind()].map(str::to_owned);
+        let room = room(section, &storages);
+        failed |= room.is_err();
+        log.result(&match &room {
+            Ok(room) => json!({
+                "id": id, "type": kind,
+                "total": room.total, "used": room.used, "available": room.available,
+            }),
+            Err(error) => json!({"id": id, "type": kind, "error": error}),
+        });
+        rows.push(match room {
+            Ok(room) => {
+                let [total, used, free] = [room.total, room.used, room.available].map(units::bytes);
+                [id, kind, total, used, free, String::new()]
+            }
+            Err(error) => [id, kind, "-".into(), "-".into(), "-".into(), error],
+        });
+    }
+    if rows.is_empty() {
+        log.info(
+            "no storages are configured; wherever a storage is asked for, a directory will do",
+        );
+    } else {
+        let titles = ["ID", "TYPE", "TOTAL", "USED", "FREE", "PROBLEM"];
+        log.data(&table(titles, rows));
+    }
+    Ok(ExitCode::from(if failed { exit::WARNINGS } else { 0 }))
+}
+
+fn room(section: &StorageSection, storages: &Storages) -> Result<fleece_storage::Status, String> {
+    if section.flag("disable") {
+        return Err("disabled".into());
+    }
+    let room = storages
+        .open(section.id())
+        .and_then(|storage| storage.status());
+    room.map_err(|error| Error::caused(ErrorKind::Storage, "cannot be used", error).chain())
+}
+
+fn add(arguments: &StorageAdd, places: &Places, log: &Log) -> Result<ExitCode, Error> {
+    let section = || {
+        let mut section = StorageSection::new(&arguments.kind, &arguments.id)?;
+        for (key, value) in &arguments.properties {
+            section.set(key, value)?;
+        }
+        Ok(section)
+    };
+    let section = section().map_err(failed)?;
+    file(places)?
+        .update(|config| config.add(section))
+        .map_err(failed)?;
+    log.info(&format!("added the storage {}", arguments.id));
+    Ok(ExitCode::SUCCESS)
+}
+
+fn remove(arguments: &StorageRemove, places: &Places, log: &Log) -> Result<ExitCode, Error> {
+    let id = &arguments.id;
+    let there = file(places)?
+        .update(|config| Ok(config.remove(id)))
+        .map_err(failed)?;
+    if !there {
+        let message = format!("there is no storage {id} in the configuration");
+        return Err(Error::new(ErrorKind::Storage, message));
+    }
+    log.info(&format!("removed the storage {id}; what lies on it stays"));
+    Ok(ExitCode::SUCCESS)
+}
+
+fn file(places: &Places) -> Result<StorageFile, Error> {
+    places
+        .storage_config()
+        .map(StorageFile::new)
+        .ok_or_else(|| {
+            Error::new(
+                ErrorKind::Request,
+                "which storage configuration? give --storage-config",
+            )
+        })
+}
+
+fn failed(error: fleece_storage::Error) -> Error {
+    let message = "cannot change the storage configuration";
+    Error::caused(ErrorKind::Storage, message, error)
+}

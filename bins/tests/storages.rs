@@ -1,0 +1,82 @@
+//! `fleece storage`.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::arithmetic_side_effects,
+    clippy::cast_possible_truncation,
+    reason = "a test may fail by a panic"
+)]
+
+mod support;
+
+use std::fs;
+use std::process::{Command, Output};
+
+use tempfile::TempDir;
+
+const BEFORE: &str = "# mine\nfuture: strange\n\tkey value\n\n";
+
+struct Host(TempDir);
+
+impl Host {
+    fn new() -> Self {
+        let host = Self(tempfile::tempdir().unwrap());
+        fs::write(host.0.path().join("storage.cfg"), BEFORE).unwrap();
+        host
+    }
+
+    fn fleece(&self, arguments: &[&str]) -> Output {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_fleece"));
+        command.current_dir(self.0.path());
+        command.args(["storage", "--storage-config", "storage.cfg"]);
+        command.args(arguments).output().unwrap()
+    }
+
+    fn config(&self) -> String {
+        fs::read_to_string(self.0.path().join("storage.cfg")).unwrap()
+    }
+}
+
+#[test]
+fn storages_come_and_go_and_what_is_unknown_stays() {
+    let host = Host::new();
+    let path = format!("path={}", host.0.path().display());
+    let output = host.fleece(&["add", "dir", "fast", &path, "content=images"]);
+    assert!(output.status.success(), "{}", support::text(&output));
+    let with = host.config();
+    assert!(with.starts_with(BEFORE), "{with}");
+    assert!(with.contains("dir: fast\n\tpath "), "{with}");
+
+    // The unknown type is a warning, and the others are shown.
+    let output = host.fleece(&["list"]);
+    let said = support::text(&output);
+    assert_eq!(output.status.code(), Some(3), "{said}");
+    let table = String::from_utf8(output.stdout).unwrap();
+    let fast = table.lines().find(|line| line.starts_with("fast"));
+    assert!(fast.unwrap().contains("iB"), "{table}");
+    let strange = table.lines().find(|line| line.starts_with("strange"));
+    assert!(strange.unwrap().contains("future"), "{table}");
+
+    assert!(host.fleece(&["remove", "fast"]).status.success());
+    assert_eq!(host.config().trim_end(), BEFORE.trim_end());
+}
+
+#[test]
+fn what_cannot_be_done_changes_nothing() {
+    let host = Host::new();
+    for (arguments, code, words) in [
+        (["remove", "nosuch"].as_slice(), 6, "no storage nosuch"),
+        (&["add", "dir", "strange", "path=/srv"], 6, "strange"),
+        (&["add", "dir", "bad id", "path=/srv"], 6, "bad id"),
+        (&["add", "dir", "new", "path"], 2, "KEY=VALUE"),
+    ] {
+        let output = host.fleece(arguments);
+        let said = support::text(&output);
+        assert_eq!(output.status.code(), Some(code), "{arguments:?}: {said}");
+        assert!(said.contains(words), "{arguments:?}: {said}");
+    }
+    assert_eq!(host.config(), BEFORE);
+}
