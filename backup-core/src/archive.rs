@@ -207,7 +207,7 @@ impl Unfinished {
                 file.display()
             )),
             Self::Left(file) => Some(format!(
-                "the target does not answer; {} is left for `fleece cleanup`",
+                "{} could not be removed and is left for `fleece cleanup`",
                 file.display()
             )),
         }

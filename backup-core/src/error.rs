@@ -48,6 +48,12 @@ impl Error {
         }
     }
 
+    /// A thread of ours ended by a panic.
+    pub(crate) fn panicked() -> Self {
+        let message = "a worker thread panicked; please report this as a bug";
+        Self::new(ErrorKind::Internal, message)
+    }
+
     /// An error caused by `source`, which `message` must not repeat.
     #[must_use]
     pub fn caused(

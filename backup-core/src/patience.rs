@@ -25,7 +25,7 @@ pub(crate) fn at_target<T: Send + 'static>(
             let _ = done.send(job());
         })
         .map_err(|error| Error::caused(ErrorKind::Internal, "cannot start a thread", error))?;
-    let died = |_| Err(Error::new(ErrorKind::Internal, "a thread died"));
+    let died = |_| Err(Error::panicked());
     select! {
         recv(result) -> result => return result.unwrap_or_else(died),
         recv(cancel.fired()) -> _ => {}

@@ -247,7 +247,7 @@ impl<W: Write + Send + 'static> Pipeline<W> {
 
     fn take_error(&self) -> Error {
         // Only a thread that panics ends without an error: its channels close before its guard tells.
-        self.error().unwrap_or_else(panicked)
+        self.error().unwrap_or_else(Error::panicked)
     }
 }
 
@@ -257,16 +257,9 @@ struct PanicGuard<'a>(&'a Shared);
 impl Drop for PanicGuard<'_> {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            self.0.fail(panicked());
+            self.0.fail(Error::panicked());
         }
     }
-}
-
-fn panicked() -> Error {
-    Error::new(
-        ErrorKind::Internal,
-        "a worker thread panicked; please report this as a bug",
-    )
 }
 
 /// The next thing that goes into the archive.
