@@ -147,7 +147,7 @@ fn clippy() -> Outcome {
 
 fn test() -> Outcome {
     let path = path_with_lab()?;
-    let skipped = if has("cargo-nextest") {
+    let skips::Report { skipped, flaky } = if has("cargo-nextest") {
         // A report of a former run would tell of its skips.
         let _ = fs::remove_file(skips::report());
         let run = Run::cargo(&[
@@ -176,15 +176,23 @@ fn test() -> Outcome {
             .env("PATH", path)
             .env("PYTHONPATH", peers::folder())
             .openly(skips::is_skip)?;
-        skips::reasons(lines.iter().map(String::as_str))
+        skips::Report {
+            skipped: skips::reasons(lines.iter().map(String::as_str)),
+            flaky: Vec::new(),
+        }
+    };
+    let flaky = if flaky.is_empty() {
+        String::new()
+    } else {
+        format!("; passed at the second try only: {}", flaky.join(", "))
     };
     let list = skipped.join("; ");
     if skipped.is_empty() {
-        Ok("nothing skipped".to_owned())
+        Ok(format!("nothing skipped{flaky}"))
     } else if env::var("CI").is_ok_and(|ci| ci == "true") {
-        Err(format!("some tests were skipped: {list}"))
+        Err(format!("some tests were skipped: {list}{flaky}"))
     } else {
-        Ok(format!("SKIPPED: {list}"))
+        Ok(format!("SKIPPED: {list}{flaky}"))
     }
 }
 

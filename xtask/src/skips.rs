@@ -1,4 +1,5 @@
-//! Tests that said `SKIP: <reason>` and returned, since something was missing.
+//! Tests that said `SKIP: <reason>` and returned, since something was missing; and tests that needed a
+//! second try.
 
 use std::fs;
 use std::path::PathBuf;
@@ -24,11 +25,34 @@ pub(crate) fn report() -> PathBuf {
     workspace().join("target/nextest/ci/junit.xml")
 }
 
-/// The reasons in nextest's report, which has the output of tests that passed, too.
-pub(crate) fn in_report() -> Result<Vec<String>, String> {
+/// What nextest's report says, which has the output of tests that passed, too.
+#[derive(Debug, Default)]
+pub(crate) struct Report {
+    /// The reasons for which tests were skipped.
+    pub(crate) skipped: Vec<String>,
+    /// The names of tests that passed only at their second try.
+    pub(crate) flaky: Vec<String>,
+}
+
+/// Reads nextest's report.
+pub(crate) fn in_report() -> Result<Report, String> {
     let path = report();
     let text = fs::read_to_string(&path).map_err(|error| format!("{}: {error}", path.display()))?;
-    Ok(reasons(text.lines()))
+    Ok(Report {
+        skipped: reasons(text.lines()),
+        flaky: flaky(&text),
+    })
+}
+
+/// In JUnit's form, a test that failed and then passed has an element `flakyFailure`.
+fn flaky(report: &str) -> Vec<String> {
+    let name = |case: &str| {
+        let (_, rest) = case.split_once("name=\"")?;
+        rest.split('"').next().map(str::to_owned)
+    };
+    let cases = report.split("<testcase ").skip(1);
+    let flaky = cases.filter(|case| case.contains("<flakyFailure") || case.contains("<flakyError"));
+    flaky.filter_map(name).collect()
 }
 
 fn reason(line: &str) -> Option<&str> {
@@ -41,6 +65,13 @@ fn reason(line: &str) -> Option<&str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_test_that_failed_first_is_named() {
+        let report = "<testcase name=\"good\" time=\"1\"></testcase>\n\
+                      <testcase name=\"lucky\" time=\"1\">\n<flakyFailure type=\"x\"/></testcase>";
+        assert_eq!(flaky(report), ["lucky"]);
+    }
 
     #[test]
     fn reasons_are_told_once_each() {
