@@ -201,6 +201,39 @@ fn what_a_verification_finds_is_recorded_until_the_archive_changes() {
 }
 
 #[test]
+fn a_backup_comes_with_notes_and_protection_and_older_ones_go() {
+    let dumps = Dumps::new();
+    fs::write(dumps.0.path().join("disk.raw"), vec![0x5a; 1 << 20]).unwrap();
+    let backup = [
+        "backup",
+        "--state-dir",
+        "state",
+        "--image",
+        "disk.raw",
+        "--vmid",
+        "100",
+    ];
+    let wishes = [
+        "--notes",
+        "nightly",
+        "--protected",
+        "--prune-backups",
+        "keep-last=2",
+    ];
+    let output = dumps.fleece(&[&backup[..], &["--to", "."], &wishes[..]].concat());
+    assert!(output.status.success(), "{}", support::text(&output));
+    let listed = dumps.json(&["list", ".", "--vmid", "100"]);
+    // Two by the rule, and the new one, which is protected and takes no part.
+    assert_eq!(listed.len(), 3, "{listed:?}");
+    assert_eq!(listed[2]["notes"], "nightly");
+    assert_eq!(listed[2]["protected"], true);
+    let output = dumps.fleece(&[&backup[..], &["--to", "-"], &wishes[..]].concat());
+    let said = support::text(&output);
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert!(said.contains("need a directory"), "{said}");
+}
+
+#[test]
 fn what_cannot_be_done_is_said_with_its_cause() {
     let dumps = Dumps::new();
     for (arguments, code, words) in [

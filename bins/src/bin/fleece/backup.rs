@@ -1,5 +1,6 @@
 //! `fleece backup`
 
+mod afterwards;
 mod disks;
 mod live;
 
@@ -23,6 +24,7 @@ use crate::log::Log;
 use crate::{exit, signals, target};
 
 pub(crate) fn run(arguments: &Backup, places: &Places, log: &Log) -> Result<ExitCode, Error> {
+    afterwards::check(arguments)?;
     let cancel = signals::token()?;
     let now = Zoned::now();
     let guest = named(arguments)?;
@@ -57,7 +59,10 @@ pub(crate) fn run(arguments: &Backup, places: &Places, log: &Log) -> Result<Exit
         (None, false) => disks::images(&job),
         (None, true) => live::guest(&job, config.as_deref()),
     };
-    let done = done.inspect_err(|_| log.info(&format!("Backup of VM {} failed", guest.name)))?;
+    let mut done =
+        done.inspect_err(|_| log.info(&format!("Backup of VM {} failed", guest.name)))?;
+    let warnings = afterwards::run(arguments, &done.archived, guest.vmid, log);
+    done.warnings = done.warnings.saturating_add(warnings);
     tell(&done, &guest.name, log);
     Ok(ExitCode::from(if done.warnings > 0 {
         exit::WARNINGS

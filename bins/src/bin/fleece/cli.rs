@@ -187,6 +187,18 @@ pub(crate) struct Backup {
     #[arg(long, value_name = "SECONDS", default_value = "600", value_parser = seconds)]
     pub(crate) target_timeout: Duration,
 
+    /// Put these notes beside the archive.
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) notes: Option<String>,
+
+    /// Protect the archive from being removed.
+    #[arg(long)]
+    pub(crate) protected: bool,
+
+    /// Then remove the guest's older backups that no rule keeps, e.g. keep-last=3,keep-weekly=4.
+    #[arg(long, value_name = "RULES")]
+    pub(crate) prune_backups: Option<KeepRules>,
+
     /// If the backup fails, keep what was written as ARCHIVE.partial; `vma recover` reads it.
     #[arg(long)]
     pub(crate) keep_partial: bool,
