@@ -219,6 +219,10 @@ impl Source for ExportSource {
         }
         Ok(())
     }
+
+    fn abort(&self) {
+        self.client.abort();
+    }
 }
 
 /// Lengths on the wire have 32 bits; a multiple of every cluster size.
