@@ -8,8 +8,9 @@ use fleece_qmp_client::{Address, Client};
 use fleece_storage::{Storages, VolumeFormat};
 use fleece_vma_format::Summary;
 
+use super::room::{check_room, explain};
 use super::source::NbdSource;
-use super::space::{FULL, Space, SpaceWatch};
+use super::space::SpaceWatch;
 use super::watch::QemuWatch;
 use crate::archive::{ArchiveOptions, Archived, Unfinished};
 use crate::output::{Counted, Destination, Output};
@@ -149,7 +150,7 @@ pub fn backup(
     };
     let space = SpaceWatch::start(Arc::clone(session.storage()));
     let moved = move_data(job, &session, output, &counters, reporter, cancel)
-        .map_err(|error| explain(&error, job, &session, &space).unwrap_or(error));
+        .map_err(|error| explain(&error, job.cbw_timeout, &session, &space).unwrap_or(error));
     drop(space);
     // The guest first: its disks are plain again before the archive is synced.
     finish(session, reporter);
@@ -385,75 +386,6 @@ fn open_sources(session: &Session<'_>, prime: bool) -> Result<Vec<Arc<dyn Source
         sources.push(Arc::new(NbdSource::new(disk.name.clone(), client, prime)?));
     }
     Ok(sources)
-}
-
-/// Tells how much room the fleecing images may need, and that there is any at all.
-fn check_room(session: &Session<'_>, reporter: &Counting<'_>) -> Result<(), Error> {
-    let storage = session.storage();
-    let Ok(status) = storage.status() else {
-        return Ok(());
-    };
-    let most = session.disks().iter().map(|disk| disk.size).sum();
-    let (id, free) = (storage.id(), units::bytes(status.available));
-    if status.available < FULL {
-        return Err(full(id, &free));
-    }
-    reporter.info(format!(
-        "fleecing images need at most {}, if the guest overwrites everything; {free} are free on {id}",
-        units::bytes(most)
-    ));
-    Ok(())
-}
-
-fn full(storage: &str, left: &str) -> Error {
-    Error::new(
-        ErrorKind::Storage,
-        format!(
-            "the fleecing storage {storage} is full ({left} left), so the old data that the guest \
-             overwrote could not be kept; free space there or use another with --fleecing. \
-             The guest's writes were not affected"
-        ),
-    )
-}
-
-/// What is really behind a snapshot that QEMU gave up: it tells nobody.
-fn explain(
-    error: &Error,
-    job: &GuestBackup,
-    session: &Session<'_>,
-    space: &SpaceWatch,
-) -> Option<Error> {
-    if !matches!(error.kind(), ErrorKind::Snapshot | ErrorKind::Guest) {
-        return None;
-    }
-    if let Some(disk) = session.lost() {
-        let why = "the disk was unplugged, or somebody cancelled the job; back up again";
-        return Some(Error::new(
-            ErrorKind::Guest,
-            format!(
-                "{}: QEMU ended the job that kept the point in time: {why}",
-                disk.name
-            ),
-        ));
-    }
-    if error.kind() != ErrorKind::Snapshot {
-        return None;
-    }
-    let id = session.storage().id();
-    let what = match space.space() {
-        Space::RanFull(lowest) => return Some(full(id, &units::bytes(lowest))),
-        Space::Silent => "does not answer",
-        Space::Enough => "is not full, so it fails, or is too slow",
-    };
-    Some(Error::new(
-        ErrorKind::Storage,
-        format!(
-            "QEMU could not save old data to the fleecing image within {} (--cbw-timeout) and gave \
-             the point in time up; the fleecing storage {id} {what}: {}. The guest's writes went on",
-            units::duration(job.cbw_timeout),
-            error.chain()
-        ),
-    ))
 }
 
 fn finish(session: Session<'_>, reporter: &Counting<'_>) {

@@ -1,6 +1,7 @@
 //! Live guests on stock QEMU.
 
 mod backup;
+mod room;
 mod source;
 mod space;
 mod watch;

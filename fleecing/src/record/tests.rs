@@ -1,0 +1,76 @@
+use super::*;
+
+fn image(path: &str) -> VolumeId {
+    path.parse().unwrap()
+}
+
+#[test]
+fn a_record_grows_and_shrinks_and_leaves_no_file() {
+    let dir = tempfile::tempdir().unwrap();
+    let place = Place::new(dir.path(), "100", None).unwrap();
+    let record = Record::open(&place).unwrap();
+    assert!(record.contents().unwrap().is_empty());
+    record.note_qmp(&Address::unix("/run/q")).unwrap();
+    record.add_image(&image("/f/vm-100-fleece-0.raw")).unwrap();
+    record.add_image(&image("/f/vm-100-fleece-1.raw")).unwrap();
+    record.note_nbd_socket(Some(Path::new("/s"))).unwrap();
+    record
+        .add_files(&["/b/.x, \"y\".tmp".into(), "/b/.z".into()])
+        .unwrap();
+    record.remove_files(&["/b/.z".into()]).unwrap();
+    assert_eq!(Place::guests(dir.path()).unwrap(), ["100"]);
+    assert_eq!(
+        record.contents().unwrap(),
+        Contents {
+            images: vec![
+                "/f/vm-100-fleece-0.raw".into(),
+                "/f/vm-100-fleece-1.raw".into()
+            ],
+            qmp: Some("/run/q".into()),
+            nbd_socket: Some("/s".into()),
+            files: vec!["/b/.x, \"y\".tmp".into()],
+            ..Contents::default()
+        }
+    );
+    record.remove_image("/f/vm-100-fleece-0.raw").unwrap();
+    record.forget().unwrap();
+    let left = record.contents().unwrap();
+    assert_eq!(
+        left.images,
+        ["/f/vm-100-fleece-1.raw"],
+        "what is not freed stays on record"
+    );
+    assert!(left.qmp.is_some());
+    record.remove_image("/f/vm-100-fleece-1.raw").unwrap();
+    record.forget().unwrap();
+    record.remove_files(&left.files).unwrap();
+    drop(record);
+    assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0);
+}
+
+#[test]
+fn the_guests_own_configuration_names_the_images_and_is_otherwise_untouched() {
+    let dir = tempfile::tempdir().unwrap();
+    let config = dir.path().join("100.conf");
+    let text = "# a guest\nscsi0: a:b\n\n[snap]\nscsi0: a:c\n";
+    std::fs::write(&config, text).unwrap();
+    let place = Place::new(dir.path().join("state"), "100", Some(config.clone())).unwrap();
+    let record = Record::open(&place).unwrap();
+    record.add_image(&image("/f/vm-100-fleece-0.raw")).unwrap();
+    let with = std::fs::read_to_string(&config).unwrap();
+    assert!(with.contains("[special:fleecing]\nfleecing-images: /f/vm-100-fleece-0.raw\n"));
+    assert_eq!(
+        record.contents().unwrap().images.len(),
+        1,
+        "named twice, counted once"
+    );
+    record.remove_image("/f/vm-100-fleece-0.raw").unwrap();
+    assert_eq!(std::fs::read_to_string(&config).unwrap(), text);
+}
+
+#[test]
+fn a_guest_is_no_path() {
+    for guest in ["", "a/b", "..", ".x", "a b"] {
+        assert!(Place::new("/tmp", guest, None).is_err(), "{guest:?}");
+    }
+}
