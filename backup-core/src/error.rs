@@ -112,7 +112,7 @@ impl From<fleece_fleecing::Error> for Error {
     fn from(error: fleece_fleecing::Error) -> Self {
         use fleece_fleecing::ErrorKind as Kind;
         let kind = match error.kind() {
-            Kind::Storage | Kind::Record => ErrorKind::Storage,
+            Kind::Storage | Kind::Record | Kind::Hangs => ErrorKind::Storage,
             Kind::Qemu | Kind::Disks | Kind::Unsafe => ErrorKind::Guest,
             _ => ErrorKind::Request,
         };

@@ -42,6 +42,7 @@ pub use cancel::{CancelReason, CancelToken};
 pub use depth::DepthGate;
 pub use error::{Error, ErrorKind};
 pub use output::Compression;
+pub use patience::at_target;
 pub use rate::RateLimit;
 pub use report::{Counters, Event, Progress, Reporter};
 pub use source::{Extent, Source};

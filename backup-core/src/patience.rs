@@ -12,7 +12,10 @@ pub(crate) const LAST_CHANCE: Duration = Duration::from_secs(3);
 /// Does what needs the backup target, for at most `limit`, or until the job is cancelled.
 ///
 /// `what` is told when it takes too long. Whatever comes of it later is dropped.
-pub(crate) fn at_target<T: Send + 'static>(
+///
+/// # Errors
+/// The job's own; [`ErrorKind::Target`] if it takes too long, [`ErrorKind::Cancelled`].
+pub fn at_target<T: Send + 'static>(
     what: &str,
     limit: Duration,
     cancel: &CancelToken,

@@ -41,6 +41,11 @@ pub trait GuestWatch {
 
     /// Bytes in the fleecing images.
     fn fleecing_used(&mut self) -> Option<u64>;
+
+    /// Why there is no point in going on, if the last look at the images has told.
+    fn fleecing_error(&self) -> Option<Error> {
+        None
+    }
 }
 
 /// How often progress is reported.
@@ -116,6 +121,7 @@ impl Transfer<'_> {
                     .error()
                     .or_else(|| cancel.reason().map(Error::cancelled))
                     .or_else(|| hanging(counters, settings.target_timeout))
+                    .or_else(|| watch.as_ref()?.fleecing_error())
                     .or_else(|| {
                         fleecing_limit
                             .as_mut()?

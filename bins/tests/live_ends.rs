@@ -13,16 +13,15 @@
 
 mod support;
 
-use std::io::{BufRead as _, BufReader, Write};
 use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
-use std::thread::JoinHandle;
+use std::process::Command;
 use std::time::Duration;
 
 use fleece_lab::{Background, Definition, Disk, Guest, Interface};
 use fleece_qmp_client::Client;
 use fleece_qmp_client::commands::QueryBlock;
 use support::Bench;
+use support::running::Running;
 
 const SIZE: u64 = 64 << 20;
 const SOON: Duration = Duration::from_secs(60);
@@ -54,43 +53,9 @@ fn write_in(guest: &Guest) -> Background<'_> {
         .unwrap()
 }
 
-/// A backup that takes long, and has begun to read.
-fn begun(command: &mut Command) -> Child {
-    begun_and_logged(command, std::io::sink()).0
-}
-
-/// The same; what it says from then on goes to `log`.
-fn begun_and_logged(
-    command: &mut Command,
-    mut log: impl Write + Send + 'static,
-) -> (Child, JoinHandle<()>) {
-    command.args(["--vmid", "7", "--json", "--bwlimit", "2M"]);
-    let mut child = command
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
-    let progress = lines.find(|line| line.as_ref().unwrap().contains("\"progress\""));
-    assert!(
-        progress.is_some(),
-        "{}",
-        support::text(&child.wait_with_output().unwrap())
-    );
-    // Keeps the pipe open, so that the child's later lines have somewhere to go.
-    let drained = std::thread::spawn(move || {
-        lines.for_each(|line| writeln!(log, "{}", line.unwrap()).unwrap());
-    });
-    (child, drained)
-}
-
-fn signal(child: &Child, name: &str) {
-    let status = Command::new("kill")
-        .arg(name)
-        .arg(child.id().to_string())
-        .status()
-        .unwrap();
-    assert!(status.success());
+/// A backup of guest 7 that takes long, and reads.
+fn begun(bench: &Bench, guest: &Guest) -> Running {
+    Running::begin(&mut bench.backup(&guest.qmp_socket()))
 }
 
 fn assert_still_writing(guest: &Guest, writer: Background<'_>) {
@@ -105,15 +70,9 @@ fn a_signal_ends_the_backup_and_undoes_everything() {
     let writer = write_in(&guest);
     for (name, code) in [("-INT", 130), ("-TERM", 143), ("-HUP", 129)] {
         let bench = Bench::new();
-        let child = begun(&mut bench.backup(&guest.qmp_socket()));
-        signal(&child, name);
-        let output = child.wait_with_output().unwrap();
-        assert_eq!(
-            output.status.code(),
-            Some(code),
-            "{}",
-            support::text(&output)
-        );
+        let backup = begun(&bench, &guest);
+        backup.signal(name);
+        backup.end().expect_code(code);
         bench.assert_clean(&guest.test_socket());
         assert!(support::entries(&bench.path("archives")).is_empty());
     }
@@ -125,9 +84,7 @@ fn a_killed_backup_is_cleaned_up_while_qemu_runs() {
     let Some(guest) = guest() else { return };
     let writer = write_in(&guest);
     let bench = Bench::new();
-    let mut child = begun(&mut bench.backup(&guest.qmp_socket()));
-    child.kill().unwrap();
-    child.wait().unwrap();
+    begun(&bench, &guest).kill();
     assert_eq!(
         support::entries(&bench.path("fleecing")).len(),
         2,
@@ -145,9 +102,7 @@ fn a_killed_backup_is_cleaned_up_while_qemu_runs() {
 fn the_next_backup_removes_what_a_killed_one_left() {
     let Some(guest) = guest() else { return };
     let bench = Bench::new();
-    let mut child = begun(&mut bench.backup(&guest.qmp_socket()));
-    child.kill().unwrap();
-    child.wait().unwrap();
+    begun(&bench, &guest).kill();
     let output = support::succeed(bench.backup(&guest.qmp_socket()).args(["--vmid", "7"]));
     assert!(support::text(&output).contains("earlier backup was not finished"));
     bench.assert_clean(&guest.test_socket());
@@ -158,9 +113,7 @@ fn the_next_backup_removes_what_a_killed_one_left() {
 fn a_killed_backup_is_cleaned_up_when_qemu_is_gone_too() {
     let Some(mut guest) = guest() else { return };
     let bench = Bench::new();
-    let mut child = begun(&mut bench.backup(&guest.qmp_socket()));
-    child.kill().unwrap();
-    child.wait().unwrap();
+    begun(&bench, &guest).kill();
     guest.kill();
     support::succeed(bench.fleece("cleanup").arg("7"));
     bench.assert_clean_folders();
@@ -170,10 +123,9 @@ fn a_killed_backup_is_cleaned_up_when_qemu_is_gone_too() {
 fn a_qemu_that_dies_ends_the_backup_with_that_cause() {
     let Some(mut guest) = guest() else { return };
     let bench = Bench::new();
-    let child = begun(&mut bench.backup(&guest.qmp_socket()));
+    let backup = begun(&bench, &guest);
     guest.kill();
-    let output = child.wait_with_output().unwrap();
-    assert_eq!(output.status.code(), Some(5), "{}", support::text(&output));
+    backup.end().expect_code(5);
     bench.assert_clean_folders();
     assert!(support::entries(&bench.path("archives")).is_empty());
 }
@@ -236,29 +188,20 @@ fn a_disk_that_is_unplugged_leaves_nothing_behind() {
         let noise = "dd if=/dev/urandom of=/dev/disk0 bs=1M count=16 2>/dev/null";
         guest.run(noise, SOON).unwrap();
         let bench = Bench::new();
-        let log = std::fs::File::create(bench.path("log")).unwrap();
-        let (child, drained) = begun_and_logged(&mut bench.backup(&guest.qmp_socket()), log);
-        let said = || std::fs::read_to_string(bench.path("log")).unwrap();
+        let backup = begun(&bench, &guest);
         let test = Client::connect_unix(guest.test_socket()).unwrap();
         let blocks = test.execute(&QueryBlock {}).unwrap();
         let device = blocks.iter().find_map(|block| block.qdev.clone()).unwrap();
         test.execute_raw("device_del", Some(serde_json::json!({"id": device})))
             .unwrap();
         drop(test);
-        let output = child.wait_with_output().unwrap();
-        drained.join().unwrap();
         if qemu.version().major >= 11 {
             // The job that keeps the instant goes with the device.
-            assert_eq!(output.status.code(), Some(5), "QEMU {}", qemu.version());
-            assert!(said().contains("the disk was unplugged"), "{}", said());
+            let said = backup.end().expect_code(5);
+            assert!(said.contains("the disk was unplugged"), "{said}");
         } else {
             // The instant outlives the device: its disk is still in the archive.
-            assert!(
-                output.status.success(),
-                "QEMU {}: {}",
-                qemu.version(),
-                said()
-            );
+            backup.end().expect_code(0);
             assert_eq!(bench.restore().len(), 2);
         }
         bench.assert_clean(&guest.test_socket());

@@ -20,7 +20,8 @@ use fleece_qmp_client::Client;
 use fleece_qmp_client::commands::QueryStatus;
 use serde_json::json;
 use support::proxy::Proxy;
-use support::{Begun, Bench, text};
+use support::running::Running;
+use support::{Bench, text};
 
 const SIZE: u64 = 32 << 20;
 const SLOTS: u64 = 256;
@@ -62,10 +63,10 @@ fn a_guest_that_somebody_stops_stays_stopped_and_one_that_is_continued_runs() {
         let guest = guest(&qemu);
         let writer = write(&guest);
         let bench = Bench::new();
-        let backup = Begun::start(&mut bench.backup(&guest.qmp_socket()));
+        let backup = Running::begin(&mut bench.backup(&guest.qmp_socket()));
         let test = Client::connect_unix(guest.test_socket()).unwrap();
         test.execute_raw("stop", None).unwrap();
-        assert_code(&backup.wait(), 0);
+        backup.end().expect_code(0);
         // It is theirs to continue.
         assert!(!test.execute(&QueryStatus {}).unwrap().running);
         drop(test);
@@ -74,13 +75,13 @@ fn a_guest_that_somebody_stops_stays_stopped_and_one_that_is_continued_runs() {
 
         // Stopped before the backup, continued in it.
         let bench = Bench::new();
-        let backup = Begun::start(&mut bench.backup(&guest.qmp_socket()));
+        let backup = Running::begin(&mut bench.backup(&guest.qmp_socket()));
         let test = Client::connect_unix(guest.test_socket()).unwrap();
         assert!(!test.execute(&QueryStatus {}).unwrap().running);
         test.execute_raw("cont", None).unwrap();
         drop(test);
         support::assert_writes_on(&guest, "continued");
-        assert_code(&backup.wait(), 0);
+        backup.end().expect_code(0);
         bench.assert_clean(&guest.test_socket());
         assert_one_instant(&bench);
         support::assert_wrote_well(writer);
@@ -94,14 +95,14 @@ fn a_guest_that_is_reset_is_backed_up_all_the_same() {
         let writer = write(&guest);
         writer.stop(SOON).unwrap();
         let bench = Bench::new();
-        let backup = Begun::start(&mut bench.backup(&guest.qmp_socket()));
+        let backup = Running::begin(&mut bench.backup(&guest.qmp_socket()));
         let test = Client::connect_unix(guest.test_socket()).unwrap();
         // The lab's QEMU ends at a reset unless it is told otherwise.
         let action = json!({"reboot": "reset"});
         test.execute_raw("set-action", Some(action)).unwrap();
         test.execute_raw("system_reset", None).unwrap();
         drop(test);
-        assert_code(&backup.wait(), 0);
+        backup.end().expect_code(0);
         bench.assert_clean(&guest.test_socket());
         assert_one_instant(&bench);
         support::assert_running(&guest.test_socket());
@@ -113,10 +114,10 @@ fn a_guest_that_shuts_down_ends_the_backup_with_that_cause() {
     for qemu in fleece_lab::qemus() {
         let mut guest = guest(&qemu);
         let bench = Bench::new();
-        let backup = Begun::start(&mut bench.backup(&guest.qmp_socket()));
+        let backup = Running::begin(&mut bench.backup(&guest.qmp_socket()));
         // QEMU itself ends well, with our filters in it.
         guest.shutdown().unwrap();
-        assert_code(&backup.wait(), 5);
+        backup.end().expect_code(5);
         bench.assert_clean_folders();
         assert!(support::entries(&bench.path("archives")).is_empty());
     }
@@ -128,7 +129,7 @@ fn a_disk_that_somebody_resizes_does_the_guest_no_harm() {
         let guest = guest(&qemu);
         let writer = write(&guest);
         let bench = Bench::new();
-        let backup = Begun::start(&mut bench.backup(&guest.qmp_socket()));
+        let backup = Running::begin(&mut bench.backup(&guest.qmp_socket()));
         let test = Client::connect_unix(guest.test_socket()).unwrap();
         let resize = json!({"device": "drive-virtio1", "size": 2 * SIZE});
         let resized = test.execute_raw("block_resize", Some(resize)).is_ok();
@@ -139,14 +140,14 @@ fn a_disk_that_somebody_resizes_does_the_guest_no_harm() {
                 "until dd if=/dev/zero of=/dev/disk1 bs=1M seek=48 count=1 conv=fsync; do :; done";
             guest.run(places, SOON).unwrap();
         }
-        let output = backup.wait();
+        let ended = backup.end();
         eprintln!(
             "QEMU {}: resized: {resized}, {}",
             qemu.version(),
-            text(&output)
+            ended.said
         );
         bench.assert_clean(&guest.test_socket());
-        if output.status.success() {
+        if ended.status.success() {
             assert_one_instant(&bench);
         }
         support::assert_writes_on(&guest, "after the resize");
@@ -163,9 +164,9 @@ fn a_monitor_connection_that_is_cut_is_made_again_for_the_way_back() {
     let writer = write(&guest);
     let bench = Bench::new();
     let proxy = Proxy::start(bench.path("monitor"), &guest.qmp_socket());
-    let backup = Begun::start(&mut bench.backup(proxy.path()));
+    let backup = Running::begin(&mut bench.backup(proxy.path()));
     proxy.cut();
-    assert_code(&backup.wait(), 0);
+    backup.end().expect_code(0);
     bench.assert_clean(&guest.test_socket());
     assert_one_instant(&bench);
     support::assert_writes_on(&guest, "after the cut");
@@ -181,11 +182,9 @@ fn a_monitor_that_vanishes_while_qemu_runs_leaves_everything_on_record() {
     let writer = write(&guest);
     let bench = Bench::new();
     let proxy = Proxy::start(bench.path("monitor"), &guest.qmp_socket());
-    let backup = Begun::start(&mut bench.backup(proxy.path()));
+    let backup = Running::begin(&mut bench.backup(proxy.path()));
     proxy.vanish();
-    let output = backup.wait();
-    assert_code(&output, 3);
-    let said = text(&output);
+    let said = backup.end().expect_code(3);
     assert!(said.contains("QEMU still serves"), "{said}");
     // What QEMU uses is not freed under it.
     assert_eq!(support::entries(&bench.path("fleecing")).len(), 2);
@@ -210,11 +209,9 @@ fn an_nbd_connection_that_is_cut_ends_the_backup_with_that_cause() {
     let bench = Bench::new();
     let proxy = Proxy::start(bench.path("nbd"), &daemon.nbd_socket());
     let mut command = bench.backup(&daemon.qmp_socket());
-    let backup = Begun::start(command.arg("--nbd-server").arg(proxy.path()));
+    let backup = Running::begin(command.arg("--nbd-server").arg(proxy.path()));
     proxy.cut();
-    let output = backup.wait();
-    assert_code(&output, 5);
-    let said = text(&output);
+    let said = backup.end().expect_code(5);
     assert!(said.contains("connection"), "{said}");
     bench.assert_clean(&daemon.qmp_socket());
     assert!(support::entries(&bench.path("archives")).is_empty());
@@ -229,7 +226,7 @@ fn a_clean_up_of_all_guests_passes_over_one_that_is_being_backed_up() {
     };
     let guest = guest(&qemu);
     let bench = Bench::new();
-    let backup = Begun::start(&mut bench.backup(&guest.qmp_socket()));
+    let backup = Running::begin(&mut bench.backup(&guest.qmp_socket()));
     // What a backup of another guest left.
     let left = bench.path("archives").join("left.tmp");
     std::fs::write(&left, "").unwrap();
@@ -239,7 +236,7 @@ fn a_clean_up_of_all_guests_passes_over_one_that_is_being_backed_up() {
     assert_code(&cleaned, 3);
     assert!(text(&cleaned).contains("7: process "), "{}", text(&cleaned));
     assert!(!left.exists(), "{}", text(&cleaned));
-    assert_code(&backup.wait(), 0);
+    backup.end().expect_code(0);
     bench.assert_clean(&guest.test_socket());
     bench.restore();
 }
@@ -252,7 +249,7 @@ fn a_second_backup_under_another_name_is_refused_and_disturbs_nothing() {
     let guest = guest(&qemu);
     let writer = write(&guest);
     let bench = Bench::new();
-    let backup = Begun::start(&mut bench.backup(&guest.qmp_socket()));
+    let backup = Running::begin(&mut bench.backup(&guest.qmp_socket()));
     let other = Bench::new();
     let mut second = other.backup(&guest.test_socket());
     let refused = second.args(["--vmid", "8"]).output().unwrap();
@@ -263,7 +260,7 @@ fn a_second_backup_under_another_name_is_refused_and_disturbs_nothing() {
         "{said}"
     );
     other.assert_clean_folders();
-    assert_code(&backup.wait(), 0);
+    backup.end().expect_code(0);
     bench.assert_clean(&guest.test_socket());
     assert_one_instant(&bench);
     support::assert_wrote_well(writer);

@@ -16,25 +16,33 @@ use std::io::Read as _;
 use std::process::Command;
 
 use fleece_lab::{Disk, Qemu, StorageDaemon};
+use serde_json::Value;
 use support::Bench;
 use support::running::Running;
 
 const SIZE: u64 = 32 << 20;
 
+/// What a backup may need of memory, also when its target takes nothing.
+const MEMORY: u64 = 96 << 20;
+
 /// A storage daemon with a disk full of data that cannot be compressed.
 fn daemon(qemu: &Qemu, bench: &Bench) -> StorageDaemon {
+    daemon_of(SIZE, qemu, bench)
+}
+
+fn daemon_of(size: u64, qemu: &Qemu, bench: &Bench) -> StorageDaemon {
     let daemon = StorageDaemon::builder(qemu)
-        .disk(Disk::raw(SIZE).throttled())
+        .disk(Disk::raw(size).throttled())
         .export()
         .start()
         .unwrap();
     let noise = bench.path("noise");
-    let mut random = std::fs::File::open("/dev/urandom").unwrap().take(SIZE);
+    let mut random = std::fs::File::open("/dev/urandom").unwrap().take(size);
     std::io::copy(&mut random, &mut std::fs::File::create(&noise).unwrap()).unwrap();
     io(
         &daemon,
         qemu,
-        &format!("write -s {} 0 {SIZE}", noise.display()),
+        &format!("write -s {} 0 {size}", noise.display()),
     );
     daemon
 }
@@ -61,7 +69,8 @@ fn a_target_that_takes_no_more_data_is_given_up_after_its_time() {
         return;
     };
     let bench = Bench::new();
-    let daemon = daemon(&qemu, &bench);
+    // More than memory may hold.
+    let daemon = daemon_of(2 * MEMORY, &qemu, &bench);
     let mut command = backup(&bench, &daemon);
     command.args(["--to", "-", "--compress", "none", "--target-timeout", "2"]);
     // Its standard output is a pipe that nobody reads.
@@ -69,6 +78,10 @@ fn a_target_that_takes_no_more_data_is_given_up_after_its_time() {
     running.until("copy-before-write is active");
     // The guest does not wait for the target.
     io(&daemon, &qemu, "write -P 0x55 0 16M");
+    // Nor does what was read pile up.
+    let memory = running.peak_memory();
+    eprintln!("{} KiB of memory", memory >> 10);
+    assert!(memory <= MEMORY, "{memory} bytes");
     let said = running.end().expect_code(6);
     assert!(said.contains("the backup target hangs"), "{said}");
     assert!(said.contains("--target-timeout"), "{said}");
@@ -111,6 +124,37 @@ fn the_backup_ends_before_the_fleecing_images_hold_more_than_they_may() {
 }
 
 #[test]
+fn fleecing_images_hold_what_is_overwritten_and_not_yet_read() {
+    let Some(qemu) = fleece_lab::qemu("10.0") else {
+        return;
+    };
+    let bench = Bench::new();
+    let daemon = daemon(&qemu, &bench);
+    let mut command = backup(&bench, &daemon);
+    let mut running = Running::start(command.args(["--bwlimit", "4M"]));
+    let mut read = 0;
+    running.find(|line| {
+        let line: Value = serde_json::from_str(line).unwrap();
+        read = line["read"].as_u64().unwrap_or(0);
+        read > 0
+    });
+    assert!((1..16 << 20).contains(&read), "read {read} so far");
+    // What is read already needs no room, and what comes next does.
+    io(&daemon, &qemu, "write -P 0x55 0 2M");
+    io(&daemon, &qemu, "write -P 0x55 20M 8M");
+    let said = running.end().expect_code(0);
+    let lines = said.lines().map(|line| serde_json::from_str(line).unwrap());
+    let lines: Vec<Value> = lines.collect();
+    let held = |line: &Value| line["fleecing"].as_u64();
+    let peak = lines.iter().filter_map(held).max().unwrap();
+    let last = lines.iter().filter_map(held).next_back().unwrap();
+    eprintln!("overwritten: 10 MiB; held: {peak} bytes at most, {last} at the end");
+    assert!((7 << 20..=8 << 20).contains(&peak), "{said}");
+    assert!(last <= 1 << 20, "{said}");
+    bench.assert_clean(&daemon.qmp_socket());
+}
+
+#[test]
 fn an_unfinished_archive_is_kept_if_asked_for_and_recovered() {
     let Some(qemu) = fleece_lab::qemu("10.0") else {
         return;
@@ -123,7 +167,7 @@ fn an_unfinished_archive_is_kept_if_asked_for_and_recovered() {
     command.args(["--compress", "none", "--bwlimit", "8M", "--keep-partial"]);
     let mut running = Running::start(&mut command);
     running.find(|line| {
-        let line: serde_json::Value = serde_json::from_str(line).unwrap();
+        let line: Value = serde_json::from_str(line).unwrap();
         line["written"]
             .as_u64()
             .is_some_and(|bytes| bytes > 8 << 20)

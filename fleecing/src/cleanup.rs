@@ -1,6 +1,7 @@
 //! Finishing what a killed backup left.
 
 use std::path::Path;
+use std::slice;
 use std::time::Duration;
 
 use fleece_guest_config::{ConfigFile, ErrorKind as ConfigErrorKind};
@@ -8,7 +9,7 @@ use fleece_qmp_client::{Address, Agent, ErrorKind as QmpErrorKind, Options};
 use fleece_storage::{Storages, VolumeId};
 
 use crate::record::{Contents, Place, Record};
-use crate::{Error, ErrorKind, image, inside};
+use crate::{Error, ErrorKind, hang, image, inside};
 
 /// What a clean-up did.
 #[derive(Debug, Default)]
@@ -65,7 +66,7 @@ pub fn clean(
     for file in &contents.files {
         match remove_file(file) {
             Ok(removed) => {
-                record.remove_files(std::slice::from_ref(file))?;
+                record.remove_files(slice::from_ref(file))?;
                 let what = removed.then(|| format!("unfinished archive {}", file.display()));
                 cleaned.done.extend(what);
             }
@@ -78,8 +79,9 @@ pub fn clean(
         .map(|text| text.parse())
         .transpose()
         .unwrap_or_default();
+    let answer = || must_answer(&contents.images, storages);
     if let Some(address) = qmp.or(recorded.as_ref())
-        && let Err(error) = inside::remove_all(None, address, record)
+        && let Err(error) = inside::remove_all(None, address, record, &answer)
     {
         // What QEMU may still use must not be freed.
         cleaned.failed.push(error);
@@ -189,8 +191,37 @@ fn thaw(agent: &str) -> Result<(), Error> {
     }
 }
 
+/// Fails if one of the recorded images is on a storage that hangs.
+fn must_answer(images: &[String], storages: &Storages) -> Result<(), Error> {
+    for name in images {
+        // What is not to be found is not to be waited for.
+        if let Ok(id) = name.parse::<VolumeId>()
+            && let Ok(storage) = storages.resolve(&id)
+        {
+            hang::must_answer(&storage, &[id])?;
+        }
+    }
+    Ok(())
+}
+
 /// Removes a file; tells whether it was there. If its directory is gone, it may come back with it.
 fn remove_file(path: &Path) -> Result<bool, Error> {
+    let removal = {
+        let path = path.to_owned();
+        move || try_to_remove(&path)
+    };
+    hang::ask(hang::PATIENCE, removal).unwrap_or_else(|| {
+        Err(Error::new(
+            ErrorKind::Storage,
+            format!(
+                "cannot remove {}: its file system does not answer; it stays on record",
+                path.display()
+            ),
+        ))
+    })
+}
+
+fn try_to_remove(path: &Path) -> Result<bool, Error> {
     let failed = |error| {
         Error::caused(
             ErrorKind::Storage,
@@ -218,7 +249,8 @@ fn free(record: &Record, name: &str, storages: &Storages) -> Result<(), Error> {
     };
     let id: VolumeId = name.parse().map_err(failed)?;
     let storage = storages.resolve(&id).map_err(failed)?;
+    hang::must_answer(&storage, slice::from_ref(&id))?;
     // An image on a storage that is not mounted is not gone.
     storage.activate().map_err(failed)?;
-    image::free(storage.as_ref(), record, &id)
+    image::free(&storage, record, &id)
 }

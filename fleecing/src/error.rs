@@ -17,6 +17,8 @@ pub enum ErrorKind {
     Storage,
     /// The record of what was made cannot be written or read.
     Record,
+    /// A fleecing image does not answer, so QEMU must not be asked to let go of it.
+    Hangs,
     /// Another backup or clean-up of the same guest is at work.
     Busy,
 }

@@ -1,5 +1,7 @@
 //! Fleecing images: allocated on a storage, attached to QEMU, and away again.
 
+use std::sync::Arc;
+
 use fleece_qmp_client::Client;
 use fleece_qmp_client::commands::{BlockdevAdd, BlockdevDel};
 use fleece_storage::{AllocationRequest, Plugin, VolumeFormat, VolumeId, free_names};
@@ -7,7 +9,7 @@ use serde_json::Value;
 
 use crate::disk::{self, Disk};
 use crate::record::Record;
-use crate::{Error, ErrorKind, Step, names};
+use crate::{Error, ErrorKind, Step, hang, names};
 
 /// Allocates an image of exactly the size of each disk. Each is on record before it exists.
 pub(crate) fn allocate(
@@ -101,16 +103,6 @@ pub(crate) fn attach(
     Ok(())
 }
 
-/// Bytes allocated for all images of ours, as QEMU sees them.
-pub(crate) fn used(client: &Client) -> Result<Option<u64>, Error> {
-    let nodes = disk::nodes(client)?;
-    Ok(nodes
-        .iter()
-        .filter(|(name, _)| names::is_image(name))
-        .map(|(_, node)| node.image.actual_size)
-        .sum())
-}
-
 /// Detaches all images of ours.
 pub(crate) fn detach(client: &Client) -> Result<(), Error> {
     let ours = disk::nodes(client)?
@@ -129,7 +121,12 @@ pub(crate) fn detach(client: &Client) -> Result<(), Error> {
 }
 
 /// Frees an image that may or may not exist, and takes it off the record.
-pub(crate) fn free(storage: &dyn Plugin, record: &Record, image: &VolumeId) -> Result<(), Error> {
+pub(crate) fn free(
+    storage: &Arc<dyn Plugin>,
+    record: &Record,
+    image: &VolumeId,
+) -> Result<(), Error> {
+    hang::must_answer(storage, std::slice::from_ref(image))?;
     storage.free(image).map_err(|error| {
         Error::caused(
             ErrorKind::Storage,

@@ -13,16 +13,21 @@ use crate::{Error, ErrorKind, Step, disk, export, histogram, image, names, switc
 /// QEMU itself by its names; doing it twice does no harm.
 ///
 /// `client` may have been cut off; then the monitor is connected to once more. A QEMU that is gone has
-/// taken everything with it.
+/// taken everything with it. One that runs is touched only if the images `answer`.
 pub(crate) fn remove_all(
     client: Option<&Client>,
     address: &Address,
     record: &Record,
+    answer: &dyn Fn() -> Result<(), Error>,
 ) -> Result<(), Error> {
     let contents = record.contents()?;
     let socket = contents.nbd_socket.as_deref();
+    let remove = |client: &Client| {
+        answer()?;
+        remove(client, socket)
+    };
     if let Some(client) = client {
-        match remove(client, socket) {
+        match remove(client) {
             Err(error) if is_cut_off(&error) => {}
             done => return done,
         }
@@ -48,7 +53,7 @@ pub(crate) fn remove_all(
             if contents.paused {
                 resume(&client)?;
             }
-            match remove(&client, socket) {
+            match remove(&client) {
                 Err(error) if is_cut_off(&error) => gone(),
                 done => done,
             }

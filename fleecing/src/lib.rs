@@ -23,6 +23,7 @@ mod cleanup;
 mod disk;
 mod error;
 mod export;
+mod hang;
 mod histogram;
 mod image;
 mod inside;

@@ -15,10 +15,11 @@ use fleece_qmp_client::{Address, Client};
 use fleece_storage::{Plugin, VolumeFormat, VolumeId};
 
 use crate::disk::Disk;
+use crate::hang::Usage;
 use crate::method::{self, Features, Method};
 use crate::record::Record;
 use crate::switch::{self, Switched};
-use crate::{Error, Step, export, histogram, image, inside, names};
+use crate::{Error, Step, export, hang, histogram, image, inside, names};
 
 /// How a session is to be.
 #[derive(Clone, Debug)]
@@ -65,6 +66,7 @@ pub struct Session<'r> {
     options: Options,
     method: Method,
     images: Vec<VolumeId>,
+    usage: Usage,
     finished: bool,
 }
 
@@ -97,6 +99,7 @@ impl<'r> Session<'r> {
             options,
             method,
             images: Vec::new(),
+            usage: Usage::of(Vec::new()),
             finished: false,
         };
         session.set_up()?;
@@ -117,6 +120,8 @@ impl<'r> Session<'r> {
             format,
             &self.disks,
         )?;
+        let paths = self.images.iter().map(|image| self.storage.path(image).ok());
+        self.usage = Usage::of(paths.collect::<Option<_>>().unwrap_or_default());
         image::attach(
             &self.client,
             self.storage.as_ref(),
@@ -200,12 +205,16 @@ impl<'r> Session<'r> {
         &self.storage
     }
 
-    /// Bytes that the images hold now, where their storage can tell.
-    ///
-    /// # Errors
-    /// When QEMU cannot be asked.
-    pub fn used(&self) -> Result<Option<u64>, Error> {
-        image::used(&self.client)
+    /// Bytes that the images hold now, where they are files of a storage that answers.
+    #[must_use]
+    pub fn used(&self) -> Option<u64> {
+        self.usage.look()
+    }
+
+    /// How long the storage of the images has not answered the last [`Session::used`].
+    #[must_use]
+    pub fn hangs_for(&self) -> Option<Duration> {
+        self.usage.waits()
     }
 
     /// The disk whose filter QEMU has taken away, if it did: with [`Method::Job`] that happens when the
@@ -233,14 +242,16 @@ impl<'r> Session<'r> {
 
     fn undo(&mut self) -> Result<(), Vec<Error>> {
         self.finished = true;
-        if let Err(error) = inside::remove_all(Some(&self.client), &self.address, self.record) {
+        let answers = || hang::must_answer(&self.storage, &self.images);
+        let client = Some(&self.client);
+        if let Err(error) = inside::remove_all(client, &self.address, self.record, &answers) {
             // What QEMU may still use must not be freed.
             return Err(vec![error]);
         }
         let mut errors: Vec<Error> = Vec::new();
         errors.extend(self.record.note_nbd_socket(None).err());
         for image in self.images.drain(..) {
-            errors.extend(image::free(self.storage.as_ref(), self.record, &image).err());
+            errors.extend(image::free(&self.storage, self.record, &image).err());
         }
         if errors.is_empty() {
             errors.extend(self.record.forget().err());

@@ -6,12 +6,15 @@ use crate::ci::path_with_lab;
 use crate::run::Run;
 
 /// The programs of tests that hold the promises.
-const TESTS: [&str; 5] = [
+const TESTS: [&str; 8] = [
     "live_kill",
     "live_ends",
     "live_others",
+    "live_storages",
+    "live_targets",
     "live_agent",
     "live_refusals",
+    "live_native",
 ];
 
 /// Where all disks of a backup are proved to be of one instant.

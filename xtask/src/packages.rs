@@ -6,7 +6,7 @@ use crate::run::{Run, has};
 use crate::{Outcome, peers};
 
 /// A program, and the package that has it.
-const PROGRAMS: [(&str, &str); 20] = [
+const PROGRAMS: [(&str, &str); 21] = [
     ("cc", "gcc"),
     // For libFuzzer.
     ("c++", "g++"),
@@ -21,6 +21,8 @@ const PROGRAMS: [(&str, &str); 20] = [
     ("fio", "fio"),
     ("python3", "python3"),
     ("pip3", "python3-pip"),
+    // A directory that hangs or dies.
+    ("bindfs", "bindfs"),
     // Storages: file systems, volume groups, a Ceph cluster of one node.
     ("e2fsck", "e2fsprogs"),
     ("mkfs.xfs", "xfsprogs"),

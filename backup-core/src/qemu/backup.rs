@@ -198,6 +198,10 @@ fn remove_left_overs(
         reporter.info(format!("removed {done}"));
     }
     for failed in cleaned.failed {
+        if failed.kind() == fleece_fleecing::ErrorKind::Hangs {
+            // Every further question would make QEMU, and the guest, wait for that image.
+            return Err(failed.into());
+        }
         reporter.warning(Error::from(failed).chain());
     }
     Ok(())
@@ -296,7 +300,7 @@ fn move_data(
     cancel: &CancelToken,
 ) -> Result<Moved, Error> {
     check_room(session, reporter)?;
-    let mut watch = QemuWatch::new(session);
+    let mut watch = QemuWatch::new(session, job.cbw_timeout);
     let before = watch.before(cancel);
     if let Some(before) = before {
         let before = millis(before);

@@ -37,6 +37,20 @@ fn full(storage: &str, left: &str) -> Error {
     )
 }
 
+/// The end of a backup whose fleecing images have not answered for longer than QEMU waits for them.
+pub(super) fn hangs(session: &Session<'_>, cbw_timeout: Duration) -> Error {
+    Error::new(
+        ErrorKind::Storage,
+        format!(
+            "the fleecing storage {} does not answer for longer than {} (--cbw-timeout), so old data \
+             can neither be saved nor read; see what is wrong there, or use another with --fleecing. \
+             The guest's writes go on",
+            session.storage().id(),
+            units::duration(cbw_timeout)
+        ),
+    )
+}
+
 /// What is really behind a snapshot that QEMU gave up: it tells nobody.
 pub(super) fn explain(
     error: &Error,

@@ -5,20 +5,24 @@ use std::time::Duration;
 use fleece_fleecing::Session;
 use fleece_qmp_client::commands::{DeviceStats, LatencyHistogram, QueryBlockStats, QueryStatus};
 
-use crate::CancelToken;
+use super::room;
 use crate::pace::{self, DiskWrites, GuestWrites};
 use crate::transfer::GuestWatch;
+use crate::{CancelToken, Error};
 
 /// Watches the disks of a session.
 pub(crate) struct QemuWatch<'a> {
     session: &'a Session<'a>,
+    /// After this long QEMU gives up to save old data.
+    cbw_timeout: Duration,
     fleecing_peak: Option<u64>,
 }
 
 impl<'a> QemuWatch<'a> {
-    pub(crate) fn new(session: &'a Session<'a>) -> Self {
+    pub(crate) fn new(session: &'a Session<'a>, cbw_timeout: Duration) -> Self {
         Self {
             session,
+            cbw_timeout,
             fleecing_peak: None,
         }
     }
@@ -80,9 +84,14 @@ impl GuestWatch for QemuWatch<'_> {
     }
 
     fn fleecing_used(&mut self) -> Option<u64> {
-        let used = self.session.used().ok().flatten();
+        let used = self.session.used();
         self.fleecing_peak = self.fleecing_peak.max(used);
         used
+    }
+
+    fn fleecing_error(&self) -> Option<Error> {
+        let waits = self.session.hangs_for()?;
+        (waits > self.cbw_timeout).then(|| room::hangs(self.session, self.cbw_timeout))
     }
 }
 

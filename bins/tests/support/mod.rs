@@ -1,15 +1,14 @@
 //! What the live tests share: running `fleece`, reading its archives, looking for left-overs.
 #![allow(dead_code, reason = "each test program uses a part of it")]
 
+pub(crate) mod fuse;
 pub(crate) mod proxy;
 pub(crate) mod running;
 
 use std::fs::{self, File};
-use std::io::{BufRead as _, BufReader};
 use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
-use std::thread::JoinHandle;
+use std::process::{Command, Output};
 use std::time::{Duration, Instant};
 
 use fleece_lab::{Background, Guest};
@@ -114,50 +113,6 @@ pub(crate) fn assert_clean_qemu(test_socket: &Path) {
 pub(crate) fn assert_running(test_socket: &Path) {
     let client = Client::connect_unix(test_socket).unwrap();
     assert!(client.execute(&QueryStatus {}).unwrap().running);
-}
-
-/// A backup that takes long, and has begun to read.
-pub(crate) struct Begun {
-    child: Child,
-    lines: JoinHandle<Vec<u8>>,
-}
-
-impl Begun {
-    /// Starts the backup `command` as that of guest 7, and waits until it reads.
-    pub(crate) fn start(command: &mut Command) -> Self {
-        command.args(["--vmid", "7", "--json", "--bwlimit", "4M"]);
-        let mut child = command
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let mut out = BufReader::new(child.stdout.take().unwrap());
-        let mut said = Vec::new();
-        while !String::from_utf8_lossy(&said).contains("\"progress\"") {
-            if out.read_until(b'\n', &mut said).unwrap() == 0 {
-                let output = child.wait_with_output().unwrap();
-                let said = String::from_utf8_lossy(&said).into_owned();
-                panic!("{}{said}", text(&output));
-            }
-        }
-        // Its later lines need somewhere to go.
-        let lines = std::thread::spawn(move || {
-            std::io::Read::read_to_end(&mut out, &mut said).unwrap();
-            said
-        });
-        Self { child, lines }
-    }
-
-    pub(crate) fn id(&self) -> u32 {
-        self.child.id()
-    }
-
-    /// Waits for its end.
-    pub(crate) fn wait(self) -> Output {
-        let mut output = self.child.wait_with_output().unwrap();
-        output.stdout = self.lines.join().unwrap();
-        output
-    }
 }
 
 /// Whether this is the long form, `cargo xtask faults --long`.

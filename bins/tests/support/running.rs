@@ -31,6 +31,13 @@ impl Running {
         Self::spawn(command, reader, writer)
     }
 
+    /// Starts `command` as a backup of guest 7 that takes long, and waits until it reads.
+    pub(crate) fn begin(command: &mut Command) -> Self {
+        let mut running = Self::start(command.args(["--vmid", "7", "--bwlimit", "4M"]));
+        running.until("\"progress\"");
+        running
+    }
+
     fn spawn(command: &mut Command, reader: PipeReader, writer: std::io::PipeWriter) -> Self {
         let child = command.stderr(writer).spawn().unwrap();
         // The pipe ends with the child, not with the command that started it.
@@ -63,6 +70,15 @@ impl Running {
     /// Sends a signal, such as `-INT`.
     pub(crate) fn signal(&self, name: &str) {
         super::signal(self.child.id(), name);
+    }
+
+    /// Most memory that it has had so far, in bytes.
+    pub(crate) fn peak_memory(&self) -> u64 {
+        let status = format!("/proc/{}/status", self.child.id());
+        let status = std::fs::read_to_string(status).unwrap();
+        let line = status.lines().find(|line| line.starts_with("VmHWM:"));
+        let kib = line.and_then(|line| line.split_whitespace().nth(1));
+        kib.unwrap().parse::<u64>().unwrap() << 10
     }
 
     /// Ends it with SIGKILL.

@@ -9,7 +9,9 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
-use fleece_backup_core::{ArchiveOptions, Archived, CancelToken, Error, ErrorKind, units};
+use fleece_backup_core::{
+    ArchiveOptions, Archived, CancelToken, Error, ErrorKind, at_target, units,
+};
 use fleece_fleecing::Switched;
 use fleece_guest_config::{ConfigFile, GuestConfig};
 use fleece_qmp_client::Address;
@@ -29,7 +31,7 @@ pub(crate) fn run(arguments: &Backup, places: &Places, log: &Log) -> Result<Exit
     let now = Zoned::now();
     let guest = named(arguments)?;
     let storages = places.storages()?;
-    let path = archive_path(arguments, &guest, &storages, &now)?;
+    let path = archive_path(arguments, &guest, &storages, &now, &cancel)?;
     let mut archive = archive_options(arguments, path, &now);
     let config = places.guest_config(&guest.name);
     archive.configs = configs(&arguments.config)?;
@@ -171,6 +173,7 @@ fn archive_path(
     guest: &Guest,
     storages: &Storages,
     now: &Zoned,
+    cancel: &CancelToken,
 ) -> Result<Option<PathBuf>, Error> {
     let to = arguments.to.as_path();
     if to.as_os_str() == "-" {
@@ -182,7 +185,12 @@ fn archive_path(
         now.strftime("%Y_%m_%d-%H_%M_%S"),
         arguments.compress.ending()
     );
-    if let Some(directory) = target::directory(to, storages)? {
+    let look = {
+        let (to, storages) = (to.to_owned(), storages.clone());
+        move || target::directory(&to, &storages)
+    };
+    let limit = arguments.target_timeout;
+    if let Some(directory) = at_target("a first look", limit, cancel, look)? {
         return Ok(Some(directory.join(name)));
     }
     if to.extension().is_some() {

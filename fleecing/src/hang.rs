@@ -1,0 +1,187 @@
+//! Questions to storages that may not answer.
+//!
+//! QEMU asks its files, and waits for what is under way on them, in the main loop, which serves the
+//! guest too: a fleecing image on a storage that hangs would hold up the guest. So Fleece looks first
+//! whether the image answers, in a thread of its own, which can be left behind.
+
+use std::fs::File;
+use std::os::unix::fs::{FileExt as _, MetadataExt as _};
+use std::path::{Path, PathBuf};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use fleece_storage::{Plugin, VolumeId};
+use rustix::fs::{Mode, OFlags};
+
+use crate::{Error, ErrorKind};
+
+/// How long a storage may take to answer.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Asks; without an answer in time, it is given up.
+pub(crate) fn ask<T: Send + 'static>(
+    patience: Duration,
+    question: impl FnOnce() -> T + Send + 'static,
+) -> Option<T> {
+    asked(question)?.recv_timeout(patience).ok()
+}
+
+fn asked<T: Send + 'static>(
+    question: impl FnOnce() -> T + Send + 'static,
+) -> Option<Receiver<T>> {
+    let (sender, receiver) = sync_channel(1);
+    let ask = move || {
+        // Nobody listens any more once the time is up.
+        let _ = sender.send(question());
+    };
+    let thread = thread::Builder::new().name("may-hang".into()).spawn(ask);
+    thread.ok().map(|_| receiver)
+}
+
+/// Fails if one of the images is on a storage that hangs. One that fails has answered.
+pub(crate) fn must_answer(storage: &Arc<dyn Plugin>, images: &[VolumeId]) -> Result<(), Error> {
+    for image in images {
+        let question = {
+            let (storage, image) = (Arc::clone(storage), image.clone());
+            move || match storage.path(&image) {
+                Ok(path) => drop(read_first(&path)),
+                Err(_) => drop(storage.size(&image)),
+            }
+        };
+        if ask(PATIENCE, question).is_none() {
+            return Err(Error::new(
+                ErrorKind::Hangs,
+                format!(
+                    "the fleecing image {image} does not answer within {} s: its storage hangs. \
+                     QEMU, and the guest with it, would wait for it, so what was made in QEMU stays \
+                     there, on record. Run `fleece cleanup` when the storage answers",
+                    PATIENCE.as_secs()
+                ),
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// Reads the first bytes from the storage itself, not from the page cache, where that can be told.
+fn read_first(path: &Path) -> std::io::Result<()> {
+    const BLOCK: usize = 4096;
+    let open = |more| rustix::fs::open(path, OFlags::RDONLY | OFlags::CLOEXEC | more, Mode::empty());
+    let file = File::from(open(OFlags::DIRECT).or_else(|_| open(OFlags::empty()))?);
+    let mut buffer = vec![0; BLOCK.saturating_mul(2)];
+    let aligned = buffer.as_ptr().align_offset(BLOCK);
+    if let Some(block) = buffer.get_mut(aligned..).and_then(|rest| rest.get_mut(..BLOCK)) {
+        file.read_at(block, 0)?;
+    }
+    Ok(())
+}
+
+/// How much room files take, looked at again and again.
+#[derive(Debug)]
+pub(crate) struct Usage {
+    files: Vec<PathBuf>,
+    /// A look that has not ended is waited for by the next, so that there is never more than one.
+    under_way: Mutex<Option<Look>>,
+}
+
+#[derive(Debug)]
+struct Look {
+    since: Instant,
+    result: Receiver<Option<u64>>,
+}
+
+impl Usage {
+    pub(crate) fn of(files: Vec<PathBuf>) -> Self {
+        Self {
+            files,
+            under_way: Mutex::new(None),
+        }
+    }
+
+    /// Bytes allocated for all of them; `None` if the storage does not tell, or not now.
+    pub(crate) fn look(&self) -> Option<u64> {
+        const SOON: Duration = Duration::from_millis(200);
+        if self.files.is_empty() {
+            return None;
+        }
+        let mut under_way = self
+            .under_way
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        let look = match under_way.take() {
+            Some(look) => look,
+            None => {
+                let files = self.files.clone();
+                Look {
+                    since: Instant::now(),
+                    result: asked(move || allocated(&files))?,
+                }
+            }
+        };
+        match look.result.recv_timeout(SOON) {
+            Ok(used) => used,
+            Err(RecvTimeoutError::Disconnected) => None,
+            Err(RecvTimeoutError::Timeout) => {
+                *under_way = Some(look);
+                None
+            }
+        }
+    }
+
+    /// How long the last look has waited for an answer.
+    pub(crate) fn waits(&self) -> Option<Duration> {
+        let under_way = self
+            .under_way
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        under_way.as_ref().map(|look| look.since.elapsed())
+    }
+}
+
+fn allocated(files: &[PathBuf]) -> Option<u64> {
+    const SECTOR: u64 = 512;
+    let sizes = files.iter().map(|file| {
+        let metadata = file.metadata().ok()?;
+        metadata
+            .is_file()
+            .then(|| metadata.blocks().saturating_mul(SECTOR))
+    });
+    sizes.sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_hangs_is_given_up() {
+        assert_eq!(ask(PATIENCE, || 7), Some(7));
+        let hang = || thread::sleep(Duration::from_secs(3600));
+        assert_eq!(ask(Duration::from_millis(10), hang), None);
+    }
+
+    #[test]
+    fn usage_is_what_is_allocated_and_unknown_for_what_is_no_file() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("image");
+        let file = File::create(&path).unwrap();
+        file.set_len(1 << 30).unwrap();
+        file.write_all_at(&[7; 65536], 1 << 20).unwrap();
+        file.sync_all().unwrap();
+        let used = Usage::of(vec![path.clone()]).look().unwrap();
+        assert!((65536..1 << 20).contains(&used), "{used}");
+        assert_eq!(Usage::of(vec![path, "/dev/null".into()]).look(), None);
+        assert_eq!(Usage::of(Vec::new()).look(), None);
+    }
+
+    #[test]
+    fn an_image_that_is_there_or_is_not_answers() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("image");
+        assert!(read_first(&path).is_err());
+        std::fs::write(&path, [7; 100]).unwrap();
+        read_first(&path).unwrap();
+    }
+}
