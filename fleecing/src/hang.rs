@@ -28,9 +28,7 @@ pub(crate) fn ask<T: Send + 'static>(
     asked(question)?.recv_timeout(patience).ok()
 }
 
-fn asked<T: Send + 'static>(
-    question: impl FnOnce() -> T + Send + 'static,
-) -> Option<Receiver<T>> {
+fn asked<T: Send + 'static>(question: impl FnOnce() -> T + Send + 'static) -> Option<Receiver<T>> {
     let (sender, receiver) = sync_channel(1);
     let ask = move || {
         // Nobody listens any more once the time is up.
@@ -68,11 +66,15 @@ pub(crate) fn must_answer(storage: &Arc<dyn Plugin>, images: &[VolumeId]) -> Res
 /// Reads the first bytes from the storage itself, not from the page cache, where that can be told.
 fn read_first(path: &Path) -> std::io::Result<()> {
     const BLOCK: usize = 4096;
-    let open = |more| rustix::fs::open(path, OFlags::RDONLY | OFlags::CLOEXEC | more, Mode::empty());
+    let open =
+        |more| rustix::fs::open(path, OFlags::RDONLY | OFlags::CLOEXEC | more, Mode::empty());
     let file = File::from(open(OFlags::DIRECT).or_else(|_| open(OFlags::empty()))?);
     let mut buffer = vec![0; BLOCK.saturating_mul(2)];
     let aligned = buffer.as_ptr().align_offset(BLOCK);
-    if let Some(block) = buffer.get_mut(aligned..).and_then(|rest| rest.get_mut(..BLOCK)) {
+    if let Some(block) = buffer
+        .get_mut(aligned..)
+        .and_then(|rest| rest.get_mut(..BLOCK))
+    {
         file.read_at(block, 0)?;
     }
     Ok(())

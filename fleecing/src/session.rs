@@ -120,7 +120,10 @@ impl<'r> Session<'r> {
             format,
             &self.disks,
         )?;
-        let paths = self.images.iter().map(|image| self.storage.path(image).ok());
+        let paths = self
+            .images
+            .iter()
+            .map(|image| self.storage.path(image).ok());
         self.usage = Usage::of(paths.collect::<Option<_>>().unwrap_or_default());
         image::attach(
             &self.client,

@@ -2,13 +2,11 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that fails says so by panicking")]
 
-mod mount;
-
 use std::fs;
 use std::path::Path;
 
+use fleece_lab::LoopMount;
 use fleece_storage::{StorageConfig, Storages, testing};
-use mount::LoopMount;
 
 const VMID: u32 = 999_999_001;
 

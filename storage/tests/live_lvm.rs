@@ -3,15 +3,12 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that fails says so by panicking")]
 
-mod guest_tree;
-
 use std::fs;
 use std::path::PathBuf;
 use std::process::Command;
 use std::time::Duration;
 
-use fleece_lab::{Disk, Guest};
-use guest_tree::GuestTree;
+use fleece_lab::{Disk, Guest, GuestTree};
 
 const STORAGES: &str =
     "lvm: thick\n\tvgname fleece\n\nlvmthin: thin\n\tvgname fleece\n\tthinpool pool\n";
@@ -53,7 +50,7 @@ fn conforms(storage: &str) {
     for program in ["/sbin/lvm", "/usr/sbin/thin_check", "/sbin/blkdiscard"] {
         tree.program(program.as_ref(), program);
     }
-    tree.qemu_io(&qemu);
+    tree.qemu(&qemu, "qemu-io");
     for name in [
         "vgcreate", "vgs", "lvs", "lvcreate", "lvremove", "lvchange", "lvextend",
     ] {

@@ -1,20 +1,29 @@
 //! A file system with programs of the host and their libraries, for the lab's guest.
 
+#![expect(
+    clippy::unwrap_used,
+    reason = "only tests use it, and may fail by a panic"
+)]
+
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use fleece_lab::Qemu;
 use tempfile::TempDir;
 
+use crate::qemu::Qemu;
+
 /// A tree of files that becomes a disk of the guest.
-pub(crate) struct GuestTree {
+#[derive(Debug)]
+pub struct GuestTree {
     folder: TempDir,
 }
 
 impl GuestTree {
-    pub(crate) fn new() -> Self {
+    /// A tree with nothing in it but the usual folders.
+    #[expect(clippy::new_without_default, reason = "it makes a folder")]
+    pub fn new() -> Self {
         let tree = Self {
             folder: tempfile::tempdir().unwrap(),
         };
@@ -25,17 +34,17 @@ impl GuestTree {
     }
 
     /// Puts a program of the host at `place`, and its libraries where it looks for them.
-    pub(crate) fn program(&self, program: &Path, place: &str) {
+    pub fn program(&self, program: &Path, place: &str) {
         self.copy(program, place);
         for library in libraries(Command::new("ldd").arg(program)) {
             self.copy(&library, library.to_str().unwrap());
         }
     }
 
-    /// Puts the lab's `qemu-io` there, with the libraries of its own release.
-    pub(crate) fn qemu_io(&self, qemu: &Qemu) {
+    /// Puts a program of the lab's QEMU into `/bin`, with the libraries of its own release.
+    pub fn qemu(&self, qemu: &Qemu, name: &str) {
         let folder = qemu.programs().join("..");
-        let program = folder.join("usr/bin/qemu-io");
+        let program = folder.join("usr/bin").join(name);
         let paths = ["lib", "usr/lib"].map(|lib| folder.join(lib).join("x86_64-linux-gnu"));
         let linkers = paths
             .each_ref()
@@ -51,29 +60,38 @@ impl GuestTree {
             self.copy(&library, &format!("/qemu/{name}"));
         }
         self.copy(linker, "/qemu/linker");
-        self.copy(&program, "/qemu/qemu-io");
-        self.copy(&fleece_lab::root().join("guest/bin/busybox"), "/bin/sh");
-        let script = "#!/bin/sh\nexec /qemu/linker --library-path /qemu /qemu/qemu-io \"$@\"\n";
-        self.file("/bin/qemu-io", script);
-        let mode = fs::Permissions::from_mode(0o755);
-        fs::set_permissions(self.path("/bin/qemu-io"), mode).unwrap();
+        self.copy(&program, &format!("/qemu/{name}"));
+        self.script(
+            &format!("/bin/{name}"),
+            &format!("exec /qemu/linker --library-path /qemu /qemu/{name} \"$@\"\n"),
+        );
     }
 
-    pub(crate) fn file(&self, place: &str, text: &str) {
+    /// Puts a script for `sh` there, which comes with it.
+    pub fn script(&self, place: &str, text: &str) {
+        self.copy(&crate::root().join("guest/bin/busybox"), "/bin/sh");
+        self.file(place, &format!("#!/bin/sh\n{text}"));
+        let mode = fs::Permissions::from_mode(0o755);
+        fs::set_permissions(self.path(place), mode).unwrap();
+    }
+
+    /// Puts a file with this text there.
+    pub fn file(&self, place: &str, text: &str) {
         let path = self.path(place);
         fs::create_dir_all(path.parent().unwrap()).unwrap();
         fs::write(path, text).unwrap();
     }
 
-    pub(crate) fn link(&self, target: &str, place: &str) {
+    /// Puts a symbolic link there.
+    pub fn link(&self, target: &str, place: &str) {
         symlink(target, self.path(place)).unwrap();
     }
 
     /// Puts modules of the guest's kernel there, with what they depend on, to be loaded in the
     /// order of their names.
-    pub(crate) fn modules(&self, wanted: &[&str]) {
+    pub fn modules(&self, wanted: &[&str]) {
         let list = Command::new("find")
-            .arg(fleece_lab::root().join("guest/lib/modules"))
+            .arg(crate::root().join("guest/lib/modules"))
             .args(["-name", "*.ko"])
             .output()
             .unwrap();
@@ -89,7 +107,7 @@ impl GuestTree {
     }
 
     /// The tree as a disk image.
-    pub(crate) fn image(&self) -> PathBuf {
+    pub fn image(&self) -> PathBuf {
         let image = self.folder.path().join("image");
         let made = Command::new("mkfs.ext4")
             .args(["-q", "-d"])
@@ -103,7 +121,7 @@ impl GuestTree {
     }
 
     /// What the guest does to see the tree in `/mnt`.
-    pub(crate) fn enter(&self) -> String {
+    pub fn enter(&self) -> String {
         let find = "for block in /sys/block/*; do \
             [ \"$(cat $block/serial 2>/dev/null)\" = tree ] && tree=/dev/${block##*/}; done";
         let mount = "mount -t ext4 $tree /mnt && \

@@ -1,29 +1,34 @@
 //! File systems on loop devices.
 
+#![expect(
+    clippy::unwrap_used,
+    reason = "only tests use it, and may fail by a panic"
+)]
+
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use tempfile::TempDir;
 
-/// A file system mounted for a test, and gone after it.
-pub(crate) struct LoopMount {
+use crate::tool::{require, skip};
+
+/// A file system on a loop device, mounted for a test, and gone after it.
+#[derive(Debug)]
+pub struct LoopMount {
     directory: TempDir,
     point: PathBuf,
 }
 
 impl LoopMount {
     /// A new file system of this type, or `None`, said loudly, where there can be none.
-    pub(crate) fn new(fstype: &str) -> Option<Self> {
+    pub fn new(fstype: &str) -> Option<Self> {
         if !rustix::process::geteuid().is_root() {
-            eprintln!("SKIP: mounting {fstype} needs root");
+            skip(&format!("mounting {fstype} needs root"));
             return None;
         }
         let mkfs = format!("mkfs.{fstype}");
-        if Command::new(&mkfs).arg("-V").output().is_err() {
-            eprintln!("SKIP: {mkfs} is not installed");
-            return None;
-        }
+        require(&mkfs)?;
         let directory = tempfile::tempdir().unwrap();
         let image = directory.path().join("image");
         let point = directory.path().join("mounted here");
@@ -39,7 +44,7 @@ impl LoopMount {
     }
 
     /// The root of the file system.
-    pub(crate) fn path(&self) -> &Path {
+    pub fn path(&self) -> &Path {
         &self.point
     }
 }

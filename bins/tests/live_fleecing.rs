@@ -1,0 +1,249 @@
+//! Fleecing images on each kind of storage: made there, used by a live QEMU, given back while they are
+//! read, and freed.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::arithmetic_side_effects,
+    clippy::cast_possible_truncation,
+    reason = "a test may fail by a panic"
+)]
+
+mod support;
+
+use std::io::Read as _;
+use std::os::unix::fs::FileExt as _;
+use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
+
+use fleece_lab::{Disk, Guest, GuestTree, LoopMount, Qemu, StorageDaemon};
+use serde_json::Value;
+use support::Bench;
+use support::running::Running;
+
+const MIB: u64 = 1 << 20;
+const SIZE: u64 = 16 * MIB;
+
+#[test]
+fn on_a_directory_on_ext4() {
+    let mount = LoopMount::new("ext4");
+    mount.inspect(|mount| fleeced_in("dir", mount.path()));
+}
+
+#[test]
+fn on_a_directory_on_xfs() {
+    let mount = LoopMount::new("xfs");
+    mount.inspect(|mount| fleeced_in("dir", mount.path()));
+}
+
+#[test]
+fn on_a_directory_on_btrfs() {
+    let mount = LoopMount::new("btrfs");
+    mount.inspect(|mount| fleeced_in("dir", mount.path()));
+}
+
+#[test]
+fn on_btrfs_subvolumes() {
+    let mount = LoopMount::new("btrfs");
+    mount.inspect(|mount| fleeced_in("btrfs", mount.path()));
+}
+
+#[test]
+fn on_a_directory_on_tmpfs() {
+    let memory = tempfile::tempdir_in("/dev/shm").unwrap();
+    fleeced_in("dir", memory.path());
+}
+
+/// Backs up a disk that is overwritten, with fleecing on a storage of that type at `path`.
+fn fleeced_in(kind: &str, path: &Path) {
+    let Some(qemu) = fleece_lab::qemu("10.0") else {
+        return;
+    };
+    let bench = Bench::new();
+    let config = bench.path("storage.cfg");
+    let text = format!(
+        "{kind}: fast\n\tpath {}\n\tcontent images\n",
+        path.display()
+    );
+    std::fs::write(&config, text).unwrap();
+    let disk = Disk::raw(SIZE).throttled();
+    let daemon = StorageDaemon::builder(&qemu).disk(disk).export().start();
+    let daemon = daemon.unwrap();
+    let mut noise = vec![0; SIZE as usize];
+    let mut random = std::fs::File::open("/dev/urandom").unwrap();
+    random.read_exact(&mut noise).unwrap();
+    std::fs::write(bench.path("noise"), &noise).unwrap();
+    let fill = format!("write -s {} 0 {SIZE}", bench.path("noise").display());
+    io(&qemu, &daemon, &fill);
+
+    let mut command = bench.backup(&daemon.qmp_socket());
+    command.arg("--nbd-server").arg(daemon.nbd_socket());
+    command.arg("--storage-config").arg(&config);
+    command.args(["--fleecing", "fast", "--vmid", "7", "--bwlimit", "4M"]);
+    let mut running = Running::start(&mut command);
+    running.until("\"progress\"");
+    io(
+        &qemu,
+        &daemon,
+        &format!("write -P 0x55 {} {}", 10 * MIB, 4 * MIB),
+    );
+    let said = running.end().expect_code(0);
+
+    let held = said.lines().filter_map(|line| {
+        let line: Value = serde_json::from_str(line).unwrap();
+        line["fleecing"].as_u64()
+    });
+    let held: Vec<u64> = held.collect();
+    let (peak, last) = (*held.iter().max().unwrap(), *held.last().unwrap());
+    eprintln!("{kind}: {peak} bytes at most, {last} at the end");
+    assert!((3 * MIB..=5 * MIB).contains(&peak), "{said}");
+    assert!(last <= MIB, "{said}");
+    let mut restored = vec![0; SIZE as usize];
+    bench.restore()[0].read_exact_at(&mut restored, 0).unwrap();
+    assert!(restored == noise, "the archive has what was there before");
+    bench.assert_clean(&daemon.qmp_socket());
+    let left = support::succeed(Command::new("find").arg(path).args(["-name", "vm-7-*"]));
+    assert!(left.stdout.is_empty(), "{}", support::text(&left));
+}
+
+fn io(qemu: &Qemu, daemon: &StorageDaemon, command: &str) {
+    let mut io = qemu.io();
+    support::succeed(io.args(["-f", "raw", "-c", command, &daemon.nbd_uri(0)]));
+}
+
+#[test]
+fn on_thin_and_thick_logical_volumes() {
+    let Some(qemu) = fleece_lab::qemu("10.0") else {
+        return;
+    };
+    let programs = ["lvm", "thin_check", "mkfs.ext4", "ldd", "strip"];
+    if !programs
+        .iter()
+        .all(|program| fleece_lab::require(program).is_some())
+    {
+        return;
+    }
+    let bench = Bench::new();
+    let tree = tree(&qemu, &bench);
+    let guest = Guest::builder(&qemu)
+        .disk(Disk::raw(256 * MIB))
+        .argument("-drive")
+        .argument(format!(
+            "file={},if=none,id=tree,format=raw",
+            tree.image().display()
+        ))
+        .argument("-device")
+        .argument("virtio-blk-pci,drive=tree,serial=tree")
+        .boot()
+        .unwrap();
+    let run = |command: &str| guest.run(command, Duration::from_secs(240)).unwrap();
+    run(&tree.enter());
+    run("chroot /mnt /sbin/vgcreate fleece /dev/disk0");
+    run("chroot /mnt /sbin/lvcreate --yes --type thin-pool --size 128m --name pool fleece");
+    for storage in ["thin", "thick"] {
+        let said = run(&format!(
+            "PATH=/bin:/sbin chroot /mnt /bin/trial {storage} 2>&1 || true"
+        ));
+        eprintln!("{storage}: {said}");
+        assert!(
+            said.contains("the archive has what was there before"),
+            "{said}"
+        );
+        assert!(said.contains("nothing is left"), "{said}");
+        let filled: Vec<f64> = said
+            .lines()
+            .filter_map(|line| line.strip_prefix("filled ")?.trim().parse().ok())
+            .collect();
+        if storage == "thin" {
+            // A quarter of the disk was overwritten, and then read.
+            let peak = filled.iter().copied().fold(0.0, f64::max);
+            assert!((20.0..=30.0).contains(&peak), "{said}");
+            assert!(*filled.last().unwrap() < 10.0, "{said}");
+        }
+    }
+}
+
+/// What the guest needs to back up a disk of a QEMU of its own.
+fn tree(qemu: &Qemu, bench: &Bench) -> GuestTree {
+    let tree = GuestTree::new();
+    for program in ["/sbin/lvm", "/usr/sbin/thin_check"] {
+        tree.program(program.as_ref(), program);
+    }
+    for name in ["vgcreate", "vgs", "lvs", "lvcreate", "lvremove", "lvchange"] {
+        tree.link("lvm", &format!("/sbin/{name}"));
+    }
+    for (name, program) in [
+        ("fleece", env!("CARGO_BIN_EXE_fleece")),
+        ("vma", env!("CARGO_BIN_EXE_vma")),
+    ] {
+        let small = bench.path(name);
+        support::succeed(Command::new("strip").arg("-o").arg(&small).arg(program));
+        tree.program(&small, &format!("/bin/{name}"));
+    }
+    tree.qemu(qemu, "qemu-storage-daemon");
+    tree.qemu(qemu, "qemu-io");
+    tree.script("/bin/trial", TRIAL);
+    for name in [
+        "dd",
+        "grep",
+        "sleep",
+        "kill",
+        "sha256sum",
+        "cat",
+        "rm",
+        "cut",
+        "sync",
+    ] {
+        tree.link("sh", &format!("/bin/{name}"));
+    }
+    tree.file("/etc/lvm/lvm.conf", LVM);
+    tree.file("/etc/storage.cfg", STORAGES);
+    tree.modules(&["dm_thin_pool"]);
+    tree
+}
+
+const STORAGES: &str =
+    "lvm: thick\n\tvgname fleece\n\nlvmthin: thin\n\tvgname fleece\n\tthinpool pool\n";
+
+/// Without udev LVM makes the device nodes itself.
+const LVM: &str = "devices { obtain_device_list_from_udev=0 scan=\"/dev\" }\n\
+    activation { udev_sync=0 udev_rules=0 monitoring=0 }\n";
+
+/// The same as `fleeced_in`, in the guest.
+const TRIAL: &str = r#"
+dd if=/dev/urandom of=/tmp/disk bs=1M count=16 2>/dev/null
+before=$(sha256sum /tmp/disk | cut -d' ' -f1)
+qemu-storage-daemon \
+    --chardev socket,id=qmp,path=/tmp/qmp,server=on,wait=off --monitor chardev=qmp \
+    --object throttle-group,id=group \
+    --blockdev driver=file,filename=/tmp/disk,node-name=file \
+    --blockdev driver=raw,file=file,node-name=format \
+    --blockdev driver=throttle,throttle-group=group,file=format,node-name=disk \
+    --nbd-server addr.type=unix,addr.path=/tmp/nbd \
+    --export type=nbd,id=export,node-name=disk,name=disk,writable=on &
+daemon=$!
+until [ -S /tmp/nbd ] && [ -S /tmp/qmp ]; do sleep 0.1; done
+fleece backup --qmp /tmp/qmp --nbd-server /tmp/nbd --vmid 7 --state-dir /tmp/state \
+    --storage-config /etc/storage.cfg --fleecing $1 --to /tmp/archive.vma --compress none \
+    --bwlimit 2M --json >/tmp/said 2>&1 &
+backup=$!
+until grep -q '"progress"' /tmp/said || ! kill -0 $backup; do sleep 0.1; done
+qemu-io -f raw -c 'write -P 0x55 10M 4M' 'nbd+unix:///disk?socket=/tmp/nbd' >/dev/null
+while kill -0 $backup 2>/dev/null; do
+    # What lies in the page cache fills no volume.
+    sync
+    filled=$(lvs --noheadings -o data_percent fleece/vm-7-fleece-0 2>/dev/null)
+    [ -n "$filled" ] && echo "filled $filled"
+    sleep 0.2
+done
+wait $backup && echo "the backup succeeded" || cat /tmp/said
+kill $daemon
+vma extract /tmp/archive.vma /tmp/out
+after=$(sha256sum /tmp/out/disk-disk.raw | cut -d' ' -f1)
+[ "$before" = "$after" ] && echo "the archive has what was there before"
+lvs --noheadings -o lv_name fleece | grep -q vm-7 || echo "nothing is left"
+rm -rf /tmp/out /tmp/archive.vma /tmp/archive.vma.idx /tmp/qmp /tmp/nbd
+"#;
