@@ -12,6 +12,15 @@ pub fn control_messages(data: &[u8]) {
     messages::<Reply>(data);
 }
 
+/// A guest's configuration from an archive that somebody made to do harm.
+///
+/// # Panics
+///
+/// If what is generated to start the guest says anything but what was meant.
+pub fn start_of_a_guest(data: &[u8]) {
+    crate::restore::fuzz_folder(data);
+}
+
 fn messages<T: serde::Serialize + serde::de::DeserializeOwned>(mut data: &[u8]) {
     while let Ok(Some(message)) = receive::<T>(&mut data) {
         let mut sent = Vec::new();

@@ -42,7 +42,8 @@ impl Host {
         }
         let (fast, slow) = (bench.path("fast"), bench.path("slow"));
         let storages = format!(
-            "dir: fast\n\tpath {}\n\tcontent images\n\ndir: slow\n\tpath {}\n\tcontent images\n",
+            "dir: fast\n\tpath {0}\n\tcontent images\n\ndir: slow\n\tpath {1}\n\tcontent images\n\n\
+             dir: isos\n\tpath {1}\n\tcontent iso,backup\n",
             fast.display(),
             slow.display()
         );
@@ -279,6 +280,14 @@ fn what_cannot_be_restored_leaves_nothing() {
         host.restore().arg(&archive).args(["--storage", "nosuch"]),
         6,
         &["cannot use the storage nosuch"],
+    );
+    host.refused(
+        host.restore().arg(&archive).args(["--storage", "isos"]),
+        6,
+        &[
+            "the storage isos is not for disks",
+            "add images to its content",
+        ],
     );
     // The storage that the archive names is not on this host.
     host.refused(

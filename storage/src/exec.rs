@@ -1,5 +1,7 @@
 //! Programs that drive storages: started without a shell, never waited for without end.
 
+mod feed;
+
 use std::fmt;
 use std::fs::File;
 use std::io::{Read, Seek, Write};
@@ -14,6 +16,7 @@ use rustix::fs::{MemfdFlags, OFlags, fcntl_getfl, fcntl_setfl, memfd_create};
 use rustix::process::{Pid, PidfdFlags, Signal, kill_process_group, pidfd_open};
 
 use crate::error::{Error, ErrorKind};
+pub(crate) use feed::Feed;
 
 /// Where system programs live. The caller's `PATH` is not asked.
 const DIRECTORIES: [&str; 4] = ["/usr/sbin", "/usr/bin", "/sbin", "/bin"];
@@ -45,19 +48,8 @@ pub(crate) struct System;
 
 impl Runner for System {
     fn run_with(&self, argv: &[&str], input: &[u8], patience: Duration) -> Result<Vec<u8>, Error> {
-        let (program, arguments) = argv
-            .split_first()
-            .ok_or_else(|| failed(argv, "no program is named"))?;
         let io = |source| failed(argv, "cannot be run").caused_by(source);
-
-        let mut child = Command::new(find(program)?)
-            .args(arguments)
-            .env_clear()
-            .env("LC_ALL", "C")
-            .env("PATH", DIRECTORIES.join(":"))
-            .current_dir("/")
-            // A group of its own, so that its children can be killed with it.
-            .process_group(0)
+        let mut child = command(argv)?
             .stdin(input_file(input).map_err(io)?)
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
@@ -73,12 +65,7 @@ impl Runner for System {
             stderr,
         }) = ended?
         else {
-            let message = format!("does not end within {} seconds", patience.as_secs());
-            return Err(Error::new(
-                ErrorKind::Unreachable,
-                command_line(argv),
-                message,
-            ));
+            return Err(too_late(argv, patience));
         };
         if stdout.len() >= MAX_OUTPUT {
             return Err(failed(
@@ -94,6 +81,23 @@ impl Runner for System {
         }
         Ok(stdout)
     }
+}
+
+/// A program in the environment that all get.
+fn command(argv: &[&str]) -> Result<Command, Error> {
+    let (program, arguments) = argv
+        .split_first()
+        .ok_or_else(|| failed(argv, "no program is named"))?;
+    let mut command = Command::new(find(program)?);
+    command
+        .args(arguments)
+        .env_clear()
+        .env("LC_ALL", "C")
+        .env("PATH", DIRECTORIES.join(":"))
+        .current_dir("/")
+        // A group of its own, so that its children can be killed with it.
+        .process_group(0);
+    Ok(command)
 }
 
 /// The absolute path of a program, which may be given as one.
@@ -237,6 +241,11 @@ impl<R: Read + AsFd> Pipe<R> {
 
 pub(crate) fn failed(argv: &[&str], message: &str) -> Error {
     Error::new(ErrorKind::CommandFailed, command_line(argv), message)
+}
+
+fn too_late(argv: &[&str], patience: Duration) -> Error {
+    let message = format!("does not end within {} seconds", patience.as_secs());
+    Error::new(ErrorKind::Unreachable, command_line(argv), message)
 }
 
 fn command_line(argv: &[&str]) -> String {

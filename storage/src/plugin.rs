@@ -13,9 +13,11 @@ mod zfspool;
 
 use std::fmt::Debug;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use serde_json::json;
 
+use crate::block::{Access, Qcow2, RawFile, WriteAt};
 use crate::error::{Error, ErrorKind};
 use crate::name::{VolumeFormat, VolumeName, is_name_byte, owner};
 use crate::volume::{Volume, VolumeId};
@@ -112,6 +114,26 @@ pub trait Plugin: Debug + Send + Sync {
     ///
     /// `Unsupported` if it does not appear there.
     fn path(&self, id: &VolumeId) -> Result<PathBuf, Error>;
+
+    /// Opens a volume that nobody uses, to fill it, as a restore does. It must have been activated.
+    ///
+    /// # Errors
+    ///
+    /// If it cannot be written; `Unsupported` if there is no way to but QEMU's.
+    fn open_writable(
+        &self,
+        id: &VolumeId,
+        format: VolumeFormat,
+    ) -> Result<Arc<dyn WriteAt>, Error> {
+        let path = self.path(id)?;
+        let opened: crate::block::Result<Arc<dyn WriteAt>> = match format {
+            VolumeFormat::Qcow2 => Qcow2::open_writable(&path).map(|disk| Arc::new(disk) as _),
+            VolumeFormat::Raw => {
+                RawFile::open(&path, Access::ReadWrite).map(|disk| Arc::new(disk) as _)
+            }
+        };
+        opened.map_err(|error| Error::new(ErrorKind::Io, id, "cannot be written").caused_by(error))
+    }
 
     /// QEMU's `BlockdevOptions` of the volume: the format layer with the protocol layer as
     /// `file`, without node names and cache options, which are the caller's to add. A caller who

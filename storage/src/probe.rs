@@ -51,10 +51,7 @@ pub(crate) fn answered<T: Send + 'static>(
         });
     asked.map_err(|source| Error::io("start a thread to look at", path, source))?;
     receiver.recv_timeout(patience).map_err(|_| {
-        let message = format!(
-            "the file system does not answer within {} seconds",
-            PATIENCE.as_secs()
-        );
+        let message = format!("the file system does not answer within {patience:?}");
         Error::new(ErrorKind::Unreachable, path.display(), message)
     })?
 }

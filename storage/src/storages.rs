@@ -85,6 +85,14 @@ impl Storages {
         }
     }
 
+    /// Whether the configuration lets a storage hold such content: `images`, `backup`, … A directory by its
+    /// path holds anything, and so does a storage that does not say.
+    pub fn may_hold(&self, name: &str, content: &str) -> bool {
+        let section = self.config.section(name);
+        let list = section.and_then(|section| section.get("content"));
+        list.is_none_or(|list| list.split(',').any(|item| item.trim() == content))
+    }
+
     /// The storage that a volume lies on. The volume itself need not be there any more.
     ///
     /// # Errors

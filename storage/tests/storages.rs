@@ -47,12 +47,13 @@ fn storages_that_cannot_be_opened_say_why() {
     let config = directory.path().join("storage.cfg");
     fs::write(
         &config,
-        "pbs: away\n\tserver x\n\ndir: bare\n\ndir: odd\n\tpath a/b\n",
+        "pbs: away\n\tserver x\n\ndir: bare\n\ndir: odd\n\tpath a/b\n\ndir: far\n\tpath /tmp\n\tnodes a,b\n",
     )
     .unwrap();
     let storages = Storages::from_config(&config).unwrap();
     for (name, kind) in [
         ("away", ErrorKind::Unsupported),
+        ("far", ErrorKind::Unsupported),
         ("bare", ErrorKind::InvalidConfig),
         ("odd", ErrorKind::InvalidConfig),
         ("none", ErrorKind::UnknownStorage),
@@ -115,4 +116,20 @@ fn options_of_the_configuration_reach_the_plugins() {
         moved.dump_directory().unwrap(),
         directory.path().join("saved")
     );
+}
+
+#[test]
+fn a_storage_of_this_node_is_opened_and_tells_what_may_lie_on_it() {
+    let name = fs::read_to_string("/proc/sys/kernel/hostname").unwrap();
+    let name = name.trim().split('.').next().unwrap();
+    let text = format!(
+        "dir: here\n\tpath /tmp\n\tnodes other,{name}\n\tcontent iso,backup\n\ndir: free\n\tpath /tmp\n"
+    );
+    let storages = Storages::new(StorageConfig::parse(&text).unwrap());
+    storages.open("here").unwrap();
+    assert!(storages.may_hold("here", "backup"));
+    assert!(!storages.may_hold("here", "images"));
+    for anything in ["free", "/tmp", "unknown"] {
+        assert!(storages.may_hold(anything, "images"), "{anything}");
+    }
 }

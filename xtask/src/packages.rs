@@ -6,7 +6,7 @@ use crate::run::{Run, has};
 use crate::{Outcome, peers};
 
 /// A program, and the package that has it.
-const PROGRAMS: [(&str, &str); 21] = [
+const PROGRAMS: [(&str, &str); 23] = [
     ("cc", "gcc"),
     // For libFuzzer.
     ("c++", "g++"),
@@ -33,6 +33,9 @@ const PROGRAMS: [(&str, &str); 21] = [
     ("ceph-mgr", "ceph-mgr"),
     ("ceph-osd", "ceph-osd"),
     ("ceph", "ceph-common"),
+    // What a restore makes for libvirt is checked by libvirt.
+    ("virsh", "libvirt-clients"),
+    ("xmllint", "libxml2-utils"),
 ];
 
 /// Installs what is missing, or says how to.

@@ -13,9 +13,12 @@
 //!
 //! Whatever fails before the configuration is written, what was made is freed; what a killed restore
 //! made is on record for a clean-up.
+//!
+//! `folder` is for people without storages: images, the archived configurations, and what starts the guest.
 
 mod config;
 mod copy;
+mod folder;
 mod guest;
 mod input;
 mod old;
@@ -26,6 +29,7 @@ mod volumes;
 use std::path::PathBuf;
 use std::time::Duration;
 
+pub use folder::{FolderRestore, restore_folder};
 pub use guest::{GuestRestore, restore_guest};
 pub use plan::{Choice, DiskChoice};
 pub use target::DiskTarget;
@@ -47,3 +51,6 @@ pub struct Restored {
     /// How many warnings were told.
     pub warnings: usize,
 }
+
+/// What the fuzz target of generated scripts and domains feeds.
+pub(crate) use folder::fuzz as fuzz_folder;

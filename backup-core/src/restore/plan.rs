@@ -175,6 +175,14 @@ fn plan(
         Error::caused(ErrorKind::Storage, message, error)
     };
     let storage = storages.open(name).map_err(failed)?;
+    if !storages.may_hold(name, "images") {
+        let message = format!(
+            "{}: the storage {name} is not for disks; choose another, or add images to its content in \
+             storage.cfg",
+            found.device.name()
+        );
+        return Err(Error::new(ErrorKind::Storage, message));
+    }
     storage.activate().map_err(failed)?;
     let capabilities = storage.capabilities().map_err(failed)?;
     let has = |format: &VolumeFormat| capabilities.formats.contains(format);

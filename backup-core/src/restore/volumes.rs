@@ -1,12 +1,10 @@
 //! The volumes that a restore makes.
 
 use std::collections::BTreeMap;
-use std::path::Path;
 use std::sync::Arc;
 
 use fleece_fleecing::Record;
-use fleece_storage::block::{Access, Qcow2, RawFile, WriteAt};
-use fleece_storage::{AllocationRequest, Plugin, VolumeFormat, VolumeId, free_names};
+use fleece_storage::{AllocationRequest, Plugin, VolumeId, free_names};
 
 use super::copy::{Disk, target_error};
 use super::plan::Planned;
@@ -97,8 +95,6 @@ impl<'a> NewVolumes<'a> {
             .pop()
             .ok_or_else(|| Error::new(ErrorKind::Storage, "no free name for a volume"))?;
         let id = storage.volume_id(&name, *format).map_err(failed)?;
-        // Not all volumes have one, and then nothing needs to be made.
-        let path = storage.path(&id).map_err(failed)?;
         self.record.add_volume(&id)?;
         let request = AllocationRequest::new(name, *format, device.size());
         if let Err(error) = storage.allocate(&request) {
@@ -118,7 +114,7 @@ impl<'a> NewVolumes<'a> {
             storage: Arc::clone(storage),
         });
         storage.activate_volume(&id).map_err(failed)?;
-        let target = open(&path, *format).map_err(target_error)?;
+        let target = storage.open_writable(&id, *format).map_err(failed)?;
         let zeroes_needed = !capabilities.zero_initialised;
         let excess = target.size().checked_sub(device.size()).ok_or_else(|| {
             let message = format!("the volume {id} is smaller than {}", device.name());
@@ -161,11 +157,4 @@ impl<'a> NewVolumes<'a> {
             reporter.warning(Error::from(error).chain());
         }
     }
-}
-
-fn open(path: &Path, format: VolumeFormat) -> fleece_storage::block::Result<Arc<dyn WriteAt>> {
-    Ok(match format {
-        VolumeFormat::Qcow2 => Arc::new(Qcow2::open_writable(path)?),
-        _ => Arc::new(RawFile::open(path, Access::ReadWrite)?),
-    })
 }

@@ -1,6 +1,7 @@
 //! Starting the guest.
 
 use std::collections::BTreeMap;
+use std::env;
 use std::fs;
 use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
@@ -36,6 +37,8 @@ pub struct GuestBuilder {
     timeout: Duration,
     attempts: u32,
     arguments: Vec<String>,
+    script: Option<PathBuf>,
+    seen: Vec<Interface>,
 }
 
 impl Guest {
@@ -49,6 +52,8 @@ impl Guest {
             timeout: BOOT_TIMEOUT,
             attempts: BOOT_ATTEMPTS,
             arguments: Vec::new(),
+            script: None,
+            seen: Vec::new(),
         }
     }
 }
@@ -72,6 +77,16 @@ impl GuestBuilder {
     #[must_use]
     pub fn argument(mut self, argument: impl Into<String>) -> Self {
         self.arguments.push(argument.into());
+        self
+    }
+
+    /// Started by a script that has its own machine and disks, and passes our arguments on to the
+    /// `qemu-system-x86_64` that it finds in its `PATH`. The disks appear at `interfaces`, and as
+    /// `/dev/disk0`, `/dev/disk1`, … if they have the serial numbers `disk0`, `disk1`, ….
+    #[must_use]
+    pub fn started_by(mut self, script: impl Into<PathBuf>, interfaces: &[Interface]) -> Self {
+        self.script = Some(script.into());
+        self.seen = interfaces.to_owned();
         self
     }
 
@@ -135,12 +150,29 @@ impl GuestBuilder {
             Some(accelerator) => accelerator.clone(),
             None => accelerator(),
         };
-        let mut command = self.qemu.system();
+        let mut command = match &self.script {
+            Some(script) => {
+                let mut command = Command::new(script);
+                let path = env::var_os("PATH").unwrap_or_default();
+                let path = [self.qemu.programs()]
+                    .into_iter()
+                    .chain(env::split_paths(&path));
+                if let Ok(path) = env::join_paths(path) {
+                    command.env("PATH", path);
+                }
+                command.args(["-machine", &format!("accel={accelerator}")]);
+                command
+            }
+            None => {
+                let mut command = self.qemu.system();
+                command.args(["-machine", "pc", "-accel", &accelerator, "-m", "256"]);
+                // With one processor, TCG now and then loses an interrupt of a virtio device.
+                command.args(["-smp", "2", "-nodefaults"]);
+                command
+            }
+        };
         command
-            .args(["-machine", "pc", "-accel", &accelerator, "-m", "256"])
-            // With one processor, TCG now and then loses an interrupt of a virtio device.
-            .args(["-smp", "2"])
-            .args(["-nodefaults", "-no-user-config", "-no-reboot"])
+            .args(["-no-user-config", "-no-reboot"])
             .args(["-display", "none"])
             .arg("-kernel")
             .arg(kernel::image()?)
@@ -191,7 +223,7 @@ impl GuestBuilder {
     fn kernel_arguments(&self) -> String {
         // On a busy host, the kernel finds its timer too slow to be true, and panics.
         let patience = "no_timer_check tsc=reliable";
-        let disks = self.disks.len();
+        let disks = self.interfaces().count();
         format!("console=ttyS0 quiet panic=-1 mitigations=off {patience} disks={disks}")
     }
 
@@ -202,13 +234,18 @@ impl GuestBuilder {
             Interface::Ide => &["ata_piix", "sd_mod"],
             Interface::Nvme => &["nvme"],
         };
-        let disks = self.disks.iter().flat_map(|disk| of(disk.interface));
+        let disks = self.interfaces().flat_map(of);
         let agent: &[_] = if self.agent {
             &["virtio_pci", "virtio_console"]
         } else {
             &[]
         };
         disks.chain(agent).copied().collect()
+    }
+
+    fn interfaces(&self) -> impl Iterator<Item = Interface> {
+        let own = self.disks.iter().map(|disk| disk.interface);
+        own.chain(self.seen.iter().copied())
     }
 
     fn create_disks(&self, folder: &Path) -> Result<Vec<PathBuf>, Error> {

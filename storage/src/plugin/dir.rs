@@ -115,6 +115,10 @@ impl DirPlugin {
             let Some(vmid) = guest.or_else(|| owner(stem)) else {
                 continue;
             };
+            // A link of Proxmox's chains of snapshots; the volume is the end of the chain.
+            if stem.starts_with("snap-") {
+                continue;
+            }
             let id = match self.layout {
                 Layout::Flat => VolumeId::at(&path),
                 Layout::PerGuest => VolumeId::configured(&self.id, &format!("{vmid}/{name}")),

@@ -25,6 +25,7 @@ pub(crate) fn plugin(section: &StorageSection, external: &Path) -> Result<Arc<dy
         let message = "the storage is disabled in the configuration";
         return Err(Error::new(ErrorKind::Unsupported, id, message));
     }
+    check_nodes(section)?;
     Ok(match section.kind() {
         "dir" => directory(section)?,
         "nfs" | "cifs" => network(section)?,
@@ -83,6 +84,25 @@ pub(crate) fn plugin(section: &StorageSection, external: &Path) -> Result<Arc<dy
             }
         },
     })
+}
+
+/// All nodes of a cluster share one configuration, in which `nodes` says where a storage is. Elsewhere the
+/// same path may be a directory of the root file system.
+fn check_nodes(section: &StorageSection) -> Result<(), Error> {
+    let Some(nodes) = section.get("nodes").filter(|nodes| !nodes.is_empty()) else {
+        return Ok(());
+    };
+    let path = Path::new("/proc/sys/kernel/hostname");
+    let name = std::fs::read_to_string(path)
+        .map_err(|source| Error::io("read the host's name", path, source))?;
+    // As Proxmox: a node is called by the first part of its host's name.
+    let name = name.trim().split('.').next().unwrap_or_default();
+    let is_separator = |c: char| c.is_whitespace() || matches!(c, ',' | ';');
+    if nodes.split(is_separator).any(|node| node == name) {
+        return Ok(());
+    }
+    let message = format!("the storage is on {nodes} only, by its 'nodes', and this is {name}");
+    Err(Error::new(ErrorKind::Unsupported, section.id(), message))
 }
 
 fn directory(section: &StorageSection) -> Result<Arc<dyn Plugin>, Error> {

@@ -2,12 +2,14 @@
 //! `dir` with `is_mountpoint`.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::Value;
 
 use super::dir::DirPlugin;
 use super::{AllocationRequest, Capabilities, Freed, Plugin, Status};
+use crate::block::WriteAt;
 use crate::error::Error;
 use crate::name::{VolumeFormat, VolumeName};
 use crate::volume::{Volume, VolumeId};
@@ -108,6 +110,15 @@ impl Plugin for MountedPlugin {
         self.directory.path(id)
     }
 
+    fn open_writable(
+        &self,
+        id: &VolumeId,
+        format: VolumeFormat,
+    ) -> Result<Arc<dyn WriteAt>, Error> {
+        let id = id.clone();
+        self.ask(move |directory| directory.open_writable(&id, format))
+    }
+
     fn blockdev(&self, id: &VolumeId) -> Result<Value, Error> {
         self.directory.blockdev(id)
     }
@@ -186,5 +197,6 @@ mod tests {
             .size(&"net:1/vm-1-disk-0.raw".parse().unwrap())
             .unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Unreachable);
+        assert!(error.to_string().ends_with("within 100ms"), "{error}");
     }
 }

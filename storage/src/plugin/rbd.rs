@@ -1,5 +1,7 @@
 //! Ceph RBD: volumes are images of a pool, which QEMU opens with librbd.
 
+mod import;
+
 use std::cmp::Ordering;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -8,7 +10,9 @@ use std::time::Duration;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+use self::import::Import;
 use super::{AllocationRequest, Capabilities, Freed, Plugin, Status, block_volume, no_such_format};
+use crate::block::WriteAt;
 use crate::error::{Error, ErrorKind};
 use crate::exec::Runner;
 use crate::lock;
@@ -84,26 +88,29 @@ impl RbdPlugin {
 
     /// Runs `rbd` or `ceph` as this storage's user on its cluster.
     fn run(&self, argv: &[&str], patience: Duration) -> Result<String, Error> {
-        let monitors = self.monitors.join(",");
-        let conf = self.conf.as_ref().map(|path| path.to_string_lossy());
-        let keyring = self.keyring.as_ref().map(|path| path.to_string_lossy());
-        let mut argv = argv.to_vec();
-        argv.extend(["--id", &self.user]);
-        if let Some(conf) = &conf {
-            argv.extend(["--conf", conf]);
-        }
-        if let Some(keyring) = &keyring {
-            argv.extend(["--keyring", keyring]);
-        }
-        if !monitors.is_empty() {
-            argv.extend([
-                "--mon_host",
-                &monitors,
-                "--auth_supported",
-                self.authentication(),
-            ]);
-        }
+        let own = self.arguments();
+        let own = own.iter().map(String::as_str);
+        let argv: Vec<&str> = argv.iter().copied().chain(own).collect();
         self.tools.run(&argv, patience)
+    }
+
+    /// What tells `rbd` and `ceph` who we are and where the cluster is.
+    fn arguments(&self) -> Vec<String> {
+        let mut arguments = vec!["--id".to_owned(), self.user.clone()];
+        let mut add = |option: &str, value: &str| {
+            arguments.extend([option.to_owned(), value.to_owned()]);
+        };
+        if let Some(conf) = &self.conf {
+            add("--conf", &conf.to_string_lossy());
+        }
+        if let Some(keyring) = &self.keyring {
+            add("--keyring", &keyring.to_string_lossy());
+        }
+        if !self.monitors.is_empty() {
+            add("--mon_host", &self.monitors.join(","));
+            add("--auth_supported", self.authentication());
+        }
+        arguments
     }
 
     /// How a cluster that only `storage.cfg` knows is talked to: where there is no key for it, it
@@ -288,6 +295,22 @@ impl Plugin for RbdPlugin {
         block_volume(self, id)?;
         let message = "RBD images do not appear in the file system; QEMU opens them with librbd";
         Err(Error::new(ErrorKind::Unsupported, id, message))
+    }
+
+    fn open_writable(
+        &self,
+        id: &VolumeId,
+        format: VolumeFormat,
+    ) -> Result<Arc<dyn WriteAt>, Error> {
+        if format != VolumeFormat::Raw {
+            return Err(no_such_format(self, format));
+        }
+        let spec = self.spec(block_volume(self, id)?);
+        let mut argv: Vec<String> = ["rbd", "import-diff", "--no-progress", "-", &spec]
+            .map(str::to_owned)
+            .into();
+        argv.extend(self.arguments());
+        Ok(Arc::new(Import::new(argv, self.size(id)?)))
     }
 
     fn blockdev(&self, id: &VolumeId) -> Result<Value, Error> {

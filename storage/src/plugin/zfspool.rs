@@ -21,6 +21,14 @@ use crate::volume::{Volume, VolumeId};
 const PATIENCE: Duration = Duration::from_secs(60);
 /// How long udev may take to make the device node of a new zvol.
 const NODE: Duration = Duration::from_secs(10);
+/// How often a zvol is destroyed that is busy: udev and its helpers look at a device for a moment after QEMU
+/// has closed it. Proxmox tries as often, as far apart.
+const ATTEMPTS: u32 = 6;
+const PAUSE: Duration = if cfg!(test) {
+    Duration::ZERO
+} else {
+    Duration::from_secs(1)
+};
 /// Sizes of zvols are multiples of their block; 1 MiB is one of every block size, and what
 /// Proxmox rounds to.
 const ROUNDING: u64 = 1 << 20;
@@ -239,20 +247,24 @@ impl Plugin for ZfsPlugin {
             return Ok(Freed::Absent);
         }
         let dataset = self.dataset(name);
-        let destroyed = self
-            .tools
-            .run(&["zfs", "destroy", "-r", &dataset], PATIENCE);
-        let Err(error) = destroyed else {
-            return Ok(Freed::Removed);
-        };
-        match self.find(name) {
-            Ok(Some(_)) => {
-                let message = "the volume cannot be removed; is something still using it?";
-                Err(Error::new(ErrorKind::Busy, id, message).caused_by(error))
+        let mut retries = 1..ATTEMPTS;
+        loop {
+            let destroyed = self
+                .tools
+                .run(&["zfs", "destroy", "-r", &dataset], PATIENCE);
+            let Err(error) = destroyed else {
+                return Ok(Freed::Removed);
+            };
+            match self.find(name) {
+                Ok(Some(_)) if retries.next().is_some() => sleep(PAUSE),
+                Ok(Some(_)) => {
+                    let message = "the volume cannot be removed; is something still using it?";
+                    return Err(Error::new(ErrorKind::Busy, id, message).caused_by(error));
+                }
+                // Somebody else was faster.
+                Ok(None) => return Ok(Freed::Removed),
+                Err(_) => return Err(error),
             }
-            // Somebody else was faster.
-            Ok(None) => Ok(Freed::Removed),
-            Err(_) => Err(error),
         }
     }
 

@@ -14,7 +14,7 @@ use crate::volume::VolumeId;
 const SIZE: u64 = (3 << 20) + 512;
 const MIB: u64 = 1 << 20;
 
-pub(super) const ALL: [Check; 18] = [
+pub(super) const ALL: [Check; 19] = [
     Check {
         name: "activating twice is as good as once",
         function: activating,
@@ -54,6 +54,10 @@ pub(super) const ALL: [Check; 18] = [
     Check {
         name: "what is written is read back by path",
         function: written,
+    },
+    Check {
+        name: "what a restore writes, in any order, is read back",
+        function: filled,
     },
     Check {
         name: "QEMU opens and writes a volume by its block device options",
@@ -232,6 +236,44 @@ fn written(subject: &Subject<'_>) -> Checked {
     subject.storage.activate_volume(&id)?;
     let disk = Disk::open(subject, &id)?;
     ensure(disk.is_written(MIB, MIB)?, || "it is not".to_owned())
+}
+
+fn filled(subject: &Subject<'_>) -> Checked {
+    for (n, format) in (0..).zip(subject.capabilities.formats.iter().copied()) {
+        let id = subject
+            .storage
+            .allocate(&subject.request(n, format, SIZE)?)?;
+        subject.storage.activate_volume(&id)?;
+        let disk = subject.storage.open_writable(&id, format)?;
+        ensure(disk.size() >= SIZE, || {
+            format!("it has {} bytes", disk.size())
+        })?;
+        let piece = vec![0x5a; 64 << 10];
+        for offset in [2 * MIB, 0] {
+            disk.write_at(&piece, offset).map_err(disk_failed)?;
+        }
+        disk.flush().map_err(disk_failed)?;
+        // What was written before a flush is not touched by what comes after.
+        disk.write_at(&piece, MIB).map_err(disk_failed)?;
+        disk.write_zeroes(2 * MIB, MIB).map_err(disk_failed)?;
+        disk.flush().map_err(disk_failed)?;
+        drop(disk);
+        let image = QemuImage::new(&subject.storage.blockdev(&id)?);
+        let length = 64 << 10;
+        for (offset, byte) in [(0, 0x5a), (MIB, 0x5a), (2 * MIB, 0)] {
+            ensure(image.holds(offset, length, byte)?, || {
+                format!("something else is read at {offset}")
+            })?;
+        }
+    }
+    Ok(())
+}
+
+fn disk_failed(error: crate::block::Error) -> Verdict {
+    failed(match std::error::Error::source(&error) {
+        Some(source) => format!("{error}: {source}"),
+        None => error.to_string(),
+    })
 }
 
 fn qemu(subject: &Subject<'_>) -> Checked {

@@ -57,6 +57,9 @@ pub(crate) enum Command {
     /// Nothing appears half-made: the configuration is written when all disks are complete, and what
     /// a restore made that failed is freed. A guest that has the number is touched only with --force,
     /// and its disks are freed last.
+    ///
+    /// With --to, without any storage: images in a directory, the archived configurations, and two
+    /// ways to start the guest, start.sh for QEMU and domain.xml for libvirt.
     Restore(Restore),
     /// List the backups of a directory or storage.
     List(List),
@@ -245,15 +248,28 @@ pub(crate) struct Restore {
     pub(crate) archive: PathBuf,
 
     /// The number of the guest that it becomes.
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..1_000_000_000))]
-    pub(crate) vmid: u32,
+    #[arg(
+        long,
+        value_name = "N",
+        required_unless_present = "to",
+        value_parser = clap::value_parser!(u32).range(1..1_000_000_000)
+    )]
+    pub(crate) vmid: Option<u32>,
+
+    /// Instead of a guest on storages: images in this directory, with what starts the guest.
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["vmid", "storage", "config_out"])]
+    pub(crate) to: Option<PathBuf>,
+
+    /// The images' format with --to: raw (sparse) or qcow2.
+    #[arg(long, value_name = "FORMAT", requires = "to", default_value = "raw")]
+    pub(crate) format: VolumeFormat,
 
     /// Where its disks go: a storage's id, or a directory [default: the storages that they came from].
     #[arg(long, value_name = "STORAGE")]
     pub(crate) storage: Option<String>,
 
     /// What becomes of one disk, as DISK=STORAGE[:FORMAT] or DISK=skip, e.g. drive-scsi0=fast:qcow2
-    /// (may be given several times).
+    /// (may be given several times); with --to only DISK=skip.
     #[arg(long, value_name = "DISK=…")]
     pub(crate) disk: Vec<DiskChoice>,
 
@@ -265,7 +281,8 @@ pub(crate) struct Restore {
     #[arg(long)]
     pub(crate) unique: bool,
 
-    /// Replace the guest that has this number. Its disks are freed when all of the archive is restored.
+    /// Replace the guest that has this number. Its disks are freed when all of the archive is restored,
+    /// so there must be room for both. With --to: replace files that are there.
     #[arg(long)]
     pub(crate) force: bool,
 

@@ -3,7 +3,9 @@
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use fleece_backup_core::restore::{GuestRestore, Restored, restore_guest};
+use fleece_backup_core::restore::{
+    FolderRestore, GuestRestore, Restored, restore_folder, restore_guest,
+};
 use fleece_backup_core::units;
 use fleece_backup_core::{Error, ErrorKind};
 use serde_json::{Map, Value, json};
@@ -13,15 +15,36 @@ use crate::log::Log;
 use crate::{exit, signals};
 
 pub(crate) fn run(arguments: &Restore, places: &Places, log: &Log) -> Result<ExitCode, Error> {
+    let restored = match (&arguments.to, arguments.vmid) {
+        (Some(folder), _) => to_folder(arguments, folder, log)?,
+        (None, Some(vmid)) => to_storages(arguments, vmid, places, log)?,
+        (None, None) => {
+            let message = "what is to be restored? give --vmid or --to";
+            return Err(Error::new(ErrorKind::Request, message));
+        }
+    };
+    Ok(ExitCode::from(if restored.warnings > 0 {
+        exit::WARNINGS
+    } else {
+        0
+    }))
+}
+
+fn to_storages(
+    arguments: &Restore,
+    vmid: u32,
+    places: &Places,
+    log: &Log,
+) -> Result<Restored, Error> {
     let cancel = signals::token()?;
-    let name = arguments.vmid.to_string();
+    let name = vmid.to_string();
     let config = match &arguments.config_out {
         Some(file) => std::path::absolute(file).unwrap_or_else(|_| file.clone()),
         None => configuration(places, &name)?,
     };
     let mut job = GuestRestore::new(
         arguments.archive.clone(),
-        arguments.vmid,
+        vmid,
         config,
         places.record(&name)?,
     );
@@ -32,12 +55,32 @@ pub(crate) fn run(arguments: &Restore, places: &Places, log: &Log) -> Result<Exi
     job.force = arguments.force;
     job.bwlimit = arguments.bwlimit;
     let restored = restore_guest(&job, log, &cancel)?;
-    tell(&restored, arguments.vmid, log);
-    Ok(ExitCode::from(if restored.warnings > 0 {
-        exit::WARNINGS
-    } else {
-        0
-    }))
+    tell(&restored, log);
+    log.info(&format!(
+        "guest {vmid} is in {}",
+        Path::new(&restored.path).display()
+    ));
+    let whose = [("vmid", vmid.into()), ("config", path(&restored))];
+    log.result(&result(&restored, whose));
+    Ok(restored)
+}
+
+fn to_folder(arguments: &Restore, folder: &Path, log: &Log) -> Result<Restored, Error> {
+    let cancel = signals::token()?;
+    let mut job = FolderRestore::new(arguments.archive.clone(), folder.to_owned());
+    job.format = arguments.format;
+    job.disks.clone_from(&arguments.disk);
+    job.unique = arguments.unique;
+    job.force = arguments.force;
+    job.bwlimit = arguments.bwlimit;
+    let restored = restore_folder(&job, log, &cancel)?;
+    tell(&restored, log);
+    log.info(&format!(
+        "start the guest with {}/start.sh, or `virsh define` its domain.xml",
+        folder.display()
+    ));
+    log.result(&result(&restored, [("directory", path(&restored))]));
+    Ok(restored)
 }
 
 /// Where the guest's configuration goes if nothing is said.
@@ -56,7 +99,7 @@ fn configuration(places: &Places, guest: &str) -> Result<PathBuf, Error> {
     ))
 }
 
-fn tell(restored: &Restored, vmid: u32, log: &Log) {
+fn tell(restored: &Restored, log: &Log) {
     #[expect(
         clippy::cast_precision_loss,
         reason = "a rate is shown with few digits"
@@ -69,23 +112,28 @@ fn tell(restored: &Restored, vmid: u32, log: &Log) {
         units::duration(restored.took),
         units::rate(rate)
     ));
-    log.info(&format!(
-        "guest {vmid} is in {}",
-        Path::new(&restored.path).display()
-    ));
+}
+
+fn path(restored: &Restored) -> Value {
+    restored.path.display().to_string().into()
+}
+
+fn result<const N: usize>(restored: &Restored, first: [(&str, Value); N]) -> Value {
     let disks: Map<String, Value> = restored
         .disks
         .iter()
         .map(|(disk, volume)| (disk.clone(), volume.as_str().into()))
         .collect();
-    log.result(&json!({
+    let mut result = json!({
         "event": "result",
-        "vmid": vmid,
-        "config": restored.path,
         "disks": disks,
         "bytes": restored.bytes,
         "zero": restored.zero,
         "seconds": restored.took.as_secs_f64(),
         "warnings": restored.warnings,
-    }));
+    });
+    if let Some(object) = result.as_object_mut() {
+        object.extend(first.map(|(key, value)| (key.to_owned(), value)));
+    }
+    result
 }

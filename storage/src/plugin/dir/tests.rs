@@ -189,3 +189,21 @@ fn assert_qemu_img_agrees(path: &Path, size: u64) {
     let info: Value = serde_json::from_slice(&info.stdout).unwrap();
     assert_eq!(info["virtual-size"], size);
 }
+
+#[test]
+fn links_of_a_chain_of_snapshots_are_no_volumes() {
+    let directory = tempfile::tempdir().unwrap();
+    let configured = configured(directory.path());
+    let made = configured
+        .allocate(&request("vm-1-disk-0", VolumeFormat::Qcow2, 1 << 20))
+        .unwrap();
+    let images = directory.path().join("images/1");
+    fs::copy(
+        images.join("vm-1-disk-0.qcow2"),
+        images.join("snap-before-vm-1-disk-0.qcow2"),
+    )
+    .unwrap();
+    let listed = configured.list(Some(1)).unwrap();
+    let ids: Vec<_> = listed.iter().map(|volume| &volume.id).collect();
+    assert_eq!(ids, [&made]);
+}

@@ -88,7 +88,14 @@ fn freeing_looks_before_and_after() {
         (LIST.to_owned(), Ok(Freed::Absent)),
         (format!("{there}{destroy}"), Ok(Freed::Removed)),
         (
-            format!("{there}{destroy}! dataset is busy\n{there}"),
+            format!("{there}{destroy}! dataset is busy\n{there}{destroy}"),
+            Ok(Freed::Removed),
+        ),
+        (
+            format!(
+                "{there}{}",
+                format!("{destroy}! dataset is busy\n{there}").repeat(6)
+            ),
             Err(ErrorKind::Busy),
         ),
         (

@@ -1,0 +1,306 @@
+//! `fleece restore --to`: images in a folder, and what starts the guest from there without any storage.
+
+mod libvirt;
+mod machine;
+mod output;
+mod qemu;
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use fleece_guest_config::{GuestConfig, Restoration, is_drive_key};
+use fleece_storage::VolumeFormat;
+use fleece_storage::block::{Qcow2, RawFile, WriteAt};
+use fleece_vma_format::Header;
+
+use super::copy::{Disk, copy, target_error};
+use super::input::Input;
+use super::plan::{self, Choice, DiskChoice, Found};
+use super::{Restored, config};
+use crate::cancel::CancelToken;
+use crate::report::{Counting, Reporter};
+use crate::{Error, ErrorKind};
+use machine::{Image, Machine};
+use output::Output;
+
+/// The names of what is generated.
+const SCRIPT: &str = "start.sh";
+const DOMAIN: &str = "domain.xml";
+
+/// A guest to be restored into a folder.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct FolderRestore {
+    /// The archive; `-` is standard input.
+    pub archive: PathBuf,
+    /// Where everything goes; made if it is not there.
+    pub folder: PathBuf,
+    /// The images' format.
+    pub format: VolumeFormat,
+    /// Disks that are left out; there is nothing else to choose here.
+    pub disks: Vec<DiskChoice>,
+    /// New MAC addresses and a new uuid.
+    pub unique: bool,
+    /// Replace files that are there.
+    pub force: bool,
+    /// Bytes per second written to all disks together.
+    pub bwlimit: Option<u64>,
+}
+
+impl FolderRestore {
+    /// Raw images from `archive` into `folder`.
+    #[must_use]
+    pub fn new(archive: PathBuf, folder: PathBuf) -> Self {
+        Self {
+            archive,
+            folder,
+            format: VolumeFormat::Raw,
+            disks: Vec::new(),
+            unique: false,
+            force: false,
+            bwlimit: None,
+        }
+    }
+}
+
+/// Restores images into a folder, with the archive's configurations, a script that starts QEMU, and a
+/// domain for libvirt. Nothing has its final name before all is complete.
+///
+/// # Errors
+/// Kind `Damage` for an archive that is not whole; `Target` for what cannot be written, or is there;
+/// `Request`. Nothing is left then.
+pub fn restore_folder(
+    job: &FolderRestore,
+    reporter: &dyn Reporter,
+    cancel: &CancelToken,
+) -> Result<Restored, Error> {
+    let reporter = Counting::new(reporter);
+    let input = Input::open(&job.archive, cancel)?;
+    let header = input.header().clone();
+    let archived = config::archived(&header, &reporter)?;
+    let found = wanted(plan::find(&header, &archived)?, &job.disks)?;
+    let images = images(found, job.format, &archived)?;
+    let machine = describe(&archived, &images, job.unique)?;
+    if !machine.notes.is_empty() {
+        reporter.warning(format!(
+            "not all of the guest can be started without its host: {}",
+            machine.notes.join("; ")
+        ));
+    }
+
+    let own: Vec<&str> = images
+        .iter()
+        .map(|(_, _, image)| image.file.as_str())
+        .chain([SCRIPT, DOMAIN])
+        .collect();
+    let configs = configs(&header, &own, &reporter);
+    let names = own
+        .iter()
+        .copied()
+        .chain(configs.iter().map(|(name, _)| *name));
+    let mut output = Output::create(&job.folder, job.force, names)?;
+    let mut disks = Vec::new();
+    for (found, _, image) in &images {
+        disks.push(make(&output, found, image)?);
+        reporter.info(format!(
+            "restore {} to {}",
+            found.device.name(),
+            job.folder.join(&image.file).display()
+        ));
+    }
+    let copied = copy(input, &disks, job.bwlimit, &reporter, cancel)?;
+    drop(disks);
+
+    for (name, data) in configs {
+        output.write(name, data, false)?;
+    }
+    write_domain(&mut output, &machine, &reporter)?;
+    let script = qemu::script(&machine);
+    output.write(SCRIPT, script.as_bytes(), true)?;
+    if let Some(reason) = cancel.reason() {
+        return Err(Error::cancelled(reason));
+    }
+    output.publish()?;
+    let path = |image: &Image| job.folder.join(&image.file).display().to_string();
+    let disks = images
+        .iter()
+        .map(|(found, _, image)| (found.device.name().to_owned(), path(image)));
+    Ok(Restored {
+        path: job.folder.clone(),
+        disks: disks.collect(),
+        bytes: copied.bytes,
+        zero: copied.zero,
+        took: copied.took,
+        warnings: reporter.warnings(),
+    })
+}
+
+/// The disks that are not skipped.
+fn wanted(found: Vec<Found>, chosen: &[DiskChoice]) -> Result<Vec<Found>, Error> {
+    let choices = plan::choices(&found, chosen)?;
+    let stored = |choice: &&&Choice| ***choice != Choice::Skip;
+    if choices.iter().flatten().any(|choice| stored(&choice)) {
+        let message = "with --to all disks go to the folder, in the format of --format; --disk can only \
+                       leave one out: DISK=skip";
+        return Err(Error::new(ErrorKind::Request, message));
+    }
+    let kept = found.into_iter().zip(choices);
+    Ok(kept
+        .filter_map(|(found, choice)| choice.is_none().then_some(found))
+        .collect())
+}
+
+/// Each disk with the drive that it becomes and its image.
+fn images(
+    found: Vec<Found>,
+    format: VolumeFormat,
+    archived: &GuestConfig,
+) -> Result<Vec<(Found, String, Image)>, Error> {
+    let mut taken: Vec<String> = found.iter().filter_map(|disk| disk.key.clone()).collect();
+    let mut images = Vec::new();
+    for disk in found {
+        let name = disk.device.name();
+        let key = match &disk.key {
+            Some(key) => key.clone(),
+            None => free_key(archived, &taken, name)?,
+        };
+        taken.push(key.clone());
+        // swtpm reads its state from a plain file.
+        let format = match key.as_str() {
+            "tpmstate0" => VolumeFormat::Raw,
+            _ => format,
+        };
+        let file = format!("disk-{name}.{format}");
+        images.push((disk, key, Image { file, format }));
+    }
+    Ok(images)
+}
+
+/// A place for a disk of which the configuration does not tell.
+fn free_key(archived: &GuestConfig, taken: &[String], name: &str) -> Result<String, Error> {
+    let scsi = (0..)
+        .map(|n| format!("scsi{n}"))
+        .take_while(|key| is_drive_key(key));
+    let mut free = scsi.filter(|key| archived.main().get(key).is_none() && !taken.contains(key));
+    free.next().ok_or_else(|| {
+        let message =
+            format!("the guest has no place left for {name}; leave it out: --disk {name}=skip");
+        Error::new(ErrorKind::Target, message)
+    })
+}
+
+/// The archive's configurations, but for one that has the name of something else of ours.
+fn configs<'a>(
+    header: &'a Header,
+    own: &[&str],
+    reporter: &Counting<'_>,
+) -> Vec<(&'a str, &'a [u8])> {
+    let (clash, fine): (Vec<_>, Vec<_>) = header
+        .configs()
+        .iter()
+        .map(|config| (config.name(), config.data()))
+        .partition(|(name, _)| own.contains(name));
+    for (name, _) in clash {
+        reporter.warning(format!(
+            "the archived configuration {name} is left out, for something else has that name; \
+             `vma config -c {name}` prints it"
+        ));
+    }
+    fine
+}
+
+fn make(output: &Output, found: &Found, image: &Image) -> Result<Disk, Error> {
+    let path = output.path(&image.file);
+    let size = found.device.size();
+    let device: Arc<dyn WriteAt> = match image.format {
+        VolumeFormat::Qcow2 => Arc::new(Qcow2::create(&path, size).map_err(target_error)?),
+        _ => Arc::new(RawFile::create(&path, size).map_err(target_error)?),
+    };
+    Ok(Disk {
+        id: found.device.id(),
+        device,
+        zeroes_needed: false,
+    })
+}
+
+/// The guest with the identity that it is to have.
+fn describe(
+    archived: &GuestConfig,
+    images: &[(Found, String, Image)],
+    unique: bool,
+) -> Result<Machine, Error> {
+    let failed = |error| {
+        let message = "cannot understand the archived guest configuration; `vma extract` gives the disks \
+                       without it";
+        Error::caused(ErrorKind::Target, message, error)
+    };
+    let restoration: Restoration = config::identity(unique);
+    let config = archived
+        .restored(&restoration, config::random)
+        .map_err(failed)?;
+    let images: BTreeMap<String, Image> = images
+        .iter()
+        .map(|(_, key, image)| (key.clone(), image.clone()))
+        .collect();
+    Machine::new(&config, images).map_err(failed)
+}
+
+fn write_domain(
+    output: &mut Output,
+    machine: &Machine,
+    reporter: &Counting<'_>,
+) -> Result<(), Error> {
+    let folder = std::path::absolute(output.folder()).ok();
+    let folder = folder.as_deref().and_then(Path::to_str);
+    // XML has no way to write the others, and neither has libvirt.
+    let folder = folder.filter(|path| !path.contains(char::is_control));
+    let Some(folder) = folder else {
+        reporter.warning(format!(
+            "there is no {DOMAIN}: the folder's path cannot stand in XML; choose another for libvirt"
+        ));
+        output.forget(DOMAIN);
+        return Ok(());
+    };
+    let domain = libvirt::domain(machine, folder).map_err(|error| {
+        Error::caused(ErrorKind::Target, format!("cannot write {DOMAIN}"), error)
+    })?;
+    output.write(DOMAIN, &domain, false)
+}
+
+/// What the fuzz target feeds: any configuration.
+///
+/// # Panics
+/// If the script does not start QEMU with exactly the arguments that were meant, or the domain is not
+/// well-formed.
+pub(crate) fn fuzz(data: &[u8]) {
+    let Ok(config) = GuestConfig::parse(&String::from_utf8_lossy(data)) else {
+        return;
+    };
+    let drives = config.drives().unwrap_or_default();
+    let image = |key: &str| Image {
+        file: format!("disk-drive-{key}.raw"),
+        format: VolumeFormat::Raw,
+    };
+    let images = drives
+        .iter()
+        .map(|drive| (drive.key.clone(), image(&drive.key)));
+    let Ok(machine) = Machine::new(&config, images.collect()) else {
+        return;
+    };
+    let script = qemu::script(&machine);
+    let command = script
+        .split_once("\nexec ")
+        .and_then(|(_, command)| shlex::split(&command.replace(" \\\n", " ")))
+        .unwrap_or_default();
+    let meant = qemu::arguments(&machine);
+    assert_eq!(command.first().map(String::as_str), Some(qemu::PROGRAM));
+    assert_eq!(command.last().map(String::as_str), Some("$@"));
+    let passed = command.get(1..command.len().saturating_sub(1));
+    assert_eq!(passed, Some(meant.as_slice()));
+    let domain = libvirt::domain(&machine, "/a 'folder' & <more>, ]]> \"quoted\"");
+    assert!(domain.is_ok_and(|domain| libvirt::is_well_formed(&domain)));
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,178 @@
+//! The folder that a guest is restored to: everything is complete before anything has its final name.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write as _};
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{CWD, RenameFlags, renameat_with};
+
+use crate::{Error, ErrorKind};
+
+/// Where files are until all of them are complete.
+const STAGE: &str = ".fleece-restore";
+
+/// Files in the making. Dropped without [`Output::publish`], they are removed, and so is the folder if it
+/// was made here.
+#[derive(Debug)]
+pub(super) struct Output {
+    folder: PathBuf,
+    stage: PathBuf,
+    /// Held as long as we work here; a killed restore holds it no more.
+    _lock: File,
+    force: bool,
+    /// In the order in which they get their names.
+    names: Vec<String>,
+    /// Folders that were made, the innermost first.
+    made: Vec<PathBuf>,
+}
+
+impl Output {
+    /// Opens the folder for files of these `names`. Without `force`, none of them may be there.
+    pub(super) fn create<'a>(
+        folder: &Path,
+        force: bool,
+        names: impl Iterator<Item = &'a str>,
+    ) -> Result<Self, Error> {
+        let names: Vec<String> = names.map(str::to_owned).collect();
+        let there = |name: &&String| folder.join(name).symlink_metadata().is_ok();
+        if let Some(taken) = names.iter().find(there).filter(|_| !force) {
+            return Err(taken_already(&folder.join(taken)));
+        }
+        let made = missing(folder);
+        let failed = |what: &Path, error| cannot("make", what, error);
+        fs::create_dir_all(folder).map_err(|error| failed(folder, error))?;
+        let stage = folder.join(STAGE);
+        match fs::DirBuilder::new().mode(0o700).create(&stage) {
+            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
+                remove_empty(&made);
+                return Err(failed(&stage, error));
+            }
+            _ => {}
+        }
+        let lock = File::open(&stage).map_err(|error| cannot("open", &stage, error))?;
+        lock.try_lock().map_err(|error| {
+            let message = format!(
+                "another restore writes to {}; wait for it, or choose another folder",
+                folder.display()
+            );
+            Error::caused(ErrorKind::Target, message, error)
+        })?;
+        let output = Self {
+            folder: folder.to_owned(),
+            stage,
+            _lock: lock,
+            force,
+            names,
+            made,
+        };
+        // What a killed restore left.
+        output.empty_stage()?;
+        Ok(output)
+    }
+
+    pub(super) fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// Where a file is made.
+    pub(super) fn path(&self, name: &str) -> PathBuf {
+        self.stage.join(name)
+    }
+
+    /// Writes a small file that only its owner can read: configurations hold passwords.
+    pub(super) fn write(&self, name: &str, data: &[u8], program: bool) -> Result<(), Error> {
+        let path = self.path(name);
+        let mut options = OpenOptions::new();
+        options.write(true).create_new(true);
+        options.mode(if program { 0o700 } else { 0o600 });
+        let written = options.open(&path).and_then(|mut file| {
+            file.write_all(data)?;
+            file.sync_all()
+        });
+        written.map_err(|error| cannot("write", &path, error))
+    }
+
+    /// A file that is not made after all.
+    pub(super) fn forget(&mut self, name: &str) {
+        self.names.retain(|kept| kept != name);
+    }
+
+    /// Gives all files their names.
+    pub(super) fn publish(mut self) -> Result<(), Error> {
+        for (number, name) in self.names.iter().enumerate() {
+            if let Err(error) = self.rename(name) {
+                // Those that replaced something stay: what was there before is gone.
+                if !self.force {
+                    for name in self.names.iter().take(number) {
+                        let _ = fs::remove_file(self.folder.join(name));
+                    }
+                }
+                return Err(error);
+            }
+        }
+        let sync = File::open(&self.folder).and_then(|folder| folder.sync_all());
+        sync.map_err(|error| cannot("sync", &self.folder, error))?;
+        self.made.clear();
+        Ok(())
+    }
+
+    fn rename(&self, name: &str) -> Result<(), Error> {
+        let (from, to) = (self.path(name), self.folder.join(name));
+        if self.force {
+            return fs::rename(&from, &to).map_err(|error| cannot("write", &to, error));
+        }
+        let renamed = renameat_with(CWD, &from, CWD, &to, RenameFlags::NOREPLACE);
+        renamed.map_err(|error| match error {
+            rustix::io::Errno::EXIST => taken_already(&to),
+            error => cannot("write", &to, error.into()),
+        })
+    }
+
+    fn empty_stage(&self) -> Result<(), Error> {
+        let entries = fs::read_dir(&self.stage);
+        let emptied = entries
+            .and_then(|mut entries| entries.try_for_each(|entry| fs::remove_file(entry?.path())));
+        emptied.map_err(|error| cannot("empty", &self.stage, error))
+    }
+}
+
+impl Drop for Output {
+    fn drop(&mut self) {
+        // Whatever cannot be removed now is removed by the next restore to this folder.
+        let _ = self.empty_stage();
+        let _ = fs::remove_dir(&self.stage);
+        remove_empty(&self.made);
+    }
+}
+
+/// Which folders on the way are to be made, the innermost first.
+fn missing(folder: &Path) -> Vec<PathBuf> {
+    let named = folder
+        .ancestors()
+        .filter(|path| !path.as_os_str().is_empty());
+    named
+        .take_while(|path| !path.exists())
+        .map(Path::to_owned)
+        .collect()
+}
+
+fn remove_empty(folders: &[PathBuf]) {
+    for folder in folders {
+        // One that somebody else uses meanwhile is not empty.
+        let _ = fs::remove_dir(folder);
+    }
+}
+
+fn taken_already(path: &Path) -> Error {
+    let message = format!(
+        "{} is there already; choose another folder, or replace it with --force",
+        path.display()
+    );
+    Error::new(ErrorKind::Target, message)
+}
+
+fn cannot(what: &str, path: &Path, error: io::Error) -> Error {
+    let message = format!("cannot {what} {}", path.display());
+    Error::caused(ErrorKind::Target, message, error)
+}

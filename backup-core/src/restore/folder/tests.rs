@@ -1,0 +1,193 @@
+use super::*;
+
+const CONFIG: &str = "agent: enabled=1,fstrim_cloned_disks=1\nbios: ovmf\nboot: order=scsi1;net0\n\
+    cores: 3\ncpu: host,flags=+aes;-pcid\nefidisk0: l:vm-1-disk-0,efitype=4m,size=528K\n\
+    hostpci0: 01:00\nide2: none,media=cdrom\nmachine: pc-q35-9.0+pve1\nmemory: current=3072\n\
+    name: web\nnet0: virtio=BC:24:11:00:00:01,bridge=vmbr0,firewall=1\n\
+    net1: e1000=BC:24:11:00:00:02,bridge=vmbr0,link_down=1\nonboot: 1\nostype: win11\n\
+    sata0: l:vm-1-disk-1,ssd=1\nscsi1: l:vm-1-disk-2,discard=on,serial=disk0,size=4G\n\
+    scsihw: virtio-scsi-single\nserial0: socket\nsmbios1: uuid=11111111-2222-4333-8444-555555555555\n\
+    sockets: 2\ntablet: 0\ntpmstate0: l:vm-1-disk-3,version=v2.0\nvga: qxl,memory=32\n\
+    virtio1: l:vm-1-disk-4,ro=1\n";
+
+fn machine(text: &str) -> Machine {
+    let config = GuestConfig::parse(text).unwrap();
+    let drives = config.drives().unwrap();
+    let disks = drives.into_iter().filter(|drive| !drive.is_cdrom);
+    let images = disks.map(|drive| {
+        let file = format!("disk-{}.raw", drive.device_name());
+        let format = VolumeFormat::Raw;
+        (drive.key, Image { file, format })
+    });
+    Machine::new(&config, images.collect()).unwrap()
+}
+
+fn arguments(text: &str) -> String {
+    qemu::arguments(&machine(text)).join(" ")
+}
+
+#[track_caller]
+fn assert_has(text: &str, parts: &[&str]) {
+    for part in parts {
+        assert!(text.contains(part), "'{part}' is missing: {text}");
+    }
+}
+
+#[test]
+fn qemu_is_told_what_the_configuration_says() {
+    let expected = [
+        "-name guest=web -machine q35,accel=kvm:tcg -cpu max,+aes,-pcid -smp sockets=2,cores=3 -m 3072M",
+        "-smbios type=1,uuid=11111111-2222-4333-8444-555555555555 -rtc base=localtime",
+        "-vga qxl",
+        r#"-netdev {"id":"net0","type":"user"}"#,
+        r#"-device {"driver":"virtio-net-pci","id":"net0","mac":"BC:24:11:00:00:01","netdev":"net0","romfile":""}"#,
+        r#"-device {"driver":"e1000","id":"net1","mac":"BC:24:11:00:00:02","romfile":""}"#,
+        r#"-device {"bus":"ide.2","driver":"ide-cd","id":"ide2"}"#,
+        r#"-device {"bus":"ahci0.0","drive":"drive-sata0","driver":"ide-hd","id":"sata0","rotation_rate":1}"#,
+        r#""file":{"discard":"unmap","driver":"file","filename":"disk-drive-scsi1.raw"}"#,
+        r#"-device {"bootindex":1,"bus":"scsihw0.0","drive":"drive-scsi1","driver":"scsi-hd","id":"scsi1","lun":1,"scsi-id":0,"serial":"disk0"}"#,
+        r#""node-name":"drive-virtio1","read-only":true"#,
+        "-drive if=pflash,unit=1,format=raw,file=disk-drive-efidisk0.raw",
+        r#""name":"org.qemu.guest_agent.0""#,
+        r#"-device {"chardev":"serial0","driver":"isa-serial","index":0}"#,
+    ];
+    let arguments = arguments(CONFIG);
+    assert_has(&arguments, &expected);
+    assert!(!arguments.contains("usb-tablet"), "{arguments}");
+    assert!(!arguments.contains(r#""id":"net1","type""#), "{arguments}");
+
+    let machine = machine(CONFIG);
+    let script = qemu::script(&machine);
+    assert_has(
+        &script,
+        &[
+            "backend-uri=file://$PWD/disk-drive-tpmstate0-backup.raw",
+            "/usr/share/OVMF/OVMF_CODE_4M.fd",
+            "# - hostpci0 is not translated\n",
+            "# - machine: it is QEMU's newest q35",
+        ],
+    );
+    assert!(!script.contains("onboot"), "{script}");
+}
+
+#[test]
+fn libvirt_is_told_the_same() {
+    let domain = libvirt::domain(&machine(CONFIG), "/srv/<a&b>").unwrap();
+    let expected = [
+        "<name>web</name>",
+        "<memory unit=\"MiB\">3072</memory>",
+        "<vcpu>6</vcpu>",
+        "<os firmware=\"efi\">",
+        "<type arch=\"x86_64\" machine=\"q35\">hvm</type>",
+        "<nvram>/srv/&lt;a&amp;b&gt;/disk-drive-efidisk0.raw</nvram>",
+        "<cpu mode=\"host-passthrough\">",
+        "<feature policy=\"disable\" name=\"pcid\"/>",
+        "<clock offset=\"localtime\"/>",
+        "<source file=\"/srv/&lt;a&amp;b&gt;/disk-drive-scsi1.raw\"/>",
+        "<mac address=\"BC:24:11:00:00:01\"/>",
+        "<link state=\"down\"/>",
+        "<backend type=\"emulator\" version=\"2.0\"/>",
+    ];
+    assert_has(&String::from_utf8(domain).unwrap(), &expected);
+}
+
+#[test]
+fn a_guest_of_few_words_has_what_proxmox_gives_it() {
+    let arguments = arguments("scsi0: l:vm-1-disk-0\nscsi9: l:vm-1-disk-1\nnet0: model=rtl8139\n");
+    let expected = [
+        "-machine pc,accel=kvm:tcg -cpu kvm64,+lahf_lm,+sep -smp sockets=1,cores=1 -m 512M",
+        r#"{"driver":"lsi53c895a","id":"scsihw0"}"#,
+        r#"{"bootindex":1,"bus":"scsihw0.0","drive":"drive-scsi0","driver":"scsi-hd","id":"scsi0","lun":0,"scsi-id":0}"#,
+        r#""bus":"scsihw1.0","drive":"drive-scsi9","driver":"scsi-hd","id":"scsi9","lun":0,"scsi-id":2"#,
+        r#"{"addr":"0x12","bus":"pci.0","driver":"rtl8139","id":"net0","netdev":"net0","romfile":""}"#,
+        "usb-tablet",
+    ];
+    assert_has(&arguments, &expected);
+}
+
+#[test]
+fn numbers_without_measure_are_left_at_their_defaults_and_named() {
+    let machine = machine("memory: 99999999999\ncores: 0\nsockets: -1\nscsihw: x\nvga: y\n");
+    assert_eq!(
+        (machine.memory, machine.cores, machine.sockets),
+        (512, 1, 1)
+    );
+    for key in ["memory", "cores", "sockets", "scsihw", "vga"] {
+        let note = format!("{key} is not translated");
+        assert!(machine.notes.contains(&note), "{:?}", machine.notes);
+    }
+}
+
+#[test]
+fn nothing_that_means_something_elsewhere_gets_through() {
+    let nasty = [
+        "$(touch pwned)",
+        "`touch pwned`",
+        "'; touch pwned; '",
+        "\"; touch pwned; \"",
+        "a,b=c",
+        "a\rb",
+        "a\u{1}b",
+        "]]>",
+        "<x y='z'>",
+        "&amp;",
+        "--",
+        "\\",
+        "a b",
+        "%s",
+        "-S",
+        "\u{202e}ä",
+        "\0",
+    ];
+    let keys = [
+        "name",
+        "memory",
+        "cores",
+        "sockets",
+        "cpu",
+        "machine",
+        "bios",
+        "scsihw",
+        "smbios1",
+        "vmgenid",
+        "agent",
+        "ostype",
+        "vga",
+        "boot",
+        "bootdisk",
+        "net0",
+        "serial0",
+        "hostpci0",
+        "args",
+        "description",
+        "cpu: kvm64,flags=+",
+        "net0: virtio=",
+        "scsi0: l:1,serial=",
+        "scsi0: l:1,wwn=0x",
+        "scsi0: l:1,",
+        "smbios1: uuid=",
+        "machine: type=",
+        "boot: order=",
+        "efidisk0: l:1,efitype=",
+        "ide2: l:iso/",
+    ];
+    for nasty in nasty {
+        for key in keys {
+            let colon = if key.contains(':') { "" } else { ": " };
+            let text = format!("{key}{colon}{nasty}\nscsi5: l:2\ntpmstate0: l:3\n");
+            fuzz(text.as_bytes());
+            let config = GuestConfig::parse(&text).unwrap();
+            let Ok(machine) = Machine::new(&config, BTreeMap::new()) else {
+                continue;
+            };
+            let script = qemu::script(&machine);
+            let domain = libvirt::domain(&machine, "/d").unwrap();
+            let both = format!("{script}{}", String::from_utf8(domain).unwrap());
+            // Signs that we write ourselves do not count.
+            if nasty.len() > 2 {
+                assert!(!both.contains(nasty), "{text}: {both}");
+            }
+            assert!(!both.contains("pwned)"), "{text}: {both}");
+        }
+    }
+}
