@@ -1,4 +1,4 @@
-//! Restoring to a storage whose volumes do not appear in the file system: Ceph's.
+//! A storage whose volumes do not appear in the file system, Ceph's: restoring to it, and fleecing.
 
 #![allow(
     clippy::unwrap_used,
@@ -15,10 +15,13 @@ mod ceph;
 mod support;
 
 use std::fs;
+use std::os::unix::fs::FileExt as _;
 use std::process::Command;
 
 use ceph::Cluster;
+use fleece_lab::{Disk, StorageDaemon};
 use support::Bench;
+use support::running::Running;
 
 /// More than two objects of 4 MiB, and no multiple of anything.
 const SIZE: usize = (9 << 20) + 512;
@@ -83,4 +86,51 @@ fn a_disk_comes_back_to_ceph_and_one_that_fails_leaves_nothing() {
     let used = usage["images"][0]["used_size"].as_u64().unwrap();
     assert!(used <= 8 << 20, "{usage}");
     assert!(support::entries(&bench.path("state")).is_empty());
+}
+
+#[test]
+fn fleecing_images_on_ceph_are_used_and_freed() {
+    let Some(qemu) = fleece_lab::qemu("10.0") else {
+        return;
+    };
+    let Some(cluster) = Cluster::start() else {
+        return;
+    };
+    let bench = Bench::new();
+    let disk = Disk::raw(16 << 20).throttled();
+    let daemon = StorageDaemon::builder(&qemu).disk(disk).export().start();
+    let daemon = daemon.unwrap();
+    let io = |command: &str| {
+        let mut io = qemu.io();
+        support::succeed(io.args(["-f", "raw", "-c", command, &daemon.nbd_uri(0)]));
+    };
+    io("write -P 0x11 0 16M");
+    let mut command = bench.backup(&daemon.qmp_socket());
+    command.arg("--nbd-server").arg(daemon.nbd_socket());
+    command.arg("--storage-config").arg(cluster.storages());
+    command.args(["--fleecing", "ceph", "--vmid", "7", "--bwlimit", "1M"]);
+    let mut running = Running::start(&mut command);
+    running.until("\"progress\"");
+    io("write -P 0x55 8M 4M");
+    // Whole objects: what is discarded inside one is seen by nobody but the object store.
+    let held = || {
+        let name = "fleece/guests/vm-7-fleece-0";
+        let usage = cluster.run("rbd", &["du", "--format", "json", name]);
+        let usage: serde_json::Value = serde_json::from_str(&usage.ok()?).unwrap();
+        usage["images"][0]["used_size"].as_u64()
+    };
+    let mut seen = Vec::new();
+    while let Some(held) = held() {
+        seen.push(held);
+    }
+    let said = running.end().expect_code(0);
+    eprintln!("{seen:?}");
+    let peak = seen.iter().max().unwrap();
+    assert!((4 << 20..=8 << 20).contains(peak), "{seen:?}\n{said}");
+    let mut restored = vec![0; 16 << 20];
+    bench.restore()[0].read_exact_at(&mut restored, 0).unwrap();
+    assert!(restored.iter().all(|byte| *byte == 0x11));
+    bench.assert_clean(&daemon.qmp_socket());
+    let images = cluster.run("rbd", &["ls", "fleece/guests"]).unwrap();
+    assert_eq!(images.trim(), "", "{said}");
 }

@@ -140,7 +140,9 @@ impl Qemu {
         }
         place::make(&place::qemu(&suite.target()), |folder| {
             let apt = Apt::open(suite, folder)?;
-            apt.unpack_closure(&["qemu-system-x86", "qemu-utils"], folder)?;
+            // The last has what opens images on Ceph.
+            let packages = ["qemu-system-x86", "qemu-utils", "qemu-block-extra"];
+            apt.unpack_closure(&packages, folder)?;
             write_wrappers(folder)?;
             let mut system = Command::new(folder.join("bin/qemu-system-x86_64"));
             let text = command::output(system.arg("--version"))?;
