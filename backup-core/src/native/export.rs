@@ -87,8 +87,14 @@ impl Export for FilterExport {
         if zeroing.only_if_fast {
             return Err(io::ErrorKind::Unsupported.into());
         }
-        self.timed(|| self.disk.write_zeroes(offset, length))
-            .map_err(to_io)
+        self.timed(|| {
+            if zeroing.keep_allocated {
+                self.disk.write_zeroes_allocated(offset, length)
+            } else {
+                self.disk.write_zeroes(offset, length)
+            }
+        })
+        .map_err(to_io)
     }
 
     fn block_status(&self, offset: u64, length: u64) -> io::Result<Vec<Extent>> {
