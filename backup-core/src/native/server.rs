@@ -1,10 +1,9 @@
 //! Serving disks to guests, and their instants to backups.
 
 use std::collections::HashMap;
-use std::fs::{File, OpenOptions, Permissions};
 use std::io::{self, BufReader};
 use std::net::Shutdown;
-use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
+use std::os::unix::fs::FileTypeExt as _;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -14,12 +13,13 @@ use std::time::Duration;
 
 use fleece_nbd::Address;
 use fleece_storage::block::{Access, BlockDevice, Geometry, RawFile};
-use rustix::fs::OFlags;
+use rustix::fs::Mode;
+use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, socket_with};
 
 use super::control::{self, Attach, Attached, Disk, Failure, Reply, Request, Status};
 use super::export::{FilterExport, SnapshotExport};
-use super::source::SnapshotSource;
-use crate::cbw::{ClusterSize, Filter, Options, Snapshot};
+use super::source::{SnapshotSource, kind_of};
+use crate::cbw::{self, ClusterSize, Filter, Options, Snapshot};
 use crate::{Error, ErrorKind};
 
 /// Serves disks over NBD, each behind a filter, and lets backups take their instant over a control
@@ -28,7 +28,8 @@ use crate::{Error, ErrorKind};
 /// In a directory it makes `nbd.sock`, where guests find the disks under their names, and
 /// `control.sock`. Both may be used by the server's user only.
 ///
-/// Fleecing images have no names, so nothing of a backup is left even if the server is killed.
+/// Fleecing images have no names, so nothing of a backup is left even if the server is killed. (On a
+/// file system without `O_TMPFILE` they have one for the moment between two system calls.)
 #[derive(Debug)]
 pub struct Server {
     shared: Arc<Shared>,
@@ -57,6 +58,9 @@ struct Served {
 
 /// More backups at once than disks can be in snapshots make no sense, nor do many askers of status.
 const MAX_CONNECTIONS: usize = 16;
+
+/// Control connections that may wait to be accepted.
+const BACKLOG: i32 = 16;
 
 /// How long reads of a snapshot may take to end when it is detached.
 const GRACE: Duration = Duration::from_secs(1);
@@ -98,10 +102,7 @@ impl Server {
             nbd.add_export(&disk.name, Arc::clone(&disk.export) as _)
                 .map_err(nbd_failed)?;
         }
-        let listener = UnixListener::bind(&control).map_err(failed)?;
-        for path in [&control, &nbd_path] {
-            std::fs::set_permissions(path, Permissions::from_mode(0o600)).map_err(failed)?;
-        }
+        let listener = listen_privately(&control).map_err(failed)?;
         let shared = Arc::new(Shared {
             disks,
             nbd,
@@ -187,14 +188,20 @@ impl Shared {
     }
 
     /// Answer one connection until it ends, and with it its snapshot.
-    fn converse(&self, mut stream: &UnixStream) -> io::Result<()> {
+    fn converse(&self, stream: &UnixStream) -> io::Result<()> {
         let mut requests = BufReader::new(stream);
         let mut session = None;
-        while let Some(request) = control::receive(&mut requests)? {
+        let refuse = |error: &io::Error| {
+            // A client of another version hears it; one that has gone does not.
+            let message = format!("this is no request that this version of fleece knows: {error}");
+            let failure = Failure::from(&Error::new(ErrorKind::Request, message));
+            drop(control::send(&mut { stream }, &Reply::Error(failure)));
+        };
+        while let Some(request) = control::receive(&mut requests).inspect_err(refuse)? {
             let reply = self
                 .answer(request, &mut session)
                 .unwrap_or_else(|error| Reply::Error(Failure::from(&error)));
-            control::send(&mut stream, &reply)?;
+            control::send(&mut { stream }, &reply)?;
         }
         Ok(())
     }
@@ -267,13 +274,16 @@ impl Shared {
             saved: usage.saved,
             held: usage.held,
             peak: usage.peak,
-            broken: snapshot
-                .broken()
-                .map(|cause| Failure::from(&Error::from(cause))),
+            broken: snapshot.broken().map(|cause| Failure::from(&broken(cause))),
             writes,
             write_time_ns: u64::try_from(time.as_nanos()).unwrap_or(u64::MAX),
         }
     }
+}
+
+fn broken(cause: cbw::Error) -> Error {
+    let message = "the backup has lost its point in time; the guest's writes were not affected";
+    Error::caused(kind_of(cause.kind()), message, cause)
 }
 
 /// A snapshot of a connection. It is detached before its exports go, so that readers that wait for
@@ -312,24 +322,36 @@ fn fleecing_image(directory: &Path, size: u64) -> Result<RawFile, Error> {
         let message = format!("cannot make a fleecing image in {}", directory.display());
         Error::caused(ErrorKind::Storage, message, error)
     };
-    let file = unnamed_file(directory).map_err(failed)?;
+    // Made without a name, or where that cannot be, as on NFS, with one that is removed at once.
+    let file = tempfile::tempfile_in(directory).map_err(failed)?;
     file.set_len(size).map_err(failed)?;
     RawFile::from_file(file, directory, Access::ReadWrite)
         .map_err(|error| failed(io::Error::other(error)))
 }
 
-fn unnamed_file(directory: &Path) -> io::Result<File> {
-    let flags = OFlags::TMPFILE.bits().cast_signed();
-    OpenOptions::new()
-        .read(true)
-        .write(true)
-        .mode(0o600)
-        .custom_flags(flags)
-        .open(directory)
+/// Listen on a socket for its owner only: nobody can connect before `listen`, so nobody gets in before
+/// its mode is set.
+fn listen_privately(path: &Path) -> io::Result<UnixListener> {
+    let socket = socket_with(
+        AddressFamily::UNIX,
+        SocketType::STREAM,
+        SocketFlags::CLOEXEC,
+        None,
+    )?;
+    rustix::net::bind(&socket, &SocketAddrUnix::new(path)?)?;
+    rustix::fs::chmod(path, Mode::RUSR | Mode::WUSR)?;
+    rustix::net::listen(&socket, BACKLOG)?;
+    Ok(socket.into())
 }
 
-/// Remove the socket of a server that was killed.
+/// Remove the socket of a server that was killed, and nothing else that may lie there.
 fn remove_dead_socket(path: &Path) -> io::Result<()> {
+    // Connecting to what is no socket is refused, too.
+    let found = std::fs::symlink_metadata(path);
+    if found.is_ok_and(|found| !found.file_type().is_socket()) {
+        let error = "there is something that is no socket";
+        return Err(io::Error::new(io::ErrorKind::AlreadyExists, error));
+    }
     match UnixStream::connect(path) {
         Ok(_) => Err(io::Error::new(
             io::ErrorKind::AddrInUse,

@@ -1,8 +1,10 @@
 //! What the live tests share: running `fleece`, reading its archives, looking for left-overs.
 #![allow(dead_code, reason = "each test program uses a part of it")]
 
+pub(crate) mod mounted;
 pub(crate) mod proxy;
 pub(crate) mod running;
+pub(crate) mod served;
 
 use std::fs::{self, File};
 use std::io::{BufRead as _, BufReader};

@@ -22,7 +22,7 @@ pub(super) fn served(job: &Job<'_>, control: &Path) -> Result<Done, Error> {
     on_record(job, || {
         let mut options = Options::default();
         options.timeout = job.arguments.cbw_timeout;
-        let guest = native::Guest::attach(control, &place, &options)?;
+        let guest = native::Guest::attach(control, &place, &options, &job.cancel)?;
         job.log
             .info("copy-before-write is active on all disks; the guest was not stopped");
         let archived = guest.archive(&job.archive, job.log, &job.cancel);
