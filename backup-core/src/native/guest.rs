@@ -8,9 +8,12 @@ use fleece_nbd::{Address, Client, Pending};
 
 use super::connection::{ANSWER, Connection};
 use super::control::{Attach, Disk, Reply, Request, Status};
+use super::latency;
+use crate::archive::archive_with;
 use crate::cbw::Options;
 use crate::pace::GuestWrites;
 use crate::source::{Extent, Source};
+use crate::transfer::{self, Settings};
 use crate::{ArchiveOptions, Archived, CancelToken, Error, ErrorKind, GuestWatch, Reporter};
 
 /// A snapshot of the disks of a [`super::Server`], held by a connection to its control socket.
@@ -21,6 +24,8 @@ pub struct Guest {
     connection: Mutex<Connection>,
     nbd: PathBuf,
     disks: Vec<Disk>,
+    /// What 99 of 100 of its writes took before; `None` if it did not write.
+    before: Option<Duration>,
     /// How long one read may take.
     patience: Duration,
     cancel: CancelToken,
@@ -29,6 +34,8 @@ pub struct Guest {
 impl Guest {
     /// Take the instant of all disks behind the socket `control`, fleecing into the directory
     /// `fleecing`, as the server sees it. `cancel` ends all waiting for the server.
+    ///
+    /// First, whoever writes to the disks is watched for a second.
     ///
     /// # Errors
     /// When there is no server, or its reason for refusing.
@@ -39,6 +46,7 @@ impl Guest {
         cancel: &CancelToken,
     ) -> Result<Self, Error> {
         let mut connection = Connection::open(control)?;
+        let before = transfer::before(&mut Unattached(&mut connection, cancel), cancel);
         let attach = Attach {
             fleecing: fleecing.to_owned(),
             cluster_size: options.cluster_size.bytes(),
@@ -49,6 +57,7 @@ impl Guest {
                 connection: Mutex::new(connection),
                 nbd: attached.nbd,
                 disks: attached.disks,
+                before,
                 // A fleecing image that hangs is the server's to notice, and it tells the cause.
                 patience: options.timeout.saturating_add(ANSWER),
                 cancel: cancel.clone(),
@@ -93,8 +102,32 @@ impl Guest {
             guest: self,
             sources: &sources,
         };
-        crate::archive(&sources, options, Some(&mut watch), reporter, cancel)
-            .map_err(|error| self.true_cause(error))
+        let settings = Settings {
+            idle: self.before.is_none(),
+            ..options.settings(self.before)
+        };
+        archive_with(
+            &sources,
+            options,
+            settings,
+            Some(&mut watch),
+            reporter,
+            cancel,
+        )
+        .map_err(|error| self.true_cause(error))
+    }
+
+    /// What 99 of 100 of the writes to the disks took before they were attached; `None` if there were
+    /// none.
+    #[must_use]
+    pub fn before(&self) -> Option<Duration> {
+        self.before
+    }
+
+    /// The most that the fleecing images have held, in bytes, if the server still tells.
+    #[must_use]
+    pub fn fleecing_peak(&self) -> Option<u64> {
+        self.status().ok().map(|status| status.peak)
     }
 
     /// Give the instant back, and return when the server has done so.
@@ -163,14 +196,36 @@ impl Watch<'_> {
 
 impl GuestWatch for Watch<'_> {
     fn writes(&mut self) -> Option<GuestWrites> {
-        let status = self.status()?;
-        let time = Duration::from_nanos(status.write_time_ns);
-        Some(GuestWrites::new(status.writes, time))
+        self.status().map(|status| writes(&status))
     }
 
     fn fleecing_used(&mut self) -> Option<u64> {
         self.status().map(|status| status.held)
     }
+}
+
+/// The same before there is a snapshot.
+struct Unattached<'a>(&'a mut Connection, &'a CancelToken);
+
+impl GuestWatch for Unattached<'_> {
+    fn writes(&mut self) -> Option<GuestWrites> {
+        let Self(connection, cancel) = self;
+        match connection.ask(&Request::Status, cancel) {
+            Ok(Reply::Status(status)) => Some(writes(&status)),
+            // Whatever is wrong, attaching tells.
+            _ => None,
+        }
+    }
+
+    fn fleecing_used(&mut self) -> Option<u64> {
+        None
+    }
+}
+
+fn writes(status: &Status) -> GuestWrites {
+    let disks = status.disks.iter();
+    let writes = disks.map(|disk| latency::writes(disk.write_time_ns, &disk.classes));
+    GuestWrites::of(writes.collect())
 }
 
 /// A disk of a snapshot over NBD.

@@ -12,6 +12,7 @@ mod connection;
 pub(crate) mod control;
 mod export;
 mod guest;
+mod latency;
 mod server;
 mod source;
 

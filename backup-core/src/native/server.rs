@@ -221,12 +221,15 @@ impl Shared {
                 *session = Some(new);
                 Ok(Reply::Attached(attached))
             }
-            (Request::Status, Some(session)) => Ok(Reply::Status(self.status(&session.snapshot))),
+            (Request::Status, session) => {
+                let snapshot = session.as_ref().map(|session| &session.snapshot);
+                Ok(Reply::Status(self.status(snapshot)))
+            }
             (Request::Detach, Some(_)) => {
                 *session = None;
                 Ok(Reply::Detached)
             }
-            (Request::Status | Request::Detach, None) => Err(Error::new(
+            (Request::Detach, None) => Err(Error::new(
                 ErrorKind::Request,
                 "this connection has no snapshot",
             )),
@@ -263,20 +266,20 @@ impl Shared {
         Ok((session, Attached { nbd, disks }))
     }
 
-    fn status(&self, snapshot: &Snapshot) -> Status {
-        let usage = snapshot.usage();
-        let writes = self.disks.iter().map(|disk| disk.export.writes());
-        let (writes, time) = writes.fold((0_u64, Duration::ZERO), |(writes, time), disk| {
-            let writes = writes.saturating_add(disk.operations);
-            (writes, time.saturating_add(disk.time))
-        });
+    fn status(&self, snapshot: Option<&Snapshot>) -> Status {
+        let usage = snapshot.map(Snapshot::usage).unwrap_or_default();
         Status {
             saved: usage.saved,
             held: usage.held,
             peak: usage.peak,
-            broken: snapshot.broken().map(|cause| Failure::from(&broken(cause))),
-            writes,
-            write_time_ns: u64::try_from(time.as_nanos()).unwrap_or(u64::MAX),
+            broken: snapshot
+                .and_then(Snapshot::broken)
+                .map(|cause| Failure::from(&broken(cause))),
+            disks: self
+                .disks
+                .iter()
+                .map(|disk| disk.export.counters())
+                .collect(),
         }
     }
 }

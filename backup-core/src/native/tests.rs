@@ -2,6 +2,7 @@ mod fuse;
 
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use fleece_storage::block::{MemoryDevice, WriteAt};
 use tempfile::TempDir;
@@ -138,7 +139,7 @@ fn a_filter_is_a_disk_over_nbd() {
         .unwrap();
     assert!(read == content()[1000..6000]);
     client.disconnect();
-    server.shutdown(std::time::Duration::from_secs(5)).unwrap();
+    server.shutdown(Duration::from_secs(5)).unwrap();
 }
 
 #[test]
@@ -234,6 +235,37 @@ fn attach_soon(server: &Server, fleecing: &Path) {
         std::thread::yield_now();
     }
     panic!("the instant was not given back");
+}
+
+#[test]
+fn what_a_guest_feels_before_its_backup_is_known() {
+    use std::sync::atomic::{AtomicBool, Ordering};
+    let dir = TempDir::new().unwrap();
+    let disk = MemoryDevice::with_content(&content());
+    let server = Server::start(vec![("drive-a".into(), Arc::new(disk) as _)], dir.path()).unwrap();
+    assert_eq!(
+        take(&server, dir.path()).unwrap().before(),
+        None,
+        "it is idle"
+    );
+    let done = AtomicBool::new(false);
+    let before = std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !done.load(Ordering::Relaxed) {
+                write_over_nbd(&server, 0, 4096);
+            }
+        });
+        let before = std::iter::repeat_with(|| take(&server, dir.path()))
+            .filter_map(|guest| guest.ok()?.before())
+            .next();
+        done.store(true, Ordering::Relaxed);
+        before
+    });
+    let before = before.unwrap();
+    assert!(
+        before > Duration::ZERO && before < Duration::from_secs(10),
+        "{before:?}"
+    );
 }
 
 #[test]
