@@ -68,7 +68,11 @@ impl Connection {
     }
 
     fn exchange(&mut self, request: &Request, cancel: &CancelToken) -> Result<Reply, Error> {
-        control::send(&mut self.stream, request).map_err(hung_up)?;
+        match control::send(&mut self.stream, request) {
+            // A server that has hung up may have said why.
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {}
+            sent => sent.map_err(unsaid)?,
+        }
         let answer = select! {
             recv(self.replies) -> answer => answer.map_err(RecvTimeoutError::from),
             recv(cancel.fired()) -> _ => self.replies.recv_timeout(LAST_CHANCE),
@@ -108,6 +112,11 @@ fn receive_all(from: UnixStream, answer: &Sender<io::Result<Reply>>) {
             return;
         }
     }
+}
+
+fn unsaid(error: io::Error) -> Error {
+    let message = "cannot ask the process that serves the disks";
+    Error::caused(ErrorKind::Guest, message, error)
 }
 
 fn hung_up(error: io::Error) -> Error {

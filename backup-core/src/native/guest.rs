@@ -46,7 +46,15 @@ impl Guest {
         cancel: &CancelToken,
     ) -> Result<Self, Error> {
         let mut connection = Connection::open(control)?;
-        let before = transfer::before(&mut Unattached(&mut connection, cancel), cancel);
+        let mut watch = Unattached {
+            connection: &mut connection,
+            cancel,
+            failed: None,
+        };
+        let before = transfer::before(&mut watch, cancel);
+        if let Some(error) = watch.failed {
+            return Err(error);
+        }
         let attach = Attach {
             fleecing: fleecing.to_owned(),
             cluster_size: options.cluster_size.bytes(),
@@ -205,16 +213,20 @@ impl GuestWatch for Watch<'_> {
 }
 
 /// The same before there is a snapshot.
-struct Unattached<'a>(&'a mut Connection, &'a CancelToken);
+struct Unattached<'a> {
+    connection: &'a mut Connection,
+    cancel: &'a CancelToken,
+    failed: Option<Error>,
+}
 
 impl GuestWatch for Unattached<'_> {
     fn writes(&mut self) -> Option<GuestWrites> {
-        let Self(connection, cancel) = self;
-        match connection.ask(&Request::Status, cancel) {
-            Ok(Reply::Status(status)) => Some(writes(&status)),
-            // Whatever is wrong, attaching tells.
-            _ => None,
+        match self.connection.ask(&Request::Status, self.cancel) {
+            Ok(Reply::Status(status)) => return Some(writes(&status)),
+            Ok(other) => self.failed = Some(unexpected(&other)),
+            Err(error) => self.failed = Some(error),
         }
+        None
     }
 
     fn fleecing_used(&mut self) -> Option<u64> {

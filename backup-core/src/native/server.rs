@@ -6,13 +6,13 @@ use std::net::Shutdown;
 use std::os::unix::fs::FileTypeExt as _;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use fleece_nbd::Address;
 use fleece_storage::block::{Access, BlockDevice, Geometry, RawFile};
+use rustix::event::{PollFd, PollFlags, poll};
 use rustix::fs::Mode;
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, socket_with};
 
@@ -32,7 +32,8 @@ use crate::{Error, ErrorKind};
 /// file system without `O_TMPFILE` they have one for the moment between two system calls.)
 #[derive(Debug)]
 pub struct Server {
-    shared: Arc<Shared>,
+    /// Ends the listening thread when it is shut down.
+    stop: UnixStream,
     listener: Option<JoinHandle<()>>,
     control: PathBuf,
     nbd: PathBuf,
@@ -43,7 +44,6 @@ struct Shared {
     disks: Vec<Served>,
     nbd: fleece_nbd::Server,
     nbd_path: PathBuf,
-    stop: AtomicBool,
     /// The control connections, so that stopping can end them.
     connections: Mutex<HashMap<u64, UnixStream>>,
 }
@@ -103,20 +103,19 @@ impl Server {
                 .map_err(nbd_failed)?;
         }
         let listener = listen_privately(&control).map_err(failed)?;
-        let shared = Arc::new(Shared {
+        let shared = Shared {
             disks,
             nbd,
             nbd_path: nbd_path.clone(),
-            stop: AtomicBool::new(false),
             connections: Mutex::default(),
-        });
-        let listening = Arc::clone(&shared);
+        };
+        let (stop, stopped) = UnixStream::pair().map_err(failed)?;
         let listener = thread::Builder::new()
             .name("control".into())
-            .spawn(move || listening.listen(&listener))
+            .spawn(move || shared.listen(&listener, &stopped))
             .map_err(failed)?;
         Ok(Self {
-            shared,
+            stop,
             listener: Some(listener),
             control,
             nbd: nbd_path,
@@ -139,9 +138,7 @@ impl Server {
 /// Detaches all snapshots and ends all connections.
 impl Drop for Server {
     fn drop(&mut self) {
-        self.shared.stop.store(true, Ordering::SeqCst);
-        // Wakes the listener.
-        drop(UnixStream::connect(&self.control));
+        drop(self.stop.shutdown(Shutdown::Both));
         if let Some(listener) = self.listener.take() {
             drop(listener.join());
         }
@@ -150,21 +147,28 @@ impl Drop for Server {
 }
 
 impl Shared {
-    fn listen(self: &Arc<Self>, listener: &UnixListener) {
+    /// Take connections until something comes from `stop`.
+    fn listen(&self, listener: &UnixListener, stop: &UnixStream) {
         thread::scope(|scope| {
-            for (id, stream) in (0..).zip(listener.incoming()) {
-                if self.stop.load(Ordering::SeqCst) {
-                    break;
-                }
-                let Some(stream) = stream.ok().and_then(|stream| self.admit(id, stream)) else {
+            let mut ids = 0..;
+            while comes(listener, stop) {
+                let Some((id, stream)) = ids.next().zip(listener.accept().ok()) else {
                     continue;
                 };
-                scope.spawn(move || {
+                let Some(stream) = self.admit(id, stream.0) else {
+                    continue;
+                };
+                let thread = thread::Builder::new().name("control".into());
+                let spawned = thread.spawn_scoped(scope, move || {
                     if let Err(error) = self.converse(&stream) {
                         tracing::info!(%error, "a control connection ended");
                     }
                     self.connections().remove(&id);
                 });
+                if let Err(error) = spawned {
+                    tracing::warn!(%error, "no thread for a control connection");
+                    self.connections().remove(&id);
+                }
             }
             for stream in self.connections().values() {
                 drop(stream.shutdown(Shutdown::Both));
@@ -175,6 +179,11 @@ impl Shared {
     fn admit(&self, id: u64, stream: UnixStream) -> Option<UnixStream> {
         let mut connections = self.connections();
         if connections.len() >= MAX_CONNECTIONS {
+            let message =
+                "there are too many control connections; wait until another backup has ended";
+            let failure = Failure::from(&Error::new(ErrorKind::Request, message));
+            // It fits into the socket's buffer, so nobody is waited for.
+            drop(control::send(&mut &stream, &Reply::Error(failure)));
             return None;
         }
         connections.insert(id, stream.try_clone().ok()?);
@@ -345,6 +354,23 @@ fn listen_privately(path: &Path) -> io::Result<UnixListener> {
     rustix::fs::chmod(path, Mode::RUSR | Mode::WUSR)?;
     rustix::net::listen(&socket, BACKLOG)?;
     Ok(socket.into())
+}
+
+/// Wait for a connection; false if `stop` comes first.
+fn comes(listener: &UnixListener, stop: &UnixStream) -> bool {
+    let mut ready = [
+        PollFd::new(stop, PollFlags::IN),
+        PollFd::new(listener, PollFlags::IN),
+    ];
+    loop {
+        match poll(&mut ready, None) {
+            Err(rustix::io::Errno::INTR) => {}
+            polled => {
+                let [stop, _] = &ready;
+                return polled.is_ok() && stop.revents().is_empty();
+            }
+        }
+    }
 }
 
 /// Remove the socket of a server that was killed, and nothing else that may lie there.

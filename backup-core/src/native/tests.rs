@@ -230,7 +230,7 @@ fn attach_soon(server: &Server, fleecing: &Path) {
     for _ in 0..1000 {
         match take(server, fleecing) {
             Ok(guest) => return guest.detach().unwrap(),
-            Err(error) => assert_eq!(error.kind(), ErrorKind::Request),
+            Err(error) => assert_eq!(error.kind(), ErrorKind::Request, "{}", error.chain()),
         }
         std::thread::yield_now();
     }
@@ -303,6 +303,30 @@ fn a_file_that_is_no_socket_is_not_replaced() {
     let error = Server::start(vec![("drive-a".into(), disk as _)], dir.path()).unwrap_err();
     assert!(error.chain().contains("no socket"), "{}", error.chain());
     assert_eq!(std::fs::read(&file).unwrap(), b"precious");
+}
+
+#[test]
+fn a_server_ends_though_somebody_removed_its_sockets() {
+    let dir = TempDir::new().unwrap();
+    let disk = Arc::new(MemoryDevice::new(4096));
+    let server = Server::start(vec![("drive-a".into(), disk as _)], dir.path()).unwrap();
+    for socket in [server.control(), server.nbd()] {
+        std::fs::remove_file(socket).unwrap();
+    }
+    drop(server);
+}
+
+#[test]
+fn a_control_connection_too_many_hears_so() {
+    let dir = TempDir::new().unwrap();
+    let disk = Arc::new(MemoryDevice::new(4096));
+    let server = Server::start(vec![("drive-a".into(), disk as _)], dir.path()).unwrap();
+    let connect = || std::os::unix::net::UnixStream::connect(server.control()).unwrap();
+    let idle: Vec<_> = std::iter::repeat_with(connect).take(16).collect();
+    let error = take(&server, dir.path()).unwrap_err();
+    assert!(error.chain().contains("too many"), "{}", error.chain());
+    drop(idle);
+    attach_soon(&server, dir.path());
 }
 
 #[test]
