@@ -260,12 +260,30 @@ pub fn archive(
     reporter: &dyn Reporter,
     cancel: &CancelToken,
 ) -> Result<Archived, Error> {
+    archive_with(
+        disks,
+        options,
+        options.settings(None),
+        watch,
+        reporter,
+        cancel,
+    )
+}
+
+/// The same with other settings than those for a guest of whom nothing is known.
+pub(crate) fn archive_with(
+    disks: &[Arc<dyn Source>],
+    options: &ArchiveOptions,
+    settings: Settings,
+    watch: Option<&mut dyn GuestWatch>,
+    reporter: &dyn Reporter,
+    cancel: &CancelToken,
+) -> Result<Archived, Error> {
     let start = Instant::now();
     let counters = Arc::new(Counters::default());
     let destination = Destination::create(options, cancel)?;
     let (output, index) = destination.open(options.slowed(cancel), Arc::clone(&counters))?;
     let (header, devices) = options.header(disks)?;
-    let settings = options.settings(None);
     let counters = &counters;
     let transfer = Transfer {
         header,

@@ -13,14 +13,13 @@
 
 mod support;
 
-use std::path::PathBuf;
-use std::process::Command;
 use std::time::Duration;
 
 use fleece_lab::{Background, Definition, Disk, Guest, Interface};
 use fleece_qmp_client::Client;
 use fleece_qmp_client::commands::QueryBlock;
 use support::Bench;
+use support::mounted::Tmpfs;
 use support::running::Running;
 
 const SIZE: u64 = 64 << 20;
@@ -206,27 +205,5 @@ fn a_disk_that_is_unplugged_leaves_nothing_behind() {
         }
         bench.assert_clean(&guest.test_socket());
         support::assert_running(&guest.test_socket());
-    }
-}
-
-/// A small file system that is unmounted with the value.
-struct Tmpfs(PathBuf);
-
-impl Tmpfs {
-    fn mount(place: PathBuf, size: &str) -> Self {
-        let option = format!("size={size}");
-        let mut command = Command::new("mount");
-        support::succeed(
-            command
-                .args(["-t", "tmpfs", "-o", &option, "fleece"])
-                .arg(&place),
-        );
-        Self(place)
-    }
-}
-
-impl Drop for Tmpfs {
-    fn drop(&mut self) {
-        let _ = Command::new("umount").arg("-l").arg(&self.0).status();
     }
 }

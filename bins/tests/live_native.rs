@@ -14,44 +14,16 @@
 mod support;
 
 use std::fs::File;
-use std::io::{BufRead as _, BufReader};
-use std::path::Path;
-use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use fleece_lab::{Disk, Format, Guest, StorageDaemon, order};
 use support::Bench;
+use support::served::Served;
 
 const SIZE: u64 = 64 << 20;
 const THREADS: u32 = 2;
 const SLOTS: u64 = 256;
 const SOON: Duration = Duration::from_secs(60);
-
-/// `fleece serve`, ended with the value.
-struct Served(Child);
-
-impl Served {
-    fn start(bench: &Bench, disks: &[&Path]) -> Self {
-        let mut command = bench.fleece("serve");
-        command
-            .arg("--socket")
-            .arg(bench.path("socket"))
-            .args(disks);
-        let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
-        let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
-        let ready = lines.any(|line| line.unwrap().contains("back up with"));
-        assert!(ready, "fleece serve ended: {:?}", child.wait());
-        std::thread::spawn(move || lines.for_each(drop));
-        Self(child)
-    }
-}
-
-impl Drop for Served {
-    fn drop(&mut self) {
-        let _ = Command::new("kill").arg(self.0.id().to_string()).status();
-        let _ = self.0.wait();
-    }
-}
 
 fn images(bench: &Bench, count: usize) -> Vec<std::path::PathBuf> {
     (0..count)

@@ -6,7 +6,7 @@ use crate::run::{Run, has};
 use crate::{Outcome, peers};
 
 /// A program, and the package that has it.
-const PROGRAMS: [(&str, &str); 23] = [
+const PROGRAMS: [(&str, &str); 24] = [
     ("cc", "gcc"),
     // For libFuzzer.
     ("c++", "g++"),
@@ -25,6 +25,7 @@ const PROGRAMS: [(&str, &str); 23] = [
     ("bindfs", "bindfs"),
     // Storages: file systems, volume groups, a Ceph cluster of one node.
     ("e2fsck", "e2fsprogs"),
+    ("fuse2fs", "fuse2fs"),
     ("mkfs.xfs", "xfsprogs"),
     ("mkfs.btrfs", "btrfs-progs"),
     ("lvm", "lvm2"),

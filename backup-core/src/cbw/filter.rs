@@ -140,6 +140,11 @@ impl WriteAt for Filter {
         self.source.write_zeroes(offset, len)
     }
 
+    fn write_zeroes_allocated(&self, offset: u64, len: u64) -> Result<()> {
+        let _inside = self.enter(Operation::WriteZeroes, offset, len)?;
+        self.source.write_zeroes_allocated(offset, len)
+    }
+
     fn flush(&self) -> Result<()> {
         self.source.flush()
     }

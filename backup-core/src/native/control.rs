@@ -4,10 +4,13 @@
 //! > {"attach":{"fleecing":"/var/tmp","cluster_size":65536,"timeout_ms":45000}}
 //! < {"attached":{"nbd":"/run/disks/nbd.sock","disks":[{"name":"a","export":"snapshot-a"}]}}
 //! > "status"
-//! < {"status":{"saved":131072,"held":65536,"peak":131072,"broken":null,"writes":9,"write_time_ns":81000}}
+//! < {"status":{"saved":131072,"held":65536,"peak":131072,"broken":null,
+//!              "disks":[{"write_time_ns":81000,"classes":[7,2,0]}]}}
 //! > "detach"
 //! < "detached"
 //! ```
+//!
+//! "status" may also be asked without a snapshot: what guests write is counted all the time.
 //!
 //! A snapshot lives no longer than its connection: when that ends, however it ends, the disks are
 //! detached and the fleecing images are gone.
@@ -68,9 +71,17 @@ pub(crate) struct Status {
     pub(super) peak: u64,
     /// Why the snapshot cannot be read any more.
     pub(super) broken: Option<Failure>,
-    /// Writes and flushes of guests so far, on all disks, and the time they took together.
-    pub(super) writes: u64,
+    /// What guests wrote so far, by disk.
+    pub(super) disks: Vec<Writes>,
+}
+
+/// Writes and flushes of a disk's guests so far.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Writes {
+    /// The time they took together.
     pub(super) write_time_ns: u64,
+    /// How many there are in each class of latency, see [`super::latency`].
+    pub(super) classes: Vec<u64>,
 }
 
 /// An error with its causes as one line.

@@ -2,14 +2,15 @@
 
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use fleece_nbd::{Export, Extent, Zeroing};
 use fleece_storage::block::{
     BlockDevice, Discard, Error, ErrorKind, Geometry, ReadAt, Status, WriteAt,
 };
 
+use super::control::Writes;
+use super::latency::{self, Latencies};
 use super::source::SnapshotSource;
 use crate::Source as _;
 use crate::pace::DiskWrites;
@@ -21,8 +22,7 @@ use crate::pace::DiskWrites;
 #[derive(Debug)]
 pub struct FilterExport {
     disk: Arc<dyn BlockDevice>,
-    writes: AtomicU64,
-    nanoseconds: AtomicU64,
+    latencies: Latencies,
 }
 
 impl FilterExport {
@@ -31,27 +31,28 @@ impl FilterExport {
     pub fn new(disk: Arc<dyn BlockDevice>) -> Self {
         Self {
             disk,
-            writes: AtomicU64::new(0),
-            nanoseconds: AtomicU64::new(0),
+            latencies: Latencies::new(),
         }
     }
 
-    /// The writes and flushes so far, and the time they took together.
+    /// The writes and flushes so far, and the time they took.
     #[must_use]
     pub fn writes(&self) -> DiskWrites {
-        DiskWrites {
-            operations: self.writes.load(Ordering::Relaxed),
-            time: Duration::from_nanos(self.nanoseconds.load(Ordering::Relaxed)),
-            classes: Vec::new(),
+        latency::writes(self.latencies.nanoseconds(), &self.latencies.classes())
+    }
+
+    /// The same for a control socket.
+    pub(super) fn counters(&self) -> Writes {
+        Writes {
+            write_time_ns: self.latencies.nanoseconds(),
+            classes: self.latencies.classes(),
         }
     }
 
     fn timed<T>(&self, write: impl FnOnce() -> T) -> T {
         let start = Instant::now();
         let result = write();
-        let took = u64::try_from(start.elapsed().as_nanos()).unwrap_or(u64::MAX);
-        self.nanoseconds.fetch_add(took, Ordering::Relaxed);
-        self.writes.fetch_add(1, Ordering::Relaxed);
+        self.latencies.count(start.elapsed());
         result
     }
 }
@@ -87,8 +88,14 @@ impl Export for FilterExport {
         if zeroing.only_if_fast {
             return Err(io::ErrorKind::Unsupported.into());
         }
-        self.timed(|| self.disk.write_zeroes(offset, length))
-            .map_err(to_io)
+        self.timed(|| {
+            if zeroing.keep_allocated {
+                self.disk.write_zeroes_allocated(offset, length)
+            } else {
+                self.disk.write_zeroes(offset, length)
+            }
+        })
+        .map_err(to_io)
     }
 
     fn block_status(&self, offset: u64, length: u64) -> io::Result<Vec<Extent>> {

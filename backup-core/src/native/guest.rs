@@ -1,59 +1,74 @@
 //! The instant of disks that another process serves.
 
-use std::io::BufReader;
-use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use fleece_nbd::{Address, Client, Pending};
 
-use super::control::{self, Attach, Disk, Reply, Request, Status};
+use super::connection::{ANSWER, Connection};
+use super::control::{Attach, Disk, Reply, Request, Status};
+use super::latency;
+use crate::archive::archive_with;
 use crate::cbw::Options;
 use crate::pace::GuestWrites;
 use crate::source::{Extent, Source};
+use crate::transfer::{self, Settings};
 use crate::{ArchiveOptions, Archived, CancelToken, Error, ErrorKind, GuestWatch, Reporter};
 
 /// A snapshot of the disks of a [`super::Server`], held by a connection to its control socket.
 ///
-/// Dropping it, or dying, gives the instant back.
+/// Dropping it, or dying, gives the instant back. A server that does not answer is given up after 30 s.
 #[derive(Debug)]
 pub struct Guest {
     connection: Mutex<Connection>,
     nbd: PathBuf,
     disks: Vec<Disk>,
-}
-
-#[derive(Debug)]
-struct Connection {
-    stream: UnixStream,
-    replies: BufReader<UnixStream>,
+    /// What 99 of 100 of its writes took before; `None` if it did not write.
+    before: Option<Duration>,
+    /// How long one read may take.
+    patience: Duration,
+    cancel: CancelToken,
 }
 
 impl Guest {
     /// Take the instant of all disks behind the socket `control`, fleecing into the directory
-    /// `fleecing`, as the server sees it.
+    /// `fleecing`, as the server sees it. `cancel` ends all waiting for the server.
+    ///
+    /// First, whoever writes to the disks is watched for a second.
     ///
     /// # Errors
     /// When there is no server, or its reason for refusing.
-    pub fn attach(control: &Path, fleecing: &Path, options: &Options) -> Result<Self, Error> {
-        let failed = |error| {
-            let message = format!("cannot connect to {}", control.display());
-            Error::caused(ErrorKind::Guest, message, error)
+    pub fn attach(
+        control: &Path,
+        fleecing: &Path,
+        options: &Options,
+        cancel: &CancelToken,
+    ) -> Result<Self, Error> {
+        let mut connection = Connection::open(control)?;
+        let mut watch = Unattached {
+            connection: &mut connection,
+            cancel,
+            failed: None,
         };
-        let stream = UnixStream::connect(control).map_err(failed)?;
-        let replies = BufReader::new(stream.try_clone().map_err(failed)?);
-        let mut connection = Connection { stream, replies };
+        let before = transfer::before(&mut watch, cancel);
+        if let Some(error) = watch.failed {
+            return Err(error);
+        }
         let attach = Attach {
             fleecing: fleecing.to_owned(),
             cluster_size: options.cluster_size.bytes(),
             timeout_ms: u64::try_from(options.timeout.as_millis()).unwrap_or(u64::MAX),
         };
-        match connection.ask(&Request::Attach(attach))? {
+        match connection.ask(&Request::Attach(attach), cancel)? {
             Reply::Attached(attached) => Ok(Self {
                 connection: Mutex::new(connection),
                 nbd: attached.nbd,
                 disks: attached.disks,
+                before,
+                // A fleecing image that hangs is the server's to notice, and it tells the cause.
+                patience: options.timeout.saturating_add(ANSWER),
+                cancel: cancel.clone(),
             }),
             other => Err(unexpected(&other)),
         }
@@ -65,10 +80,10 @@ impl Guest {
     /// When the server cannot be reached over NBD.
     pub fn sources(&self) -> Result<Vec<Arc<dyn Source>>, Error> {
         let address = Address::Unix(self.nbd.clone());
+        let options = fleece_nbd::Options::default().with_request_timeout(Some(self.patience));
         self.disks
             .iter()
             .map(|disk| {
-                let options = fleece_nbd::Options::default();
                 let client =
                     Client::connect(&address, &disk.export, &options).map_err(|error| {
                         let message = format!("{}: cannot connect to the snapshot", disk.name);
@@ -78,17 +93,6 @@ impl Guest {
                 Ok(Arc::new(ExportSource { name, client }) as Arc<dyn Source>)
             })
             .collect()
-    }
-
-    fn status(&self) -> Result<Status, Error> {
-        let mut connection = self
-            .connection
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        match connection.ask(&Request::Status)? {
-            Reply::Status(status) => Ok(status),
-            other => Err(unexpected(&other)),
-        }
     }
 
     /// Write an archive of all disks. If the snapshot breaks, the error is why it did.
@@ -102,11 +106,36 @@ impl Guest {
         cancel: &CancelToken,
     ) -> Result<Archived, Error> {
         let sources = self.sources()?;
-        let mut watch = Watch(self);
-        crate::archive(&sources, options, Some(&mut watch), reporter, cancel).map_err(|error| {
-            let broken = self.status().ok().and_then(|status| status.broken);
-            broken.map_or(error, Error::from)
-        })
+        let mut watch = Watch {
+            guest: self,
+            sources: &sources,
+        };
+        let settings = Settings {
+            idle: self.before.is_none(),
+            ..options.settings(self.before)
+        };
+        archive_with(
+            &sources,
+            options,
+            settings,
+            Some(&mut watch),
+            reporter,
+            cancel,
+        )
+        .map_err(|error| self.true_cause(error))
+    }
+
+    /// What 99 of 100 of the writes to the disks took before they were attached; `None` if there were
+    /// none.
+    #[must_use]
+    pub fn before(&self) -> Option<Duration> {
+        self.before
+    }
+
+    /// The most that the fleecing images have held, in bytes, if the server still tells.
+    #[must_use]
+    pub fn fleecing_peak(&self) -> Option<u64> {
+        self.status().ok().map(|status| status.peak)
     }
 
     /// Give the instant back, and return when the server has done so.
@@ -114,31 +143,35 @@ impl Guest {
     /// # Errors
     /// When the connection breaks, which gives it back too.
     pub fn detach(self) -> Result<(), Error> {
-        let connection = self.connection.into_inner();
-        match connection
-            .unwrap_or_else(PoisonError::into_inner)
-            .ask(&Request::Detach)?
-        {
+        match self.ask(&Request::Detach)? {
             Reply::Detached => Ok(()),
             other => Err(unexpected(&other)),
         }
     }
-}
 
-impl Connection {
-    fn ask(&mut self, request: &Request) -> Result<Reply, Error> {
-        let lost = |error| {
-            Error::caused(
-                ErrorKind::Guest,
-                "the server's control socket failed",
-                error,
-            )
-        };
-        control::send(&mut self.stream, request).map_err(lost)?;
-        match control::receive(&mut self.replies).map_err(lost)? {
-            Some(Reply::Error(failure)) => Err(failure.into()),
-            Some(reply) => Ok(reply),
-            None => Err(Error::new(ErrorKind::Guest, "the server hung up")),
+    fn status(&self) -> Result<Status, Error> {
+        match self.ask(&Request::Status)? {
+            Reply::Status(status) => Ok(status),
+            other => Err(unexpected(&other)),
+        }
+    }
+
+    fn ask(&self, request: &Request) -> Result<Reply, Error> {
+        let mut connection = self
+            .connection
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        connection.ask(request, &self.cancel)
+    }
+
+    /// Why a snapshot cannot be read is known to the server, or else it is the server's own end.
+    fn true_cause(&self, error: Error) -> Error {
+        if error.kind() != ErrorKind::Snapshot {
+            return error;
+        }
+        match self.status() {
+            Ok(status) => status.broken.map_or(error, Error::from),
+            Err(lost) => lost,
         }
     }
 }
@@ -151,18 +184,60 @@ fn unexpected(reply: &Reply) -> Error {
 }
 
 /// What the server's other clients feel.
-struct Watch<'a>(&'a Guest);
+struct Watch<'a> {
+    guest: &'a Guest,
+    sources: &'a [Arc<dyn Source>],
+}
+
+impl Watch<'_> {
+    /// A server that cannot be asked any more is not waited for by readers either.
+    fn status(&self) -> Option<Status> {
+        let status = self.guest.status();
+        if status.is_err() {
+            for source in self.sources {
+                source.abort();
+            }
+        }
+        status.ok()
+    }
+}
 
 impl GuestWatch for Watch<'_> {
     fn writes(&mut self) -> Option<GuestWrites> {
-        let status = self.0.status().ok()?;
-        let time = Duration::from_nanos(status.write_time_ns);
-        Some(GuestWrites::new(status.writes, time))
+        self.status().map(|status| writes(&status))
     }
 
     fn fleecing_used(&mut self) -> Option<u64> {
-        self.0.status().ok().map(|status| status.held)
+        self.status().map(|status| status.held)
     }
+}
+
+/// The same before there is a snapshot.
+struct Unattached<'a> {
+    connection: &'a mut Connection,
+    cancel: &'a CancelToken,
+    failed: Option<Error>,
+}
+
+impl GuestWatch for Unattached<'_> {
+    fn writes(&mut self) -> Option<GuestWrites> {
+        match self.connection.ask(&Request::Status, self.cancel) {
+            Ok(Reply::Status(status)) => return Some(writes(&status)),
+            Ok(other) => self.failed = Some(unexpected(&other)),
+            Err(error) => self.failed = Some(error),
+        }
+        None
+    }
+
+    fn fleecing_used(&mut self) -> Option<u64> {
+        None
+    }
+}
+
+fn writes(status: &Status) -> GuestWrites {
+    let disks = status.disks.iter();
+    let writes = disks.map(|disk| latency::writes(disk.write_time_ns, &disk.classes));
+    GuestWrites::of(writes.collect())
 }
 
 /// A disk of a snapshot over NBD.

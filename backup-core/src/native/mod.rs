@@ -8,9 +8,11 @@
 //! [`Server`] serves disks and lets other processes take their instant; [`Guest`] is such a process's
 //! side.
 
+mod connection;
 pub(crate) mod control;
 mod export;
 mod guest;
+mod latency;
 mod server;
 mod source;
 

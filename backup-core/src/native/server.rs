@@ -1,25 +1,25 @@
 //! Serving disks to guests, and their instants to backups.
 
 use std::collections::HashMap;
-use std::fs::{File, OpenOptions, Permissions};
 use std::io::{self, BufReader};
 use std::net::Shutdown;
-use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
+use std::os::unix::fs::FileTypeExt as _;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use fleece_nbd::Address;
 use fleece_storage::block::{Access, BlockDevice, Geometry, RawFile};
-use rustix::fs::OFlags;
+use rustix::event::{PollFd, PollFlags, poll};
+use rustix::fs::Mode;
+use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, socket_with};
 
 use super::control::{self, Attach, Attached, Disk, Failure, Reply, Request, Status};
 use super::export::{FilterExport, SnapshotExport};
-use super::source::SnapshotSource;
-use crate::cbw::{ClusterSize, Filter, Options, Snapshot};
+use super::source::{SnapshotSource, kind_of};
+use crate::cbw::{self, ClusterSize, Filter, Options, Snapshot};
 use crate::{Error, ErrorKind};
 
 /// Serves disks over NBD, each behind a filter, and lets backups take their instant over a control
@@ -28,10 +28,12 @@ use crate::{Error, ErrorKind};
 /// In a directory it makes `nbd.sock`, where guests find the disks under their names, and
 /// `control.sock`. Both may be used by the server's user only.
 ///
-/// Fleecing images have no names, so nothing of a backup is left even if the server is killed.
+/// Fleecing images have no names, so nothing of a backup is left even if the server is killed. (On a
+/// file system without `O_TMPFILE` they have one for the moment between two system calls.)
 #[derive(Debug)]
 pub struct Server {
-    shared: Arc<Shared>,
+    /// Ends the listening thread when it is shut down.
+    stop: UnixStream,
     listener: Option<JoinHandle<()>>,
     control: PathBuf,
     nbd: PathBuf,
@@ -42,7 +44,6 @@ struct Shared {
     disks: Vec<Served>,
     nbd: fleece_nbd::Server,
     nbd_path: PathBuf,
-    stop: AtomicBool,
     /// The control connections, so that stopping can end them.
     connections: Mutex<HashMap<u64, UnixStream>>,
 }
@@ -57,6 +58,9 @@ struct Served {
 
 /// More backups at once than disks can be in snapshots make no sense, nor do many askers of status.
 const MAX_CONNECTIONS: usize = 16;
+
+/// Control connections that may wait to be accepted.
+const BACKLOG: i32 = 16;
 
 /// How long reads of a snapshot may take to end when it is detached.
 const GRACE: Duration = Duration::from_secs(1);
@@ -98,24 +102,20 @@ impl Server {
             nbd.add_export(&disk.name, Arc::clone(&disk.export) as _)
                 .map_err(nbd_failed)?;
         }
-        let listener = UnixListener::bind(&control).map_err(failed)?;
-        for path in [&control, &nbd_path] {
-            std::fs::set_permissions(path, Permissions::from_mode(0o600)).map_err(failed)?;
-        }
-        let shared = Arc::new(Shared {
+        let listener = listen_privately(&control).map_err(failed)?;
+        let shared = Shared {
             disks,
             nbd,
             nbd_path: nbd_path.clone(),
-            stop: AtomicBool::new(false),
             connections: Mutex::default(),
-        });
-        let listening = Arc::clone(&shared);
+        };
+        let (stop, stopped) = UnixStream::pair().map_err(failed)?;
         let listener = thread::Builder::new()
             .name("control".into())
-            .spawn(move || listening.listen(&listener))
+            .spawn(move || shared.listen(&listener, &stopped))
             .map_err(failed)?;
         Ok(Self {
-            shared,
+            stop,
             listener: Some(listener),
             control,
             nbd: nbd_path,
@@ -138,9 +138,7 @@ impl Server {
 /// Detaches all snapshots and ends all connections.
 impl Drop for Server {
     fn drop(&mut self) {
-        self.shared.stop.store(true, Ordering::SeqCst);
-        // Wakes the listener.
-        drop(UnixStream::connect(&self.control));
+        drop(self.stop.shutdown(Shutdown::Both));
         if let Some(listener) = self.listener.take() {
             drop(listener.join());
         }
@@ -149,21 +147,28 @@ impl Drop for Server {
 }
 
 impl Shared {
-    fn listen(self: &Arc<Self>, listener: &UnixListener) {
+    /// Take connections until something comes from `stop`.
+    fn listen(&self, listener: &UnixListener, stop: &UnixStream) {
         thread::scope(|scope| {
-            for (id, stream) in (0..).zip(listener.incoming()) {
-                if self.stop.load(Ordering::SeqCst) {
-                    break;
-                }
-                let Some(stream) = stream.ok().and_then(|stream| self.admit(id, stream)) else {
+            let mut ids = 0..;
+            while comes(listener, stop) {
+                let Some((id, stream)) = ids.next().zip(listener.accept().ok()) else {
                     continue;
                 };
-                scope.spawn(move || {
+                let Some(stream) = self.admit(id, stream.0) else {
+                    continue;
+                };
+                let thread = thread::Builder::new().name("control".into());
+                let spawned = thread.spawn_scoped(scope, move || {
                     if let Err(error) = self.converse(&stream) {
                         tracing::info!(%error, "a control connection ended");
                     }
                     self.connections().remove(&id);
                 });
+                if let Err(error) = spawned {
+                    tracing::warn!(%error, "no thread for a control connection");
+                    self.connections().remove(&id);
+                }
             }
             for stream in self.connections().values() {
                 drop(stream.shutdown(Shutdown::Both));
@@ -174,6 +179,11 @@ impl Shared {
     fn admit(&self, id: u64, stream: UnixStream) -> Option<UnixStream> {
         let mut connections = self.connections();
         if connections.len() >= MAX_CONNECTIONS {
+            let message =
+                "there are too many control connections; wait until another backup has ended";
+            let failure = Failure::from(&Error::new(ErrorKind::Request, message));
+            // It fits into the socket's buffer, so nobody is waited for.
+            drop(control::send(&mut &stream, &Reply::Error(failure)));
             return None;
         }
         connections.insert(id, stream.try_clone().ok()?);
@@ -187,14 +197,20 @@ impl Shared {
     }
 
     /// Answer one connection until it ends, and with it its snapshot.
-    fn converse(&self, mut stream: &UnixStream) -> io::Result<()> {
+    fn converse(&self, stream: &UnixStream) -> io::Result<()> {
         let mut requests = BufReader::new(stream);
         let mut session = None;
-        while let Some(request) = control::receive(&mut requests)? {
+        let refuse = |error: &io::Error| {
+            // A client of another version hears it; one that has gone does not.
+            let message = format!("this is no request that this version of fleece knows: {error}");
+            let failure = Failure::from(&Error::new(ErrorKind::Request, message));
+            drop(control::send(&mut { stream }, &Reply::Error(failure)));
+        };
+        while let Some(request) = control::receive(&mut requests).inspect_err(refuse)? {
             let reply = self
                 .answer(request, &mut session)
                 .unwrap_or_else(|error| Reply::Error(Failure::from(&error)));
-            control::send(&mut stream, &reply)?;
+            control::send(&mut { stream }, &reply)?;
         }
         Ok(())
     }
@@ -214,12 +230,15 @@ impl Shared {
                 *session = Some(new);
                 Ok(Reply::Attached(attached))
             }
-            (Request::Status, Some(session)) => Ok(Reply::Status(self.status(&session.snapshot))),
+            (Request::Status, session) => {
+                let snapshot = session.as_ref().map(|session| &session.snapshot);
+                Ok(Reply::Status(self.status(snapshot)))
+            }
             (Request::Detach, Some(_)) => {
                 *session = None;
                 Ok(Reply::Detached)
             }
-            (Request::Status | Request::Detach, None) => Err(Error::new(
+            (Request::Detach, None) => Err(Error::new(
                 ErrorKind::Request,
                 "this connection has no snapshot",
             )),
@@ -256,24 +275,27 @@ impl Shared {
         Ok((session, Attached { nbd, disks }))
     }
 
-    fn status(&self, snapshot: &Snapshot) -> Status {
-        let usage = snapshot.usage();
-        let writes = self.disks.iter().map(|disk| disk.export.writes());
-        let (writes, time) = writes.fold((0_u64, Duration::ZERO), |(writes, time), disk| {
-            let writes = writes.saturating_add(disk.operations);
-            (writes, time.saturating_add(disk.time))
-        });
+    fn status(&self, snapshot: Option<&Snapshot>) -> Status {
+        let usage = snapshot.map(Snapshot::usage).unwrap_or_default();
         Status {
             saved: usage.saved,
             held: usage.held,
             peak: usage.peak,
             broken: snapshot
-                .broken()
-                .map(|cause| Failure::from(&Error::from(cause))),
-            writes,
-            write_time_ns: u64::try_from(time.as_nanos()).unwrap_or(u64::MAX),
+                .and_then(Snapshot::broken)
+                .map(|cause| Failure::from(&broken(cause))),
+            disks: self
+                .disks
+                .iter()
+                .map(|disk| disk.export.counters())
+                .collect(),
         }
     }
+}
+
+fn broken(cause: cbw::Error) -> Error {
+    let message = "the backup has lost its point in time; the guest's writes were not affected";
+    Error::caused(kind_of(cause.kind()), message, cause)
 }
 
 /// A snapshot of a connection. It is detached before its exports go, so that readers that wait for
@@ -312,24 +334,53 @@ fn fleecing_image(directory: &Path, size: u64) -> Result<RawFile, Error> {
         let message = format!("cannot make a fleecing image in {}", directory.display());
         Error::caused(ErrorKind::Storage, message, error)
     };
-    let file = unnamed_file(directory).map_err(failed)?;
+    // Made without a name, or where that cannot be, as on NFS, with one that is removed at once.
+    let file = tempfile::tempfile_in(directory).map_err(failed)?;
     file.set_len(size).map_err(failed)?;
     RawFile::from_file(file, directory, Access::ReadWrite)
         .map_err(|error| failed(io::Error::other(error)))
 }
 
-fn unnamed_file(directory: &Path) -> io::Result<File> {
-    let flags = OFlags::TMPFILE.bits().cast_signed();
-    OpenOptions::new()
-        .read(true)
-        .write(true)
-        .mode(0o600)
-        .custom_flags(flags)
-        .open(directory)
+/// Listen on a socket for its owner only: nobody can connect before `listen`, so nobody gets in before
+/// its mode is set.
+fn listen_privately(path: &Path) -> io::Result<UnixListener> {
+    let socket = socket_with(
+        AddressFamily::UNIX,
+        SocketType::STREAM,
+        SocketFlags::CLOEXEC,
+        None,
+    )?;
+    rustix::net::bind(&socket, &SocketAddrUnix::new(path)?)?;
+    rustix::fs::chmod(path, Mode::RUSR | Mode::WUSR)?;
+    rustix::net::listen(&socket, BACKLOG)?;
+    Ok(socket.into())
 }
 
-/// Remove the socket of a server that was killed.
+/// Wait for a connection; false if `stop` comes first.
+fn comes(listener: &UnixListener, stop: &UnixStream) -> bool {
+    let mut ready = [
+        PollFd::new(stop, PollFlags::IN),
+        PollFd::new(listener, PollFlags::IN),
+    ];
+    loop {
+        match poll(&mut ready, None) {
+            Err(rustix::io::Errno::INTR) => {}
+            polled => {
+                let [stop, _] = &ready;
+                return polled.is_ok() && stop.revents().is_empty();
+            }
+        }
+    }
+}
+
+/// Remove the socket of a server that was killed, and nothing else that may lie there.
 fn remove_dead_socket(path: &Path) -> io::Result<()> {
+    // Connecting to what is no socket is refused, too.
+    let found = std::fs::symlink_metadata(path);
+    if found.is_ok_and(|found| !found.file_type().is_socket()) {
+        let error = "there is something that is no socket";
+        return Err(io::Error::new(io::ErrorKind::AlreadyExists, error));
+    }
     match UnixStream::connect(path) {
         Ok(_) => Err(io::Error::new(
             io::ErrorKind::AddrInUse,

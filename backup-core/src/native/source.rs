@@ -191,7 +191,7 @@ fn extents(
 }
 
 /// Who has to do something about it.
-fn kind_of(kind: cbw::ErrorKind) -> ErrorKind {
+pub(super) fn kind_of(kind: cbw::ErrorKind) -> ErrorKind {
     use cbw::ErrorKind as Kind;
     match kind {
         Kind::TargetFull | Kind::TargetFailed | Kind::TargetTimedOut | Kind::TargetTooSmall => {

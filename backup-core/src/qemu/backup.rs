@@ -17,7 +17,7 @@ use crate::output::{Counted, Destination, Output};
 use crate::quiesce::Frozen;
 use crate::report::{Counters, Counting, Reporter};
 use crate::source::Source;
-use crate::transfer::{Settings, Transfer};
+use crate::transfer::{self, Settings, Transfer};
 use crate::{CancelToken, Error, ErrorKind, units};
 
 /// A backup of a guest that QEMU runs.
@@ -301,7 +301,7 @@ fn move_data(
 ) -> Result<Moved, Error> {
     check_room(session, reporter)?;
     let mut watch = QemuWatch::new(session, job.cbw_timeout);
-    let before = watch.before(cancel);
+    let before = transfer::before(&mut watch, cancel);
     if let Some(before) = before {
         let before = millis(before);
         reporter.info(format!(

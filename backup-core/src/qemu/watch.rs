@@ -6,9 +6,9 @@ use fleece_fleecing::Session;
 use fleece_qmp_client::commands::{DeviceStats, LatencyHistogram, QueryBlockStats, QueryStatus};
 
 use super::room;
-use crate::pace::{self, DiskWrites, GuestWrites};
+use crate::Error;
+use crate::pace::{DiskWrites, GuestWrites};
 use crate::transfer::GuestWatch;
-use crate::{CancelToken, Error};
 
 /// Watches the disks of a session.
 pub(crate) struct QemuWatch<'a> {
@@ -27,21 +27,6 @@ impl<'a> QemuWatch<'a> {
         }
     }
 
-    /// What 99 of 100 of the guest's writes take while nothing disturbs them; `None` if it does not
-    /// write. Takes a second for a guest that does.
-    pub(crate) fn before(&mut self, cancel: &CancelToken) -> Option<Duration> {
-        let start = self.writes()?;
-        let mut felt = None;
-        for _ in 0..LOOKS {
-            std::thread::sleep(pace::INTERVAL);
-            felt = self.writes()?.latency_since(&start);
-            if felt.is_none() || cancel.reason().is_some() {
-                break;
-            }
-        }
-        felt
-    }
-
     /// The most that [`GuestWatch::fleecing_used`] has seen.
     pub(crate) fn fleecing_peak(&self) -> Option<u64> {
         self.fleecing_peak
@@ -50,9 +35,6 @@ impl<'a> QemuWatch<'a> {
 
 /// A monitor that does not answer in this time is busy with the guest's I/O; the next look tells.
 const PATIENCE: Duration = Duration::from_secs(2);
-
-/// Intervals in which the undisturbed guest is watched.
-const LOOKS: u32 = 5;
 
 impl GuestWatch for QemuWatch<'_> {
     fn writes(&mut self) -> Option<GuestWrites> {

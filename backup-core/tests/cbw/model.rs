@@ -191,7 +191,11 @@ impl Bench {
             }
             Step::Zero { disk, at, len } => {
                 let (disk, start, len) = self.range(disk, at, len);
-                let result = self.filters[disk].write_zeroes(start as u64, len as u64);
+                let filter = &self.filters[disk];
+                let result = match start % 2 {
+                    0 => filter.write_zeroes(start as u64, len as u64),
+                    _ => filter.write_zeroes_allocated(start as u64, len as u64),
+                };
                 assert_eq!(result.is_ok(), self.change(disk, start, len, 0));
             }
             Step::Discard { disk, at, len } => {

@@ -19,13 +19,10 @@
     reason = "a measurement that fails says so and ends"
 )]
 
-use std::fs::File;
-use std::io::Write as _;
-use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
-use std::time::{Duration, Instant};
+use std::process::Command;
+use std::time::Duration;
 
-use fleece_benches::median;
+use fleece_benches::{fill, fleece, median, run};
 use fleece_lab::{Disk, StorageDaemon};
 
 fn main() {
@@ -86,73 +83,4 @@ fn main() {
         );
     }
     println!("fleece's peak resident memory: {} MiB", peak >> 10);
-}
-
-/// The release build beside this program.
-fn fleece() -> PathBuf {
-    let fleece = std::env::current_exe().unwrap().with_file_name("fleece");
-    assert!(
-        fleece.exists(),
-        "build it first: cargo build --release -p fleece-bins"
-    );
-    fleece
-}
-
-/// Time, and the peak of resident memory in KiB as far as it was seen.
-fn run(command: &mut Command) -> (Duration, u64) {
-    let start = Instant::now();
-    let mut child = command
-        .stdout(Stdio::null())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let status = PathBuf::from(format!("/proc/{}/status", child.id()));
-    let mut peak = 0;
-    let ended = loop {
-        if let Some(ended) = child.try_wait().unwrap() {
-            break ended;
-        }
-        peak = peak.max(high_water(&status).unwrap_or(0));
-        std::thread::sleep(Duration::from_millis(2));
-    };
-    let time = start.elapsed();
-    if !ended.success() {
-        let output = child.wait_with_output().unwrap();
-        panic!("{command:?}: {}", String::from_utf8_lossy(&output.stderr));
-    }
-    (time, peak)
-}
-
-/// `VmHWM` of proc(5), in KiB.
-fn high_water(status: &Path) -> Option<u64> {
-    let text = std::fs::read_to_string(status).ok()?;
-    let line = text.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
-    line.split_whitespace().next()?.parse().ok()
-}
-
-/// A third holes, a third noise, a third text, in stretches of 4 MiB.
-fn fill(path: &Path, mib: u64) {
-    use std::io::Seek as _;
-    let mut disk = File::options().write(true).open(path).unwrap();
-    let mut state = 88_172_645_463_325_252_u64;
-    let mut noise = vec![0_u8; 4 << 20];
-    let text = b"The quick brown fox jumps over the lazy dog. ".repeat((4 << 20) / 45 + 1);
-    for stretch in 0..mib / 4 {
-        match stretch % 3 {
-            0 => {
-                disk.seek_relative(4 << 20).unwrap();
-            }
-            1 => {
-                for word in noise.chunks_exact_mut(8) {
-                    state ^= state << 13;
-                    state ^= state >> 7;
-                    state ^= state << 17;
-                    word.copy_from_slice(&state.to_le_bytes());
-                }
-                disk.write_all(&noise).unwrap();
-            }
-            _ => disk.write_all(&text[..4 << 20]).unwrap(),
-        }
-    }
-    disk.sync_all().unwrap();
 }

@@ -2,8 +2,10 @@
 #![allow(dead_code, reason = "each test program uses a part of it")]
 
 pub(crate) mod fuse;
+pub(crate) mod mounted;
 pub(crate) mod proxy;
 pub(crate) mod running;
+pub(crate) mod served;
 
 use std::fs::{self, File};
 use std::os::unix::fs::FileExt as _;

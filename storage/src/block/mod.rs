@@ -106,6 +106,17 @@ pub trait WriteAt: Geometry {
     /// As for [`WriteAt::write_at`].
     fn write_zeroes(&self, offset: u64, len: u64) -> Result<()>;
 
+    /// Make `len` bytes from `offset` on read as zeroes, keeping or taking their space: a later write
+    /// there does not run out of it.
+    ///
+    /// # Errors
+    ///
+    /// As for [`WriteAt::write_at`].
+    fn write_zeroes_allocated(&self, offset: u64, len: u64) -> Result<()> {
+        check_range(Operation::WriteZeroes, self.size(), offset, len)?;
+        zero::in_pieces(offset, len, |zeroes, offset| self.write_at(zeroes, offset))
+    }
+
     /// Return when everything that was written before is on stable storage.
     ///
     /// # Errors
@@ -202,6 +213,10 @@ impl<T: WriteAt + ?Sized> WriteAt for Arc<T> {
 
     fn write_zeroes(&self, offset: u64, len: u64) -> Result<()> {
         (**self).write_zeroes(offset, len)
+    }
+
+    fn write_zeroes_allocated(&self, offset: u64, len: u64) -> Result<()> {
+        (**self).write_zeroes_allocated(offset, len)
     }
 
     fn flush(&self) -> Result<()> {

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{SeekFrom, fstatfs, seek};
 use rustix::io::Errno;
 
-use super::zero::{discard_range, zero_range};
+use super::zero::{discard_range, zero_range, zero_range_allocated};
 use super::{
     BlockStatus, Discard, Error, ErrorKind, Extent, Geometry, Operation, ReadAt, Result, Status,
     WriteAt, check_range,
@@ -183,6 +183,16 @@ impl WriteAt for RawFile {
             return Ok(());
         }
         zero_range(&self.file, offset, len).map_err(self.failed(Operation::WriteZeroes, offset))
+    }
+
+    fn write_zeroes_allocated(&self, offset: u64, len: u64) -> Result<()> {
+        check_range(Operation::WriteZeroes, self.size, offset, len)?;
+        self.check_writable(Operation::WriteZeroes)?;
+        if len == 0 {
+            return Ok(());
+        }
+        zero_range_allocated(&self.file, offset, len)
+            .map_err(self.failed(Operation::WriteZeroes, offset))
     }
 
     fn flush(&self) -> Result<()> {

@@ -29,6 +29,7 @@ fn devices(size: u64) -> (TempDir, Vec<Box<dyn BlockDevice>>) {
 enum Step {
     Write(u64, Vec<u8>),
     Zero(u64, u64),
+    ZeroAllocated(u64, u64),
     Read(u64, u64),
     Flush,
 }
@@ -43,6 +44,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
             Step::Write(offset, vec![byte; usize::try_from(len).unwrap()])
         }),
         range().prop_map(|(offset, len)| Step::Zero(offset, len)),
+        range().prop_map(|(offset, len)| Step::ZeroAllocated(offset, len)),
         range().prop_map(|(offset, len)| Step::Read(offset, len)),
         Just(Step::Flush),
     ];
@@ -62,6 +64,10 @@ fn apply(device: &dyn BlockDevice, model: &mut [u8], step: &Step) {
         }
         Step::Zero(offset, len) => {
             device.write_zeroes(*offset, *len).unwrap();
+            model[range(*offset, *len)].fill(0);
+        }
+        Step::ZeroAllocated(offset, len) => {
+            device.write_zeroes_allocated(*offset, *len).unwrap();
             model[range(*offset, *len)].fill(0);
         }
         Step::Read(offset, len) => {
@@ -136,6 +142,10 @@ fn a_range_outside_is_refused_and_changes_nothing() {
                 kind(device.write_zeroes(offset, len)),
                 ErrorKind::OutOfBounds
             );
+            assert_eq!(
+                kind(device.write_zeroes_allocated(offset, len)),
+                ErrorKind::OutOfBounds
+            );
             assert_eq!(kind(device.discard(offset, len)), ErrorKind::OutOfBounds);
             assert_eq!(
                 kind(device.block_status(offset, len).map(drop)),
@@ -164,6 +174,7 @@ fn an_empty_range_does_nothing_anywhere() {
             device.read_at(&mut [], offset).unwrap();
             device.write_at(&[], offset).unwrap();
             device.write_zeroes(offset, 0).unwrap();
+            device.write_zeroes_allocated(offset, 0).unwrap();
             device.discard(offset, 0).unwrap();
             assert_eq!(device.block_status(offset, 0).unwrap().len, 0);
         }
@@ -235,6 +246,10 @@ fn a_raw_file_tells_its_holes_and_gives_back_space() {
     );
 
     assert!(fs::metadata(&path).unwrap().blocks() >= 128);
+    disk.write_zeroes_allocated(65536, 131_072).unwrap();
+    assert!(fs::metadata(&path).unwrap().blocks() >= 256);
+    disk.write_zeroes(131_072, 65536).unwrap();
+    assert_eq!(fs::metadata(&path).unwrap().blocks(), 128);
     disk.discard(65536, 65536).unwrap();
     assert_eq!(fs::metadata(&path).unwrap().blocks(), 0);
 }
@@ -253,6 +268,7 @@ fn a_read_only_device_refuses_to_be_changed() {
         for result in [
             device.write_at(&[1], 0),
             device.write_zeroes(0, 1),
+            device.write_zeroes_allocated(0, 1),
             device.discard(0, 1),
         ] {
             assert_eq!(

@@ -33,14 +33,20 @@ fn block_is_zero(block: &[u8; 1024]) -> bool {
 ///
 /// The range must be inside the file.
 pub(super) fn zero_range(file: &File, offset: u64, len: u64) -> io::Result<()> {
-    for flags in [FallocateFlags::PUNCH_HOLE, FallocateFlags::ZERO_RANGE] {
-        match fallocate(file, flags | FallocateFlags::KEEP_SIZE, offset, len) {
-            Ok(()) => return Ok(()),
-            Err(error) if is_refusal(error) => {}
-            Err(error) => return Err(error.into()),
-        }
+    if is_done(file, FallocateFlags::PUNCH_HOLE, offset, len)? {
+        return Ok(());
     }
-    write_zeroes(file, offset, len)
+    zero_range_allocated(file, offset, len)
+}
+
+/// The same without a hole: the second of these ways, or the third.
+pub(super) fn zero_range_allocated(file: &File, offset: u64, len: u64) -> io::Result<()> {
+    if is_done(file, FallocateFlags::ZERO_RANGE, offset, len)? {
+        return Ok(());
+    }
+    in_pieces(offset, len, |zeroes, offset| {
+        file.write_all_at(zeroes, offset)
+    })
 }
 
 /// Give back the space of a range, if there is a way.
@@ -48,10 +54,15 @@ pub(super) fn zero_range(file: &File, offset: u64, len: u64) -> io::Result<()> {
 /// Block devices free space only where they promise zeroes afterwards (NVMe, SCSI with write same,
 /// loop); a thin logical volume does not, and there is no safe wrapper for `BLKDISCARD`.
 pub(super) fn discard_range(file: &File, offset: u64, len: u64) -> io::Result<()> {
-    let flags = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
-    match fallocate(file, flags, offset, len) {
-        Err(error) if !is_refusal(error) => Err(error.into()),
-        _ => Ok(()),
+    is_done(file, FallocateFlags::PUNCH_HOLE, offset, len).map(drop)
+}
+
+/// False if there is no such way here.
+fn is_done(file: &File, way: FallocateFlags, offset: u64, len: u64) -> io::Result<bool> {
+    match fallocate(file, way | FallocateFlags::KEEP_SIZE, offset, len) {
+        Ok(()) => Ok(true),
+        Err(error) if is_refusal(error) => Ok(false),
+        Err(error) => Err(error.into()),
     }
 }
 
@@ -64,11 +75,16 @@ fn is_refusal(error: Errno) -> bool {
     )
 }
 
-fn write_zeroes(file: &File, mut offset: u64, mut len: u64) -> io::Result<()> {
+/// Write zeroes over a range, a piece at a time.
+pub(super) fn in_pieces<E>(
+    mut offset: u64,
+    mut len: u64,
+    write: impl Fn(&[u8], u64) -> Result<(), E>,
+) -> Result<(), E> {
     static ZEROES: [u8; 64 * 1024] = [0; 64 * 1024];
     while len > 0 {
         let part = usize::try_from(len).map_or(ZEROES.len(), |len| len.min(ZEROES.len()));
-        file.write_all_at(ZEROES.get(..part).unwrap_or(&ZEROES), offset)?;
+        write(ZEROES.get(..part).unwrap_or(&ZEROES), offset)?;
         offset = offset.saturating_add(part as u64);
         len = len.saturating_sub(part as u64);
     }

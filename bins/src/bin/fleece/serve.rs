@@ -3,9 +3,11 @@
 use std::fs;
 use std::os::unix::fs::DirBuilderExt as _;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use fleece_backup_core::native::Server;
 use fleece_backup_core::{Error, ErrorKind};
+use fleece_storage::block::BlockDevice;
 
 use crate::cli::{Places, Serve};
 use crate::image::Image;
@@ -29,7 +31,7 @@ pub(crate) fn run(arguments: &Serve, places: &Places, log: &Log) -> Result<ExitC
             );
             Error::caused(ErrorKind::Request, message, error)
         })?;
-    let mut disks = Vec::new();
+    let mut disks: Vec<(String, Arc<dyn BlockDevice>)> = Vec::new();
     let mut locks = Vec::new();
     let images: Vec<Image> = arguments
         .disks
@@ -41,7 +43,7 @@ pub(crate) fn run(arguments: &Serve, places: &Places, log: &Log) -> Result<ExitC
         disks.push((image.name(), device));
         locks.push(lock);
     }
-    let server = Server::start(disks, &directory)?;
+    let server = Server::start(disks.clone(), &directory)?;
     for image in &images {
         log.info(&format!(
             "serving '{}' as nbd+unix:///{}?socket={}",
@@ -58,6 +60,16 @@ pub(crate) fn run(arguments: &Serve, places: &Places, log: &Log) -> Result<ExitC
     let _ = cancel.fired().recv();
     log.info("ending");
     drop(server);
+    // What is in our memory of a qcow2 image goes into it while nobody else can use it.
+    for (name, disk) in disks {
+        disk.flush().map_err(|error| {
+            Error::caused(
+                ErrorKind::Storage,
+                format!("{name} may be incomplete"),
+                error,
+            )
+        })?;
+    }
     drop(locks);
     Ok(ExitCode::SUCCESS)
 }

@@ -22,14 +22,21 @@ pub(super) fn served(job: &Job<'_>, control: &Path) -> Result<Done, Error> {
     on_record(job, || {
         let mut options = Options::default();
         options.timeout = job.arguments.cbw_timeout;
-        let guest = native::Guest::attach(control, &place, &options)?;
+        let guest = native::Guest::attach(control, &place, &options, &job.cancel)?;
+        if let Some(before) = guest.before() {
+            let before = before.as_secs_f64() * 1000.0;
+            job.log.info(&format!(
+                "99 of 100 of the guest's writes take up to {before:.1} ms"
+            ));
+        }
         job.log
             .info("copy-before-write is active on all disks; the guest was not stopped");
         let archived = guest.archive(&job.archive, job.log, &job.cancel);
+        let peak = guest.fleecing_peak();
         let detached = guest.detach();
         let archived = archived?;
         detached?;
-        Ok(archived)
+        Ok((archived, peak))
     })
 }
 
@@ -48,17 +55,22 @@ pub(super) fn images(job: &Job<'_>) -> Result<Done, Error> {
         sources.push(Arc::new(ImageSource::new(image.name(), device)));
         locks.push(lock);
     }
-    let archive =
-        || fleece_backup_core::archive(&sources, &job.archive, None, job.log, &job.cancel);
+    let archive = || {
+        let archived =
+            fleece_backup_core::archive(&sources, &job.archive, None, job.log, &job.cancel)?;
+        Ok((archived, None))
+    };
     let done = on_record(job, archive);
     drop(locks);
     done
 }
 
 /// Runs with the archive's temporary files on record, so that a clean-up finds them if we are killed.
+///
+/// `archive` also tells what the fleecing images held at most.
 fn on_record(
     job: &Job<'_>,
-    archive: impl FnOnce() -> Result<Archived, Error>,
+    archive: impl FnOnce() -> Result<(Archived, Option<u64>), Error>,
 ) -> Result<Done, Error> {
     let place = job.places.record(&job.guest.name)?;
     let record = Record::open(&place)?;
@@ -86,11 +98,12 @@ fn on_record(
     if files.iter().all(|file| !file.exists()) {
         record.remove_files(&files)?;
     }
+    let (archived, fleecing_peak) = archived?;
     Ok(Done {
-        archived: archived?,
+        archived,
         switched: None,
         frozen: None,
-        fleecing_peak: None,
+        fleecing_peak,
         warnings: 0,
     })
 }

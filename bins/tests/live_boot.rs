@@ -1,0 +1,150 @@
+//! A guest on stock QEMU that boots from a disk which `fleece serve` serves, and from nothing else: the
+//! firmware loads a boot sector from it, which does the rest.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::arithmetic_side_effects,
+    clippy::cast_possible_truncation,
+    reason = "a test may fail by a panic"
+)]
+
+mod support;
+
+use std::fs::File;
+use std::io::Read as _;
+use std::process::Command;
+
+use support::Bench;
+use support::served::Served;
+
+const SECTOR: usize = 512;
+
+/// The 512 KiB behind the boot sector, whose sum it builds.
+const SUMMED: std::ops::Range<usize> = SECTOR..SECTOR + (512 << 10);
+
+/// Real mode, at 0x7c00: sums up 1024 sectors, writes the sum into the sector behind them, says it on
+/// the serial port, and ends QEMU through `isa-debug-exit`.
+#[rustfmt::skip]
+const PROGRAM: &[u8] = &[
+    0x31, 0xc0,                         //         xor  ax, ax
+    0x8e, 0xd8,                         //         mov  ds, ax
+    0x8e, 0xc0,                         //         mov  es, ax
+    0x8e, 0xd0,                         //         mov  ss, ax
+    0xbc, 0x00, 0x7c,                   //         mov  sp, 0x7c00
+    0xfc,                               //         cld
+    0x88, 0x16, 0x83, 0x7c,             //         mov  [drive], dl     ; the firmware's number of the disk
+    0x66, 0x31, 0xdb,                   //         xor  ebx, ebx        ; the sum
+    0xbd, 0x40, 0x00,                   //         mov  bp, 64          ; pieces of 16 sectors
+    0xb4, 0x42,                         // piece:  mov  ah, 0x42        ; extended read
+    0xe8, 0x50, 0x00,                   //         call disk
+    0xbe, 0x00, 0x80,                   //         mov  si, 0x8000
+    0xb9, 0x00, 0x08,                   //         mov  cx, 2048
+    0x66, 0xad,                         // word:   lodsd
+    0x66, 0xd1, 0xc3,                   //         rol  ebx, 1
+    0x66, 0x01, 0xc3,                   //         add  ebx, eax
+    0xe2, 0xf6,                         //         loop word
+    0x66, 0x83, 0x06, 0x8c, 0x7c, 0x10, //         add  dword [lba], 16
+    0x4d,                               //         dec  bp
+    0x75, 0xe2,                         //         jnz  piece
+    0x66, 0x89, 0x1e, 0x00, 0x80,       //         mov  [0x8000], ebx
+    0xb8, 0x00, 0x43,                   //         mov  ax, 0x4300      ; extended write
+    0xe8, 0x2c, 0x00,                   //         call disk
+    0xbe, 0x94, 0x7c,                   //         mov  si, text
+    0xac,                               // next:   lodsb
+    0x84, 0xc0,                         //         test al, al
+    0x74, 0x05,                         //         jz   sum
+    0xe8, 0x34, 0x00,                   //         call put
+    0xeb, 0xf6,                         //         jmp  next
+    0xb9, 0x08, 0x00,                   // sum:    mov  cx, 8
+    0x66, 0xc1, 0xc3, 0x04,             // digit:  rol  ebx, 4
+    0x88, 0xd8,                         //         mov  al, bl
+    0x24, 0x0f,                         //         and  al, 15
+    0x3c, 0x0a,                         //         cmp  al, 10
+    0x72, 0x02,                         //         jb   small
+    0x04, 0x27,                         //         add  al, 'a' - 10 - '0'
+    0x04, 0x30,                         // small:  add  al, '0'
+    0xe8, 0x1c, 0x00,                   //         call put
+    0xe2, 0xeb,                         //         loop digit
+    0xb0, 0x10,                         //         mov  al, 16
+    0xe6, 0xf4,                         // end:    out  0xf4, al        ; QEMU's exit code: twice that, and 1
+    0xf4,                               //         hlt
+    0xeb, 0xfb,                         //         jmp  end
+    0x66, 0x60,                         // disk:   pushad
+    0xbe, 0x84, 0x7c,                   //         mov  si, packet
+    0x8a, 0x16, 0x83, 0x7c,             //         mov  dl, [drive]
+    0xcd, 0x13,                         //         int  0x13
+    0x66, 0x61,                         //         popad
+    0x73, 0x08,                         //         jnc  done
+    0xb0, 0x11,                         //         mov  al, 17
+    0xeb, 0xe8,                         //         jmp  end
+    0xba, 0xf8, 0x03,                   // put:    mov  dx, 0x3f8
+    0xee,                               //         out  dx, al
+    0xc3,                               // done:   ret
+    0x00,                               // drive:  db   0
+    0x10, 0x00,                         // packet: db   16, 0
+    0x10, 0x00,                         //         dw   16              ; sectors
+    0x00, 0x80, 0x00, 0x00,             //         dw   0x8000, 0       ; to or from here
+    0x01, 0x00, 0x00, 0x00,             // lba:    dd   1
+    0x00, 0x00, 0x00, 0x00,             //         dd   0
+    b'b', b'o', b'o', b't', b'e', b'd', b',', b' ', b's', b'u', b'm', b' ', 0, // text
+];
+
+/// A disk with that boot sector and noise.
+fn disk() -> Vec<u8> {
+    let mut disk = vec![0; 2 << 20];
+    let mut random = File::open("/dev/urandom").unwrap();
+    random.read_exact(&mut disk[SECTOR..]).unwrap();
+    disk[..PROGRAM.len()].copy_from_slice(PROGRAM);
+    disk[SECTOR - 2..SECTOR].copy_from_slice(&[0x55, 0xaa]);
+    disk
+}
+
+fn sum(bytes: &[u8]) -> u32 {
+    let (words, _) = bytes.as_chunks();
+    words.iter().fold(0_u32, |sum, word| {
+        sum.rotate_left(1).wrapping_add(u32::from_le_bytes(*word))
+    })
+}
+
+#[test]
+fn a_stock_guest_boots_from_our_server_reads_and_writes() {
+    for qemu in fleece_lab::qemus() {
+        for device in ["virtio-blk-pci", "ide-hd"] {
+            let bench = Bench::new();
+            let path = bench.path("boot.raw");
+            let before = disk();
+            std::fs::write(&path, &before).unwrap();
+            let served = Served::start(&bench, &[&path]);
+            let node = format!(
+                "driver=nbd,node-name=boot,export=drive-boot,server.type=unix,server.path={}",
+                bench.path("socket").join("nbd.sock").display()
+            );
+            let mut command = Command::new("timeout");
+            command.arg("60").arg(qemu.system().get_program());
+            command.args(["-nodefaults", "-display", "none", "-serial", "stdio"]);
+            command.args(["-machine", "pc,accel=tcg", "-m", "32", "-no-reboot"]);
+            command.args(["-device", "isa-debug-exit,iobase=0xf4,iosize=1"]);
+            command.args(["-blockdev", &node, "-device"]);
+            let output = command
+                .arg(format!("{device},drive=boot,bootindex=0"))
+                .output()
+                .unwrap();
+
+            let said = support::text(&output);
+            let case = format!("QEMU {}, {device}: {said}", qemu.version());
+            assert_eq!(output.status.code(), Some(33), "{case}");
+            let expected = sum(&before[SUMMED]);
+            assert!(
+                said.contains(&format!("booted, sum {expected:08x}")),
+                "{case}"
+            );
+            drop(served);
+            let after = std::fs::read(&path).unwrap();
+            assert!(after[..SUMMED.end] == before[..SUMMED.end], "{case}");
+            assert_eq!(after[SUMMED.end..][..4], expected.to_le_bytes(), "{case}");
+        }
+    }
+}
