@@ -23,6 +23,7 @@ use std::time::Duration;
 use fleece_fleecing::Step;
 use fleece_lab::{Background, Definition, Disk, Guest, Interface, Qemu, StorageDaemon, order};
 use fleece_qmp_client::{Agent, FreezeStatus};
+use support::served::{Served, Writer};
 use support::{Bench, text};
 
 const SIZE: u64 = 16 << 20;
@@ -275,6 +276,52 @@ fn what_a_clean_up_cannot_reach_stays_on_record_and_the_rest_goes() {
     }
     support::succeed(bench.fleece("cleanup").arg("7"));
     bench.assert_clean(&daemon.qmp_socket());
+}
+
+#[test]
+fn sigkill_at_any_step_of_a_backup_of_served_disks_leaves_nothing_either() {
+    let Some(qemu) = fleece_lab::qemu("10.0") else {
+        return;
+    };
+    let bench = Bench::new();
+    let disk = bench.path("disk0.raw");
+    std::fs::write(&disk, vec![0x11; SIZE as usize]).unwrap();
+    let served = Served::start(&bench, &[&disk]);
+    let mut writer = Writer::connect(&bench, &qemu);
+    let mut passed = Vec::new();
+    for (byte, step) in (1..).zip(Step::ALL) {
+        let when = format!("{step:?}");
+        let mut backup = bench.fleece("backup");
+        let control = bench.path("socket").join("control.sock");
+        backup.arg("--native").arg(control).args(["--vmid", "7"]);
+        backup.arg("--to").arg(bench.path("archives"));
+        backup.arg("--fleecing").arg(bench.path("fleecing"));
+        let ended = fault(&mut backup, "kill", *step);
+        match ended.status.signal() {
+            Some(9) => passed.push(*step),
+            _ => assert!(ended.status.success(), "{when}: {}", text(&ended)),
+        }
+        // It writes on, whatever the server still has of the backup.
+        writer.write(byte, 0, SIZE);
+        support::succeed(bench.fleece("cleanup").arg("7"));
+        served.await_clean(&bench, &qemu);
+        served.assert_clean(&bench, &qemu);
+        bench.assert_clean_folders();
+        writer.verify(byte, 0, SIZE);
+        for archive in support::entries(&bench.path("archives")) {
+            std::fs::remove_file(archive).unwrap();
+        }
+    }
+    let own = [
+        Step::Locked,
+        Step::ArchiveRecorded,
+        Step::Read,
+        Step::Encoded,
+        Step::Stored,
+        Step::Synced,
+        Step::Renamed,
+    ];
+    assert!(own.iter().all(|step| passed.contains(step)), "{passed:?}");
 }
 
 /// A storage daemon whose NBD server serves its disks to others.
