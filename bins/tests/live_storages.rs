@@ -25,6 +25,9 @@ const SOON: Duration = Duration::from_secs(60);
 const SLOTS: u64 = 256;
 const WRITER: &str = "writer seq 0 1 256 /dev/disk0 /dev/disk1";
 
+/// Writes where the guest has not written yet, so that old data has to be saved.
+const OTHER: &str = "dd if=/dev/zero of=/dev/disk1 bs=1M seek=48 count=4 oflag=direct 2>/dev/null";
+
 /// A guest with something to read, and with a program that writes.
 fn guest(qemu: &Qemu) -> Guest {
     let disk = || {
@@ -74,6 +77,8 @@ fn a_fleecing_storage_that_hangs_breaks_the_backup_and_not_the_guest() {
         let mut running = Running::start(&mut command);
         running.until("\"progress\"");
         storage.hang();
+        // The first of these writes waits for its copy as long as it may; the others do not.
+        guest.run(OTHER, SOON).unwrap();
         let said = running.end().expect_code(6);
         assert!(said.contains("does not answer"), "{said}");
         // QEMU would wait for the storage, and the guest for QEMU: all stays where it is.
@@ -116,8 +121,7 @@ fn a_fleecing_storage_that_dies_breaks_the_backup_and_not_the_guest() {
         running.until("\"progress\"");
         storage.die();
         // What the guest has not overwritten yet cannot be saved any more.
-        let other = "dd if=/dev/zero of=/dev/disk1 bs=1M seek=48 count=4 oflag=direct 2>/dev/null";
-        guest.run(other, SOON).unwrap();
+        guest.run(OTHER, SOON).unwrap();
         let said = running.end().expect_code(6);
         assert!(said.contains("gave the point in time up"), "{said}");
         support::assert_clean_qemu(&guest.test_socket());

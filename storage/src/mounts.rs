@@ -19,10 +19,45 @@ pub(crate) struct Mount {
 /// The file system mounted at exactly this path. Asks the kernel's table only, never the file
 /// system, which may be dead.
 pub(crate) fn at(path: &Path) -> Result<Option<Mount>, Error> {
+    // Of several at one place the last one is seen.
+    Ok(table()?.into_iter().rfind(|mount| mount.point == path))
+}
+
+fn table() -> Result<Vec<Mount>, Error> {
     let table = Path::new("/proc/self/mountinfo");
     let text = fs::read(table).map_err(|source| Error::io("read the mounts", table, source))?;
+    Ok(parse(&text))
+}
+
+/// Whether `path` is on a file system that another host or a program answers for: so others may see the
+/// same files, and it can hang. Asks the kernel's table only.
+pub(crate) fn is_remote(path: &Path) -> Result<bool, Error> {
+    const REMOTE: [&str; 14] = [
+        "9p",
+        "afs",
+        "beegfs",
+        "ceph",
+        "cifs",
+        "gfs2",
+        "glusterfs",
+        "lustre",
+        "nfs",
+        "nfs4",
+        "ocfs2",
+        "smb3",
+        "smbfs",
+        "virtiofs",
+    ];
+    let is =
+        |fstype: &str| REMOTE.contains(&fstype) || fstype == "fuse" || fstype.starts_with("fuse.");
+    Ok(holding(&table()?, path).is_some_and(|mount| is(&mount.fstype)))
+}
+
+/// The mount that `path` is in.
+fn holding<'a>(mounts: &'a [Mount], path: &Path) -> Option<&'a Mount> {
+    let around = mounts.iter().filter(|mount| path.starts_with(&mount.point));
     // Of several at one place the last one is seen.
-    Ok(parse(&text).into_iter().rfind(|mount| mount.point == path))
+    around.max_by_key(|mount| mount.point.components().count())
 }
 
 /// The file system mounted at `path` if its type is one of `fstypes`, any if there are none.
@@ -95,6 +130,18 @@ mod tests {
             (mounts[1].point.to_str(), &*mounts[1].fstype),
             (Some("/mnt/n"), "nfs4")
         );
+    }
+
+    #[test]
+    fn the_mount_that_holds_a_path_is_the_innermost_and_the_last() {
+        let text = b"1 0 8:0 / / rw - ext4 /dev/sda rw\n2 1 0:5 / /mnt rw - nfs4 srv:/e rw\n\
+            3 2 0:6 / /mnt/x rw - xfs /dev/sdb rw\n4 2 0:7 / /mnt/x rw - fuse.sshfs there rw\n";
+        let mounts = parse(text);
+        let fstype = |path| &*holding(&mounts, Path::new(path)).unwrap().fstype;
+        assert_eq!(fstype("/mnt/file"), "nfs4");
+        assert_eq!(fstype("/mnt/x/a/b"), "fuse.sshfs");
+        assert_eq!(fstype("/mntx"), "ext4");
+        assert!(!is_remote(Path::new("/proc/self")).unwrap());
     }
 
     #[test]

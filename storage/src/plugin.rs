@@ -192,7 +192,8 @@ pub struct Capabilities {
     pub size_rounding: u64,
     /// Volumes can be frozen at an instant.
     pub snapshots: bool,
-    /// Other hosts see the same volumes.
+    /// Another host, or a program, answers for the volumes: others may see the same ones, and the
+    /// storage can hang.
     pub shared: bool,
 }
 

@@ -11,7 +11,7 @@ use super::{AllocationRequest, Capabilities, Freed, Plugin, Status, foreign};
 use crate::error::{Error, ErrorKind};
 use crate::name::{VolumeFormat, VolumeName, owner, split_extension};
 use crate::volume::{Volume, VolumeId};
-use crate::{image, lock, probe};
+use crate::{image, lock, mounts, probe};
 
 /// The file systems' block: what a hole in a file is a multiple of, on all that matter.
 const BLOCK: u64 = 4096;
@@ -159,7 +159,7 @@ impl Plugin for DirPlugin {
             formats: vec![VolumeFormat::Raw, VolumeFormat::Qcow2],
             size_rounding: 1,
             snapshots: false,
-            shared: false,
+            shared: mounts::is_remote(&self.images)?,
         })
     }
 

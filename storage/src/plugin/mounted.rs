@@ -74,7 +74,7 @@ impl Plugin for MountedPlugin {
             _ => directory.discard_granularity,
         };
         Ok(Capabilities {
-            shared: self.shared,
+            shared: self.shared || directory.shared,
             discard_granularity,
             ..directory
         })
