@@ -65,6 +65,7 @@ pub struct Session<'r> {
     disks: Vec<Disk>,
     options: Options,
     method: Method,
+    may_hang: bool,
     images: Vec<VolumeId>,
     usage: Usage,
     finished: bool,
@@ -98,6 +99,7 @@ impl<'r> Session<'r> {
             disks,
             options,
             method,
+            may_hang,
             images: Vec::new(),
             usage: Usage::of(Vec::new()),
             finished: false,
@@ -140,6 +142,13 @@ impl<'r> Session<'r> {
     #[must_use]
     pub fn method(&self) -> Method {
         self.method
+    }
+
+    /// Whether the images are on a storage that can hang. Then whoever reads the instant should not ask
+    /// for holes in it: QEMU asks the images for theirs in the thread that serves the guest.
+    #[must_use]
+    pub fn may_hang(&self) -> bool {
+        self.may_hang
     }
 
     /// The fleecing images, one for each disk in their order.

@@ -297,7 +297,10 @@ fn connect_one(
     options: &Options,
 ) -> Result<(Connection, Agreement), Error> {
     let stream = Stream::connect(address, options.connect_timeout)?;
-    let agreement = handshake(Timed::new(&stream, options.connect_timeout), export)?;
+    let agreement = {
+        let stream = Timed::new(&stream, options.connect_timeout);
+        handshake(stream, export, options.block_status)?
+    };
     stream
         .set_read_timeout(None)
         .and_then(|()| stream.set_write_timeout(options.request_timeout))

@@ -15,7 +15,7 @@ use crate::server::receive::{read_data, read_header};
 /// A server's side of a handshake, with whatever the client makes of it.
 pub fn client_handshake(data: &[u8]) {
     // Hostile input is expected to fail; that it ends without a panic is what counts.
-    let _ = handshake(Peer { input: data }, "disk");
+    let _ = handshake(Peer { input: data }, "disk", true);
 }
 
 /// Replies to a few requests that are under way.

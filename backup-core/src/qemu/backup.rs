@@ -311,6 +311,13 @@ fn move_data(
     if let Some(reason) = cancel.reason() {
         return Err(Error::cancelled(reason));
     }
+    if session.may_hang() {
+        reporter.info(format!(
+            "the fleecing storage {} can hang, so QEMU is not asked for holes: they are read, which \
+             takes longer",
+            session.storage().id()
+        ));
+    }
     let (switched, frozen) = switch(job, session, reporter)?;
     let idle = before.is_none();
     let sources = open_sources(session, idle)?;
@@ -379,7 +386,7 @@ fn open_sources(session: &Session<'_>, prime: bool) -> Result<Vec<Arc<dyn Source
             ));
         }
     };
-    let options = fleece_nbd::Options::default();
+    let options = fleece_nbd::Options::default().with_block_status(!session.may_hang());
     let mut sources: Vec<Arc<dyn Source>> = Vec::new();
     for (n, disk) in session.disks().iter().enumerate() {
         let client = fleece_nbd::Client::connect(&address, &Session::export_name(n), &options)

@@ -36,14 +36,19 @@ impl Agreement {
     }
 }
 
-/// Goes from a fresh connection to the transmission phase of `export`.
-pub(crate) fn handshake(stream: impl Read + Write, export: &str) -> Result<Agreement, Error> {
+/// Goes from a fresh connection to the transmission phase of `export`, where that can be had with
+/// structured replies and `base:allocation` for the `block_status`.
+pub(crate) fn handshake(
+    stream: impl Read + Write,
+    export: &str,
+    block_status: bool,
+) -> Result<Agreement, Error> {
     let mut handshake = Handshake { stream };
     let greeted = handshake.read(greeting::GREETING_SIZE)?;
     let server_flags = greeting::parse_greeting(&greeted)?;
     handshake.write(&greeting::client_flags(server_flags))?;
 
-    let agreed = handshake.haggle(export, server_flags);
+    let agreed = handshake.haggle(export, server_flags, block_status);
     if agreed.is_err() {
         // The polite end of a handshake, for servers that are still there to hear it.
         let _ = handshake.write(&option::option(option::ABORT, &[])?);
@@ -62,8 +67,13 @@ struct Refusal {
 }
 
 impl<S: Read + Write> Handshake<S> {
-    fn haggle(&mut self, export: &str, server_flags: u16) -> Result<Agreement, Error> {
-        let base_allocation = if self.structured_replies()? {
+    fn haggle(
+        &mut self,
+        export: &str,
+        server_flags: u16,
+        block_status: bool,
+    ) -> Result<Agreement, Error> {
+        let base_allocation = if block_status && self.structured_replies()? {
             self.base_allocation(export)?
         } else {
             None

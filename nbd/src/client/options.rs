@@ -13,16 +13,21 @@ pub struct Options {
     pub connect_timeout: Duration,
     /// Limit for one request, from sending to the end of its reply. `None` waits for ever.
     pub request_timeout: Option<Duration>,
+    /// Ask for structured replies and `base:allocation`. Without, everything is data, and the server has
+    /// no reason to look for holes: QEMU looks for them in the thread that serves its guest, be it for
+    /// a read with structured replies, and waits there for a storage that hangs.
+    pub block_status: bool,
 }
 
 impl Default for Options {
-    /// Two connections; 10 seconds for a handshake; 2 minutes for a request, because QEMU may
+    /// Two connections, with holes; 10 seconds for a handshake; 2 minutes for a request, because QEMU may
     /// hold a read for as long as a copy-before-write operation takes (`cbw-timeout`).
     fn default() -> Self {
         Self {
             connections: 2,
             connect_timeout: Duration::from_secs(10),
             request_timeout: Some(Duration::from_secs(120)),
+            block_status: true,
         }
     }
 }
@@ -42,6 +47,15 @@ impl Options {
     pub fn with_connect_timeout(self, connect_timeout: Duration) -> Self {
         Self {
             connect_timeout,
+            ..self
+        }
+    }
+
+    /// Sets whether holes are asked for.
+    #[must_use]
+    pub fn with_block_status(self, block_status: bool) -> Self {
+        Self {
+            block_status,
             ..self
         }
     }

@@ -37,6 +37,7 @@ fn play(input: &[u8]) -> Result<Agreement, Error> {
             output: Vec::new(),
         },
         "disk",
+        true,
     )
 }
 
@@ -120,6 +121,19 @@ fn everything_granted_is_agreed_on() {
         (sizes.minimum, sizes.preferred, sizes.max_payload),
         (512, 65536, 1 << 20)
     );
+}
+
+#[test]
+fn holes_are_not_asked_for_by_who_does_not_want_to_know() {
+    let input = [newstyle(), export_info(4096, 1), ack(option::GO)].concat();
+    let mut script = Script {
+        input: &input,
+        output: Vec::new(),
+    };
+    let agreement = handshake(&mut script, "disk", false).unwrap();
+    assert_eq!(agreement.base_allocation, None);
+    let asked = option::option(option::STRUCTURED_REPLY, &[]).unwrap();
+    assert!(!script.output.windows(asked.len()).any(|sent| sent == asked));
 }
 
 #[test]
@@ -257,7 +271,7 @@ fn a_name_that_the_protocol_does_not_allow_is_not_sent() {
         input: &input,
         output: Vec::new(),
     };
-    let error = handshake(&mut script, &"x".repeat(4097)).unwrap_err();
+    let error = handshake(&mut script, &"x".repeat(4097), true).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::InvalidRequest, "{error}");
     assert!(!script.output.windows(4).any(|bytes| bytes == b"xxxx"));
 }
@@ -273,7 +287,7 @@ fn a_failed_handshake_ends_with_abort() {
         input: &input,
         output: Vec::new(),
     };
-    let error = handshake(&mut script, "disk").unwrap_err();
+    let error = handshake(&mut script, "disk", true).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Unsupported);
     let abort = [
         &OPTION_MAGIC.to_be_bytes()[..],

@@ -56,7 +56,7 @@ fn our_own_client_and_server_agree() {
     let exports = exports(&["a", "b"]);
     std::thread::scope(|scope| {
         let server = scope.spawn(|| negotiate(&ours, &exports).unwrap().unwrap());
-        let client = handshake(&theirs, "b").unwrap();
+        let client = handshake(&theirs, "b", true).unwrap();
         let server = server.join().unwrap();
         assert_eq!(server.name, "b");
         assert!(server.structured && server.base_allocation);
