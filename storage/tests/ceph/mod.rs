@@ -34,7 +34,7 @@ impl Cluster {
             "monmaptool",
         ];
         let has = |program: &&str| fleece_lab::require(program).is_some();
-        if !programs.iter().all(|program| has(program)) {
+        if !programs.iter().all(has) {
             return None;
         }
         let first = Self::try_start(1);
