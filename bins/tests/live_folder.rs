@@ -78,6 +78,19 @@ fn a_guest_that_was_backed_up_while_it_ran_starts_by_its_script() {
         let mut lines = [read("disk0"), read("disk1")];
         lines.sort();
         assert_eq!(lines, ["I am disk0\n", "I am disk1\n"], "{machine}");
+
+        // It can be backed up again, under the names that it had.
+        let again = bench.path(&format!("again-{machine}.vma"));
+        let mut backup = bench.fleece("backup");
+        backup.arg("--qmp").arg(folder.join("qmp.sock"));
+        backup.args(["--vmid", "7", "--compress", "none", "--to"]);
+        support::succeed(backup.arg(&again));
+        let mut list = Command::new(env!("CARGO_BIN_EXE_vma"));
+        let list = support::succeed(list.arg("list").arg(&again));
+        let list = String::from_utf8_lossy(&list.stdout).into_owned();
+        for name in ["drive-virtio0", "drive-scsi3"] {
+            assert!(list.contains(name), "{list}");
+        }
     }
 }
 

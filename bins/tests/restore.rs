@@ -36,6 +36,10 @@ const CONFIG: &str = "#A guest.\nagent: 1\ncores: 2\nscsi0: gone:vm-100-disk-0,d
 
 impl Host {
     fn new() -> Self {
+        Self::with(CONFIG)
+    }
+
+    fn with(config: &str) -> Self {
         let bench = Bench::new();
         for storage in ["fast", "slow", "configs"] {
             fs::create_dir(bench.path(storage)).unwrap();
@@ -48,7 +52,7 @@ impl Host {
             slow.display()
         );
         fs::write(bench.path("storage.cfg"), storages).unwrap();
-        fs::write(bench.path("qemu-server.conf"), CONFIG).unwrap();
+        fs::write(bench.path("qemu-server.conf"), config).unwrap();
         let mut scsi = vec![0; SCSI];
         scsi[70_000..200_000].fill(0x11);
         scsi[SCSI - 4096..].fill(0x22);
@@ -187,6 +191,30 @@ fn each_disk_goes_where_it_is_told_in_its_format_or_nowhere() {
         !config.lines().any(|line| line.starts_with("virtio1:")),
         "{config}"
     );
+}
+
+#[test]
+fn a_template_becomes_a_guest() {
+    let host = Host::with(&format!("{CONFIG}template: 1\n"));
+    let output = host
+        .restore()
+        .arg(host.archive())
+        .args(["--storage", "fast"])
+        .output()
+        .unwrap();
+    let said = support::text(&output);
+    assert_eq!(output.status.code(), Some(3), "{said}");
+    assert!(said.contains("it was a template"), "{said}");
+    let config = fs::read_to_string(host.config()).unwrap();
+    assert!(!config.contains("template"), "{config}");
+    // So that it can be replaced.
+    let output = host
+        .restore()
+        .arg(host.archive())
+        .args(["--storage", "fast", "--force"])
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(3), "{}", support::text(&output));
 }
 
 #[test]

@@ -281,6 +281,21 @@ fn what_is_there_is_replaced_only_by_force() {
     assert!(domain.contains("<name>web</name>"), "{domain}");
 }
 
+#[test]
+fn a_link_in_the_place_of_unfinished_files_is_no_way_out_of_the_folder() {
+    let host = Host::new(CONFIG);
+    let elsewhere = host.bench.path("elsewhere");
+    fs::create_dir(&elsewhere).unwrap();
+    fs::write(elsewhere.join("precious"), "mine").unwrap();
+    fs::create_dir_all(host.folder()).unwrap();
+    std::os::unix::fs::symlink(&elsewhere, host.folder().join(".fleece-restore")).unwrap();
+    let output = host.restore().arg(host.archive()).output().unwrap();
+    let said = support::text(&output);
+    assert_eq!(output.status.code(), Some(6), "{said}");
+    assert!(said.contains("no directory of this user's"), "{said}");
+    assert_eq!(support::entries(&elsewhere), [elsewhere.join("precious")]);
+}
+
 /// Half an archive through a pipe, and then whatever `end` does to the restore's process.
 fn half(host: &Host, end: impl FnOnce(u32)) -> std::process::Output {
     let mut child = host

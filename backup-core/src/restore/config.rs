@@ -90,6 +90,13 @@ pub(super) fn restored(
         restoration = restoration.without_drive(key);
     }
     let mut config = archived.restored(&restoration, random).map_err(malformed)?;
+    // A template's disks have names of their own, and clones; these here are a guest's.
+    let is_template = config.main().get("template").is_some_and(|set| set != "0");
+    if config.main_mut().remove("template") && is_template {
+        reporter.warning(
+            "it was a template and is a guest now; `qm template` makes it a template again".into(),
+        );
+    }
     for (found, volume) in disks {
         if !config.uses_volume(&volume.to_string()) {
             add_drive(&mut config, found, volume, reporter)?;

@@ -58,6 +58,17 @@ impl StorageFile {
         &self,
         edit: impl FnOnce(&mut StorageConfig) -> Result<T, Error>,
     ) -> Result<T, Error> {
+        // A rename replaces the file and not the link that leads to it.
+        match fs::canonicalize(&self.path) {
+            Ok(path) => Self::new(path).update_in_place(edit),
+            Err(_) => self.update_in_place(edit),
+        }
+    }
+
+    fn update_in_place<T>(
+        &self,
+        edit: impl FnOnce(&mut StorageConfig) -> Result<T, Error>,
+    ) -> Result<T, Error> {
         let current = || match self.load() {
             Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
             config => config.map(Some),
@@ -159,5 +170,17 @@ mod tests {
         assert_eq!(error.unwrap_err().kind(), ErrorKind::Busy);
         assert_eq!(fs::read_to_string(&path).unwrap(), "dir: bb\n\tpath /b\n");
         assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn a_link_to_the_file_stays_one() {
+        let directory = tempfile::tempdir().unwrap();
+        let (path, link) = (directory.path().join("real"), directory.path().join("link"));
+        fs::write(&path, "dir: aa\n\tpath /a\n").unwrap();
+        std::os::unix::fs::symlink(&path, &link).unwrap();
+        let file = StorageFile::new(&link);
+        assert!(file.update(|config| Ok(config.remove("aa"))).unwrap());
+        assert!(fs::symlink_metadata(&link).unwrap().is_symlink());
+        assert_eq!(fs::read_to_string(&path).unwrap(), "");
     }
 }

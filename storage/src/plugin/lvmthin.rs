@@ -32,10 +32,11 @@ impl Plugin for LvmThinPlugin {
     }
 
     fn capabilities(&self) -> Result<Capabilities, Error> {
+        let pool = self.group.require(&self.pool)?;
         Ok(Capabilities {
             thin: true,
-            zero_initialised: true,
-            discard_granularity: Some(self.group.require(&self.pool)?.chunk_size),
+            zero_initialised: pool.zeroes_new_chunks(),
+            discard_granularity: Some(pool.chunk_size),
             formats: vec![VolumeFormat::Raw],
             size_rounding: self.group.extent_size()?,
             snapshots: true,

@@ -30,7 +30,8 @@ pub(super) struct LogicalVolume {
     /// Bytes.
     #[serde(rename = "lv_size", deserialize_with = "number")]
     pub(super) size: u64,
-    /// `lvs(8)`: the first letter is the type, the fifth whether it is active.
+    /// `lvs(8)`: the first letter is the type, the fifth whether it is active, the eighth whether a pool
+    /// zeroes what it gives out.
     #[serde(rename = "lv_attr")]
     pub(super) attributes: String,
     #[serde(rename = "pool_lv")]
@@ -74,6 +75,12 @@ impl LogicalVolume {
 
     pub(super) fn is_active(&self) -> bool {
         self.attributes.chars().nth(4) == Some('a')
+    }
+
+    /// Whether a thin pool zeroes a chunk before its first use. If not, what a write leaves of a new chunk
+    /// shows what another volume had there.
+    pub(super) fn zeroes_new_chunks(&self) -> bool {
+        self.attributes.chars().nth(7) == Some('z')
     }
 
     /// The bytes that a thin volume or pool has taken.

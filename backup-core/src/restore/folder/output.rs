@@ -2,10 +2,11 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write as _};
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{CWD, RenameFlags, renameat_with};
+use rustix::process::geteuid;
 
 use crate::{Error, ErrorKind};
 
@@ -50,6 +51,7 @@ impl Output {
             }
             _ => {}
         }
+        check_own(&stage)?;
         let lock = File::open(&stage).map_err(|error| cannot("open", &stage, error))?;
         lock.try_lock().map_err(|error| {
             let message = format!(
@@ -144,6 +146,22 @@ impl Drop for Output {
         let _ = fs::remove_dir(&self.stage);
         remove_empty(&self.made);
     }
+}
+
+/// In a folder that others can write to as well, the stage may be somebody's trap: a link to where things
+/// would be removed.
+fn check_own(stage: &Path) -> Result<(), Error> {
+    let metadata = stage
+        .symlink_metadata()
+        .map_err(|error| cannot("examine", stage, error))?;
+    if metadata.is_dir() && metadata.uid() == geteuid().as_raw() {
+        return Ok(());
+    }
+    let message = format!(
+        "{} is no directory of this user's; remove it, or choose another folder",
+        stage.display()
+    );
+    Err(Error::new(ErrorKind::Target, message))
 }
 
 /// Which folders on the way are to be made, the innermost first.

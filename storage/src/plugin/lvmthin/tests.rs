@@ -87,3 +87,17 @@ fn a_volume_whose_activation_cannot_be_set_is_not_left_behind() {
     );
     tools.assert_finished();
 }
+
+#[test]
+fn a_pool_that_does_not_zero_its_chunks_is_not_taken_to_be_zero() {
+    let groups = "$ vgs -o vg_size,vg_free,vg_extent_size --reportformat json --units b --nosuffix pve\n\
+        {\"report\":[{\"vg\":[{\"vg_size\":\"1073741824\",\"vg_free\":\"0\",\"vg_extent_size\":\"4194304\"}]}]}\n";
+    for (attributes, zero) in [("twi-aotz--", true), ("twi-aot---", false)] {
+        let volumes = VOLUMES.replace("twi-aotz--", attributes);
+        let (pool, tools) = pool(&format!("{LVS}{volumes}\n{groups}"));
+        let capabilities = pool.capabilities().unwrap();
+        assert_eq!(capabilities.zero_initialised, zero, "{attributes}");
+        assert_eq!(capabilities.discard_granularity, Some(65_536));
+        tools.assert_finished();
+    }
+}
