@@ -84,8 +84,8 @@ const GENTLE: usize = 128 << 10;
 /// A busy guest's writes may take this many times what they took before the backup.
 const TIMES: u32 = 2;
 
-/// Nobody notices a write that is faster than this.
-const UNFELT: Duration = Duration::from_micros(500);
+/// Nobody notices a write that is faster than this: about what a thread takes to be woken on a busy machine.
+const UNFELT: Duration = Duration::from_micros(100);
 
 /// The limit for a guest that did not write before the backup.
 pub(crate) const DEFAULT_LIMIT: Duration = Duration::from_millis(2);
