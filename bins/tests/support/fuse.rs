@@ -32,7 +32,10 @@ impl Fuse {
         let fuse = Self { daemon, place };
         let start = Instant::now();
         while !fuse.is_mounted() {
-            assert!(start.elapsed() < Duration::from_secs(30), "bindfs does not mount");
+            assert!(
+                start.elapsed() < Duration::from_secs(30),
+                "bindfs does not mount"
+            );
             std::thread::sleep(Duration::from_millis(5));
         }
         Some(fuse)
