@@ -24,8 +24,8 @@ use crate::{Error, ErrorKind, Result};
 
 /// Random access to the devices of a complete archive.
 ///
-/// It needs a few bytes of memory for each run of clusters (for an archive in order, one for
-/// each extent), not the data.
+/// It needs 16 bytes of memory for each run of clusters (for an archive in order, one for each
+/// extent), and at most 24 MiB.
 #[derive(Debug)]
 pub struct Archive<S> {
     source: S,
@@ -51,7 +51,8 @@ impl<S: ReadAt> Archive<S> {
     /// hopping from extent header to extent header.
     ///
     /// # Errors
-    /// All that [`Reader`](crate::Reader) finds, from the headers alone.
+    /// All that [`Reader`](crate::Reader) finds, from the headers alone;
+    /// [`ErrorKind::Unsupported`] for an archive whose clusters are too scattered to keep track of.
     pub fn open(source: S) -> Result<Self> {
         let header = header(&source)?;
         let size = source.size().map_err(cannot_read)?;
@@ -72,7 +73,7 @@ impl<S: ReadAt> Archive<S> {
     ///
     /// # Errors
     /// [`ErrorKind::Index`], [`ErrorKind::IndexMismatch`], [`ErrorKind::Truncated`] if the archive
-    /// has not the size that the index says, and all that [`Reader`](crate::Reader) finds.
+    /// has not the size that the index says, and all that [`open`](Self::open) finds.
     pub fn open_with_index(source: S, index: impl Read) -> Result<Self> {
         let header = header(&source)?;
         let mut index = IndexReader::new(index)?;

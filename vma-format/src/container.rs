@@ -5,7 +5,7 @@
 
 mod gzip;
 mod lzop;
-pub mod seek_table;
+mod seek_table;
 mod seekable;
 #[cfg(test)]
 #[allow(
@@ -43,7 +43,7 @@ pub enum Container {
 
 /// How deep containers may be nested: an archive that was compressed twice is a mishap, one that
 /// was compressed a hundred times an attack.
-const MAX_NESTING: usize = 4;
+const MAX_NESTING: usize = 3;
 
 /// How many bytes [`Container::detect`] needs to tell the kinds apart.
 pub const DETECT_LENGTH: usize = 9;
@@ -138,6 +138,10 @@ pub fn open<'a>(input: impl Read + Send + 'a) -> Result<Stream<'a>> {
             fill(&mut input, &mut start).map_err(|e| Error::io("cannot read the archive", e))?;
         let start = start.get(..got).unwrap_or_default().to_vec();
         let container = Container::detect(&start);
+        let bounds = match outermost {
+            None => zstd::OUTERMOST,
+            Some(_) => zstd::WITHIN,
+        };
         let outer = *outermost.get_or_insert(container);
         let whole: Input<'a> = Box::new(io::Cursor::new(start).chain(input));
         input = match container {
@@ -148,7 +152,7 @@ pub fn open<'a>(input: impl Read + Send + 'a) -> Result<Stream<'a>> {
                     input: Source(whole),
                 });
             }
-            Container::Zstd => Box::new(zstd::Reader::new(whole)?),
+            Container::Zstd => Box::new(zstd::Reader::new(whole, bounds)?),
             Container::Gzip => Box::new(gzip::Reader::new(whole)),
             Container::Lzop => Box::new(lzop::Reader::new(whole)),
         };

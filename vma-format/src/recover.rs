@@ -1,11 +1,11 @@
 //! Getting out of a damaged archive all that is intact.
 
-use std::io::Read;
+use std::io::{self, Read, Write};
 use std::ops::Range;
 
 use crate::coverage::Coverage;
 use crate::extent::ClusterEntry;
-use crate::header::{Device, Header};
+use crate::header::Header;
 use crate::layout::{DeviceId, cluster_offset};
 use crate::reader::read_damaged_header;
 use crate::restore::{Targets, write_cluster, write_zero_cluster};
@@ -14,13 +14,29 @@ use crate::verify::{Damage, Watch};
 use crate::{ErrorKind, Result, Tally};
 
 /// What was lost.
-#[derive(Debug, Clone, Default)]
-#[non_exhaustive]
+#[derive(Debug, Clone)]
 pub struct Recovered {
+    damages: u64,
+    coverage: Coverage,
+}
+
+impl Recovered {
     /// How many damages have been reported.
-    pub damages: u64,
-    /// Per device, the ranges of bytes that could not be restored, in ascending order.
-    pub lost: Vec<(DeviceId, Vec<Range<u64>>)>,
+    #[must_use]
+    pub const fn damages(&self) -> u64 {
+        self.damages
+    }
+
+    /// The ranges of a device's bytes that could not be restored, in ascending order; there can be
+    /// more of them than memory holds. Of a RAM state, whose length is not known, there are none.
+    pub fn lost(&self, device: DeviceId) -> impl Iterator<Item = Range<u64>> {
+        let missing = self.coverage.missing();
+        let of_device = missing.filter(move |(lost, _)| lost.id() == device);
+        of_device.map(|(device, clusters)| {
+            let end = cluster_offset(clusters.end).min(device.size());
+            cluster_offset(clusters.start)..end
+        })
+    }
 }
 
 /// Reads an archive, however damaged, and writes every cluster that is intact to its target.
@@ -125,59 +141,44 @@ impl Run<'_, '_> {
         }
     }
 
-    fn finish(mut self) -> Recovered {
-        let mut lost: Vec<_> = self
-            .header
-            .devices()
-            .iter()
-            .map(|d| (d.id(), Vec::new()))
-            .collect();
-        let missing: Vec<_> = self
-            .coverage
-            .missing()
-            .map(|(d, r)| (d.clone(), r))
-            .collect();
-        for (device, range) in missing {
-            if let Some((_, ranges)) = lost.iter_mut().find(|(id, _)| *id == device.id()) {
-                ranges.push(bytes(&device, &range));
-            }
-            self.damage(Damage::missing(&device, range));
+    fn finish(self) -> Recovered {
+        let Self {
+            coverage,
+            watch,
+            mut damages,
+            ..
+        } = self;
+        for (device, clusters) in coverage.missing() {
+            damages = damages.saturating_add(1);
+            watch.damage(Damage::missing(device, clusters));
         }
-        Recovered {
-            damages: self.damages,
-            lost,
-        }
+        Recovered { damages, coverage }
     }
 }
 
-fn bytes(device: &Device, clusters: &Range<u64>) -> Range<u64> {
-    cluster_offset(clusters.start)..cluster_offset(clusters.end).min(device.size())
-}
-
-/// A map of a recovered disk in the format of GNU ddrescue: what is there (`+`) and what is not
-/// (`-`).
-#[must_use]
-pub fn ddrescue_map(size: u64, lost: &[Range<u64>]) -> String {
-    use std::fmt::Write;
-    let mut map = String::from("# Mapfile. Created by vma recover\n");
-    let _ = writeln!(map, "# current_pos  current_status  current_pass");
-    let _ = writeln!(map, "{size:#014x}  +  1");
-    let _ = writeln!(map, "# pos  size  status");
-    let mut line = |from: u64, to: u64, status: char| {
-        if to > from {
-            let _ = writeln!(
-                map,
-                "{from:#014x}  {:#014x}  {status}",
-                to.saturating_sub(from)
-            );
-        }
+/// Writes a map of a recovered disk in the format of GNU ddrescue: what is there (`+`) and what is
+/// not (`-`). `lost` is in ascending order.
+///
+/// # Errors
+/// Those of `out`.
+pub fn ddrescue_map(
+    out: &mut impl Write,
+    size: u64,
+    lost: impl IntoIterator<Item = Range<u64>>,
+) -> io::Result<()> {
+    writeln!(out, "# Mapfile. Created by vma recover")?;
+    writeln!(out, "# current_pos  current_status  current_pass")?;
+    writeln!(out, "{size:#014x}  +  1")?;
+    writeln!(out, "# pos  size  status")?;
+    let mut line = |from: u64, to: u64, status: char| match to.checked_sub(from) {
+        None | Some(0) => Ok(()),
+        Some(length) => writeln!(out, "{from:#014x}  {length:#014x}  {status}"),
     };
     let mut at = 0;
     for range in lost {
-        line(at, range.start, '+');
-        line(range.start, range.end, '-');
+        line(at, range.start, '+')?;
+        line(range.start, range.end, '-')?;
         at = range.end;
     }
-    line(at, size, '+');
-    map
+    line(at, size, '+')
 }

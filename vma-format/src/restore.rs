@@ -73,8 +73,8 @@ const STREAM_WRITERS: usize = 2;
 /// How much of a device one thread copies at a time, in bytes.
 const PART: u64 = 16 << 20;
 
-/// The longest single read, in bytes.
-const MAX_READ: u64 = 4 << 20;
+/// The longest single read, in bytes: there is room for one for each of 16 threads.
+const MAX_READ: u64 = 1 << 20;
 
 /// Restores from a stream: every byte of the archive is read and checked, skipped devices as well.
 ///

@@ -180,14 +180,12 @@ fn recovered(bytes: &[u8]) -> Result<(Vec<Vec<u8>>, Lost)> {
         Ok(targets)
     };
     let outcome = recover(bytes, open, &mut Collect::default())?;
+    let lost = disks.keys().map(|id| outcome.lost(*id).collect()).collect();
     let disks = disks
         .into_values()
         .map(|memory| memory.0.lock().unwrap().clone())
         .collect();
-    Ok((
-        disks,
-        outcome.lost.into_iter().map(|(_, ranges)| ranges).collect(),
-    ))
+    Ok((disks, lost))
 }
 
 #[test]

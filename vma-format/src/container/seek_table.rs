@@ -8,53 +8,48 @@
 //! Skippable frames of ours are listed, too, with a decompressed size of 0, so that the compressed
 //! sizes always add up to the table's own offset.
 
-use nom::IResult;
-use nom::Parser;
-use nom::combinator::all_consuming;
-use nom::multi::count;
-use nom::number::complete::{le_u8, le_u32};
+use std::io;
 
-use super::damaged;
+use nom::combinator::verify;
+use nom::number::complete::{le_u8, le_u32};
+use nom::{IResult, Parser};
+
+use super::{Container, damaged};
+use crate::archive::cannot_read;
+use crate::read_at::ReadAt;
 use crate::{Error, ErrorKind, Result};
 
 /// The magic of the skippable frame that holds the table.
-pub const SEEK_TABLE_MAGIC: u32 = 0x184D_2A5E;
+const SEEK_TABLE_MAGIC: u32 = 0x184D_2A5E;
 
 /// The last four bytes of a seekable file.
-pub const SEEKABLE_MAGIC: u32 = 0x8F92_EAB1;
+const SEEKABLE_MAGIC: u32 = 0x8F92_EAB1;
 
 /// The size of the table's end: number of entries, descriptor, magic.
-pub const FOOTER_SIZE: usize = 9;
+const FOOTER_SIZE: usize = 9;
 
 /// The size of magic and length in front of a skippable frame's data.
-pub const SKIPPABLE_HEADER_SIZE: usize = 8;
+pub(super) const SKIPPABLE_HEADER_SIZE: usize = 8;
 
 /// The most frames that a table may have, as in the specification.
 const MAX_FRAMES: usize = 0x800_0000;
 
-/// The sizes of all frames of a file in order.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct SeekTable {
+/// The sizes of all frames of a file that is being written, in order.
+#[derive(Debug, Default)]
+pub(super) struct SeekTable {
     frames: Vec<FrameSize>,
 }
 
 /// The sizes of one frame in bytes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct FrameSize {
+#[derive(Debug, Clone, Copy)]
+pub(super) struct FrameSize {
     /// As it stands in the file.
-    pub compressed: u32,
+    pub(super) compressed: u32,
     /// What it decompresses to; 0 for a skippable frame.
-    pub plain: u32,
+    pub(super) plain: u32,
 }
 
 impl SeekTable {
-    /// The frames' sizes in file order.
-    #[must_use]
-    pub fn frames(&self) -> &[FrameSize] {
-        &self.frames
-    }
-
     pub(super) fn push(&mut self, compressed: usize, plain: usize) -> Result<()> {
         let too_large = |_| {
             Error::new(
@@ -69,42 +64,24 @@ impl SeekTable {
     }
 
     /// The skippable frame that goes to the end of the file.
-    pub(super) fn encode(&self) -> Result<Vec<u8>> {
-        let too_many = || Error::new(ErrorKind::Unsupported, "too many frames for a seek table");
+    pub(super) fn encode(self) -> Result<Vec<u8>> {
+        let too_many = |_| Error::new(ErrorKind::Unsupported, "too many frames for a seek table");
         let frames = self.frames.len();
-        if frames > MAX_FRAMES {
-            return Err(too_many());
+        let entries = frames.saturating_mul(8);
+        let data = u32::try_from(entries.saturating_add(FOOTER_SIZE)).map_err(too_many)?;
+        let size = SKIPPABLE_HEADER_SIZE.saturating_add(data as usize);
+        let mut bytes = Vec::with_capacity(size);
+        bytes.extend_from_slice(&SEEK_TABLE_MAGIC.to_le_bytes());
+        bytes.extend_from_slice(&data.to_le_bytes());
+        for frame in self.frames {
+            bytes.extend_from_slice(&frame.compressed.to_le_bytes());
+            bytes.extend_from_slice(&frame.plain.to_le_bytes());
         }
-        let mut data = Vec::with_capacity(frames.saturating_mul(8).saturating_add(FOOTER_SIZE));
-        for frame in &self.frames {
-            data.extend_from_slice(&frame.compressed.to_le_bytes());
-            data.extend_from_slice(&frame.plain.to_le_bytes());
-        }
-        data.extend_from_slice(&u32::try_from(frames).map_err(|_| too_many())?.to_le_bytes());
-        data.push(0);
-        data.extend_from_slice(&SEEKABLE_MAGIC.to_le_bytes());
-        let mut bytes = Vec::with_capacity(data.len().saturating_add(SKIPPABLE_HEADER_SIZE));
-        skippable(&mut bytes, SEEK_TABLE_MAGIC, &data)?;
+        let frames = u32::try_from(frames).map_err(too_many)?;
+        bytes.extend_from_slice(&frames.to_le_bytes());
+        bytes.push(0);
+        bytes.extend_from_slice(&SEEKABLE_MAGIC.to_le_bytes());
         Ok(bytes)
-    }
-
-    /// How many bytes the whole skippable frame has, told from a file's last [`FOOTER_SIZE`]
-    /// bytes; `None` if the file has no seek table.
-    #[must_use]
-    pub fn size_from_footer(footer: &[u8]) -> Option<u64> {
-        let (_, (frames, entry)) = all_consuming(end).parse(footer).ok()?;
-        let entries = u64::from(frames).checked_mul(entry)?;
-        entries.checked_add(SKIPPABLE_HEADER_SIZE.saturating_add(FOOTER_SIZE) as u64)
-    }
-
-    /// Parses a whole table frame, as many bytes as [`size_from_footer`](Self::size_from_footer)
-    /// said.
-    ///
-    /// # Errors
-    /// [`ErrorKind::Container`].
-    pub fn parse(bytes: &[u8]) -> Result<Self> {
-        let (_, frames) = table(bytes).map_err(|_| damaged(0, "wrong seek table"))?;
-        Ok(Self { frames })
     }
 }
 
@@ -118,40 +95,97 @@ pub(super) fn skippable(out: &mut Vec<u8>, magic: u32, data: &[u8]) -> Result<()
     Ok(())
 }
 
-/// Number of frames, and bytes in an entry.
-fn end(input: &[u8]) -> IResult<&[u8], (u32, u64)> {
-    let (input, frames) = le_u32(input)?;
-    let (input, descriptor) = le_u8(input)?;
-    let (rest, magic) = le_u32(input)?;
-    let known = magic == SEEKABLE_MAGIC && descriptor & 0x7c == 0 && frames as usize <= MAX_FRAMES;
-    if !known {
-        return Err(nom::Err::Error(nom::error::Error::new(
-            input,
-            nom::error::ErrorKind::Verify,
-        )));
-    }
-    Ok((rest, (frames, if descriptor & 0x80 == 0 { 8 } else { 12 })))
+/// Reads a table entry by entry: nobody needs to hold all of it.
+#[derive(Debug)]
+pub(super) struct Entries {
+    /// Where the next entry is, and how many are left behind those that have been read.
+    at: u64,
+    left: u32,
+    /// How many bytes an entry has.
+    size: u32,
+    read: std::vec::IntoIter<FrameSize>,
 }
 
-fn table(bytes: &[u8]) -> IResult<&[u8], Vec<FrameSize>> {
-    let wrong = || nom::Err::Error(nom::error::Error::new(bytes, nom::error::ErrorKind::Verify));
-    let split = bytes
-        .len()
-        .checked_sub(FOOTER_SIZE)
-        .and_then(|at| bytes.split_at_checked(at));
-    let (body, footer) = split.ok_or_else(wrong)?;
-    let (_, (frames, entry)) = all_consuming(end).parse(footer)?;
-    let (body, magic) = le_u32(body)?;
-    let (body, length) = le_u32(body)?;
-    let data = bytes.len().saturating_sub(SKIPPABLE_HEADER_SIZE);
-    let expected = u64::from(frames).saturating_mul(entry);
-    if magic != SEEK_TABLE_MAGIC || length as usize != data || body.len() as u64 != expected {
-        return Err(wrong());
+/// How many entries are read at a time.
+const READ_ENTRIES: u32 = 8192;
+
+impl Entries {
+    /// Finds the table at the end of `source`, and where it begins; `None` if there is none.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Container`] if there is something wrong with it, [`ErrorKind::Io`].
+    pub(super) fn find(source: &impl ReadAt) -> Result<Option<(Self, u64)>> {
+        // The last bytes of anything else are whatever a guest has written.
+        let mut start = [0; 4];
+        let size = source.size().map_err(cannot_read)?;
+        let Some(footer_at) = size.checked_sub(FOOTER_SIZE as u64) else {
+            return Ok(None);
+        };
+        source.read_exact_at(&mut start, 0).map_err(cannot_read)?;
+        if Container::detect(&start) != Container::Zstd {
+            return Ok(None);
+        }
+        let mut bytes = [0; FOOTER_SIZE];
+        source
+            .read_exact_at(&mut bytes, footer_at)
+            .map_err(cannot_read)?;
+        let Ok((_, (frames, entry))) = footer(&bytes) else {
+            return Ok(None);
+        };
+        let length = u64::from(frames).saturating_mul(u64::from(entry));
+        let head = SKIPPABLE_HEADER_SIZE as u64;
+        let Some(at) = footer_at.checked_sub(length).filter(|&at| at >= head) else {
+            return Err(damaged(footer_at, "the seek table is larger than the file"));
+        };
+        let begin = at.saturating_sub(head);
+        let mut bytes = [0; SKIPPABLE_HEADER_SIZE];
+        source
+            .read_exact_at(&mut bytes, begin)
+            .map_err(cannot_read)?;
+        let data = length.saturating_add(FOOTER_SIZE as u64);
+        match (le_u32::<_, ()>, le_u32).parse(&bytes[..]) {
+            Ok((_, (SEEK_TABLE_MAGIC, told))) if u64::from(told) == data => {}
+            _ => return Err(damaged(begin, "wrong seek table")),
+        }
+        let entries = Self {
+            at,
+            left: frames,
+            size: entry,
+            read: Vec::new().into_iter(),
+        };
+        Ok(Some((entries, begin)))
     }
-    let frame = |input| {
-        let (input, (compressed, plain)) = (le_u32, le_u32).parse(input)?;
-        let (input, _) = nom::bytes::complete::take(entry.saturating_sub(8)).parse(input)?;
-        Ok((input, FrameSize { compressed, plain }))
-    };
-    all_consuming(count(frame, frames as usize)).parse(body)
+
+    /// How many entries there are still.
+    pub(super) fn len(&self) -> usize {
+        self.read.len().saturating_add(self.left as usize)
+    }
+
+    /// The next frame.
+    pub(super) fn next(&mut self, source: &impl ReadAt) -> io::Result<Option<FrameSize>> {
+        if self.read.len() == 0 && self.left > 0 {
+            let now = self.left.min(READ_ENTRIES);
+            let mut bytes = vec![0; now.saturating_mul(self.size) as usize];
+            source.read_exact_at(&mut bytes, self.at)?;
+            self.at = self.at.saturating_add(bytes.len() as u64);
+            self.left = self.left.saturating_sub(now);
+            let frames: Vec<_> = bytes
+                .chunks_exact(self.size as usize)
+                .filter_map(|entry| (le_u32::<_, ()>, le_u32).parse(entry).ok())
+                .map(|(_checksum, (compressed, plain))| FrameSize { compressed, plain })
+                .collect();
+            self.read = frames.into_iter();
+        }
+        Ok(self.read.next())
+    }
+}
+
+/// Number of frames, and bytes in an entry.
+fn footer(input: &[u8]) -> IResult<&[u8], (u32, u32)> {
+    let few = |frames: &u32| *frames as usize <= MAX_FRAMES;
+    let (input, frames) = verify(le_u32, few).parse(input)?;
+    let (input, descriptor) = verify(le_u8, |descriptor| descriptor & 0x7c == 0).parse(input)?;
+    let (input, _) = verify(le_u32, |magic| *magic == SEEKABLE_MAGIC).parse(input)?;
+    let checksums = descriptor & 0x80 != 0;
+    Ok((input, (frames, if checksums { 12 } else { 8 })))
 }

@@ -5,74 +5,89 @@ use std::io::{self, Read};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::damaged;
-use super::seek_table::{FOOTER_SIZE, SKIPPABLE_HEADER_SIZE, SeekTable};
+use super::seek_table::{Entries, FrameSize, SKIPPABLE_HEADER_SIZE};
 use super::zstd::MAX_PARALLEL_FRAME;
+use crate::Result;
+use crate::archive::cannot_read;
 use crate::index::INDEX_FRAME_MAGIC;
 use crate::read_at::{Cursor, ReadAt};
-use crate::{Error, ErrorKind, Result};
 
 /// The decompressed contents of a seekable zstd file, at any offset.
 ///
-/// Each read decompresses the frames it touches; the last few are kept.
+/// Each read decompresses the frames it touches; the last few are kept. It needs 8 bytes of memory
+/// for each frame.
 #[derive(Debug)]
 pub struct Seekable<S> {
     source: S,
-    frames: Vec<Place>,
+    frames: Vec<FrameSize>,
+    /// Where every [`MARK`]th frame begins.
+    marks: Vec<Position>,
     size: u64,
     recent: Mutex<VecDeque<(usize, Arc<Vec<u8>>)>>,
     forgiving: bool,
 }
 
-/// Where a frame with data is: in the file and in its contents.
-#[derive(Debug, Clone, Copy)]
-struct Place {
+/// A place in the file and in its contents.
+#[derive(Debug, Clone, Copy, Default)]
+struct Position {
     at: u64,
-    plain_at: u64,
-    compressed: u32,
-    plain: u32,
+    plain: u64,
 }
 
-/// How many decompressed frames are kept.
-const KEPT_FRAMES: usize = 8;
+impl Position {
+    const fn behind(self, frame: FrameSize) -> Self {
+        Self {
+            at: self.at.saturating_add(frame.compressed as u64),
+            plain: self.plain.saturating_add(frame.plain as u64),
+        }
+    }
+}
 
-/// The largest seek table that is read, in bytes: frames of 1 MiB for 5 TiB.
-const MAX_TABLE_SIZE: u64 = 64 << 20;
+/// The distance of marks in frames.
+const MARK: usize = 64;
+
+/// How many bytes of decompressed frames are kept.
+const KEPT: usize = 8 << 20;
+
+/// The most frames that are kept account of, at 8 bytes each: with ours of 1 MiB, 1.5 TiB of stored
+/// data. A larger file is read from front to back.
+const MAX_FRAMES: usize = 3 << 19;
 
 impl<S: ReadAt> Seekable<S> {
-    /// Opens `source` if it ends with a seek table whose frames are small enough to be kept; gives
-    /// it back otherwise.
+    /// Opens `source` if it ends with a seek table, and its frames are few and small enough to be
+    /// kept account of; gives it back otherwise.
     ///
     /// # Errors
-    /// [`ErrorKind::Container`] if the table is wrong, [`ErrorKind::Io`].
+    /// [`ErrorKind::Container`](crate::ErrorKind::Container) if the table is wrong,
+    /// [`ErrorKind::Io`](crate::ErrorKind::Io).
     pub fn open(source: S) -> Result<Result<Self, S>> {
-        let Some((table, end)) = table(&source)? else {
+        let Some((mut entries, end)) = Entries::find(&source)? else {
             return Ok(Err(source));
         };
-        let mut frames = Vec::new();
-        let (mut at, mut plain_at) = (0_u64, 0_u64);
-        for frame in table.frames() {
+        if entries.len() > MAX_FRAMES {
+            return Ok(Err(source));
+        }
+        let mut frames = Vec::with_capacity(entries.len());
+        let mut marks = Vec::new();
+        let mut position = Position::default();
+        while let Some(frame) = entries.next(&source).map_err(cannot_read)? {
             if frame.plain as usize > MAX_PARALLEL_FRAME {
                 return Ok(Err(source));
             }
-            if frame.plain > 0 {
-                let (compressed, plain) = (frame.compressed, frame.plain);
-                frames.push(Place {
-                    at,
-                    plain_at,
-                    compressed,
-                    plain,
-                });
+            if frames.len().is_multiple_of(MARK) {
+                marks.push(position);
             }
-            at = at.saturating_add(u64::from(frame.compressed));
-            plain_at = plain_at.saturating_add(u64::from(frame.plain));
+            frames.push(frame);
+            position = position.behind(frame);
         }
-        if at != end {
+        if position.at != end {
             return Err(damaged(end, "the seek table does not fit the file"));
         }
         Ok(Ok(Self {
             source,
             frames,
-            size: plain_at,
+            marks,
+            size: position.plain,
             recent: Mutex::default(),
             forgiving: false,
         }))
@@ -90,45 +105,56 @@ impl<S: ReadAt> Seekable<S> {
         Cursor::new(self, 0, self.size)
     }
 
-    fn frame(&self, number: usize) -> io::Result<Arc<Vec<u8>>> {
+    /// The frame in which `offset` lies, and where it begins.
+    fn find(&self, offset: u64) -> Option<(usize, Position)> {
+        let after = self.marks.partition_point(|mark| mark.plain <= offset);
+        let mark = after.checked_sub(1)?;
+        let mut position = *self.marks.get(mark)?;
+        let first = mark.saturating_mul(MARK);
+        for (frame, number) in self.frames.get(first..)?.iter().zip(first..) {
+            let next = position.behind(*frame);
+            if next.plain > offset {
+                return Some((number, position));
+            }
+            position = next;
+        }
+        None
+    }
+
+    fn contents(&self, number: usize, at: u64, frame: FrameSize) -> io::Result<Arc<Vec<u8>>> {
         let recent = || self.recent.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some((_, plain)) = recent().iter().find(|(kept, _)| *kept == number) {
             return Ok(Arc::clone(plain));
         }
-        let place = self
-            .frames
-            .get(number)
-            .ok_or(io::ErrorKind::UnexpectedEof)?;
-        let plain = match self.decompress(place) {
-            Err(_) if self.forgiving => vec![0; place.plain as usize],
+        let plain = match self.decompress(at, frame) {
+            Err(_) if self.forgiving => vec![0; frame.plain as usize],
             other => other?,
         };
         let plain = Arc::new(plain);
         let mut recent = recent();
-        if recent.len() >= KEPT_FRAMES {
-            recent.pop_front();
-        }
         recent.push_back((number, Arc::clone(&plain)));
+        let mut kept: usize = recent.iter().map(|(_, plain)| plain.len()).sum();
+        while kept > KEPT
+            && let Some((_, oldest)) = recent.pop_front()
+        {
+            kept = kept.saturating_sub(oldest.len());
+        }
         Ok(plain)
     }
 
-    fn decompress(&self, place: &Place) -> io::Result<Vec<u8>> {
-        let size = place.plain as usize;
-        let compressed = place.compressed as usize;
+    fn decompress(&self, at: u64, frame: FrameSize) -> io::Result<Vec<u8>> {
+        let size = frame.plain as usize;
+        let compressed = frame.compressed as usize;
         if compressed > zstd::zstd_safe::compress_bound(size).saturating_add(1024) {
-            return Err(damaged(place.at, "a frame is larger than any of its size can be").into());
+            return Err(damaged(at, "a frame is larger than any of its size can be").into());
         }
         let mut bytes = vec![0; compressed];
-        self.source.read_exact_at(&mut bytes, place.at)?;
+        self.source.read_exact_at(&mut bytes, at)?;
         let mut plain = Vec::with_capacity(size);
         let done = zstd::bulk::Decompressor::new()?.decompress_to_buffer(&bytes, &mut plain);
-        done.map_err(|e| damaged(place.at, &e).caused_by(e))?;
+        done.map_err(|e| damaged(at, &e).caused_by(e))?;
         if plain.len() != size {
-            return Err(damaged(
-                place.at,
-                "a frame has not the size that the seek table says",
-            )
-            .into());
+            return Err(damaged(at, "a frame has not the size that the seek table says").into());
         }
         Ok(plain)
     }
@@ -139,99 +165,85 @@ impl<S: ReadAt> ReadAt for Seekable<S> {
         Ok(self.size)
     }
 
-    fn read_exact_at(&self, mut buffer: &mut [u8], mut offset: u64) -> io::Result<()> {
-        let after = self
-            .frames
-            .partition_point(|frame| frame.plain_at <= offset);
-        let mut number = after.saturating_sub(1);
+    fn read_exact_at(&self, mut buffer: &mut [u8], offset: u64) -> io::Result<()> {
+        if buffer.is_empty() {
+            return Ok(());
+        }
+        let end = || io::Error::from(io::ErrorKind::UnexpectedEof);
+        let (mut number, mut position) = self.find(offset).ok_or_else(end)?;
+        let mut skip = usize::try_from(offset.saturating_sub(position.plain)).unwrap_or(0);
         while !buffer.is_empty() {
-            let place = self
-                .frames
-                .get(number)
-                .ok_or(io::ErrorKind::UnexpectedEof)?;
-            let plain = self.frame(number)?;
-            let skip = usize::try_from(offset.saturating_sub(place.plain_at)).unwrap_or(usize::MAX);
-            let part = plain.get(skip..).unwrap_or_default();
-            let length = part.len().min(buffer.len());
-            let (now, rest) = buffer.split_at_mut_checked(length).unwrap_or_default();
-            now.copy_from_slice(part.get(..length).unwrap_or_default());
-            buffer = rest;
-            offset = offset.saturating_add(length as u64);
+            let frame = *self.frames.get(number).ok_or_else(end)?;
+            if frame.plain > 0 {
+                let plain = self.contents(number, position.at, frame)?;
+                let part = plain.get(skip..).unwrap_or_default();
+                let length = part.len().min(buffer.len());
+                let (now, rest) = buffer.split_at_mut_checked(length).unwrap_or_default();
+                now.copy_from_slice(part.get(..length).unwrap_or_default());
+                buffer = rest;
+                skip = 0;
+            }
+            position = position.behind(frame);
             number = number.saturating_add(1);
         }
         Ok(())
     }
 }
 
-/// The seek table at the end of `source`, and where it begins.
-fn table(source: &(impl ReadAt + ?Sized)) -> Result<Option<(SeekTable, u64)>> {
-    let failed = |e| Error::io("cannot read the archive", e);
-    let size = source.size().map_err(failed)?;
-    let Some(at) = size.checked_sub(FOOTER_SIZE as u64) else {
-        return Ok(None);
-    };
-    let mut footer = [0; FOOTER_SIZE];
-    source.read_exact_at(&mut footer, at).map_err(failed)?;
-    let Some(length) = SeekTable::size_from_footer(&footer) else {
-        return Ok(None);
-    };
-    let Some(start) = size.checked_sub(length) else {
-        return Err(damaged(at, "the seek table is larger than the file"));
-    };
-    if length > MAX_TABLE_SIZE {
-        let detail = "the seek table is too large; make one with larger frames: `vma reframe`";
-        return Err(Error::new(ErrorKind::Unsupported, detail));
-    }
-    let mut bytes = vec![0; usize::try_from(length).unwrap_or(0)];
-    source.read_exact_at(&mut bytes, start).map_err(failed)?;
-    let table = SeekTable::parse(&bytes).map_err(|_| damaged(start, "wrong seek table"))?;
-    Ok(Some((table, start)))
-}
-
 /// A reader over the index embedded in a seekable zstd file; `None` if there is none.
 ///
 /// # Errors
-/// [`ErrorKind::Container`] if the seek table is wrong, [`ErrorKind::Io`].
+/// [`ErrorKind::Container`](crate::ErrorKind::Container) if the seek table is wrong,
+/// [`ErrorKind::Io`](crate::ErrorKind::Io).
 pub fn embedded_index<S: ReadAt>(source: S) -> Result<Option<EmbeddedIndex<S>>> {
-    let Some((table, _)) = table(&source)? else {
+    let Some((entries, _)) = Entries::find(&source)? else {
         return Ok(None);
     };
-    let mut places = Vec::new();
-    let mut at = 0_u64;
-    for frame in table.frames() {
-        let next = at.saturating_add(u64::from(frame.compressed));
-        let mut head = [0; SKIPPABLE_HEADER_SIZE];
-        if frame.plain == 0 && frame.compressed as usize >= head.len() {
-            let failed = |e| Error::io("cannot read the archive", e);
-            source.read_exact_at(&mut head, at).map_err(failed)?;
-            if head.starts_with(&INDEX_FRAME_MAGIC.to_le_bytes()) {
-                places.push((at.saturating_add(head.len() as u64), next));
-            }
-        }
-        at = next;
-    }
-    let index = EmbeddedIndex {
+    let mut index = EmbeddedIndex {
         source,
-        places: places.into_iter(),
+        entries,
+        next: 0,
         current: (0, 0),
     };
-    Ok((index.places.len() > 0).then_some(index))
+    let there = index.next_frame().map_err(cannot_read)?;
+    Ok(there.then_some(index))
 }
 
 /// The skippable frames of an index, one after the other.
 #[derive(Debug)]
 pub struct EmbeddedIndex<S> {
     source: S,
-    places: std::vec::IntoIter<(u64, u64)>,
+    entries: Entries,
+    /// Where the next frame begins.
+    next: u64,
+    /// What is left of the current frame of the index.
     current: (u64, u64),
+}
+
+impl<S: ReadAt> EmbeddedIndex<S> {
+    /// Goes to the next frame of the index; `false` if there is none.
+    fn next_frame(&mut self) -> io::Result<bool> {
+        while let Some(frame) = self.entries.next(&self.source)? {
+            let at = self.next;
+            self.next = at.saturating_add(u64::from(frame.compressed));
+            let mut head = [0; SKIPPABLE_HEADER_SIZE];
+            if frame.plain == 0 && frame.compressed as usize >= head.len() {
+                self.source.read_exact_at(&mut head, at)?;
+                if head.starts_with(&INDEX_FRAME_MAGIC.to_le_bytes()) {
+                    self.current = (at.saturating_add(head.len() as u64), self.next);
+                    return Ok(true);
+                }
+            }
+        }
+        Ok(false)
+    }
 }
 
 impl<S: ReadAt> Read for EmbeddedIndex<S> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         while self.current.0 >= self.current.1 {
-            match self.places.next() {
-                Some(place) => self.current = place,
-                None => return Ok(0),
+            if !self.next_frame()? {
+                return Ok(0);
             }
         }
         let (start, end) = self.current;

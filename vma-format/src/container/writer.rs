@@ -18,20 +18,27 @@ pub struct FrameOptions {
     pub level: i32,
     /// How many bytes go into one frame: the unit of parallel work and of random access.
     pub frame_size: usize,
-    /// How many threads compress.
+    /// How many threads compress; 0 for one each processor, as far as memory allows.
     pub threads: usize,
 }
 
 impl Default for FrameOptions {
-    /// Level 3, frames of 1 MiB, a thread for each processor.
+    /// Level 3, frames of 1 MiB, and as many threads as is good.
     fn default() -> Self {
         Self {
             level: 3,
             frame_size: 1 << 20,
-            threads: default_threads(),
+            threads: 0,
         }
     }
 }
+
+/// How many threads compress if nobody says: each takes up to 9 MiB, and 20 at slow levels of zstd,
+/// of 96 for everything.
+const MAX_THREADS: (usize, usize) = (6, 3);
+
+/// The last level of zstd with small tables.
+const FAST_LEVEL: i32 = 4;
 
 impl FrameOptions {
     /// Sets the level.
@@ -53,6 +60,15 @@ impl FrameOptions {
     pub const fn with_threads(mut self, threads: usize) -> Self {
         self.threads = threads;
         self
+    }
+
+    /// How many threads there are, whose tables are small or not.
+    fn threads(&self, small: bool) -> usize {
+        let most = if small { MAX_THREADS.0 } else { MAX_THREADS.1 };
+        match self.threads {
+            0 => default_threads().min(most),
+            given => given,
+        }
     }
 }
 
@@ -111,8 +127,10 @@ impl<W: Write> FrameWriter<W> {
                 Ok(Frame { bytes, plain })
             })
         };
-        let workers = Ordered::new(options.threads, make)?;
-        Ok(Self::new(out, options, workers, Some(SeekTable::default())))
+        let threads = options.threads(level <= FAST_LEVEL);
+        let workers = Ordered::new(threads, make)?;
+        let table = Some(SeekTable::default());
+        Ok(Self::new(out, options.frame_size, threads, workers, table))
     }
 
     /// Gzip members; any gzip tool decompresses them.
@@ -130,13 +148,15 @@ impl<W: Write> FrameWriter<W> {
                 Ok(Frame { bytes, plain })
             })
         };
-        let workers = Ordered::new(options.threads, make)?;
-        Ok(Self::new(out, options, workers, None))
+        let threads = options.threads(true);
+        let workers = Ordered::new(threads, make)?;
+        Ok(Self::new(out, options.frame_size, threads, workers, None))
     }
 
     fn new(
         out: W,
-        options: &FrameOptions,
+        frame_size: usize,
+        threads: usize,
         workers: Ordered<Vec<u8>, Frame>,
         table: Option<SeekTable>,
     ) -> Self {
@@ -144,9 +164,9 @@ impl<W: Write> FrameWriter<W> {
             out,
             workers,
             frame: Vec::new(),
-            frame_size: options.frame_size.max(1),
+            frame_size: frame_size.max(1),
             // Enough for every thread to find its next job while the oldest is being written.
-            max_pending: options.threads.max(1).saturating_mul(2),
+            max_pending: threads.saturating_add(2),
             spare: Vec::new(),
             table,
             written: Written::default(),

@@ -12,26 +12,46 @@ use crate::{Error, ErrorKind, Result};
 /// Frames up to this size are decompressed in parallel: our own have 1 MiB. In bytes.
 pub(super) const MAX_PARALLEL_FRAME: usize = 4 << 20;
 
-/// How many bytes of frames, compressed and not, may be under way.
-const MAX_UNDER_WAY: usize = 32 << 20;
-
 /// How many buffers are kept to be used again.
 const MAX_SPARE: usize = 4;
 
-/// The largest window accepted, 64 MiB, so that memory stays within 96 MiB. Proxmox's archives have
+/// How much memory a reader may take.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Bounds {
+    /// The logarithm of the largest window accepted.
+    window_log: u32,
+    /// How many bytes of frames, compressed and not, may be under way.
+    under_way: usize,
+}
+
+/// For a file: windows up to 64 MiB, so that memory stays within 96 MiB. Proxmox's archives have
 /// 2 MiB, levels up to 19 no more than 8, `zstd --ultra -21` has 64; those beyond (`--ultra -22`,
 /// `--long`) are read through a pipe from `zstd -d`, as the error says.
-const MAX_WINDOW_LOG: u32 = 26;
+pub(super) const OUTERMOST: Bounds = Bounds {
+    window_log: 26,
+    under_way: 32 << 20,
+};
+
+/// For what has been compressed again, which takes memory for both.
+pub(super) const WITHIN: Bounds = Bounds {
+    window_log: 23,
+    under_way: 8 << 20,
+};
+
+/// The largest block in bytes (RFC 8878, 3.1.1.2.4).
+const MAX_BLOCK: usize = 128 << 10;
 
 /// Decompresses frames until the input ends.
 ///
 /// The sizes in frame and block headers (RFC 8878, 3.1.1) tell where a frame ends, so small frames
 /// are handed to several threads without a seek table, from a pipe as well.
 pub(super) struct Reader<'a> {
+    bounds: Bounds,
     input: BufReader<Input<'a>>,
     /// Where in the compressed input the next frame begins.
     offset: u64,
-    workers: Ordered<Frame, Vec<u8>>,
+    /// They give back contents, and what the frame has cost.
+    workers: Ordered<Frame, (Vec<u8>, usize)>,
     /// How many frames to read ahead; doubles up to the bound, so that whoever only wants the
     /// header need not wait for more.
     ahead: usize,
@@ -48,6 +68,7 @@ pub(super) struct Reader<'a> {
 /// A large frame and all that follows.
 struct Streamed<'a> {
     decoder: Box<Decoder<'static, BufReader<Tracked<'a>>>>,
+    window_log: u32,
 }
 
 /// A frame to be decompressed.
@@ -60,20 +81,22 @@ struct Frame {
 }
 
 impl<'a> Reader<'a> {
-    pub(super) fn new(input: Input<'a>) -> Result<Self> {
+    pub(super) fn new(input: Input<'a>, bounds: Bounds) -> Result<Self> {
         let make = || {
             let failed = |e| Error::io("cannot decompress", e);
             let mut decompressor = zstd::bulk::Decompressor::new().map_err(failed)?;
             Ok(move |frame: Frame| {
+                let cost = frame.cost();
                 let mut plain = frame.room;
                 plain.clear();
                 plain.reserve_exact(frame.plain);
                 let done = decompressor.decompress_to_buffer(&frame.bytes, &mut plain);
                 done.map_err(|e| damaged(frame.offset, &e).caused_by(e))?;
-                Ok(plain)
+                Ok((plain, cost))
             })
         };
         Ok(Self {
+            bounds,
             input: BufReader::with_capacity(1 << 17, input),
             offset: 0,
             workers: Ordered::new(default_threads(), make)?,
@@ -89,15 +112,18 @@ impl<'a> Reader<'a> {
 
     /// Reads frames ahead, as many as memory allows.
     fn read_ahead(&mut self) -> Result<()> {
-        while !self.ended && self.workers.pending() < self.ahead && self.under_way < MAX_UNDER_WAY {
+        while !self.ended
+            && self.workers.pending() < self.ahead
+            && self.under_way < self.bounds.under_way
+        {
             match next_frame(&mut self.input, self.offset)? {
                 Next::End => self.ended = true,
                 Next::Skipped(length) => self.offset = self.offset.saturating_add(length),
                 Next::Frame(mut frame) => {
-                    let fits = |room: &Vec<u8>| room.capacity() <= cost(frame.plain);
+                    let fits = |room: &Vec<u8>| room.capacity() <= frame.plain.saturating_mul(2);
                     frame.room = self.spare.pop().filter(fits).unwrap_or_default();
                     self.offset = self.offset.saturating_add(frame.bytes.len() as u64);
-                    self.under_way = self.under_way.saturating_add(cost(frame.plain));
+                    self.under_way = self.under_way.saturating_add(frame.cost());
                     self.workers.submit(frame);
                 }
                 Next::Large(start) => {
@@ -121,16 +147,21 @@ impl<'a> Reader<'a> {
         };
         let mut decoder =
             Decoder::with_buffer(BufReader::with_capacity(1 << 17, whole)).map_err(failed)?;
-        decoder.window_log_max(MAX_WINDOW_LOG).map_err(failed)?;
+        decoder
+            .window_log_max(self.bounds.window_log)
+            .map_err(failed)?;
         Ok(Streamed {
             decoder: Box::new(decoder),
+            window_log: self.bounds.window_log,
         })
     }
 }
 
-/// What a frame costs in memory: it is counted by its contents, twice.
-const fn cost(plain: usize) -> usize {
-    plain.saturating_mul(2)
+impl Frame {
+    /// What it takes in memory.
+    const fn cost(&self) -> usize {
+        self.bytes.capacity().saturating_add(self.plain)
+    }
 }
 
 impl Read for Reader<'_> {
@@ -149,8 +180,8 @@ impl Read for Reader<'_> {
             }
             match (self.workers.take(), &mut self.stream) {
                 (Some(plain), _) => {
-                    let plain = plain?;
-                    self.under_way = self.under_way.saturating_sub(cost(plain.len()));
+                    let (plain, cost) = plain?;
+                    self.under_way = self.under_way.saturating_sub(cost);
                     self.ahead = self.ahead.saturating_mul(2).min(64);
                     let read = std::mem::replace(&mut self.current, Cursor::new(plain));
                     if self.spare.len() < MAX_SPARE {
@@ -178,8 +209,11 @@ impl Streamed<'_> {
                 Ok(inner) => inner.into(),
                 // libzstd has no other error of this kind in a decompressor.
                 Err(e) if e.to_string().contains("requires too much memory") => {
-                    let detail = "the zstd window is larger than 64 MiB; use a pipe: \
-                                  zstd -d --long=31 -c ARCHIVE | vma … -";
+                    let limit = 1_u32.wrapping_shl(self.window_log.saturating_sub(20));
+                    let detail = format!(
+                        "the zstd window is larger than {limit} MiB; use a pipe: \
+                         zstd -d --long=31 -c ARCHIVE | vma … -"
+                    );
                     Error::new(ErrorKind::Unsupported, detail)
                         .at(position)
                         .into()
@@ -264,6 +298,9 @@ fn next_frame(input: &mut impl Read, offset: u64) -> Result<Next> {
     loop {
         take(input, &mut bytes, 3, offset)?;
         let (last, length) = block(&bytes);
+        if length > MAX_BLOCK {
+            return Ok(Next::Large(bytes));
+        }
         take(input, &mut bytes, length, offset)?;
         if last {
             take(input, &mut bytes, checksum, offset)?;

@@ -19,9 +19,12 @@ pub(super) struct Payload<R> {
     next: Option<IndexRecord>,
 }
 
+/// More would need more memory: for each, three extents of up to 3.7 MiB are under way.
+const MAX_THREADS: usize = 6;
+
 impl<R: Read> Payload<R> {
     pub(super) fn new(mut index: IndexReader<R>) -> Result<Self> {
-        let threads = default_threads();
+        let threads = default_threads().min(MAX_THREADS);
         let make = || {
             Ok(|(extent, record): (Extent, IndexRecord)| {
                 let fits = record.digest().fits(&extent);

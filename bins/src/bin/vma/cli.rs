@@ -85,11 +85,11 @@ pub(super) struct CreateArgs {
 /// How archives are written.
 #[derive(Debug, Args)]
 pub(super) struct OutputArgs {
-    /// Compression: zstd[=LEVEL], gzip[=LEVEL] or none
+    /// Compression: zstd[=LEVEL], gzip[=LEVEL] or none [default: none; for reframe zstd]
     #[arg(long, value_name = "METHOD", value_parser = compression)]
     pub(super) compress: Option<Compression>,
-    /// How many threads compress
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
+    /// How many threads compress (each takes memory) [default: one each processor, 6 at most]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=64))]
     pub(super) threads: Option<u16>,
     /// Write no index
     #[arg(long)]
@@ -108,14 +108,14 @@ pub(super) struct ExtractArgs {
     /// Report progress
     #[arg(short)]
     pub(super) verbose: bool,
-    /// Only these devices
+    /// Only these devices, as `vma list` names them
     #[arg(short = 'd', value_name = "DEVICE", value_delimiter = ',')]
     pub(super) drives: Option<Vec<String>>,
     /// Read from this FIFO or file where each device goes
     #[arg(short = 'r', value_name = "MAP")]
     pub(super) map: Option<PathBuf>,
     /// Image format of the disks written to the directory
-    #[arg(long, value_enum, default_value = "raw")]
+    #[arg(long, value_enum, default_value = "raw", conflicts_with = "map")]
     pub(super) format: Format,
     /// Do not wait until the disks are on stable storage
     #[arg(long)]
@@ -151,8 +151,8 @@ pub(super) struct VerifyArgs {
     /// Check the payload, too, against the archive's index
     #[arg(long)]
     pub(super) deep: bool,
-    /// Index to check against [default: the one inside, or ARCHIVE.idx]
-    #[arg(long, value_name = "FILE")]
+    /// Index to check against with --deep [default: the one inside, or ARCHIVE.idx]
+    #[arg(long, value_name = "FILE", requires = "deep")]
     pub(super) index: Option<PathBuf>,
     /// One JSON object a line
     #[arg(long, conflicts_with = "verbose")]
@@ -173,7 +173,7 @@ pub(super) struct InfoArgs {
 
 #[derive(Debug, Args)]
 pub(super) struct IndexArgs {
-    /// Archive
+    /// Archive, or - for standard input, with -o
     pub(super) archive: OsString,
     /// Where the index goes [default: ARCHIVE.idx]
     #[arg(short, long, value_name = "FILE")]
@@ -198,7 +198,7 @@ pub(super) struct DiffArgs {
 pub(super) struct RewriteArgs {
     /// Archive
     pub(super) archive: OsString,
-    /// New archive
+    /// New archive: a file that does not exist, a FIFO, exec:COMMAND, or - for standard output
     pub(super) output: OsString,
     #[command(flatten)]
     pub(super) how: OutputArgs,

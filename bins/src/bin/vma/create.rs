@@ -13,7 +13,7 @@ use fleece_vma_format::{
 
 use super::cli::{CreateArgs, OutputArgs};
 use super::disk::Disk;
-use super::failure::{Failure, Result, chain};
+use super::failure::{Failure, Result, chain, talk};
 use super::outfile::OutFile;
 use super::progress::{percent, progress_bar};
 use super::signals;
@@ -75,13 +75,18 @@ pub(super) fn write(
     } else {
         output
     };
-    let (summary, out, _) = pack(header, sources, output, &mut |devices| {
+    let packed = pack(header, sources, output, &mut |devices| {
         progress(devices);
         signals::check()
-    })?;
-    drop(out);
-    file.finish()?;
-    Ok(summary)
+    });
+    match packed {
+        Ok((summary, out, _)) => {
+            drop(out);
+            file.finish()?;
+            Ok(summary)
+        }
+        Err(error) => Err(file.blame(error)),
+    }
 }
 
 /// A disk as it was asked for.
@@ -94,7 +99,7 @@ struct Drive {
 fn drives(args: &CreateArgs) -> Result<Vec<Drive>> {
     if args.drives.is_empty() {
         if !args.legacy.is_empty() {
-            eprintln!("vma: warning: disks without -d are deprecated, use -d format=raw:NAME=PATH");
+            talk("vma: warning: disks without -d are deprecated, use -d format=raw:NAME=PATH");
         }
         return args
             .legacy
@@ -198,7 +203,10 @@ impl Report {
         let percent = percent(done, self.total);
         if self.verbose && self.percent.replace(percent) != Some(percent) {
             let zero: u64 = devices.iter().map(DeviceSummary::zero_bytes).sum();
-            eprintln!("progress {percent}% {done}/{} {zero}", self.total);
+            talk(format_args!(
+                "progress {percent}% {done}/{} {zero}",
+                self.total
+            ));
         }
     }
 
@@ -207,10 +215,10 @@ impl Report {
         for device in summary.devices().iter().filter(|_| self.verbose) {
             let (size, zeros) = (device.size(), device.zero_bytes());
             let saved = size.saturating_sub(zeros);
-            eprintln!(
+            talk(format_args!(
                 "image {}: size={size} zeros={zeros} saved={saved}",
                 device.name()
-            );
+            ));
         }
     }
 }

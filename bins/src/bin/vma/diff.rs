@@ -7,7 +7,6 @@ use super::cli::DiffArgs;
 use super::failure::{Failure, Result};
 use super::input::{Contents, Input};
 use super::list::print_text;
-use super::signals;
 
 /// Exit code for archives that differ, as diff(1) has it.
 const DIFFERENT: u8 = 1;
@@ -58,7 +57,6 @@ fn compare(
     let size = one.size().min(other.size());
     let mut offset = 0_u64;
     while offset < size {
-        signals::check()?;
         let left = size.saturating_sub(offset);
         let here = first.stretch_at(one.id(), offset)?;
         let there = second.stretch_at(other.id(), offset)?;

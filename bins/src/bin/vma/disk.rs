@@ -1,10 +1,10 @@
 //! Disks of `fleece-storage` as sources and targets of archives.
 
-use std::io;
+use std::os::unix::fs::FileTypeExt;
 use std::path::Path;
 use std::sync::Arc;
-use std::thread;
 use std::time::Instant;
+use std::{fs, io, thread};
 
 use fleece_backup_core::RateLimit;
 use fleece_storage::block::{Access, Backing, Qcow2, RawFile, ReadDevice, Status, WriteAt};
@@ -17,13 +17,17 @@ use super::writeback::Writeback;
 /// How much larger than the device a target may be, in bytes, as in the reference.
 const MAX_EXCESS: u64 = 4 << 20;
 
-/// A disk to be read.
+/// A disk to be read. As QEMU has it, its size is whole sectors: zeroes fill up the last one.
 pub(super) struct Disk(Box<dyn ReadDevice>);
+
+/// The reference leaves the rest of a device out that is no whole sector, in bytes.
+const SECTOR: u64 = 512;
 
 impl Disk {
     /// Opens an image in a format that the user has named; nothing is ever guessed from what a
     /// guest may have written. A qcow2's backing files are part of it.
     pub(super) fn open(path: &Path, format: &str) -> Result<Self> {
+        check_kind(path)?;
         Ok(Self(match format {
             "raw" => Box::new(RawFile::open(path, Access::ReadOnly)?),
             "qcow2" => Box::new(Qcow2::open(path, Backing::Follow)?),
@@ -32,24 +36,31 @@ impl Disk {
     }
 
     pub(super) fn size(&self) -> u64 {
-        self.0.size()
+        self.0.size().next_multiple_of(SECTOR)
     }
 }
 
 impl Source for Disk {
     fn read_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<()> {
-        self.0.read_at(buffer, offset).map_err(io::Error::other)
+        let there = self.0.size().saturating_sub(offset);
+        let there = usize::try_from(there)
+            .unwrap_or(usize::MAX)
+            .min(buffer.len());
+        let (data, behind) = buffer.split_at_mut_checked(there).unwrap_or_default();
+        behind.fill(0);
+        self.0.read_at(data, offset).map_err(io::Error::other)
     }
 
     fn zeroes_at(&self, offset: u64, length: u64) -> io::Result<u64> {
+        let there = self.0.size().saturating_sub(offset).min(length);
         let extent = self
             .0
-            .block_status(offset, length)
+            .block_status(offset, there)
             .map_err(io::Error::other)?;
-        Ok(if extent.status == Status::Zero {
-            extent.len
-        } else {
-            0
+        Ok(match extent.status {
+            Status::Zero if extent.len >= there => length,
+            Status::Zero => extent.len,
+            _ => 0,
         })
     }
 }
@@ -92,6 +103,7 @@ impl DiskTarget {
 
     /// Opens an existing image or block device for a device of `size` bytes.
     pub(super) fn open(path: &Path, format: &str, size: u64) -> Result<Arc<dyn WriteAt>> {
+        check_kind(path)?;
         let device: Arc<dyn WriteAt> = match format {
             "raw" => Arc::new(RawFile::open(path, Access::ReadWrite)?),
             "qcow2" => Arc::new(Qcow2::open_writable(path)?),
@@ -127,6 +139,19 @@ impl Target for DiskTarget {
 
     fn zeroes_needed(&self) -> bool {
         self.zeroes_needed
+    }
+}
+
+/// That a disk is none of what would be waited for: opening a FIFO waits for its other end.
+fn check_kind(path: &Path) -> Result<()> {
+    let kind = fs::metadata(path).map(|metadata| metadata.file_type());
+    match kind {
+        Ok(kind) if !kind.is_file() && !kind.is_block_device() => Err(Failure::new(format!(
+            "{} is neither an image file nor a block device",
+            path.display()
+        ))),
+        // Opening it says what is wrong.
+        _ => Ok(()),
     }
 }
 

@@ -13,14 +13,14 @@ use fleece_storage::block::WriteAt;
 use fleece_vma_format::container::Container;
 use fleece_vma_format::map::{self, Record};
 use fleece_vma_format::restore::{self, Targets};
-use fleece_vma_format::{Device, Header, Reader, Tally};
+use fleece_vma_format::{Archive, Device, Header, Reader, Tally};
 
 pub(super) use directory::{Directory, Growing};
 
 use super::cli::{ExtractArgs, Format};
 use super::disk::DiskTarget;
 use super::failure::{Failure, Result};
-use super::input::Input;
+use super::input::{Contents, Input};
 use super::list;
 use super::progress::Progress;
 use super::signals;
@@ -30,7 +30,7 @@ use super::writeback::Writeback;
 pub(super) fn extract(args: &ExtractArgs) -> Result<()> {
     let mut input = Input::open(&args.archive)?;
     let stream = input.stream()?;
-    let container = stream.container();
+    let container = stream.0.container();
     let mut reader = Reader::new(stream)?;
     let header = reader.header().clone();
     let wanted = wanted(&header, args.drives.as_deref())?;
@@ -49,7 +49,19 @@ pub(super) fn extract(args: &ExtractArgs) -> Result<()> {
         }
         None => job.in_directory(&wanted, args, &mut directory)?,
     }
-    let mut progress = Progress::new(&header, args.verbose, args.progress);
+    let targets = job.targets();
+    // A skipped device need not be read if the archive can be read anywhere.
+    let partial = targets.len() < header.devices().len();
+    let way = match container {
+        Container::Plain => input.contents()?.map(|(plain, _)| Way::Hop(plain)),
+        _ if partial => input.archive()?.map(Way::Pick),
+        _ => None,
+    };
+    let read: Vec<&Device> = match &way {
+        None => header.devices().iter().collect(),
+        Some(_) => targets.keys().filter_map(|id| header.device(*id)).collect(),
+    };
+    let mut progress = Progress::new(&read, args.verbose, args.progress);
     let mut told = Tally::new(&header);
     let mut update = |tally: &Tally| {
         told = tally.clone();
@@ -59,27 +71,23 @@ pub(super) fn extract(args: &ExtractArgs) -> Result<()> {
         })?;
         signals::check()
     };
-    let targets = job.targets();
-    // A skipped device need not be read if the archive can be read anywhere.
-    let partial = targets.len() < header.devices().len();
-    let anywhere = match container {
-        Container::Plain => input.contents()?,
-        _ => None,
-    };
-    let archive = if partial && anywhere.is_none() {
-        input.archive()?
-    } else {
-        None
-    };
-    match (anywhere, archive) {
-        (Some((plain, _)), _) => restore::from_file(&plain, &targets, &mut update)?,
-        (None, Some(archive)) => restore::from_archive(&archive, &targets, &mut update)?,
-        (None, None) => restore::from_stream(&mut reader, &targets, &mut update)?,
+    match way {
+        Some(Way::Hop(plain)) => restore::from_file(&plain, &targets, &mut update)?,
+        Some(Way::Pick(archive)) => restore::from_archive(&archive, &targets, &mut update)?,
+        None => restore::from_stream(&mut reader, &targets, &mut update)?,
     }
     drop(targets);
     job.finish()?;
-    directory.publish()?;
+    directory.publish(!args.no_sync)?;
     progress.finish(&told)
+}
+
+/// How the archive is read, if not from front to back.
+enum Way {
+    /// From extent header to extent header.
+    Hop(Contents),
+    /// Only what is needed.
+    Pick(Archive<Contents>),
 }
 
 /// The devices that are asked for.
@@ -132,10 +140,9 @@ impl<'a> Job<'a> {
     ) -> Result<()> {
         for device in wanted {
             if device.is_vmstate() {
-                self.vmstate = Some((device, Arc::new(directory.growing("vmstate.bin")?)));
+                self.vmstate = Some((device, Arc::new(directory.growing(device)?)));
                 continue;
             }
-            let extension = args.format.extension();
             let (path, target) = directory.disk(device, args.format)?;
             list::print_text(&format!("DEVINFO {} {}\n", path.display(), device.size()))?;
             self.devices.push(Disk {
@@ -145,11 +152,6 @@ impl<'a> Job<'a> {
                 write_zeroes: false,
                 limit: None,
             });
-            let name = device.name();
-            directory.rename_later(
-                format!("tmp-disk-{name}.{extension}"),
-                format!("disk-{name}.{extension}"),
-            );
         }
         Ok(())
     }
@@ -161,11 +163,14 @@ impl<'a> Job<'a> {
         path: &Path,
         directory: &mut Directory,
     ) -> Result<()> {
-        let opened = File::open(path);
-        let file = opened
-            .map_err(|e| Failure::io(format!("unable to open fifo {}", path.display()), e))?;
+        let cannot_open = |e| Failure::io(format!("unable to open fifo {}", path.display()), e);
+        // Both wait for whoever says where the disks go.
+        let records = signals::at_once(|| {
+            let file = File::open(path).map_err(cannot_open)?;
+            map::read(BufReader::new(file)).map_err(Failure::from)
+        })?;
         let mut disks = HashMap::new();
-        for record in map::read(BufReader::new(file))? {
+        for record in records {
             match record {
                 Record::Skip(device) => disks.insert(device, None),
                 Record::Disk(disk) => disks.insert(disk.device.clone(), Some(disk)),
@@ -175,7 +180,7 @@ impl<'a> Job<'a> {
         let mut limits: HashMap<String, Arc<RateLimit>> = HashMap::new();
         for device in wanted {
             if device.is_vmstate() {
-                self.vmstate = Some((device, Arc::new(directory.growing("vmstate.bin")?)));
+                self.vmstate = Some((device, Arc::new(directory.growing(device)?)));
                 continue;
             }
             let missing = || Failure::new(format!("no device name mapping for {}", device.name()));
@@ -235,7 +240,7 @@ impl<'a> Job<'a> {
             disk.target.flush()?;
         }
         match &self.vmstate {
-            Some((device, file)) => file.finish(device.size()),
+            Some((_, file)) => file.finish(!self.no_sync),
             None => Ok(()),
         }
     }

@@ -1,8 +1,8 @@
 //! What went wrong, for people, and the exit code that says so.
 
 use std::error::Error as StdError;
-use std::fmt::Write;
-use std::io;
+use std::fmt::{Display, Write};
+use std::io::{self, Write as _};
 
 use fleece_storage::block;
 use fleece_vma_format as format;
@@ -57,15 +57,30 @@ impl Failure {
     /// A failed system call, met while doing `what`.
     pub(super) fn io(what: impl Into<String>, error: impl Into<io::Error>) -> Self {
         let mut message = what.into();
-        let error = error.into();
-        let _ = write!(message, ": {}", chain(&error));
+        let _ = write!(message, ": {}", chain(&error.into()));
+        Self::new(message)
+    }
+
+    /// Standard output that cannot be written to.
+    pub(super) fn output(error: io::Error) -> Self {
+        let closed = error.kind() == io::ErrorKind::BrokenPipe;
+        let failure = Self::io("cannot write to standard output", error);
         Self {
-            code: if is_closed_pipe(&error) {
-                CLOSED_PIPE
-            } else {
+            code: if closed { CLOSED_PIPE } else { failure.code },
+            ..failure
+        }
+    }
+
+    /// That standard output was closed before the work was done: no success, unlike where printing
+    /// is the work.
+    pub(super) fn unfinished(self) -> Self {
+        Self {
+            code: if self.code == CLOSED_PIPE {
                 code::ERROR
+            } else {
+                self.code
             },
-            message: Some(message),
+            ..self
         }
     }
 
@@ -81,7 +96,7 @@ impl Failure {
     /// Tells it on standard error.
     pub(super) fn print(&self) {
         if let Some(message) = self.message.as_ref().filter(|_| self.code != CLOSED_PIPE) {
-            eprintln!("vma: {message}");
+            talk(format_args!("vma: {message}"));
         }
     }
 
@@ -93,8 +108,10 @@ impl Failure {
 /// Stands for standard output closed by its reader.
 const CLOSED_PIPE: u8 = u8::MAX;
 
-fn is_closed_pipe(error: &io::Error) -> bool {
-    error.kind() == io::ErrorKind::BrokenPipe
+/// Prints a line to standard error. Where that cannot be written to, nothing is left to be done:
+/// work goes on, which `eprintln` would end by a panic.
+pub(super) fn talk(line: impl Display) {
+    let _ = writeln!(io::stderr(), "{line}");
 }
 
 impl From<format::Error> for Failure {

@@ -10,7 +10,6 @@ use super::cli::IndexArgs;
 use super::failure::{Failure, Result};
 use super::input::{Input, beside};
 use super::outfile::OutFile;
-use super::signals;
 
 /// Reads an archive and writes its index.
 pub(super) fn index(args: &IndexArgs) -> Result<()> {
@@ -31,7 +30,6 @@ pub(super) fn index(args: &IndexArgs) -> Result<()> {
     let (mut builder, head) = IndexBuilder::new(reader.header());
     out.write_all(&head).map_err(failed)?;
     while let Some(extent) = reader.next_extent()? {
-        signals::check()?;
         let piece = builder.extent(&ExtentDigest::of(&extent));
         out.write_all(&piece.unwrap_or_default()).map_err(failed)?;
         reader.recycle(extent);

@@ -70,7 +70,7 @@ fn gather(input: &mut Input) -> Result<Info> {
 /// Reads all of an archive that cannot be read anywhere.
 fn stream(input: &mut Input, file_size: Option<u64>, index: Option<IndexPlace>) -> Result<Info> {
     let stream = input.stream()?;
-    let (container, counter) = (stream.container(), stream.counter());
+    let (container, counter) = (stream.0.container(), stream.0.counter());
     let mut reader = Reader::new(stream)?;
     let header = reader.header().clone();
     let mut stored = vec![0_u64; header.devices().len()];

@@ -6,10 +6,12 @@ use std::io::{self, BufReader, Read, Seek};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
+use fleece_vma_format::ErrorKind::{Index, IndexMismatch, Unsupported};
 use fleece_vma_format::container::{self, Container, DETECT_LENGTH, Seekable, Stream};
 use fleece_vma_format::{Archive, ReadAt};
 
-use super::failure::{Failure, Result};
+use super::failure::{Failure, Result, talk};
+use super::signals;
 
 /// An archive that has been opened.
 pub(super) struct Input {
@@ -44,7 +46,8 @@ impl Input {
         }
         let path = PathBuf::from(path);
         let failed = |e| Failure::io(format!("can't open file {}", path.display()), e);
-        let file = File::open(&path).map_err(failed)?;
+        // A FIFO waits for its writer.
+        let file = signals::at_once(|| File::open(&path)).map_err(failed)?;
         let kind = file.metadata().map_err(failed)?.file_type();
         if kind.is_dir() {
             return Err(Failure::new(format!("{} is a directory", path.display())));
@@ -75,7 +78,7 @@ impl Input {
     }
 
     /// The archive from front to back, decompressed. A pipe gives it once.
-    pub(super) fn stream(&mut self) -> Result<Stream<'static>> {
+    pub(super) fn stream(&mut self) -> Result<Interruptible<Stream<'static>>> {
         let input: Box<dyn Read + Send> = match &mut self.source {
             Source::Pipe(pipe) => pipe
                 .take()
@@ -86,7 +89,7 @@ impl Input {
                 Box::new(Forward { file, offset: 0 })
             }
         };
-        Ok(container::open(input)?)
+        Ok(Interruptible(container::open(input)?))
     }
 
     /// The archive's contents at any offset, if that is possible.
@@ -99,7 +102,7 @@ impl Input {
         let mut start = vec![0; DETECT_LENGTH.min(usize::try_from(size).unwrap_or(DETECT_LENGTH))];
         ReadAt::read_exact_at(file, &mut start, 0).map_err(failed)?;
         let container = Container::detect(&start);
-        let again = file.try_clone().map_err(failed)?;
+        let again = Interruptible(file.try_clone().map_err(failed)?);
         Ok(match container {
             Container::Plain => Some((Box::new(again), container)),
             Container::Zstd => Seekable::open(again)?
@@ -123,12 +126,20 @@ impl Input {
         let Some((contents, container)) = self.contents()? else {
             return Ok(None);
         };
-        if container == Container::Plain {
-            return Ok(Some(Archive::open(contents)?));
+        if container != Container::Plain
+            && let Some((_, index)) = self.index(None)?
+        {
+            match Archive::open_with_index(contents, index) {
+                // The index is a help, not the archive: without it, it is read as any other.
+                Err(error) if matches!(error.kind(), Index | IndexMismatch) => {
+                    talk(format_args!("vma: warning: {error}"));
+                }
+                opened => return possible(opened),
+            }
         }
-        match self.index(None)? {
-            Some((_, index)) => Ok(Some(Archive::open_with_index(contents, index)?)),
-            None => Ok(Some(Archive::open(contents)?)),
+        match self.contents()? {
+            Some((contents, _)) => possible(Archive::open(contents)),
+            None => Ok(None),
         }
     }
 
@@ -187,6 +198,46 @@ impl Read for Forward {
         let got = FileExt::read_at(&self.file, buffer, self.offset)?;
         self.offset = self.offset.saturating_add(got as u64);
         Ok(got)
+    }
+}
+
+/// An archive that is too scattered to be read anywhere is read from front to back.
+fn possible(
+    opened: fleece_vma_format::Result<Archive<Contents>>,
+) -> Result<Option<Archive<Contents>>> {
+    match opened {
+        Err(error) if error.kind() == Unsupported => Ok(None),
+        other => Ok(Some(other?)),
+    }
+}
+
+/// An input that ends with an error once a signal has come.
+pub(super) struct Interruptible<S>(pub(super) S);
+
+impl<S> Interruptible<S> {
+    fn go_on(&self) -> io::Result<&S> {
+        match signals::caught() {
+            None => Ok(&self.0),
+            // Not `Interrupted`, which readers take as a request to try again.
+            Some(_) => Err(io::Error::other("interrupted by a signal")),
+        }
+    }
+}
+
+impl<S: Read> Read for Interruptible<S> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.go_on()?;
+        self.0.read(buffer)
+    }
+}
+
+impl<S: ReadAt> ReadAt for Interruptible<S> {
+    fn size(&self) -> io::Result<u64> {
+        self.0.size()
+    }
+
+    fn read_exact_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<()> {
+        self.go_on()?.read_exact_at(buffer, offset)
     }
 }
 

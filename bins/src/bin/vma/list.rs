@@ -31,7 +31,7 @@ pub(super) fn config(args: &ConfigArgs) -> Result<()> {
     let mut out = io::stdout().lock();
     out.write_all(data)
         .and_then(|()| out.flush())
-        .map_err(cannot_print)
+        .map_err(Failure::output)
 }
 
 /// Prints a header as the reference does; callers of it take the last line as its end.
@@ -61,7 +61,7 @@ pub(super) fn print_text(text: &str) -> Result<()> {
     let mut out = io::stdout().lock();
     out.write_all(text.as_bytes())
         .and_then(|()| out.flush())
-        .map_err(cannot_print)
+        .map_err(Failure::output)
 }
 
 /// A time in the local zone.
@@ -73,8 +73,4 @@ pub(super) fn ctime(seconds: i64, format: &str) -> String {
             .to_string(),
         Err(_) => format!("{seconds} seconds since 1970"),
     }
-}
-
-fn cannot_print(error: io::Error) -> Failure {
-    Failure::io("cannot write to standard output", error)
 }

@@ -23,7 +23,7 @@ use std::process::ExitCode;
 use clap::Parser;
 
 use cli::{Cli, Command};
-use failure::Result;
+use failure::{Failure, Result};
 
 fn main() -> ExitCode {
     let cli = match Cli::try_parse() {
@@ -45,17 +45,19 @@ fn main() -> ExitCode {
 }
 
 fn run(command: &Command) -> Result<()> {
-    match command {
-        Command::List(args) => list::list(args),
-        Command::Config(args) => list::config(args),
+    let done = match command {
+        // These print, and who has read enough of that needs no more of it.
+        Command::List(args) => return list::list(args),
+        Command::Config(args) => return list::config(args),
+        Command::Info(args) => return info::info(args),
+        Command::Verify(args) => return verify::verify(args),
         Command::Create(args) => create::create(args),
         Command::Extract(args) => extract::extract(args),
-        Command::Verify(args) => verify::verify(args),
-        Command::Info(args) => info::info(args),
         Command::Index(args) => index::index(args),
         Command::Diff(args) => diff::diff(args),
         Command::Reframe(args) => rewrite::reframe(args),
         Command::Optimize(args) => rewrite::optimize(args),
         Command::Recover(args) => recover::recover(args),
-    }
+    };
+    done.map_err(Failure::unfinished)
 }

@@ -3,17 +3,21 @@
 
 use std::ffi::{OsStr, OsString};
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, BufWriter, Write};
+use std::io::{self, BufWriter, IsTerminal, Write};
+use std::os::fd::AsFd;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 
+use fleece_vma_format::Error;
 use rustix::fs::{CWD, RenameFlags, renameat_with};
+use rustix::io::Errno;
 
 use super::failure::{Failure, Result};
 use super::input::beside;
+use super::signals;
 use super::writeback::Writeback;
 
 /// A new archive's output.
@@ -38,26 +42,22 @@ impl OutFile {
             return Self::command(OsStr::from_bytes(command));
         }
         if target == "-" {
-            let out = Some(Box::new(io::stdout()) as _);
-            return Ok(Self {
-                writer: out,
-                end: End::Stream,
-                writeback: None,
-            });
+            return Self::standard_output();
         }
         let path = PathBuf::from(target);
         match fs::metadata(&path) {
             Ok(there) if !there.is_file() => {
-                let stream = OpenOptions::new().write(true).open(&path);
-                let stream = stream.map_err(|e| cannot_create(&path, e))?;
-                Ok(Self {
-                    writer: Some(Box::new(stream)),
-                    end: End::Stream,
-                    writeback: None,
-                })
+                // A FIFO waits for its reader.
+                let open = || OpenOptions::new().write(true).open(&path);
+                let stream = signals::at_once(open).map_err(|e| cannot_create(&path, e))?;
+                Ok(Self::stream(stream))
             }
-            Ok(_) => Err(cannot_create(&path, io::ErrorKind::AlreadyExists)),
-            Err(_) => {
+            _ => {
+                // Told before hours of work, not after.
+                must_be_new(&path)?;
+                if index {
+                    must_be_new(&beside(&path))?;
+                }
                 let (pending, file) = Pending::create(path)?;
                 let index = index
                     .then(|| beside(&pending.path))
@@ -79,6 +79,24 @@ impl OutFile {
                 Ok(out)
             }
         }
+    }
+
+    fn stream(file: File) -> Self {
+        Self {
+            writer: Some(Box::new(file)),
+            end: End::Stream,
+            writeback: None,
+        }
+    }
+
+    fn standard_output() -> Result<Self> {
+        let out = io::stdout();
+        if out.is_terminal() {
+            return Err(Failure::usage("an archive is not written to a terminal"));
+        }
+        // Not through the buffer of `stdout`, which looks for the ends of lines.
+        let again = out.as_fd().try_clone_to_owned();
+        Ok(Self::stream(again.map_err(Failure::output)?.into()))
     }
 
     fn command(command: &OsStr) -> Result<Self> {
@@ -119,21 +137,21 @@ impl OutFile {
         Some(Box::new(BufWriter::new(index.file.take()?)))
     }
 
+    /// What made writing to it fail: a command that ends early is the cause of a broken pipe.
+    pub(super) fn blame(self, error: Error) -> Failure {
+        match self.end {
+            End::Command(child, command) if error.io_kind() == Some(io::ErrorKind::BrokenPipe) => {
+                wait(child, &command).err().unwrap_or_else(|| error.into())
+            }
+            _ => error.into(),
+        }
+    }
+
     /// Makes everything durable, and the archive appear under its name.
     pub(super) fn finish(self) -> Result<()> {
         match self.end {
             End::Stream => Ok(()),
-            End::Command(mut child, command) => {
-                let what = || format!("cannot wait for {}", command.display());
-                let status = child.wait().map_err(|e| Failure::io(what(), e))?;
-                if status.success() {
-                    return Ok(());
-                }
-                Err(Failure::new(format!(
-                    "{} failed: {status}",
-                    command.display()
-                )))
-            }
+            End::Command(child, command) => wait(child, &command),
             End::File(archive, index) => {
                 if let Some(writeback) = &self.writeback {
                     let failed = |e| cannot_create(&archive.path, e);
@@ -145,13 +163,26 @@ impl OutFile {
                 let parent = archive.parent();
                 archive.publish()?;
                 if self.writeback.is_some() {
-                    let opened = File::open(&parent);
-                    let synced = opened.and_then(|directory| directory.sync_all());
-                    return synced.map_err(|e| cannot_create(&parent, e));
+                    let synced = File::open(&parent).and_then(|directory| directory.sync_all());
+                    return match synced {
+                        // Not every file system can sync a directory.
+                        Err(e) if e.kind() == io::ErrorKind::InvalidInput => Ok(()),
+                        other => other.map_err(|e| cannot_create(&parent, e)),
+                    };
                 }
                 Ok(())
             }
         }
+    }
+}
+
+/// Waits for a command, which must succeed.
+fn wait(mut child: Child, command: &OsStr) -> Result<()> {
+    let command = command.display();
+    let status = child.wait();
+    match status.map_err(|e| Failure::io(format!("cannot wait for {command}"), e))? {
+        status if status.success() => Ok(()),
+        status => Err(Failure::new(format!("{command} failed: {status}"))),
     }
 }
 
@@ -214,14 +245,15 @@ impl Pending {
 
     /// Gives the file its name, unless something has that name already.
     fn publish(self) -> Result<()> {
-        let renamed = renameat_with(
-            CWD,
-            &self.temporary,
-            CWD,
-            &self.path,
-            RenameFlags::NOREPLACE,
-        );
-        renamed.map_err(|e| cannot_create(&self.path, e))
+        let (from, to) = (&self.temporary, &self.path);
+        match renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE) {
+            // Network file systems do not know the flag; what is there already is looked for twice.
+            Err(Errno::INVAL | Errno::NOSYS | Errno::NOTSUP) => {
+                must_be_new(to)?;
+                fs::rename(from, to).map_err(|e| cannot_create(to, e))
+            }
+            other => other.map_err(|e| cannot_create(to, e)),
+        }
     }
 
     fn parent(&self) -> PathBuf {
@@ -236,6 +268,16 @@ impl Drop for Pending {
     fn drop(&mut self) {
         // After publishing there is nothing under this name any more.
         let _ = fs::remove_file(&self.temporary);
+    }
+}
+
+fn must_be_new(path: &Path) -> Result<()> {
+    match fs::symlink_metadata(path) {
+        Ok(_) => Err(Failure::new(format!(
+            "cannot create {}: it exists already; remove it or choose another name",
+            path.display()
+        ))),
+        Err(_) => Ok(()),
     }
 }
 

@@ -3,7 +3,7 @@
 use std::io::IsTerminal;
 use std::time::Instant;
 
-use fleece_vma_format::{Header, Tally};
+use fleece_vma_format::{Device, Tally};
 use indicatif::{ProgressBar, ProgressStyle};
 
 use super::failure::Result;
@@ -19,13 +19,10 @@ pub(super) struct Progress {
 }
 
 impl Progress {
-    /// `verbose` prints the reference's lines; `bar` shows a bar if standard error is a terminal.
-    pub(super) fn new(header: &Header, verbose: bool, bar: bool) -> Self {
-        let clusters: u64 = header
-            .devices()
-            .iter()
-            .map(|device| device.clusters())
-            .sum();
+    /// `devices` are those that will be read. `verbose` prints the reference's lines; `bar` shows a
+    /// bar if standard error is a terminal.
+    pub(super) fn new(devices: &[&Device], verbose: bool, bar: bool) -> Self {
+        let clusters: u64 = devices.iter().map(|device| device.clusters()).sum();
         let total = clusters.saturating_mul(fleece_vma_format::CLUSTER_SIZE as u64);
         Self {
             verbose,

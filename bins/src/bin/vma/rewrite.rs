@@ -1,7 +1,7 @@
 //! `vma reframe` and `vma optimize`: the same disks in another archive.
 
 use std::ffi::OsStr;
-use std::io;
+use std::io::{self, Read, Write};
 
 use fleece_vma_format::container::FrameOptions;
 use fleece_vma_format::{
@@ -13,7 +13,6 @@ use super::create::write;
 use super::failure::{Failure, Result};
 use super::input::{Contents, Input};
 use super::outfile::OutFile;
-use super::signals;
 
 /// Copies an archive, bit by bit, into a container of our own.
 pub(super) fn reframe(args: &RewriteArgs) -> Result<()> {
@@ -26,13 +25,21 @@ pub(super) fn reframe(args: &RewriteArgs) -> Result<()> {
     if args.how.no_index {
         output = output.without_index();
     }
+    match copy(&mut reader, output) {
+        Ok(()) => file.finish(),
+        Err(error) => Err(file.blame(error)),
+    }
+}
+
+fn copy<W: Write>(
+    reader: &mut Reader<impl Read>,
+    output: Output<W>,
+) -> fleece_vma_format::Result<()> {
     let mut writer = ExtentWriter::new(reader.header(), output)?;
     while let Some(extent) = reader.next_extent()? {
-        signals::check()?;
         writer.write(extent, &mut |extent| reader.recycle(extent))?;
     }
-    drop(writer.finish(&mut drop)?);
-    file.finish()
+    writer.finish(&mut drop).map(drop)
 }
 
 /// Writes an archive's disks one after the other, each in order, under a uuid that depends on the

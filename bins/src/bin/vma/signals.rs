@@ -9,17 +9,34 @@ use signal_hook::flag;
 
 static CAUGHT: OnceLock<Arc<AtomicUsize>> = OnceLock::new();
 
+/// Whether the next signal ends the program at once.
+static IMPATIENT: OnceLock<Arc<AtomicBool>> = OnceLock::new();
+
 /// Begins to watch for signals. A second one ends the program at once.
 pub(super) fn watch() {
     let caught = CAUGHT.get_or_init(Arc::default);
-    let seen = Arc::new(AtomicBool::new(false));
+    let impatient = IMPATIENT.get_or_init(Arc::default);
     for (signal, code) in [(SIGINT, 130_u8), (SIGTERM, 143)] {
-        // Handlers run in this order: the first signal finds `seen` unset. Without handlers a
+        // Handlers run in this order: the first signal finds `impatient` unset. Without handlers a
         // signal does what it always does, which is right as well.
-        let _ = flag::register_conditional_shutdown(signal, code.into(), Arc::clone(&seen));
-        let _ = flag::register(signal, Arc::clone(&seen));
+        let _ = flag::register_conditional_shutdown(signal, code.into(), Arc::clone(impatient));
+        let _ = flag::register(signal, Arc::clone(impatient));
         let _ = flag::register_usize(signal, Arc::clone(caught), code.into());
     }
+}
+
+/// Does something that may wait for somebody else, such as opening a FIFO, and leaves nothing to be
+/// cleaned up: a signal ends the program there and then, as the system call would go on waiting.
+pub(super) fn at_once<T>(wait: impl FnOnce() -> T) -> T {
+    let set = |impatient: bool| {
+        if let Some(flag) = IMPATIENT.get() {
+            flag.store(impatient, Ordering::Relaxed);
+        }
+    };
+    set(true);
+    let done = wait();
+    set(caught().is_some());
+    done
 }
 
 /// The exit code for the signal that has come, if any.

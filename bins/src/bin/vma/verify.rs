@@ -8,11 +8,10 @@ use fleece_vma_format::{Header, Tally};
 use serde_json::json;
 
 use super::cli::VerifyArgs;
-use super::failure::{Failure, Result, chain};
+use super::failure::{Failure, Result, chain, talk};
 use super::input::Input;
 use super::list::{print, print_text};
 use super::progress::Progress;
-use super::signals;
 
 /// Looks for damage and tells all of it.
 pub(super) fn verify(args: &VerifyArgs) -> Result<()> {
@@ -28,9 +27,9 @@ pub(super) fn verify(args: &VerifyArgs) -> Result<()> {
         ))));
     }
     if !verified.deep {
-        eprintln!(
+        talk(
             "vma: note: payload has not been checked, the format has no checksums for it; with an \
-             index (see `vma index`) use --deep"
+             index (see `vma index`) use --deep",
         );
     }
     Ok(())
@@ -52,7 +51,7 @@ fn look(args: &VerifyArgs) -> Result<Verified> {
     {
         return watcher.finish(verified);
     }
-    let stream = Interruptible(input.stream()?);
+    let stream = input.stream()?;
     let index = index.as_mut().map(|index| index as &mut dyn Read);
     let verified = format::verify(stream, index, &mut watcher)?;
     watcher.finish(verified)
@@ -80,7 +79,7 @@ fn tell_json(outcome: Result<Verified>) -> Result<()> {
     match outcome {
         Ok(verified) => {
             let sound = verified.damages == 0;
-            print_text(&format!(
+            let told = print_text(&format!(
                 "{}\n",
                 json!({
                     "type": "summary",
@@ -91,18 +90,16 @@ fn tell_json(outcome: Result<Verified>) -> Result<()> {
                     "bytes": verified.tally.bytes(),
                     "sparse_bytes": verified.tally.sparse(),
                 })
-            ))?;
+            ));
             if sound {
-                Ok(())
+                told
             } else {
                 Err(Failure::damage(None))
             }
         }
         Err(failure) => {
-            print_text(&format!(
-                "{}\n",
-                json!({ "type": "error", "message": failure.message() })
-            ))?;
+            let line = json!({ "type": "error", "message": failure.message() });
+            let _ = print_text(&format!("{line}\n"));
             Err(Failure::silent(failure.code()))
         }
     }
@@ -117,12 +114,16 @@ struct Watcher<'a> {
 
 impl Watcher<'_> {
     fn finish(self, verified: Verified) -> Result<Verified> {
-        if let Some(failure) = self.failure {
-            return Err(failure);
+        let finished = match (self.failure, self.progress) {
+            (Some(failure), _) => Err(failure),
+            (None, Some(progress)) => progress.finish(&verified.tally),
+            (None, None) => Ok(()),
+        };
+        // What could not be printed counts less than the damage that was found.
+        match finished {
+            Err(failure) if verified.damages == 0 => Err(failure),
+            _ => Ok(verified),
         }
-        self.progress
-            .map_or(Ok(()), |progress| progress.finish(&verified.tally))?;
-        Ok(verified)
     }
 
     fn note(&mut self, result: Result<()>) {
@@ -137,7 +138,9 @@ impl Watch for Watcher<'_> {
         if self.args.verbose {
             self.note(print(header));
         }
-        self.progress = Some(Progress::new(header, self.args.verbose, self.args.progress));
+        let devices: Vec<_> = header.devices().iter().collect();
+        let progress = Progress::new(&devices, self.args.verbose, self.args.progress);
+        self.progress = Some(progress);
     }
 
     fn extent(&mut self, tally: &Tally) {
@@ -149,24 +152,22 @@ impl Watch for Watcher<'_> {
     }
 
     fn damage(&mut self, damage: Damage) {
-        let told = if self.args.json {
-            print_text(&format!("{}\n", as_json(&damage)))
+        if self.args.json {
+            self.note(print_text(&format!("{}\n", as_json(&damage))));
         } else {
-            tell(&damage)
-        };
-        self.note(told);
+            tell(&damage);
+        }
     }
 }
 
 /// Tells a damage on standard error.
-pub(super) fn tell(damage: &Damage) -> Result<()> {
-    eprintln!(
+pub(super) fn tell(damage: &Damage) {
+    let cause = chain(damage.error());
+    let cause = cause.strip_prefix(&damage.error().to_string());
+    talk(format_args!(
         "damage: {damage}{}",
-        chain(damage.error())
-            .strip_prefix(&damage.error().to_string())
-            .unwrap_or_default()
-    );
-    Ok(())
+        cause.unwrap_or_default()
+    ));
 }
 
 fn as_json(damage: &Damage) -> serde_json::Value {
@@ -181,17 +182,4 @@ fn as_json(damage: &Damage) -> serde_json::Value {
         "first_cluster": clusters.as_ref().map(|range| range.start),
         "clusters": clusters.map(|range| range.end.saturating_sub(range.start)),
     })
-}
-
-/// A stream that ends with an error once a signal has come.
-pub(super) struct Interruptible<R>(pub(super) R);
-
-impl<R: Read> Read for Interruptible<R> {
-    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
-        if signals::caught().is_some() {
-            // Not `Interrupted`, which readers take as a request to try again.
-            return Err(std::io::Error::other("interrupted by a signal"));
-        }
-        self.0.read(buffer)
-    }
 }

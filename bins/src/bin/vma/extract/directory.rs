@@ -1,7 +1,7 @@
 //! The directory that an archive is extracted to.
 
 use std::fs::{self, File};
-use std::io::{self, Write};
+use std::io::{self, BufWriter, Write};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -10,8 +10,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use fleece_storage::block::{Access, Qcow2, RawFile, WriteAt};
 use fleece_vma_format::restore::Target;
 use fleece_vma_format::{CLUSTER_SIZE, Device};
-use rustix::fd::OwnedFd;
+use rustix::fd::{AsFd, OwnedFd};
 use rustix::fs::{AtFlags, CWD, Mode, OFlags, openat, renameat, unlinkat};
+use rustix::io::Errno;
 
 use crate::cli::Format;
 use crate::failure::{Failure, Result};
@@ -46,59 +47,86 @@ impl Directory {
 
     /// Writes a small file that only its owner can read: configs hold passwords.
     pub(crate) fn write(&self, name: &str, data: &[u8]) -> Result<()> {
-        let mut file = self.file(name, 0o600)?;
-        file.write_all(data).map_err(|e| self.failed(name, e))
+        self.write_with(name, |out| out.write_all(data))
     }
 
-    /// Makes the file for a disk, under its temporary name.
-    pub(crate) fn disk(
+    /// Writes a file that only its owner can read.
+    pub(crate) fn write_with(
         &self,
+        name: &str,
+        write: impl FnOnce(&mut BufWriter<File>) -> io::Result<()>,
+    ) -> Result<()> {
+        let mut out = BufWriter::new(self.file(name)?);
+        write(&mut out)
+            .and_then(|()| out.flush())
+            .map_err(|e| self.failed(name, e))
+    }
+
+    /// Makes the file for a disk, under its temporary name until all is done.
+    pub(crate) fn disk(
+        &mut self,
         device: &Device,
         format: Format,
     ) -> Result<(PathBuf, Arc<dyn WriteAt>)> {
-        let name = format!("tmp-disk-{}.{}", device.name(), format.extension());
+        let to = format!("disk-{}.{}", device.name(), format.extension());
+        let name = format!("tmp-{to}");
         let path = self.path.join(&name);
-        match format {
+        let disk: Arc<dyn WriteAt> = match format {
             Format::Raw => {
-                let file = self.file(&name, 0o600)?;
+                let file = self.new_file(&name, to)?;
                 file.set_len(device.size())
                     .map_err(|e| self.failed(&name, e))?;
-                let disk = RawFile::from_file(file, &path, Access::ReadWrite)?;
-                Ok((path, Arc::new(disk)))
+                Arc::new(RawFile::from_file(file, &path, Access::ReadWrite)?)
             }
             Format::Qcow2 => {
                 let disk = Qcow2::create(&path, device.size())?;
-                Ok((path, Arc::new(disk)))
+                self.pending.push((name, to));
+                Arc::new(disk)
             }
-        }
+        };
+        Ok((path, disk))
     }
 
-    /// Makes a file that grows as it is written.
-    pub(crate) fn growing(&self, name: &str) -> Result<Growing> {
+    /// Makes the file for a RAM state, which grows as it is written.
+    pub(crate) fn growing(&mut self, device: &Device) -> Result<Growing> {
         Ok(Growing {
-            file: self.file(name, 0o600)?,
+            file: self.new_file("tmp-vmstate.bin", "vmstate.bin".to_owned())?,
+            size: device.size(),
             end: AtomicU64::new(0),
         })
     }
 
-    /// Notes a file that is renamed when all is done, and removed if that never comes.
-    pub(crate) fn rename_later(&mut self, from: String, to: String) {
-        self.pending.push((from, to));
-    }
-
-    /// Gives the files their final names.
-    pub(crate) fn publish(&mut self) -> Result<()> {
+    /// Gives the files their final names; with `sync`, these are on stable storage afterwards.
+    pub(crate) fn publish(&mut self, sync: bool) -> Result<()> {
         while let Some((from, to)) = self.pending.last() {
             renameat(&self.fd, from, &self.fd, to).map_err(|e| self.failed(to, e))?;
             self.pending.pop();
         }
-        Ok(())
+        if !sync {
+            return Ok(());
+        }
+        let parent = self
+            .path
+            .parent()
+            .filter(|path| !path.as_os_str().is_empty());
+        let synced = fsync_directory(&self.fd).and_then(|()| {
+            let parent = File::open(parent.unwrap_or(Path::new(".")))?;
+            fsync_directory(&parent)
+        });
+        synced.map_err(|e| Failure::io(format!("cannot sync {}", self.path.display()), e))
     }
 
-    fn file(&self, name: &str, mode: u32) -> Result<File> {
+    /// A file that is renamed when all is done, and removed if that never comes.
+    fn new_file(&mut self, name: &str, to: String) -> Result<File> {
+        let file = self.file(name)?;
+        self.pending.push((name.to_owned(), to));
+        Ok(file)
+    }
+
+    fn file(&self, name: &str) -> Result<File> {
         let flags =
             OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let fd = openat(&self.fd, name, flags, Mode::from_raw_mode(mode));
+        let fd = openat(&self.fd, name, flags, Mode::from_raw_mode(0o600));
         fd.map(File::from).map_err(|e| self.failed(name, e))
     }
 
@@ -118,26 +146,37 @@ impl Drop for Directory {
     }
 }
 
+/// Syncs a directory, where its file system can.
+fn fsync_directory(directory: impl AsFd) -> io::Result<()> {
+    match rustix::fs::fsync(directory) {
+        Ok(()) | Err(Errno::INVAL) => Ok(()),
+        Err(error) => Err(error.into()),
+    }
+}
+
 /// A file whose size is not known before: a RAM state.
 pub(crate) struct Growing {
     file: File,
+    /// What the archive declares.
+    size: u64,
     end: AtomicU64,
 }
 
 impl Growing {
-    /// Cuts the padding of the last cluster off, if that is where `size` is.
-    pub(crate) fn finish(&self, size: u64) -> Result<()> {
+    /// Cuts the padding of the last cluster off, if that is where the declared size is; with `sync`,
+    /// waits until all is on stable storage.
+    pub(crate) fn finish(&self, sync: bool) -> Result<()> {
         let end = self.end.load(Ordering::Relaxed);
         let last = end.saturating_sub(CLUSTER_SIZE as u64);
-        let length = if (last..=end).contains(&size) {
-            size
+        let length = if (last..=end).contains(&self.size) {
+            self.size
         } else {
             end
         };
-        let set = self
-            .file
-            .set_len(length)
-            .and_then(|()| self.file.sync_all());
+        let set = self.file.set_len(length).and_then(|()| match sync {
+            true => self.file.sync_all(),
+            false => Ok(()),
+        });
         set.map_err(|e| Failure::io("cannot write vmstate.bin", e))
     }
 
