@@ -54,6 +54,9 @@ fn a_guest_restored_to_another_storage_and_format_starts_with_clean_file_systems
         &guest,
         "echo 'I was here' > /mnt/marker && md5sum /bin/busybox > /mnt/sum && cp /bin/busybox /mnt && sync",
     );
+    // It does not stand still for the backup.
+    let busy = "while :; do dd if=/dev/urandom of=/mnt/busy bs=64k count=16; sync; rm /mnt/busy; done";
+    let busy = guest.spawn(&format!("({busy}) 2>/dev/null")).unwrap();
     let mut backup = bench.backup(&guest.qmp_socket());
     support::succeed(
         backup
@@ -61,6 +64,7 @@ fn a_guest_restored_to_another_storage_and_format_starts_with_clean_file_systems
             .arg("--config-dir")
             .arg(&configs),
     );
+    drop(busy);
     drop(guest);
 
     // What Proxmox's restore needs, too: which device is which drive.
