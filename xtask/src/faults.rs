@@ -12,9 +12,9 @@ const TESTS: [&str; 8] = [
     "live_others",
     "live_storages",
     "live_targets",
+    "live_serve",
     "live_agent",
     "live_refusals",
-    "live_native",
 ];
 
 /// Where all disks of a backup are proved to be of one instant.
