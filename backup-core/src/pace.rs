@@ -84,8 +84,9 @@ const GENTLE: usize = 128 << 10;
 /// A busy guest's writes may take this many times what they took before the backup.
 const TIMES: u32 = 2;
 
-/// Nobody notices a write that is faster than this: about what a thread takes to be woken on a busy machine.
-const UNFELT: Duration = Duration::from_micros(100);
+/// Nobody notices a write that is faster than this: on its way to us and back it takes as long. What is
+/// counted is only what happens in between.
+const UNFELT: Duration = Duration::from_micros(50);
 
 /// The limit for a guest that did not write before the backup.
 pub(crate) const DEFAULT_LIMIT: Duration = Duration::from_millis(2);
