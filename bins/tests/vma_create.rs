@@ -15,6 +15,7 @@ use std::io::Write as _;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
+use support::fuse::Fuse;
 use support::{archive, disk, fails, ok, path, run, vma};
 use tempfile::TempDir;
 
@@ -236,4 +237,21 @@ fn nobody_waits_for_the_other_end_of_a_disk() {
         let drive = format!("format=raw:a={disk}");
         fails(&["create", &to, "-d", &drive], 1, "neither an image file");
     }
+}
+
+#[test]
+fn a_file_system_that_cannot_rename_without_replacing_is_fine() {
+    let dir = TempDir::new().unwrap();
+    let (a, place) = (path(&dir, "a.raw"), dir.path().join("mounted"));
+    fs::write(&a, disk(500_000)).unwrap();
+    fs::create_dir(&place).unwrap();
+    let Some(mounted) = Fuse::mount(place.clone(), &[]) else {
+        return;
+    };
+    let to = place.join("a.vma").into_os_string().into_string().unwrap();
+    let drive = format!("format=raw:a={a}");
+    ok(&["create", &to, "-d", &drive]);
+    ok(&["verify", "--deep", &to]);
+    fails(&["create", &to, "-d", &drive], 1, "exists already");
+    drop(mounted);
 }

@@ -83,6 +83,11 @@ fn info_tells_container_order_and_index() {
     assert_eq!(json["index"], "inside");
     assert_eq!(json["random_access"], true);
     assert_eq!(json["devices"].as_array().unwrap().len(), 5);
+    let text = ok(&["info", &archive("zero.vma")]);
+    assert!(
+        text.contains("5.0 MiB (5242880 B), 0 B stored, 100% zero"),
+        "{text}"
+    );
     let json = info(&archive("single.vma.lzo"));
     assert_eq!(json["container"], "lzop");
     assert_eq!(json["random_access"], false);

@@ -1,6 +1,9 @@
 //! What the tests of `vma` share: running it, and what Proxmox's own printed and wrote.
 #![allow(dead_code, reason = "each test program uses a part of it")]
 
+#[path = "fuse.rs"]
+pub(crate) mod fuse;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
@@ -8,6 +11,13 @@ use std::process::{Command, Output, Stdio};
 use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 use tempfile::TempDir;
+
+pub(crate) fn signal(process: u32, signal: &str) {
+    let kill = Command::new("kill")
+        .args([signal, &process.to_string()])
+        .status();
+    assert!(kill.unwrap().success());
+}
 
 pub(crate) fn golden(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR"))
