@@ -1,6 +1,7 @@
 //! `vma` stays below 96 MiB of memory, whatever an archive holds or claims.
 #![allow(
     clippy::unwrap_used,
+    clippy::indexing_slicing,
     clippy::arithmetic_side_effects,
     clippy::cast_possible_truncation,
     reason = "tests may panic"
@@ -142,11 +143,28 @@ fn bombs() {
     let mut bytes = Vec::new();
     let zeroes = io::repeat(0).take(1 << 30);
     zstd::stream::copy_encode(zeroes, &mut bytes, 1).unwrap();
-    for _ in 0..3 {
+    for _ in 0..2 {
         bytes = zstd::encode_all(&bytes[..], 1).unwrap();
     }
     fs::write(&bomb, &bytes).unwrap();
     run(&["verify", &bomb], 4, "not a vma file");
+    fs::write(&bomb, zstd::encode_all(&bytes[..], 1).unwrap()).unwrap();
+    run(&["verify", &bomb], 4, "compressed more than 3 times over");
+    // One in front of which an archive's header stands, and without end.
+    let mut file = flate2::write::GzEncoder::new(File::create(&bomb).unwrap(), Default::default());
+    file.write_all(header_of_most().as_bytes()).unwrap();
+    io::copy(&mut io::repeat(0).take(1 << 27), &mut file).unwrap();
+    file.finish().unwrap();
+    for (command, code) in [("list", 0), ("config", 1), ("info", 4), ("verify", 4)] {
+        run(&[command, &bomb], code, "");
+    }
+    // Members and frames with nothing in them.
+    let member = flate2::write::GzEncoder::new(Vec::new(), Default::default());
+    let frame = zstd::bulk::compress(&[], 1).unwrap();
+    for nothing in [member.finish().unwrap(), frame] {
+        fs::write(&bomb, nothing.repeat(200_000)).unwrap();
+        run(&["verify", &bomb], 4, "not a vma file");
+    }
     // Many frames, small and large in turn, none of an archive.
     let small = zstd::bulk::compress(&[0; 100], 1).unwrap();
     let large = zstd::bulk::compress(&vec![0; 4 << 20], 1).unwrap();
@@ -198,4 +216,101 @@ fn clusters_scattered_over_huge_disks() {
     let length = fs::metadata(&file).unwrap().len();
     assert!(length > 4 << 20, "{length}");
     run(&["verify", &file], 4, "");
+}
+
+/// Writes an archive of one disk of zeroes whose even clusters come first, so that no two follow
+/// each other, and then, if it shall be `whole`, the odd ones.
+fn alternating(path: &str, clusters: u64, whole: bool) {
+    let mut builder = HeaderBuilder::new();
+    let size = clusters * CLUSTER_SIZE as u64;
+    let disk = builder.add_device("a", size).unwrap();
+    builder.add_device("b", CLUSTER_SIZE as u64).unwrap();
+    let header = builder.build().unwrap();
+    let out = io::BufWriter::new(File::create(path).unwrap());
+    let mut writer = ArchiveWriter::new(out, &header).unwrap();
+    for odd in 0..=u64::from(whole) {
+        for index in (odd..clusters).step_by(2) {
+            writer.write_zeroes(disk, index..index + 1).unwrap();
+        }
+    }
+    let other = header.devices()[1].id();
+    writer.write_zeroes(other, 0..1).unwrap();
+    // Without its last extent if it is not whole.
+    let _ = writer.finish();
+}
+
+#[test]
+fn clusters_of_which_no_two_follow_each_other() {
+    let dir = TempDir::new().unwrap();
+    let (few, many) = (path(&dir, "few.vma"), path(&dir, "many.vma"));
+    alternating(&few, 1_500_000, true);
+    alternating(&many, 1_700_000, true);
+    run(&["diff", &few, &few], 0, "");
+    run(&["diff", &few, &many], 1, "too scattered");
+    let (zst, out) = (path(&dir, "many.zst"), path(&dir, "out"));
+    run(&["reframe", "--no-sync", &many, &zst], 0, "");
+    run(&["info", &zst], 0, "");
+    run(&["extract", "-d", "b", &zst, &out], 0, "");
+}
+
+#[test]
+fn every_other_cluster_is_lost() {
+    let dir = TempDir::new().unwrap();
+    let (file, out) = (path(&dir, "a.vma"), path(&dir, "out"));
+    alternating(&file, 2_000_000, false);
+    run(&["recover", &file, &out], 4, "damages found");
+    let map = fs::metadata(format!("{out}/disk-a.map")).unwrap();
+    assert!(map.len() > 32 << 20, "{}", map.len());
+}
+
+#[test]
+fn seek_tables_of_many_frames() {
+    let dir = TempDir::new().unwrap();
+    let (plain, file) = (path(&dir, "a.vma"), path(&dir, "a.zst"));
+    archive(&plain, 10, 0);
+    let contents = fs::read(&plain).unwrap();
+    let frame = zstd::bulk::compress(&contents, 1).unwrap();
+    // Frames that nobody has: as many as are kept account of, and more.
+    for (frames, code) in [(1_500_000_u32, 4), (8_000_000, 0)] {
+        let mut bytes = frame.clone();
+        bytes.extend(0x184D_2A5E_u32.to_le_bytes());
+        bytes.extend((frames * 8 + 9).to_le_bytes());
+        bytes.extend((frame.len() as u32).to_le_bytes());
+        bytes.extend((contents.len() as u32).to_le_bytes());
+        (1..frames).for_each(|_| bytes.extend([0, 0, 0, 0, 1, 0, 0, 0]));
+        bytes.extend(frames.to_le_bytes());
+        bytes.push(0);
+        bytes.extend(0x8F92_EAB1_u32.to_le_bytes());
+        fs::write(&file, bytes).unwrap();
+        run(&["info", &file], code, "");
+        run(&["verify", &file], 0, "");
+        run(&["verify", "--deep", &file], 1, "there is no index");
+    }
+}
+
+#[test]
+fn windows_within_windows() {
+    let dir = TempDir::new().unwrap();
+    let (plain, inner, outer) = (
+        path(&dir, "a.vma"),
+        path(&dir, "a.zst"),
+        path(&dir, "b.zst"),
+    );
+    // An archive and noise behind it, enough to fill the window of what holds it.
+    archive(&plain, 10, 0);
+    let mut file = File::options().append(true).open(&plain).unwrap();
+    let mut state = 1_u64;
+    let mut noise = || {
+        state = state
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1);
+        (state >> 32) as u8
+    };
+    let noise: Vec<u8> = (0..100 << 20).map(|_| noise()).collect();
+    file.write_all(&noise).unwrap();
+    for (log, code, reason) in [(26, 1, "larger than 8 MiB"), (23, 4, "")] {
+        with_window(&plain, &inner, log);
+        with_window(&inner, &outer, 26);
+        run(&["verify", &outer], code, reason);
+    }
 }

@@ -21,9 +21,9 @@ pub(super) struct ClusterMap {
 }
 
 /// The most runs that are kept track of, at 16 bytes each: 24 MiB. Archives in order have one for
-/// each extent and for each cluster of which only a part is stored, so that is up to 5 TiB of disks,
-/// and a tenth of that where every fifth cluster is partly zero. Extents of a hostile archive can
-/// make a run with each 8 bytes.
+/// each extent and two for each cluster of which only a part is stored: that is up to 5 TiB of disks,
+/// and 250 GiB where every fifth cluster is partly zero. Extents of a hostile archive can make a run
+/// with each 8 bytes.
 const MAX_RUNS: usize = 3 << 19;
 
 #[derive(Debug)]

@@ -15,6 +15,9 @@ pub(super) const MAX_PARALLEL_FRAME: usize = 4 << 20;
 /// How many buffers are kept to be used again.
 const MAX_SPARE: usize = 4;
 
+/// Less than a block that does not compress, so that most of its bytes go around the buffer.
+const READ_AHEAD: usize = 1 << 14;
+
 /// How much memory a reader may take.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Bounds {
@@ -50,8 +53,7 @@ pub(super) struct Reader<'a> {
     input: BufReader<Input<'a>>,
     /// Where in the compressed input the next frame begins.
     offset: u64,
-    /// They give back contents, and what the frame has cost.
-    workers: Ordered<Frame, (Vec<u8>, usize)>,
+    workers: Ordered<Frame, Contents>,
     /// How many frames to read ahead; doubles up to the bound, so that whoever only wants the
     /// header need not wait for more.
     ahead: usize,
@@ -60,8 +62,9 @@ pub(super) struct Reader<'a> {
     /// What ended it, to be told once all before it has been read.
     failure: Option<Error>,
     current: Cursor<Vec<u8>>,
-    /// Buffers of contents that have been read.
+    /// Buffers of contents that have been read, and of frames.
     spare: Vec<Vec<u8>>,
+    spare_frames: Vec<Vec<u8>>,
     stream: Option<Streamed<'a>>,
 }
 
@@ -92,12 +95,13 @@ impl<'a> Reader<'a> {
                 plain.reserve_exact(frame.plain);
                 let done = decompressor.decompress_to_buffer(&frame.bytes, &mut plain);
                 done.map_err(|e| damaged(frame.offset, &e).caused_by(e))?;
-                Ok((plain, cost))
+                let bytes = frame.bytes;
+                Ok(Contents { plain, bytes, cost })
             })
         };
         Ok(Self {
             bounds,
-            input: BufReader::with_capacity(1 << 17, input),
+            input: BufReader::with_capacity(READ_AHEAD, input),
             offset: 0,
             workers: Ordered::new(default_threads(), make)?,
             ahead: 1,
@@ -106,6 +110,7 @@ impl<'a> Reader<'a> {
             failure: None,
             current: Cursor::default(),
             spare: Vec::new(),
+            spare_frames: Vec::new(),
             stream: None,
         })
     }
@@ -116,7 +121,9 @@ impl<'a> Reader<'a> {
             && self.workers.pending() < self.ahead
             && self.under_way < self.bounds.under_way
         {
-            match next_frame(&mut self.input, self.offset)? {
+            let mut bytes = self.spare_frames.pop().unwrap_or_default();
+            bytes.clear();
+            match next_frame(&mut self.input, self.offset, bytes)? {
                 Next::End => self.ended = true,
                 Next::Skipped(length) => self.offset = self.offset.saturating_add(length),
                 Next::Frame(mut frame) => {
@@ -157,6 +164,13 @@ impl<'a> Reader<'a> {
     }
 }
 
+/// What was in a frame, its buffer, and what it has cost.
+struct Contents {
+    plain: Vec<u8>,
+    bytes: Vec<u8>,
+    cost: usize,
+}
+
 impl Frame {
     /// What it takes in memory.
     const fn cost(&self) -> usize {
@@ -180,8 +194,11 @@ impl Read for Reader<'_> {
             }
             match (self.workers.take(), &mut self.stream) {
                 (Some(plain), _) => {
-                    let (plain, cost) = plain?;
+                    let Contents { plain, bytes, cost } = plain?;
                     self.under_way = self.under_way.saturating_sub(cost);
+                    if self.spare_frames.len() < MAX_SPARE {
+                        self.spare_frames.push(bytes);
+                    }
                     self.ahead = self.ahead.saturating_mul(2).min(64);
                     let read = std::mem::replace(&mut self.current, Cursor::new(plain));
                     if self.spare.len() < MAX_SPARE {
@@ -252,8 +269,8 @@ enum Next {
     Large(Vec<u8>),
 }
 
-fn next_frame(input: &mut impl Read, offset: u64) -> Result<Next> {
-    let mut bytes = Vec::new();
+/// `bytes` is an empty buffer for it.
+fn next_frame(input: &mut impl Read, offset: u64, mut bytes: Vec<u8>) -> Result<Next> {
     match take(input, &mut bytes, 4, offset) {
         Err(_) if bytes.is_empty() => return Ok(Next::End),
         other => other?,

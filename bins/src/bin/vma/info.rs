@@ -8,6 +8,7 @@ use super::cli::InfoArgs;
 use super::failure::Result;
 use super::input::{IndexPlace, Input};
 use super::list::{ctime, print_text};
+use super::progress::share;
 
 /// What is known about an archive.
 struct Info {
@@ -141,9 +142,11 @@ fn as_text(info: &Info) -> String {
         ));
     }
     for (device, stored) in info.header.devices().iter().zip(&info.stored) {
-        let (id, name, size) = (device.id(), device.name(), human(device.size()));
+        let (id, name, size) = (device.id(), device.name(), device.size());
+        let zero = share(size.saturating_sub(*stored), size);
         text.push_str(&format!(
-            "device {id} {name}: {size}, {} stored\n",
+            "device {id} {name}: {}, {} stored, {zero}% zero\n",
+            human(size),
             human(*stored)
         ));
     }

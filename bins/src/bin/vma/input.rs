@@ -123,6 +123,25 @@ impl Input {
 
     /// Any device at any offset, if that is possible.
     pub(super) fn archive(&self) -> Result<Option<Archive<Contents>>> {
+        match self.open_archive()? {
+            Some(Err(error)) if error.kind() == Unsupported => Ok(None),
+            opened => Ok(opened.transpose()?),
+        }
+    }
+
+    /// As [`archive`](Self::archive), or an error that says what to do.
+    pub(super) fn need_archive(&self) -> Result<Archive<Contents>> {
+        let opened = self.open_archive()?.ok_or_else(|| {
+            Failure::new(
+                "this archive can only be read from front to back; make a seekable one with \
+                 `vma reframe` first",
+            )
+        })?;
+        Ok(opened?)
+    }
+
+    /// `None` if it can only be read from front to back; [`Unsupported`] if it is too scattered.
+    fn open_archive(&self) -> Result<Option<fleece_vma_format::Result<Archive<Contents>>>> {
         let Some((contents, container)) = self.contents()? else {
             return Ok(None);
         };
@@ -134,23 +153,11 @@ impl Input {
                 Err(error) if matches!(error.kind(), Index | IndexMismatch) => {
                     talk(format_args!("vma: warning: {error}"));
                 }
-                opened => return possible(opened),
+                opened => return Ok(Some(opened)),
             }
         }
-        match self.contents()? {
-            Some((contents, _)) => possible(Archive::open(contents)),
-            None => Ok(None),
-        }
-    }
-
-    /// As [`archive`](Self::archive), or an error that says how to get there.
-    pub(super) fn need_archive(&self) -> Result<Archive<Contents>> {
-        self.archive()?.ok_or_else(|| {
-            Failure::new(
-                "this archive can only be read from front to back; make a seekable one with \
-                 `vma reframe` first",
-            )
-        })
+        let again = self.contents()?;
+        Ok(again.map(|(contents, _)| Archive::open(contents)))
     }
 
     /// The index: `given`, the one inside, or the one beside.
@@ -198,16 +205,6 @@ impl Read for Forward {
         let got = FileExt::read_at(&self.file, buffer, self.offset)?;
         self.offset = self.offset.saturating_add(got as u64);
         Ok(got)
-    }
-}
-
-/// An archive that is too scattered to be read anywhere is read from front to back.
-fn possible(
-    opened: fleece_vma_format::Result<Archive<Contents>>,
-) -> Result<Option<Archive<Contents>>> {
-    match opened {
-        Err(error) if error.kind() == Unsupported => Ok(None),
-        other => Ok(Some(other?)),
     }
 }
 

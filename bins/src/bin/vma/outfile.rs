@@ -15,7 +15,7 @@ use fleece_vma_format::Error;
 use rustix::fs::{CWD, RenameFlags, renameat_with};
 use rustix::io::Errno;
 
-use super::failure::{Failure, Result};
+use super::failure::{Failure, Result, chain};
 use super::input::beside;
 use super::signals;
 use super::writeback::Writeback;
@@ -142,6 +142,12 @@ impl OutFile {
         match self.end {
             End::Command(child, command) if error.io_kind() == Some(io::ErrorKind::BrokenPipe) => {
                 wait(child, &command).err().unwrap_or_else(|| error.into())
+            }
+            End::File(archive, _) if error.io_kind() == Some(io::ErrorKind::StorageFull) => {
+                let (to, why) = (archive.path.display(), chain(&error));
+                Failure::new(format!(
+                    "{to}: {why}; make room there, or write to another place"
+                ))
             }
             _ => error.into(),
         }

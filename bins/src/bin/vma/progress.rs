@@ -92,7 +92,7 @@ pub(super) fn percent(part: u64, whole: u64) -> u64 {
 
 /// Percent with three significant digits, as C's `%.3g` prints them.
 #[expect(clippy::cast_precision_loss, reason = "three digits are shown")]
-fn share(part: u64, whole: u64) -> String {
+pub(super) fn share(part: u64, whole: u64) -> String {
     three_digits(part as f64 * 100.0 / whole as f64)
 }
 

@@ -34,6 +34,9 @@ pub(super) fn at_once<T>(wait: impl FnOnce() -> T) -> T {
         }
     };
     set(true);
+    if let Some(code) = caught() {
+        std::process::exit(code.into());
+    }
     let done = wait();
     set(caught().is_some());
     done

@@ -110,7 +110,7 @@ impl Directory {
             .parent()
             .filter(|path| !path.as_os_str().is_empty());
         let synced = fsync_directory(&self.fd).and_then(|()| {
-            let parent = File::open(parent.unwrap_or(Path::new(".")))?;
+            let parent = File::open(parent.unwrap_or_else(|| Path::new(".")))?;
             fsync_directory(&parent)
         });
         synced.map_err(|e| Failure::io(format!("cannot sync {}", self.path.display()), e))

@@ -1,0 +1,83 @@
+//! What the tests of `vma` share: running it, and what Proxmox's own printed and wrote.
+#![allow(dead_code, reason = "each test program uses a part of it")]
+
+#[path = "fuse.rs"]
+pub(crate) mod fuse;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+
+use serde_json::{Map, Value};
+use sha2::{Digest, Sha256};
+use tempfile::TempDir;
+
+pub(crate) fn signal(process: u32, signal: &str) {
+    let kill = Command::new("kill")
+        .args([signal, &process.to_string()])
+        .status();
+    assert!(kill.unwrap().success());
+}
+
+pub(crate) fn golden(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("../vma-format/tests/data")
+        .join(name)
+}
+
+pub(crate) fn archive(name: &str) -> String {
+    golden(name).into_os_string().into_string().unwrap()
+}
+
+pub(crate) fn manifest() -> Map<String, Value> {
+    serde_json::from_slice(&fs::read(golden("manifest.json")).unwrap()).unwrap()
+}
+
+pub(crate) fn vma() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_vma"));
+    command.env("TZ", "UTC");
+    command
+}
+
+pub(crate) fn run(args: &[&str]) -> Output {
+    vma().args(args).stdin(Stdio::null()).output().unwrap()
+}
+
+/// Runs and expects success; gives standard output.
+pub(crate) fn ok(args: &[&str]) -> String {
+    let output = run(args);
+    assert!(output.status.success(), "{args:?}: {output:?}");
+    String::from_utf8(output.stdout).unwrap()
+}
+
+pub(crate) fn fails(args: &[&str], code: i32, reason: &str) {
+    let output = run(args);
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(code), "{args:?}: {said}");
+    assert!(said.contains(reason), "{args:?}: {said}");
+}
+
+pub(crate) fn path(dir: &TempDir, name: &str) -> String {
+    dir.path()
+        .join(name)
+        .into_os_string()
+        .into_string()
+        .unwrap()
+}
+
+pub(crate) fn sha256(path: impl AsRef<Path>) -> String {
+    Sha256::digest(fs::read(path).unwrap())
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect()
+}
+
+/// A disk with holes, zeroes and data.
+pub(crate) fn disk(size: usize) -> Vec<u8> {
+    let value = |i: usize| match i / 65536 % 3 {
+        0 => 0,
+        1 => (i * 31 % 251) as u8,
+        _ => u8::from((i / 4096).is_multiple_of(2)) * 9,
+    };
+    (0..size).map(value).collect()
+}

@@ -1,0 +1,257 @@
+//! `vma create`, and what becomes of an archive that cannot be made.
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::arithmetic_side_effects,
+    clippy::cast_possible_truncation,
+    reason = "tests may panic"
+)]
+
+#[path = "support/vma.rs"]
+mod support;
+
+use std::fs;
+use std::io::Write as _;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use support::fuse::Fuse;
+use support::{archive, disk, fails, ok, path, run, vma};
+use tempfile::TempDir;
+
+#[test]
+fn create_and_extract_give_the_same_disks_in_every_container() {
+    let dir = TempDir::new().unwrap();
+    let conf = path(&dir, "qemu-server.conf");
+    let (a, b) = (path(&dir, "a.raw"), path(&dir, "b.raw"));
+    fs::write(&a, disk(1_000_000)).unwrap();
+    fs::write(&b, disk(3_333_512)).unwrap();
+    fs::write(&conf, "memory: 512\n").unwrap();
+    let (a, b) = (
+        format!("format=raw:drive-scsi0={a}"),
+        format!("format=raw:{b}"),
+    );
+    for method in ["none", "zstd", "zstd=1", "gzip=1"] {
+        let (to, out) = (path(&dir, &format!("{method}.vma")), path(&dir, method));
+        let args = [
+            "create",
+            "-v",
+            &to,
+            "-c",
+            &conf,
+            "-d",
+            &a,
+            "-d",
+            &b,
+            "--compress",
+            method,
+        ];
+        let output = run(&args);
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert!(output.status.success(), "{said}");
+        assert!(said.contains("progress 100% 4334080/4334080 "), "{said}");
+        assert!(
+            said.contains("image drive-scsi0: size=1000448 zeros="),
+            "{said}"
+        );
+        assert!(ok(&["verify", "--deep", &to]).is_empty());
+        ok(&["extract", &to, &out]);
+        let file = |name: &str| fs::read(Path::new(&out).join(name)).unwrap();
+        // Whole sectors, as QEMU has it: the reference would leave the rest of one out.
+        let sectors = |size: usize, whole: usize| {
+            let mut sectors = disk(size);
+            sectors.resize(whole, 0);
+            sectors
+        };
+        assert!(file("disk-drive-scsi0.raw") == sectors(1_000_000, 1_000_448));
+        assert!(file("disk-disk1.raw") == sectors(3_333_512, 3_333_632));
+        assert_eq!(file("qemu-server.conf"), b"memory: 512\n");
+    }
+}
+
+#[test]
+fn create_writes_to_commands_pipes_and_standard_output() {
+    let dir = TempDir::new().unwrap();
+    let a = path(&dir, "a.raw");
+    fs::write(&a, disk(500_000)).unwrap();
+    let drive = format!("format=raw:a={a}");
+    let piped = path(&dir, "piped.vma");
+    ok(&["create", &format!("exec:cat > {piped}"), "-d", &drive]);
+    ok(&["verify", &piped]);
+    fails(
+        &["create", "exec:cat > /dev/null; exit 7", "-d", &drive],
+        1,
+        "exit status: 7",
+    );
+    let output = vma().args(["create", "-", "-d", &drive]).output().unwrap();
+    let mut child = vma()
+        .args(["verify", "-"])
+        .stdin(Stdio::piped())
+        .spawn()
+        .unwrap();
+    child
+        .stdin
+        .take()
+        .unwrap()
+        .write_all(&output.stdout)
+        .unwrap();
+    assert!(child.wait().unwrap().success());
+}
+
+#[test]
+fn what_fails_leaves_nothing_behind() {
+    let dir = TempDir::new().unwrap();
+    let (a, to) = (path(&dir, "a.raw"), path(&dir, "a.vma"));
+    let (good, none) = (
+        format!("format=raw:a={a}"),
+        format!("format=raw:a={a}-none"),
+    );
+    fs::write(&a, disk(500_000)).unwrap();
+    fails(&["create", &to, "-d", &none], 1, "a.raw-none");
+    fails(
+        &["create", &to, "-d", &format!("a={a}")],
+        2,
+        "No format specified",
+    );
+    fails(
+        &["create", &to, "-d", &format!("format=qcow2:a={a}")],
+        1,
+        "qcow2",
+    );
+    fails(
+        &["create", &to, "-d", &format!("format=raw:../a={a}")],
+        1,
+        "unsafe name",
+    );
+    assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
+    ok(&["create", &to, "-d", &good]);
+    fails(&["create", &to, "-d", &good], 1, "exists");
+    // A damaged archive leaves the configs, but no disk under any name.
+    let mut bytes = fs::read(&to).unwrap();
+    bytes.truncate(bytes.len() - 4096);
+    let (cut, out) = (path(&dir, "cut.vma"), path(&dir, "out"));
+    fs::write(&cut, bytes).unwrap();
+    fails(&["extract", &cut, &out], 4, "the archive is cut");
+    assert_eq!(fs::read_dir(&out).unwrap().count(), 0);
+    fails(
+        &["extract", &to, &out],
+        1,
+        "unable to create target directory",
+    );
+}
+
+#[test]
+fn qcow2_goes_in_and_comes_out() {
+    if Command::new("qemu-img").arg("--version").output().is_err() {
+        eprintln!("SKIP: qemu-img is not installed");
+        return;
+    }
+    let qemu_img = |args: &[&str]| {
+        Command::new("qemu-img")
+            .args(args)
+            .status()
+            .unwrap()
+            .success()
+    };
+    let dir = TempDir::new().unwrap();
+    let (raw, qcow2) = (path(&dir, "a.raw"), path(&dir, "a.qcow2"));
+    let (to, out) = (path(&dir, "a.vma"), path(&dir, "out"));
+    fs::write(&raw, disk(5 << 20)).unwrap();
+    assert!(qemu_img(&[
+        "convert", "-f", "raw", "-O", "qcow2", &raw, &qcow2
+    ]));
+    ok(&["create", &to, "-d", &format!("format=qcow2:a={qcow2}")]);
+    ok(&["extract", "--format", "qcow2", &to, &out]);
+    let result = format!("{out}/disk-a.qcow2");
+    assert!(qemu_img(&[
+        "compare", "-f", "raw", "-F", "qcow2", &raw, &result
+    ]));
+    assert!(qemu_img(&["check", &result]));
+}
+
+#[test]
+fn a_command_that_ends_early_is_blamed_and_not_its_pipe() {
+    let dir = TempDir::new().unwrap();
+    let a = path(&dir, "a.raw");
+    fs::write(&a, vec![7; 4 << 20]).unwrap();
+    let drive = format!("format=raw:a={a}");
+    fails(&["create", "exec:exit 7", "-d", &drive], 1, "exit 7 failed");
+    let single = archive("single.vma");
+    let reframe = ["reframe", "--compress", "none", &single, "exec:exit 7"];
+    fails(&reframe, 1, "exit 7 failed");
+}
+
+#[test]
+fn a_name_that_is_taken_is_refused_before_the_work() {
+    let dir = TempDir::new().unwrap();
+    let (a, to) = (path(&dir, "a.raw"), path(&dir, "a.vma"));
+    fs::write(&a, [7; 512]).unwrap();
+    let drive = format!("format=raw:a={a}");
+    std::os::unix::fs::symlink("nowhere", &to).unwrap();
+    fails(
+        &["create", &to, "-d", &drive],
+        1,
+        "a.vma: it exists already",
+    );
+    fs::remove_file(&to).unwrap();
+    fs::write(path(&dir, "a.vma.idx"), "").unwrap();
+    fails(
+        &["create", &to, "-d", &drive],
+        1,
+        "a.vma.idx: it exists already",
+    );
+    ok(&["create", "--no-index", &to, "-d", &drive]);
+    assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 3);
+}
+
+#[test]
+fn a_standard_error_that_is_full_stops_nothing() {
+    let dir = TempDir::new().unwrap();
+    let (a, to) = (path(&dir, "a.raw"), path(&dir, "a.vma"));
+    fs::write(&a, disk(500_000)).unwrap();
+    let full = fs::OpenOptions::new()
+        .write(true)
+        .open("/dev/full")
+        .unwrap();
+    let drive = format!("format=raw:a={a}");
+    let mut create = vma();
+    create
+        .args(["create", "-v", &to, "-d", &drive])
+        .stderr(full);
+    assert!(create.status().unwrap().success());
+    ok(&["verify", "--deep", &to]);
+}
+
+#[test]
+fn nobody_waits_for_the_other_end_of_a_disk() {
+    let dir = TempDir::new().unwrap();
+    let (fifo, to) = (path(&dir, "fifo"), path(&dir, "a.vma"));
+    assert!(
+        Command::new("mkfifo")
+            .arg(&fifo)
+            .status()
+            .unwrap()
+            .success()
+    );
+    for disk in [&fifo, "/dev/null"] {
+        let drive = format!("format=raw:a={disk}");
+        fails(&["create", &to, "-d", &drive], 1, "neither an image file");
+    }
+}
+
+#[test]
+fn a_file_system_that_cannot_rename_without_replacing_is_fine() {
+    let dir = TempDir::new().unwrap();
+    let (a, place) = (path(&dir, "a.raw"), dir.path().join("mounted"));
+    fs::write(&a, disk(500_000)).unwrap();
+    fs::create_dir(&place).unwrap();
+    let Some(mounted) = Fuse::mount(place.clone(), &[]) else {
+        return;
+    };
+    let to = place.join("a.vma").into_os_string().into_string().unwrap();
+    let drive = format!("format=raw:a={a}");
+    ok(&["create", &to, "-d", &drive]);
+    ok(&["verify", "--deep", &to]);
+    fails(&["create", &to, "-d", &drive], 1, "exists already");
+    drop(mounted);
+}

@@ -1,0 +1,253 @@
+//! `vma extract` against what Proxmox's own wrote for the same archives.
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::arithmetic_side_effects,
+    clippy::cast_possible_truncation,
+    reason = "tests may panic"
+)]
+
+#[path = "support/vma.rs"]
+mod support;
+
+use std::fs;
+use std::io::{BufRead as _, Write as _};
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use support::{archive, fails, golden, manifest, ok, path, run, sha256, vma};
+use tempfile::TempDir;
+
+#[test]
+fn extract_writes_the_files_that_the_reference_writes() {
+    for (name, golden) in manifest() {
+        let dir = TempDir::new().unwrap();
+        let target = path(&dir, "out");
+        let text = ok(&["extract", "-v", &archive(&name), &target]);
+        for line in golden["list"]
+            .as_str()
+            .unwrap()
+            .lines()
+            .filter(|l| l.starts_with("DEV:"))
+        {
+            let device = line.rsplit(' ').next().unwrap();
+            let told = format!("DEVINFO {target}/tmp-disk-{device}.raw ");
+            assert!(text.contains(&told), "{text}");
+        }
+        let files = golden["files"].as_object().unwrap();
+        assert_eq!(
+            fs::read_dir(&target).unwrap().count(),
+            files.len(),
+            "{name}"
+        );
+        // The reference squeezes zero blocks out of a RAM state.
+        for (file, expected) in files.iter().filter(|(file, _)| *file != "vmstate.bin") {
+            let there = Path::new(&target).join(file);
+            assert_eq!(
+                fs::metadata(&there).unwrap().len(),
+                expected["size"].as_u64().unwrap()
+            );
+            assert_eq!(
+                sha256(there),
+                expected["sha256"].as_str().unwrap(),
+                "{name} {file}"
+            );
+        }
+    }
+}
+
+#[test]
+fn extract_of_one_disk_reads_any_container() {
+    let expected = &manifest()["multi.vma"]["files"]["disk-drive-sata2.raw"]["sha256"];
+    let dir = TempDir::new().unwrap();
+    let multi = archive("multi.vma");
+    let (zst, gz) = (path(&dir, "a.zst"), path(&dir, "a.gz"));
+    ok(&["reframe", &multi, &zst]);
+    ok(&["reframe", "--compress", "gzip=1", &multi, &gz]);
+    for (number, source) in [&multi, &zst, &gz].into_iter().enumerate() {
+        let target = path(&dir, &number.to_string());
+        ok(&["extract", source, &target, "-d", "drive-sata2"]);
+        let disk = Path::new(&target).join("disk-drive-sata2.raw");
+        assert_eq!(sha256(disk), expected.as_str().unwrap());
+        assert_eq!(
+            fs::read_dir(&target).unwrap().count(),
+            3,
+            "two configs and one disk"
+        );
+    }
+    fails(
+        &["extract", &multi, &path(&dir, "x"), "-d", "sata2"],
+        1,
+        "drive-sata2",
+    );
+}
+
+#[test]
+fn a_map_says_where_disks_go() {
+    let dir = TempDir::new().unwrap();
+    let fifo = path(&dir, "map.fifo");
+    assert!(
+        Command::new("mkfifo")
+            .arg(&fifo)
+            .status()
+            .unwrap()
+            .success()
+    );
+    let (one, two) = (path(&dir, "one.raw"), path(&dir, "two.raw"));
+    // Targets hold rubbish, and one is larger than its device by less than 4 MiB.
+    fs::write(&one, vec![0xff; 2_097_152 + 4096]).unwrap();
+    fs::write(&two, vec![0xff; 1_049_088]).unwrap();
+    let target = path(&dir, "out");
+    let child = vma()
+        .args(["extract", "-v", "-r", &fifo, "-", &target])
+        .stdin(fs::File::open(golden("multi.vma")).unwrap())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    // Opening waits until the other side has got so far.
+    let mut map = fs::OpenOptions::new().write(true).open(&fifo).unwrap();
+    let text = format!(
+        "format=raw:1:drive-scsi0={one}\n\
+         throttling.bps=1000000000:throttling.group=a:1:drive-virtio1={two}\n\
+         skip=drive-sata2\nskip=drive-efidisk0\nskip=drive-tpmstate0-backup\ndone\n"
+    );
+    map.write_all(text.as_bytes()).unwrap();
+    drop(map);
+    let output = child.wait_with_output().unwrap();
+    assert!(output.status.success(), "{output:?}");
+    let said = String::from_utf8(output.stdout).unwrap();
+    assert!(
+        said.starts_with(manifest()["multi.vma"]["list"].as_str().unwrap()),
+        "{said}"
+    );
+    let files = &manifest()["multi.vma"]["files"];
+    let mut written = fs::read(&one).unwrap();
+    assert_eq!(
+        written.split_off(2_097_152),
+        vec![0xff; 4096],
+        "what is behind the device stays"
+    );
+    fs::write(&one, written).unwrap();
+    assert_eq!(
+        sha256(&one),
+        files["disk-drive-scsi0.raw"]["sha256"].as_str().unwrap()
+    );
+    assert_eq!(
+        sha256(&two),
+        files["disk-drive-virtio1.raw"]["sha256"].as_str().unwrap()
+    );
+    assert!(Path::new(&target).join("qemu-server.conf").exists());
+}
+
+#[test]
+fn a_map_that_does_not_fit_is_refused() {
+    let dir = TempDir::new().unwrap();
+    let (disk, file) = (path(&dir, "disk.raw"), path(&dir, "map"));
+    fs::write(&disk, vec![0; 1000]).unwrap();
+    let maps = [
+        (
+            "done\n".to_owned(),
+            "no device name mapping for drive-scsi0",
+        ),
+        ("rubbish\n".to_owned(), "parse error"),
+        (format!("0:drive-scsi0={disk}\n"), "unexpected size 1000"),
+        (format!("format=vmdk:0:drive-scsi0={disk}\n"), "vmdk"),
+    ];
+    for (number, (map, reason)) in maps.into_iter().enumerate() {
+        fs::write(&file, map).unwrap();
+        let target = path(&dir, &number.to_string());
+        fails(
+            &["extract", "-r", &file, &archive("single.vma"), &target],
+            1,
+            reason,
+        );
+    }
+}
+
+#[test]
+fn the_percentage_counts_what_is_extracted() {
+    let dir = TempDir::new().unwrap();
+    let zst = path(&dir, "a.zst");
+    ok(&["reframe", &archive("multi.vma"), &zst]);
+    for (number, source) in [archive("multi.vma"), zst].iter().enumerate() {
+        let target = path(&dir, &number.to_string());
+        let said = ok(&["extract", "-v", source, &target, "-d", "drive-sata2"]);
+        assert!(said.contains("progress 100% (read 262144 bytes"), "{said}");
+    }
+}
+
+#[test]
+fn a_closed_standard_output_is_no_success() {
+    let dir = TempDir::new().unwrap();
+    let target = path(&dir, "out");
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    let mut extract = vma();
+    extract.args(["extract", &archive("single.vma"), &target]);
+    assert_eq!(extract.stdout(writer).status().unwrap().code(), Some(1));
+    let left: Vec<_> = fs::read_dir(&target).unwrap().collect();
+    assert_eq!(left.len(), 1, "only the config: {left:?}");
+}
+
+#[test]
+fn half_a_ram_state_has_no_final_name() {
+    let dir = TempDir::new().unwrap();
+    let (cut, target) = (path(&dir, "cut.vma"), path(&dir, "out"));
+    let mut bytes = fs::read(golden("vmstate.vma")).unwrap();
+    bytes.truncate(bytes.len() - 4096);
+    fs::write(&cut, bytes).unwrap();
+    fails(&["extract", &cut, &target], 4, "the archive is cut");
+    let left: Vec<_> = fs::read_dir(&target).unwrap().collect();
+    assert_eq!(left.len(), 1, "only the config: {left:?}");
+}
+
+#[test]
+fn an_index_of_another_archive_is_not_used() {
+    let dir = TempDir::new().unwrap();
+    let (zst, target) = (path(&dir, "a.zst"), path(&dir, "out"));
+    ok(&["reframe", "--no-index", &archive("multi.vma"), &zst]);
+    ok(&[
+        "index",
+        "-o",
+        &path(&dir, "a.zst.idx"),
+        &archive("single.vma"),
+    ]);
+    let output = run(&["extract", &zst, &target, "-d", "drive-sata2"]);
+    assert!(output.status.success(), "{output:?}");
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(said.contains("belongs to another archive"), "{said}");
+    let expected = &manifest()["multi.vma"]["files"]["disk-drive-sata2.raw"]["sha256"];
+    assert_eq!(
+        sha256(format!("{target}/disk-drive-sata2.raw")),
+        expected.as_str().unwrap()
+    );
+}
+
+#[test]
+fn a_signal_ends_the_wait_for_a_map() {
+    let dir = TempDir::new().unwrap();
+    let fifo = path(&dir, "map.fifo");
+    assert!(
+        Command::new("mkfifo")
+            .arg(&fifo)
+            .status()
+            .unwrap()
+            .success()
+    );
+    let mut child = vma()
+        .args([
+            "extract",
+            "-r",
+            &fifo,
+            &archive("single.vma"),
+            &path(&dir, "out"),
+        ])
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut lines = std::io::BufReader::new(child.stdout.take().unwrap()).lines();
+    assert!(lines.any(|line| line.unwrap().starts_with("CTIME: ")));
+    let id = child.id().to_string();
+    assert!(Command::new("kill").arg(&id).status().unwrap().success());
+    assert_eq!(child.wait().unwrap().code(), Some(143));
+}

@@ -1,0 +1,123 @@
+//! `vma verify`, and `vma recover` of what it finds.
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::arithmetic_side_effects,
+    clippy::cast_possible_truncation,
+    reason = "tests may panic"
+)]
+
+#[path = "support/vma.rs"]
+mod support;
+
+use std::fs;
+use std::path::Path;
+
+use serde_json::Value;
+use support::{archive, disk, fails, golden, manifest, ok, path, run, vma};
+use tempfile::TempDir;
+
+#[test]
+fn verify_prints_the_summary_of_the_reference() {
+    for (name, golden) in manifest() {
+        let text = ok(&["verify", "-v", &archive(&name)]);
+        assert!(text.starts_with(golden["list"].as_str().unwrap()));
+        let tail = golden["verify_verbose_tail"].as_array().unwrap();
+        let tail: Vec<&str> = tail.iter().map(|line| line.as_str().unwrap()).collect();
+        assert!(
+            text.ends_with(&format!("{}\n", tail.join("\n"))),
+            "{name}: {text}"
+        );
+    }
+}
+
+#[test]
+fn deep_verify_finds_one_flipped_bit_of_payload_and_says_where() {
+    let dir = TempDir::new().unwrap();
+    let copy = path(&dir, "single.vma");
+    let mut bytes = fs::read(golden("single.vma")).unwrap();
+    fs::write(&copy, &bytes).unwrap();
+    fails(&["verify", "--deep", &copy], 1, "vma index");
+    ok(&["index", &copy]);
+    ok(&["verify", "--deep", &copy]);
+    bytes[100_000] ^= 1;
+    fs::write(&copy, &bytes).unwrap();
+    ok(&["verify", &copy]);
+    fails(&["verify", "--deep", &copy], 4, "has wrong contents");
+    let output = run(&["verify", "--deep", "--json", &copy]);
+    assert_eq!(output.status.code(), Some(4));
+    let text = String::from_utf8(output.stdout).unwrap();
+    let lines: Vec<Value> = text
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    assert_eq!(lines[0]["kind"], "Payload");
+    assert_eq!(lines[0]["device"], "drive-scsi0");
+    assert_eq!(lines[0]["clusters"], 1);
+    assert_eq!(lines[1]["sound"], false);
+    assert_eq!(lines[1]["payload_checked"], true);
+}
+
+#[test]
+fn recover_restores_what_is_intact_and_never_claims_success() {
+    let dir = TempDir::new().unwrap();
+    let (raw, to, out) = (path(&dir, "a.raw"), path(&dir, "a.vma"), path(&dir, "out"));
+    let disk = disk(180 * 65536);
+    fs::write(&raw, &disk).unwrap();
+    ok(&["create", &to, "-d", &format!("format=raw:a={raw}")]);
+    let mut bytes = fs::read(&to).unwrap();
+    let second = (13000..bytes.len())
+        .find(|&at| bytes[at..].starts_with(b"VMAE"))
+        .unwrap();
+    bytes[second + 100] ^= 0xff;
+    fs::write(&to, bytes).unwrap();
+    fails(&["extract", &to, &path(&dir, "no")], 4, "checksum");
+    fails(&["recover", &to, &out], 4, "damages found");
+    let restored = fs::read(format!("{out}/disk-a.raw")).unwrap();
+    assert_eq!(restored.len(), disk.len());
+    let (from, end) = (58 * 65536, 116 * 65536);
+    assert!(restored[..from] == disk[..from] && restored[end..] == disk[end..]);
+    assert!(restored[from..end].iter().all(|&byte| byte == 0));
+    let map = fs::read_to_string(format!("{out}/disk-a.map")).unwrap();
+    assert!(
+        map.contains(&format!("{from:#014x}  {:#014x}  -", end - from)),
+        "{map}"
+    );
+}
+
+#[test]
+fn damage_is_told_by_the_exit_code_wherever_the_output_goes() {
+    let dir = TempDir::new().unwrap();
+    let (cut, out) = (path(&dir, "cut.vma"), path(&dir, "out"));
+    let mut bytes = fs::read(golden("single.vma")).unwrap();
+    bytes.truncate(bytes.len() - 5000);
+    fs::write(&cut, bytes).unwrap();
+    for args in [
+        &["verify", "-v", &cut][..],
+        &["verify", "--json", &cut],
+        &["recover", &cut, &out],
+    ] {
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let full = fs::OpenOptions::new()
+            .write(true)
+            .open("/dev/full")
+            .unwrap();
+        let status = vma().args(args).stdout(writer).stderr(full).status();
+        assert_eq!(status.unwrap().code(), Some(4), "{args:?}");
+    }
+    assert!(Path::new(&out).join("disk-drive-scsi0.map").exists());
+}
+
+#[test]
+fn what_a_guest_has_written_is_not_taken_for_a_seek_table() {
+    let dir = TempDir::new().unwrap();
+    let copy = path(&dir, "a.vma");
+    let mut bytes = fs::read(golden("single.vma")).unwrap();
+    let end = bytes.len() - 9;
+    bytes[end..].copy_from_slice(&[5, 0, 0, 0, 0, 0xb1, 0xea, 0x92, 0x8f]);
+    fs::write(&copy, bytes).unwrap();
+    ok(&["index", &copy]);
+    ok(&["verify", "--deep", &copy]);
+    assert!(ok(&["info", &copy]).contains("a.vma.idx"));
+}
