@@ -40,8 +40,10 @@ fn one_instant(qemu: &Qemu, disks: Vec<Disk>, method: &str) {
 
     for _ in 0..rounds() {
         let bench = Bench::new();
-        let output = support::succeed(bench.backup(&guest.qmp_socket()).arg("--json"));
+        let mut backup = bench.backup(&guest.qmp_socket());
+        let output = backup.arg("--json").output().unwrap();
         let said = support::text(&output);
+        assert!(output.status.success(), "{said}{}", guest.log());
         assert!(
             said.contains(method),
             "QEMU {}: expected '{method}': {said}",
