@@ -70,10 +70,14 @@ const EXTENTS_AHEAD: usize = 1;
 /// How many threads write what one has read.
 const STREAM_WRITERS: usize = 2;
 
+/// How many threads read and write: each may hold a frame of 4 MiB, compressed and not, and more of
+/// them would wait for each other to write to one file.
+const MAX_THREADS: usize = 6;
+
 /// How much of a device one thread copies at a time, in bytes.
 const PART: u64 = 16 << 20;
 
-/// The longest single read, in bytes: there is room for one for each of 16 threads.
+/// The longest single read, in bytes.
 const MAX_READ: u64 = 1 << 20;
 
 /// Restores from a stream: every byte of the archive is read and checked, skipped devices as well.
@@ -141,7 +145,7 @@ pub fn from_archive<S: ReadAt>(
     let (done_in, done) = unbounded::<Result<(DeviceId, u64, u64)>>();
     let mut tally = Tally::new(archive.header());
     thread::scope(|scope| {
-        for _ in 0..default_threads() {
+        for _ in 0..default_threads().min(MAX_THREADS) {
             let (done_in, parts, next, failure) = (done_in.clone(), &parts, &next, &failure);
             spawn(scope, move || {
                 let mut buffer = Vec::new();

@@ -1,10 +1,10 @@
-//! From an uncompressed archive that can be read anywhere.
+//! From an archive that can be read anywhere.
 
 use std::sync::{Mutex, PoisonError};
 use std::thread;
 
 use super::place::write_extent;
-use super::{Failure, Progress, Targets, spawn};
+use super::{Failure, MAX_THREADS, Progress, Targets, spawn};
 use crate::Result;
 use crate::archive::{cannot_read, header};
 use crate::container::default_threads;
@@ -19,8 +19,11 @@ use crate::tally::Tally;
 /// second cache still.
 const PIECE: usize = 4 * CLUSTER_SIZE;
 
-/// Restores from an uncompressed archive in a file: hops from extent header to extent header, reads
-/// only what the targets need, and finds all that a [`Reader`](crate::Reader) finds.
+/// Restores from an uncompressed archive in a file, or from
+/// [`Seekable`](crate::container::Seekable) contents, which each thread decompresses for itself.
+///
+/// It hops from extent header to extent header, reads only what the targets need, and finds all that
+/// a [`Reader`](crate::Reader) finds.
 ///
 /// # Errors
 /// The first error of the archive or of a target.
@@ -35,7 +38,7 @@ pub fn from_file<S: ReadAt>(
     let (done_in, done) = crossbeam_channel::unbounded::<ExtentHeader>();
     let mut tally = Tally::new(&header);
     thread::scope(|scope| {
-        for _ in 0..default_threads() {
+        for _ in 0..default_threads().min(MAX_THREADS) {
             let (done_in, hop, failure, header) = (done_in.clone(), &hop, &failure, &header);
             spawn(scope, move || {
                 let mut piece = Extent::default();

@@ -52,10 +52,13 @@ pub(super) fn extract(args: &ExtractArgs) -> Result<()> {
     let targets = job.targets();
     // A skipped device need not be read if the archive can be read anywhere.
     let partial = targets.len() < header.devices().len();
-    let way = match container {
-        Container::Plain => input.contents()?.map(|(plain, _)| Way::Hop(plain)),
-        _ if partial => input.archive()?.map(Way::Pick),
+    let picked = match container {
+        Container::Zstd if partial => input.archive()?,
         _ => None,
+    };
+    let way = match picked {
+        Some(archive) => Some(Way::Pick(archive)),
+        None => input.contents()?.map(|(contents, _)| Way::Hop(contents)),
     };
     let read: Vec<&Device> = match &way {
         None => header.devices().iter().collect(),
