@@ -55,7 +55,8 @@ fn a_guest_restored_to_another_storage_and_format_starts_with_clean_file_systems
         "echo 'I was here' > /mnt/marker && md5sum /bin/busybox > /mnt/sum && cp /bin/busybox /mnt && sync",
     );
     // It does not stand still for the backup.
-    let busy = "while :; do dd if=/dev/urandom of=/mnt/busy bs=64k count=16; sync; rm /mnt/busy; done";
+    let busy =
+        "while :; do dd if=/dev/urandom of=/mnt/busy bs=64k count=16; sync; rm /mnt/busy; done";
     let busy = guest.spawn(&format!("({busy}) 2>/dev/null")).unwrap();
     let mut backup = bench.backup(&guest.qmp_socket());
     support::succeed(
