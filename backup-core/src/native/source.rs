@@ -116,6 +116,9 @@ impl Source for SnapshotSource {
     }
 }
 
+/// As QEMU has it, a disk's size is whole sectors of this many bytes: zeroes fill up the last one.
+const SECTOR: u64 = 512;
+
 /// An image of a stopped guest, which nobody may write to meanwhile.
 #[derive(Debug)]
 pub struct ImageSource {
@@ -144,20 +147,36 @@ impl Source for ImageSource {
     }
 
     fn size(&self) -> u64 {
-        self.image.size()
+        self.image.size().next_multiple_of(SECTOR)
     }
 
     fn block_status(&self, offset: u64, length: u64) -> Result<Vec<Extent>, Error> {
-        extents(offset, length, |offset, length| {
+        let there = self.image.size().saturating_sub(offset).min(length);
+        let mut extents = extents(offset, there, |offset, length| {
             self.image
                 .block_status(offset, length)
                 .map_err(|error| self.error(error))
-        })
+        })?;
+        let behind = length.saturating_sub(there);
+        match extents.last_mut() {
+            Some(last) => last.length = last.length.saturating_add(behind),
+            None => extents.push(Extent {
+                length: behind,
+                zero: true,
+            }),
+        }
+        Ok(extents)
     }
 
     fn read(&self, offset: u64, mut buffer: Vec<u8>) -> Result<Vec<u8>, Error> {
+        let there = self.image.size().saturating_sub(offset);
+        let there = usize::try_from(there)
+            .unwrap_or(usize::MAX)
+            .min(buffer.len());
+        let (data, behind) = buffer.split_at_mut_checked(there).unwrap_or_default();
+        behind.fill(0);
         self.image
-            .read_at(&mut buffer, offset)
+            .read_at(data, offset)
             .map_err(|error| self.error(error))?;
         Ok(buffer)
     }

@@ -45,6 +45,21 @@ fn content() -> Vec<u8> {
 }
 
 #[test]
+fn an_image_that_ends_in_a_sector_is_filled_up_with_zeroes() {
+    let image = MemoryDevice::with_content(&[7; 1000]);
+    let source = ImageSource::new("drive-a", Arc::new(image));
+    assert_eq!(source.size(), 1024);
+    let read = source.read(0, vec![1; 1024]).unwrap();
+    assert!(read[..1000] == [7; 1000] && read[1000..] == [0; 24]);
+    let extents = source.block_status(0, 1024).unwrap();
+    assert_eq!(
+        extents.iter().map(|extent| extent.length).sum::<u64>(),
+        1024
+    );
+    assert!(!extents[0].zero);
+}
+
+#[test]
 fn a_snapshot_of_a_written_disk_and_a_still_image_give_the_same_archive() {
     let dir = TempDir::new().unwrap();
     let still = MemoryDevice::with_content(&content());
