@@ -9,14 +9,27 @@ use crate::Error;
 /// Whether the device at `path`, or the controller on whose bus it sits, has an iothread.
 pub(crate) fn used_by(client: &Client, path: Option<&str>) -> Result<bool, Error> {
     let Some(path) = path else { return Ok(false) };
-    // `iothread` is a property of virtio-blk-pci itself, and of the controller of a scsi-hd.
+    // `iothread`, or a mapping of queues to several (QEMU 9.0), is a property of virtio-blk-pci itself,
+    // and of the controller of a scsi-hd.
     let bus = get(client, path, "parent_bus")?;
-    for place in ancestors(path).chain(bus.as_deref().into_iter().flat_map(ancestors)) {
-        if get(client, place, "iothread")?.is_some_and(|thread| !thread.is_empty()) {
-            return Ok(true);
+    let bus = bus.as_ref().and_then(Value::as_str);
+    for place in ancestors(path).chain(bus.into_iter().flat_map(ancestors)) {
+        for property in ["iothread", "iothread-vq-mapping"] {
+            if get(client, place, property)?.is_some_and(|threads| names_any(&threads)) {
+                return Ok(true);
+            }
         }
     }
     Ok(false)
+}
+
+/// Whether such a property has a value.
+fn names_any(threads: &Value) -> bool {
+    match threads {
+        Value::String(name) => !name.is_empty(),
+        Value::Array(mapping) => !mapping.is_empty(),
+        _ => false,
+    }
 }
 
 /// Whether there is any iothread at all.
@@ -33,14 +46,13 @@ pub(crate) fn any(client: &Client) -> Result<bool, Error> {
     }
 }
 
-/// A string property; `None` if the object does not have it.
-fn get(client: &Client, path: &str, property: &str) -> Result<Option<String>, Error> {
+/// A property; `None` if the object does not have it.
+fn get(client: &Client, path: &str, property: &str) -> Result<Option<Value>, Error> {
     match client.execute(&QomGet {
         path: path.into(),
         property: property.into(),
     }) {
-        Ok(Value::String(value)) => Ok(Some(value)),
-        Ok(_) => Ok(None),
+        Ok(value) => Ok(Some(value)),
         Err(error) if matches!(error.kind(), QmpErrorKind::Command(_)) => Ok(None),
         Err(error) => Err(Error::qemu(format!("cannot look at {path}"))(error)),
     }
@@ -57,6 +69,20 @@ fn ancestors(path: &str) -> impl Iterator<Item = &str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_property_names_threads_in_either_form() {
+        use serde_json::json;
+        for (value, expected) in [
+            (json!("io0"), true),
+            (json!(""), false),
+            (json!([{"iothread": "io0"}]), true),
+            (json!([]), false),
+            (json!(null), false),
+        ] {
+            assert_eq!(names_any(&value), expected, "{value}");
+        }
+    }
 
     #[test]
     fn ancestors_end_at_the_device() {
