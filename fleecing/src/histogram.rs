@@ -4,10 +4,10 @@
 //! (`block-latency-histogram-set`, QEMU 4.0). A device has one such histogram. Ours is known by its
 //! boundaries; somebody else's is left alone, and read in place of ours.
 //!
-//! Not where an iothread does the disk's requests: QEMU up to at least 10.0 replaces and frees a histogram
-//! in its main loop without the lock under which the iothread counts, and can crash
-//! (`block/accounting.c`: `block_latency_histogram_set`, `block_latency_histograms_clear`; later versions
-//! take the lock there, which no schema shows).
+//! Not where an iothread does the disk's requests: for long QEMU replaced and freed a histogram in its main
+//! loop without the lock under which the iothread counts, and could crash (`block/accounting.c`:
+//! `block_latency_histogram_set`, `block_latency_histograms_clear`; newer versions take the lock there,
+//! which no schema shows).
 
 use fleece_qmp_client::Client;
 use fleece_qmp_client::commands::{
