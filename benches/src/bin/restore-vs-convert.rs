@@ -21,12 +21,11 @@
 )]
 
 use std::fs::File;
-use std::io::Write as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use fleece_benches::median;
+use fleece_benches::{fill, fleece, median};
 
 /// What is compared, each with what it is compared to.
 const ROWS: [(&str, usize); 6] = [
@@ -54,7 +53,7 @@ fn main() {
     fill(&disk, mib);
     let archives = ["none", "zstd"].map(|how| {
         let archive = dir.path().join(format!("{how}.vma"));
-        let mut command = Command::new(program("fleece"));
+        let mut command = Command::new(fleece());
         command.args(["backup", "--image"]).arg(&disk);
         command
             .args(["--vmid", "1", "--compress", how, "--to"])
@@ -71,7 +70,7 @@ fn main() {
         command
     };
     let restore = |archive: &Path, format: &str| {
-        let mut command = Command::new(program("fleece"));
+        let mut command = Command::new(fleece());
         command
             .arg("restore")
             .arg(archive)
@@ -111,16 +110,6 @@ fn main() {
     }
 }
 
-/// A program of the release build beside this one.
-fn program(name: &str) -> PathBuf {
-    let program = std::env::current_exe().unwrap().with_file_name(name);
-    assert!(
-        program.exists(),
-        "build it first: cargo build --release -p fleece-bins"
-    );
-    program
-}
-
 /// Runs it to the end of a sync of what it made.
 fn run(command: &mut Command) -> Duration {
     let start = Instant::now();
@@ -137,31 +126,4 @@ fn run(command: &mut Command) -> Duration {
         File::open(made).unwrap().sync_all().unwrap();
     }
     start.elapsed()
-}
-
-/// A third holes, a third noise, a third text, in stretches of 4 MiB.
-fn fill(path: &Path, mib: u64) {
-    use std::io::Seek as _;
-    let mut disk = File::options().write(true).open(path).unwrap();
-    let mut state = 88_172_645_463_325_252_u64;
-    let mut noise = vec![0_u8; 4 << 20];
-    let text = b"The quick brown fox jumps over the lazy dog. ".repeat((4 << 20) / 45 + 1);
-    for stretch in 0..mib / 4 {
-        match stretch % 3 {
-            0 => {
-                disk.seek_relative(4 << 20).unwrap();
-            }
-            1 => {
-                for word in noise.chunks_exact_mut(8) {
-                    state ^= state << 13;
-                    state ^= state >> 7;
-                    state ^= state << 17;
-                    word.copy_from_slice(&state.to_le_bytes());
-                }
-                disk.write_all(&noise).unwrap();
-            }
-            _ => disk.write_all(&text[..4 << 20]).unwrap(),
-        }
-    }
-    disk.sync_all().unwrap();
 }
