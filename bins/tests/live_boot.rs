@@ -1,5 +1,5 @@
-//! A guest on stock QEMU that boots from a disk which `fleece serve` serves, and from nothing else: the
-//! firmware loads a boot sector from it, which does the rest.
+//! A guest on stock QEMU that boots from a disk which `fleece serve` or `vma serve` serves, and from nothing
+//! else: the firmware loads a boot sector from it, which does the rest.
 
 #![allow(
     clippy::unwrap_used,
@@ -14,9 +14,10 @@
 mod support;
 
 use std::fs::File;
-use std::io::Read as _;
-use std::process::Command;
+use std::io::{BufRead as _, BufReader, Read as _};
+use std::process::{Command, Output, Stdio};
 
+use fleece_lab::Qemu;
 use support::Bench;
 use support::served::Served;
 
@@ -109,6 +110,25 @@ fn sum(bytes: &[u8]) -> u32 {
     })
 }
 
+/// What a guest says that boots from `node`, and ends when it has.
+fn boot(qemu: &Qemu, node: &str, device: &str) -> Output {
+    let mut command = Command::new("timeout");
+    command.arg("60").arg(qemu.system().get_program());
+    command.args(["-nodefaults", "-display", "none", "-serial", "stdio"]);
+    command.args(["-machine", "pc,accel=tcg", "-m", "32", "-no-reboot"]);
+    command.args(["-device", "isa-debug-exit,iobase=0xf4,iosize=1"]);
+    command.args(["-blockdev", node, "-device"]);
+    command.arg(format!("{device},drive=boot,bootindex=0"));
+    command.output().unwrap()
+}
+
+fn assert_booted(output: &Output, disk: &[u8], case: &str) {
+    let said = support::text(output);
+    assert_eq!(output.status.code(), Some(33), "{case}: {said}");
+    let booted = format!("booted, sum {:08x}", sum(&disk[SUMMED]));
+    assert!(said.contains(&booted), "{case}: {said}");
+}
+
 #[test]
 fn a_stock_guest_boots_from_our_server_reads_and_writes() {
     for qemu in fleece_lab::qemus() {
@@ -122,29 +142,60 @@ fn a_stock_guest_boots_from_our_server_reads_and_writes() {
                 "driver=nbd,node-name=boot,export=drive-boot,server.type=unix,server.path={}",
                 bench.path("socket").join("nbd.sock").display()
             );
-            let mut command = Command::new("timeout");
-            command.arg("60").arg(qemu.system().get_program());
-            command.args(["-nodefaults", "-display", "none", "-serial", "stdio"]);
-            command.args(["-machine", "pc,accel=tcg", "-m", "32", "-no-reboot"]);
-            command.args(["-device", "isa-debug-exit,iobase=0xf4,iosize=1"]);
-            command.args(["-blockdev", &node, "-device"]);
-            let output = command
-                .arg(format!("{device},drive=boot,bootindex=0"))
-                .output()
-                .unwrap();
+            let output = boot(&qemu, &node, device);
 
-            let said = support::text(&output);
-            let case = format!("QEMU {}, {device}: {said}", qemu.version());
-            assert_eq!(output.status.code(), Some(33), "{case}");
-            let expected = sum(&before[SUMMED]);
-            assert!(
-                said.contains(&format!("booted, sum {expected:08x}")),
-                "{case}"
-            );
+            let case = format!("QEMU {}, {device}", qemu.version());
+            assert_booted(&output, &before, &case);
             drop(served);
             let after = std::fs::read(&path).unwrap();
             assert!(after[..SUMMED.end] == before[..SUMMED.end], "{case}");
+            let expected = sum(&before[SUMMED]);
             assert_eq!(after[SUMMED.end..][..4], expected.to_le_bytes(), "{case}");
         }
+    }
+}
+
+#[test]
+fn a_stock_guest_boots_from_its_archive_and_writes_beside_it() {
+    for qemu in fleece_lab::qemus() {
+        let bench = Bench::new();
+        let [image, archive, socket, over] =
+            ["boot.raw", "boot.vma.zst", "sock", "over.qcow2"].map(|name| bench.path(name));
+        let before = disk();
+        std::fs::write(&image, &before).unwrap();
+        let vma = || Command::new(env!("CARGO_BIN_EXE_vma"));
+        let drive = format!("format=raw:drive-boot={}", image.display());
+        let create = ["create", "--compress=zstd", "-d", &drive];
+        support::succeed(vma().args(create).arg(&archive));
+
+        let mut served = vma()
+            .arg("serve")
+            .args([&archive, &socket])
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut uri = String::new();
+        let mut said = BufReader::new(served.stdout.take().unwrap());
+        said.read_line(&mut uri).unwrap();
+        let mut overlay = qemu.img();
+        overlay.args(["create", "-f", "qcow2", "-F", "raw", "-b", uri.trim()]);
+        support::succeed(overlay.arg(&over));
+        let node = format!(
+            "driver=qcow2,node-name=boot,file.driver=file,file.filename={}",
+            over.display()
+        );
+        let output = boot(&qemu, &node, "virtio-blk-pci");
+
+        let case = format!("QEMU {}", qemu.version());
+        assert_booted(&output, &before, &case);
+        let mut merged = qemu.img();
+        merged.args(["convert", "-O", "raw"]).args([&over, &image]);
+        support::succeed(&mut merged);
+        support::signal(served.id(), "-TERM");
+        assert!(served.wait().unwrap().success());
+        let after = std::fs::read(&image).unwrap();
+        let expected = sum(&before[SUMMED]);
+        assert_eq!(after[SUMMED.end..][..4], expected.to_le_bytes(), "{case}");
+        support::succeed(vma().args(["verify", "--deep"]).arg(&archive));
     }
 }

@@ -3,10 +3,12 @@
 use std::fmt;
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, TcpStream, ToSocketAddrs};
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_encode};
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, socket_with, sockopt};
 
 use crate::error::{Error, ErrorKind};
@@ -19,6 +21,36 @@ pub enum Address {
     Unix(PathBuf),
     /// `host:port`. The registered port of NBD is 10809.
     Tcp(String),
+}
+
+/// What cannot stand in a URI as it is: all but RFC 3986's unreserved characters, and '/'.
+const ENCODED: &AsciiSet = &NON_ALPHANUMERIC
+    .remove(b'-')
+    .remove(b'.')
+    .remove(b'_')
+    .remove(b'~')
+    .remove(b'/');
+
+impl Address {
+    /// The URI of an export there, as NBD's clients take it: `nbd+unix:///EXPORT?socket=PATH` or
+    /// `nbd://HOST:PORT/EXPORT` (`doc/uri.md` of the NBD project).
+    ///
+    /// ```
+    /// let address = fleece_nbd::Address::Unix("/run/my disks.sock".into());
+    /// assert_eq!(address.uri("a"), "nbd+unix:///a?socket=/run/my%20disks.sock");
+    /// let address = fleece_nbd::Address::Tcp("localhost:10809".into());
+    /// assert_eq!(address.uri("100%"), "nbd://localhost:10809/100%25");
+    /// ```
+    pub fn uri(&self, export: &str) -> String {
+        let export = percent_encode(export.as_bytes(), ENCODED);
+        match self {
+            Self::Unix(path) => {
+                let path = percent_encode(path.as_os_str().as_bytes(), ENCODED);
+                format!("nbd+unix:///{export}?socket={path}")
+            }
+            Self::Tcp(host_and_port) => format!("nbd://{host_and_port}/{export}"),
+        }
+    }
 }
 
 impl fmt::Display for Address {

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use fleece_backup_core::native::Server;
 use fleece_backup_core::{Error, ErrorKind};
+use fleece_nbd::Address;
 use fleece_storage::block::BlockDevice;
 
 use crate::cli::{Places, Serve};
@@ -46,10 +47,9 @@ pub(crate) fn run(arguments: &Serve, places: &Places, log: &Log) -> Result<ExitC
     let server = Server::start(disks.clone(), &directory)?;
     for image in &images {
         log.info(&format!(
-            "serving '{}' as nbd+unix:///{}?socket={}",
+            "serving '{}' as {}",
             image.path.display(),
-            image.name(),
-            server.nbd().display()
+            Address::Unix(server.nbd().to_owned()).uri(&image.name())
         ));
     }
     log.info(&format!(

@@ -32,6 +32,17 @@ pub(super) enum Command {
     Verify(VerifyArgs),
     /// Show sizes, container, order and index of an archive
     Info(InfoArgs),
+    /// Serve the disks of an archive over NBD, to look into them or start a guest at once
+    ///
+    /// Prints an NBD URI for each disk, and serves it until SIGINT or SIGTERM. The archive is never
+    /// changed. For example, with a URI such as nbd+unix:///drive-scsi0?socket=/run/web.sock:
+    ///
+    ///   guestfish --ro --format=raw -a URI -i                  # look into its file systems
+    ///   qemu-img convert -f raw -O qcow2 URI disk.qcow2        # copy it
+    ///   qemu-img create -f qcow2 -F raw -b URI overlay.qcow2   # start a guest on this: what it
+    ///                                                          # writes goes into the overlay
+    #[command(verbatim_doc_comment)]
+    Serve(ServeArgs),
     /// Build the index of an archive that has none
     Index(IndexArgs),
     /// Compare the disks of two archives
@@ -169,6 +180,17 @@ pub(super) struct InfoArgs {
     /// One JSON object
     #[arg(long)]
     pub(super) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct ServeArgs {
+    /// Archive: a .vma, or a .vma.zst of ours, or made seekable with `vma reframe`
+    pub(super) archive: OsString,
+    /// Unix socket to be made, for its owner only
+    pub(super) socket: PathBuf,
+    /// Only these devices, as `vma list` names them
+    #[arg(short = 'd', value_name = "DEVICE", value_delimiter = ',')]
+    pub(super) drives: Option<Vec<String>>,
 }
 
 #[derive(Debug, Args)]

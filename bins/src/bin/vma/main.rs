@@ -14,6 +14,7 @@ mod outfile;
 mod progress;
 mod recover;
 mod rewrite;
+mod serve;
 mod signals;
 mod verify;
 mod writeback;
@@ -53,6 +54,7 @@ fn run(command: &Command) -> Result<()> {
         Command::Verify(args) => return verify::verify(args),
         Command::Create(args) => create::create(args),
         Command::Extract(args) => extract::extract(args),
+        Command::Serve(args) => serve::serve(args),
         Command::Index(args) => index::index(args),
         Command::Diff(args) => diff::diff(args),
         Command::Reframe(args) => rewrite::reframe(args),

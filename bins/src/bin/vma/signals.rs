@@ -1,11 +1,14 @@
 //! SIGINT and SIGTERM: the work ends at its next step and cleans up after itself.
 
+use std::io::Read as _;
+use std::os::unix::net::UnixStream;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use fleece_vma_format::{Error, Result};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::flag;
+use signal_hook::low_level::pipe;
 
 static CAUGHT: OnceLock<Arc<AtomicUsize>> = OnceLock::new();
 
@@ -46,6 +49,18 @@ pub(super) fn at_once<T>(wait: impl FnOnce() -> T) -> T {
 pub(super) fn caught() -> Option<u8> {
     let code = CAUGHT.get().map_or(0, |flag| flag.load(Ordering::Relaxed));
     u8::try_from(code).ok().filter(|&code| code != 0)
+}
+
+/// Waits for a signal, which may have come already.
+pub(super) fn wait() -> std::io::Result<()> {
+    let (bell, mut heard) = UnixStream::pair()?;
+    for signal in [SIGINT, SIGTERM] {
+        pipe::register(signal, bell.try_clone()?)?;
+    }
+    if caught().is_none() {
+        heard.read_exact(&mut [0])?;
+    }
+    Ok(())
 }
 
 /// Fails once a signal has come.

@@ -1,0 +1,88 @@
+//! `vma serve`.
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use fleece_nbd::{Address, Export, Extent, Server, ServerOptions};
+use fleece_vma_format::{Archive, Device, DeviceId};
+
+use super::cli::ServeArgs;
+use super::failure::{Failure, Result, chain};
+use super::input::{Contents, Input};
+use super::list::print_text;
+use super::signals;
+
+/// How long clients' requests under way may take at the end.
+const GRACE: Duration = Duration::from_secs(1);
+
+/// Serves disks until a signal comes.
+pub(super) fn serve(args: &ServeArgs) -> Result<()> {
+    let archive = Arc::new(Input::open(&args.archive)?.need_archive()?);
+    let disks = chosen(&archive, args.drives.as_deref())?;
+    let address = Address::Unix(args.socket.clone());
+    let server = Server::start(&address, &ServerOptions::default()).map_err(failed)?;
+    let mut uris = String::new();
+    for disk in disks {
+        let export = ArchivedDisk {
+            archive: Arc::clone(&archive),
+            device: disk.id(),
+            size: disk.size(),
+        };
+        server
+            .add_export(disk.name(), Arc::new(export))
+            .map_err(failed)?;
+        uris.push_str(&format!("{}\n", address.uri(disk.name())));
+    }
+    print_text(&uris)?;
+    signals::wait().map_err(|e| Failure::io("cannot wait for a signal", e))?;
+    server.shutdown(GRACE).map_err(failed)
+}
+
+/// The disks that were asked for, or all. Saved RAM is no disk.
+fn chosen<'a>(archive: &'a Archive<Contents>, names: Option<&[String]>) -> Result<Vec<&'a Device>> {
+    let disks = archive.header().devices().iter();
+    let disks: Vec<_> = disks.filter(|device| !device.is_vmstate()).collect();
+    let Some(names) = names else {
+        return Ok(disks);
+    };
+    let known: Vec<_> = disks.iter().map(|disk| disk.name()).collect();
+    let named = |name: &String| {
+        let disk = disks.iter().find(|disk| disk.name() == name).copied();
+        disk.ok_or_else(|| {
+            let known = known.join(", ");
+            Failure::new(format!("the archive has no disk {name:?}; it has: {known}"))
+        })
+    };
+    names.iter().map(named).collect()
+}
+
+fn failed(error: fleece_nbd::Error) -> Failure {
+    Failure::new(chain(&error))
+}
+
+/// A disk as it was when it was backed up.
+struct ArchivedDisk {
+    archive: Arc<Archive<Contents>>,
+    device: DeviceId,
+    size: u64,
+}
+
+impl Export for ArchivedDisk {
+    fn size(&self) -> u64 {
+        self.size
+    }
+
+    fn read_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<()> {
+        Ok(self.archive.read_at(self.device, offset, buffer)?)
+    }
+
+    fn block_status(&self, offset: u64, length: u64) -> io::Result<Vec<Extent>> {
+        let stretch = self.archive.stretch_at(self.device, offset)?;
+        let length = stretch.length.min(length);
+        Ok(vec![match stretch.data {
+            true => Extent::data(length),
+            false => Extent::hole(length),
+        }])
+    }
+}

@@ -1,0 +1,194 @@
+//! `vma serve`, as QEMU's and libnbd's programs see it.
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::arithmetic_side_effects,
+    clippy::cast_possible_truncation,
+    reason = "tests may panic"
+)]
+
+#[path = "support/vma.rs"]
+mod support;
+
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+use std::process::{Child, Command, Output, Stdio};
+
+use support::{archive, disk, fails, ok, path, sha256, signal, vma};
+use tempfile::TempDir;
+
+/// `vma serve` of some archive; it ends with the value.
+struct Served {
+    child: Child,
+    uris: Vec<String>,
+}
+
+impl Served {
+    fn start(archive: &str, socket: &str, disks: usize) -> Self {
+        let mut child = vma()
+            .args(["serve", archive, socket])
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        let uris: Vec<_> = lines.take(disks).map(Result::unwrap).collect();
+        assert_eq!(uris.len(), disks, "{:?}", child.wait());
+        Self { child, uris }
+    }
+
+    /// Sends a signal, and gives the exit code.
+    fn end(mut self, name: &str) -> Option<i32> {
+        signal(self.child.id(), name);
+        self.child.wait().unwrap().code()
+    }
+}
+
+impl Drop for Served {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn tool(program: &str, arguments: &[&str]) -> Output {
+    Command::new(program).args(arguments).output().unwrap()
+}
+
+fn succeeds(program: &str, arguments: &[&str]) -> String {
+    let output = tool(program, arguments);
+    assert!(output.status.success(), "{program}: {output:?}");
+    String::from_utf8(output.stdout).unwrap()
+}
+
+/// An archive of one disk named `a`.
+fn made(dir: &TempDir, image: &[u8], compress: &str) -> String {
+    let (raw, to) = (path(dir, "a.raw"), path(dir, "a.vma"));
+    fs::write(&raw, image).unwrap();
+    let drive = format!("format=raw:a={raw}");
+    ok(&["create", &to, "-d", &drive, "--compress", compress]);
+    to
+}
+
+#[test]
+fn every_disk_of_proxmoxs_archive_is_read_as_it_is_extracted() {
+    let dir = TempDir::new().unwrap();
+    let (zst, out) = (path(&dir, "multi.vma.zst"), path(&dir, "out"));
+    let plain = archive("multi.vma");
+    ok(&["reframe", &plain, &zst]);
+    ok(&["extract", &plain, &out]);
+    let disks: Vec<_> = fs::read_dir(&out)
+        .unwrap()
+        .map(|file| file.unwrap().file_name().into_string().unwrap())
+        .filter(|name| name.ends_with(".raw"))
+        .collect();
+    assert!(disks.len() > 1);
+    for (archive, socket) in [(&plain, "plain sock?"), (&zst, "zst")] {
+        let served = Served::start(archive, &path(&dir, socket), disks.len());
+        for disk in &disks {
+            let name = disk.strip_prefix("disk-").unwrap_or(disk);
+            let name = name.strip_suffix(".raw").unwrap();
+            let uri = served.uris.iter().find(|uri| uri.contains(name)).unwrap();
+            let copy = path(&dir, "copy");
+            succeeds("nbdcopy", &[uri, &copy]);
+            let extracted = Path::new(&out).join(disk);
+            assert_eq!(sha256(&copy), sha256(extracted), "{disk}");
+        }
+    }
+}
+
+#[test]
+fn what_is_not_stored_is_told_as_holes() {
+    let dir = TempDir::new().unwrap();
+    let mut image = vec![7; 1 << 20];
+    image[256 << 10..768 << 10].fill(0);
+    for compress in ["none", "zstd"] {
+        let to = made(&dir, &image, compress);
+        let served = Served::start(&to, &path(&dir, "socket"), 1);
+        let map = succeeds("nbdinfo", &["--map", &served.uris[0]]);
+        let map: Vec<Vec<&str>> = map
+            .lines()
+            .map(|l| l.split_whitespace().collect())
+            .collect();
+        assert_eq!(map[1], ["262144", "524288", "3", "hole,zero"], "{map:?}");
+        assert_eq!(map.len(), 3, "{map:?}");
+        fs::remove_file(&to).unwrap();
+        let _ = fs::remove_file(format!("{to}.idx"));
+    }
+}
+
+#[test]
+fn a_guest_can_write_to_an_overlay_and_the_archive_stays_as_it_is() {
+    let dir = TempDir::new().unwrap();
+    let image = disk(1 << 20);
+    let archive = made(&dir, &image, "zstd");
+    let before = sha256(&archive);
+    let socket = path(&dir, "socket");
+    let served = Served::start(&archive, &socket, 1);
+    let uri = &served.uris[0];
+    let refused = tool("qemu-io", &["-f", "raw", "-c", "write 0 4096", uri]);
+    assert!(!refused.status.success(), "{refused:?}");
+
+    let over = path(&dir, "over.qcow2");
+    succeeds(
+        "qemu-img",
+        &["create", "-f", "qcow2", "-F", "raw", "-b", uri, &over],
+    );
+    succeeds("qemu-io", &["-c", "write -P 0xee 65536 4096", &over]);
+    let merged = path(&dir, "merged.raw");
+    succeeds("qemu-img", &["convert", "-O", "raw", &over, &merged]);
+    let mut expected = image;
+    expected[65536..65536 + 4096].fill(0xee);
+    assert!(fs::read(&merged).unwrap() == expected);
+    assert_eq!(served.end("-TERM"), Some(0));
+    assert_eq!(sha256(&archive), before);
+    assert!(!Path::new(&socket).exists());
+}
+
+#[test]
+fn a_damaged_frame_costs_its_readers_an_error_and_no_more() {
+    let dir = TempDir::new().unwrap();
+    let mut image = vec![0; 8 << 20];
+    let mut random = std::io::Read::take(fs::File::open("/dev/urandom").unwrap(), 8 << 20);
+    std::io::Read::read_exact(&mut random, &mut image).unwrap();
+    let archive = made(&dir, &image, "zstd");
+    let mut bytes = fs::read(&archive).unwrap();
+    // In the middle of the disk's noise, which zstd has to store as it is.
+    let place = bytes.len() / 2;
+    bytes[place - 8..place + 8].fill(0);
+    fs::write(&archive, bytes).unwrap();
+    let served = Served::start(&archive, &path(&dir, "socket"), 1);
+    let uri = &served.uris[0];
+    let whole = tool("nbdcopy", &[uri, &path(&dir, "copy")]);
+    assert!(!whole.status.success(), "{whole:?}");
+    let start = succeeds("qemu-io", &["-r", "-f", "raw", "-c", "read -v 0 16", uri]);
+    let first: Vec<_> = image[..4]
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect();
+    assert!(start.contains(&first.join(" ")), "{start}");
+}
+
+#[test]
+fn what_cannot_be_served_is_refused_with_the_reason() {
+    let dir = TempDir::new().unwrap();
+    let socket = path(&dir, "socket");
+    let plain = archive("single.vma");
+    fails(
+        &["serve", &archive("single.vma.lzo"), &socket],
+        1,
+        "`vma reframe`",
+    );
+    fails(&["serve", "-", &socket], 1, "`vma reframe`");
+    let unknown = ["serve", &plain, &socket, "-d", "nothing"];
+    fails(&unknown, 1, "no disk \"nothing\"; it has: drive-scsi0");
+    fails(
+        &["serve", &plain, &path(&dir, "no/socket")],
+        1,
+        "cannot listen",
+    );
+    let served = Served::start(&plain, &socket, 1);
+    fails(&["serve", &plain, &socket], 1, "cannot listen");
+    assert_eq!(served.end("-INT"), Some(0));
+}
