@@ -4,10 +4,10 @@
 //! (`block-latency-histogram-set`, QEMU 4.0). A device has one such histogram. Ours is known by its
 //! boundaries; somebody else's is left alone, and read in place of ours.
 //!
-//! Not where an iothread does the disk's requests: for long QEMU replaced and freed a histogram in its main
-//! loop without the lock under which the iothread counts, and could crash (`block/accounting.c`:
-//! `block_latency_histogram_set`, `block_latency_histograms_clear`; newer versions take the lock there,
-//! which no schema shows).
+//! Where an iothread does the disk's requests, only since [`LOCKED`]: before, QEMU replaced and freed a
+//! histogram in its main loop without the lock under which the iothread counts, and could crash
+//! (`block/accounting.c`: `block_latency_histogram_set`, `block_latency_histograms_clear`). No schema
+//! shows it.
 
 use fleece_qmp_client::Client;
 use fleece_qmp_client::commands::{
@@ -23,6 +23,9 @@ const FIRST: u64 = 50_171;
 /// The last boundary is beyond this.
 const LAST: u64 = 10_000_000_000;
 
+/// The first release that was seen to take the lock, as major, minor, micro; 11.0.1 does not.
+const LOCKED: (u32, u32, u32) = (11, 1, 3);
+
 /// Starts counting for those of `disks` where nobody counts yet and it is safe, if this QEMU can. For the
 /// others the mean latency has to do.
 pub(crate) fn start(client: &Client, disks: &[Disk]) -> Result<(), Error> {
@@ -32,12 +35,14 @@ pub(crate) fn start(client: &Client, disks: &[Disk]) -> Result<(), Error> {
     if !schema.has_command("block-latency-histogram-set") {
         return Ok(());
     }
+    let qemu = client.greeting().version.qemu;
+    let locked = (qemu.major, qemu.minor, qemu.micro) >= LOCKED;
     for device in devices(client)? {
         if !is_counted(&device)
             && let Some(id) = &device.qdev
             && disks
                 .iter()
-                .any(|disk| disk.stats_id.as_ref() == Some(id) && !disk.iothread)
+                .any(|disk| disk.stats_id.as_ref() == Some(id) && (locked || !disk.iothread))
         {
             let set = BlockLatencyHistogramSet {
                 id: id.clone(),
