@@ -17,6 +17,12 @@ use crate::source::Source;
 use crate::transfer::{GuestWatch, Settings, Transfer};
 use crate::{CancelToken, Error, ErrorKind, RateLimit, patience};
 
+/// The name of a guest's configuration in an archive.
+pub(crate) const GUEST_CONFIG: &str = "qemu-server.conf";
+
+/// The name of a guest's firewall rules in an archive.
+pub(crate) const FIREWALL: &str = "qemu-server.fw";
+
 /// What to write, and how fast.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
@@ -30,6 +36,8 @@ pub struct ArchiveOptions {
     /// The guest's own configuration: goes into the archive as `qemu-server.conf`, with a line for each
     /// disk that tells a restore which drive it is.
     pub guest: Option<GuestConfig>,
+    /// The guest's firewall rules: go into the archive as `qemu-server.fw`.
+    pub firewall: Option<Vec<u8>>,
     /// Its identity.
     pub uuid: [u8; 16],
     /// Its time, in seconds since 1970.
@@ -59,6 +67,7 @@ impl Default for ArchiveOptions {
             compression: Compression::None,
             configs: Vec::new(),
             guest: None,
+            firewall: None,
             uuid: [0; 16],
             ctime: 0,
             bwlimit: None,
@@ -139,7 +148,12 @@ impl ArchiveOptions {
             let names: Vec<&str> = disks.iter().map(|disk| disk.name()).collect();
             let text = guest.archive_text(&maps(guest, &names)?);
             builder
-                .add_config("qemu-server.conf", text.as_bytes())
+                .add_config(GUEST_CONFIG, text.as_bytes())
+                .map_err(refused)?;
+        }
+        if let Some(rules) = &self.firewall {
+            builder
+                .add_config(FIREWALL, rules.as_slice())
                 .map_err(refused)?;
         }
         for (name, data) in &self.configs {

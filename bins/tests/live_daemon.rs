@@ -225,6 +225,8 @@ fn a_guest_with_a_configuration_has_it_archived_and_given_back_untouched() {
     std::fs::write(&config, text).unwrap();
     let mut command = backup(&bench, &daemon);
     command.arg("--config-dir").arg(config.parent().unwrap());
+    std::fs::write(bench.path("7.fw"), "[OPTIONS]\nenable: 1\n").unwrap();
+    command.arg("--firewall-dir").arg(config.parent().unwrap());
     let running = begun(&mut command);
     // While it runs, Proxmox's own clean-up would find the images.
     let during = std::fs::read_to_string(&config).unwrap();
@@ -237,6 +239,8 @@ fn a_guest_with_a_configuration_has_it_archived_and_given_back_untouched() {
     let archive = std::fs::File::open(bench.archive()).unwrap();
     let stream = fleece_vma_format::container::open(archive).unwrap();
     let reader = fleece_vma_format::Reader::new(stream).unwrap();
+    let rules = reader.header().config("qemu-server.fw").unwrap();
+    assert_eq!(rules, b"[OPTIONS]\nenable: 1\n");
     let stored = reader.header().config("qemu-server.conf").unwrap();
     let stored = String::from_utf8(stored.to_vec()).unwrap();
     assert!(

@@ -40,6 +40,11 @@ impl Host {
     }
 
     fn with(config: &str) -> Self {
+        Self::with_rules(config, None)
+    }
+
+    /// The archive may have firewall rules.
+    fn with_rules(config: &str, rules: Option<&str>) -> Self {
         let bench = Bench::new();
         for storage in ["fast", "slow", "configs"] {
             fs::create_dir(bench.path(storage)).unwrap();
@@ -53,6 +58,9 @@ impl Host {
         );
         fs::write(bench.path("storage.cfg"), storages).unwrap();
         fs::write(bench.path("qemu-server.conf"), config).unwrap();
+        if let Some(rules) = rules {
+            fs::write(bench.path("qemu-server.fw"), rules).unwrap();
+        }
         let mut scsi = vec![0; SCSI];
         scsi[70_000..200_000].fill(0x11);
         scsi[SCSI - 4096..].fill(0x22);
@@ -70,6 +78,8 @@ impl Host {
                 .arg(host.archive())
                 .arg("-c")
                 .arg(host.bench.path("qemu-server.conf"))
+                .args(rules.map(|_| "-c"))
+                .args(rules.map(|_| host.bench.path("qemu-server.fw")))
                 .arg(format!("drive-scsi0={}", disk(0).display()))
                 .arg(format!("drive-virtio1={}", disk(1).display())),
         );
@@ -158,6 +168,60 @@ fn a_guest_comes_back_with_its_disks_and_its_configuration() {
     }
     assert!(!config.contains("#qmdump#map"), "{config}");
     assert!(support::entries(&host.bench.path("state")).is_empty());
+}
+
+#[test]
+fn its_firewall_rules_come_with_it_or_a_warning() {
+    let rules = "[OPTIONS]\nenable: 1\n";
+    let host = Host::with_rules(CONFIG, Some(rules));
+    let firewall = host.bench.path("firewall");
+    fs::create_dir(&firewall).unwrap();
+    let mut restore = host.restore();
+    restore.arg("--firewall-dir").arg(&firewall);
+    support::succeed(restore.arg(host.archive()).args(["--storage", "fast"]));
+    assert_eq!(fs::read_to_string(firewall.join("9.fw")).unwrap(), rules);
+    assert_eq!(support::entries(&firewall).len(), 1);
+
+    let host = Host::with_rules(CONFIG, Some(rules));
+    let mut restore = host.restore();
+    let output = restore.arg(host.archive()).args(["--storage", "fast"]);
+    let output = output.output().unwrap();
+    let said = support::text(&output);
+    assert_eq!(output.status.code(), Some(3), "{said}");
+    assert!(said.contains("--firewall-dir"), "{said}");
+}
+
+#[test]
+fn a_guest_that_cannot_be_written_leaves_firewall_rules_as_they_were() {
+    for before in [None, Some("# of before\n")] {
+        let host = Host::with_rules(CONFIG, Some("[OPTIONS]\nenable: 1\n"));
+        let firewall = host.bench.path("firewall");
+        fs::create_dir(&firewall).unwrap();
+        if let Some(before) = before {
+            fs::write(firewall.join("9.fw"), before).unwrap();
+        }
+        // Somebody makes a guest of that number while the archive comes.
+        let mut restore = host.restore();
+        restore.args(["-", "--storage", "fast"]);
+        restore.arg("--firewall-dir").arg(&firewall);
+        restore.stdin(Stdio::piped()).stderr(Stdio::piped());
+        let mut restore = restore.spawn().unwrap();
+        let archive = fs::read(host.archive()).unwrap();
+        let mut pipe = restore.stdin.take().unwrap();
+        let (first, rest) = archive.split_at(archive.len() / 2);
+        pipe.write_all(first).unwrap();
+        while host.volumes("fast").len() < 2 {
+            std::thread::sleep(std::time::Duration::from_millis(10));
+        }
+        fs::write(host.config(), "name: another\n").unwrap();
+        pipe.write_all(rest).unwrap();
+        drop(pipe);
+        let output = restore.wait_with_output().unwrap();
+        let said = support::text(&output);
+        assert!(said.contains("was changed by somebody else"), "{said}");
+        let after = fs::read_to_string(firewall.join("9.fw")).ok();
+        assert_eq!(after.as_deref(), before);
+    }
 }
 
 #[test]

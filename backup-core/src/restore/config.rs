@@ -5,11 +5,9 @@ use fleece_storage::{Storages, VolumeId};
 use fleece_vma_format::Header;
 
 use super::plan::Found;
+use crate::archive::GUEST_CONFIG;
 use crate::report::Counting;
 use crate::{Error, ErrorKind};
-
-/// The name of a guest's configuration in an archive.
-pub(super) const CONFIG: &str = "qemu-server.conf";
 
 /// The first three bytes of new MAC addresses: Proxmox's own (OUI of Proxmox Server Solutions).
 const MAC_PREFIX: [u8; 3] = [0xbc, 0x24, 0x11];
@@ -27,10 +25,10 @@ pub(super) fn archived(header: &Header, reporter: &Counting<'_>) -> Result<Guest
     let config = header
         .configs()
         .iter()
-        .find(|config| config.name() == CONFIG);
+        .find(|config| config.name() == GUEST_CONFIG);
     let Some(config) = config else {
         reporter.warning(format!(
-            "the archive has no guest configuration ({CONFIG}); the guest gets 2 GiB of memory, two \
+            "the archive has no guest configuration ({GUEST_CONFIG}); the guest gets 2 GiB of memory, two \
              processors and no network"
         ));
         return GuestConfig::parse(MINIMAL).map_err(failed);

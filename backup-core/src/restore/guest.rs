@@ -1,6 +1,6 @@
 //! `fleece restore --vmid`: volumes on storages, and the guest's configuration.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use fleece_fleecing::{Cleaned, Place, Record, clean};
 use fleece_guest_config::{ConfigFile, GuestConfig};
@@ -8,6 +8,7 @@ use fleece_storage::{Storages, VolumeId};
 use fleece_vma_format::Header;
 
 use super::copy::{Copied, copy};
+use super::firewall::Rules;
 use super::input::Input;
 use super::old::OldGuest;
 use super::plan::{self, DiskChoice, Found, Planned};
@@ -16,9 +17,6 @@ use super::{Restored, config};
 use crate::cancel::CancelToken;
 use crate::report::{Counting, Reporter};
 use crate::{Error, ErrorKind};
-
-/// The name of a guest's firewall rules in an archive.
-const FIREWALL: &str = "qemu-server.fw";
 
 /// A guest to be restored.
 #[derive(Clone, Debug)]
@@ -30,7 +28,8 @@ pub struct GuestRestore {
     pub vmid: u32,
     /// Where its configuration goes.
     pub config: PathBuf,
-    /// Where its firewall rules go, if they have a place here.
+    /// Where its firewall rules go, if they have a place here. They are there before the configuration, so
+    /// that no guest starts without them.
     pub firewall: Option<PathBuf>,
     /// The storage of disks that are not chosen for.
     pub storage: Option<String>,
@@ -95,6 +94,7 @@ pub fn restore_guest(
     let mut volumes = NewVolumes::new(&record);
     let work = Work {
         job,
+        header: &header,
         archived: &archived,
         planned: &planned,
         old: old.as_ref(),
@@ -111,9 +111,6 @@ pub fn restore_guest(
         .collect();
     if let Err(error) = record.note_restore(None) {
         reporter.warning(Error::from(error).chain());
-    }
-    if let Err(error) = restore_firewall(job, &header, &reporter) {
-        reporter.warning(error.chain());
     }
     if let Some(old) = &old {
         let keys: Vec<&str> = planned
@@ -143,6 +140,7 @@ pub fn restore_guest(
 /// What is undone if it fails.
 struct Work<'a> {
     job: &'a GuestRestore,
+    header: &'a Header,
     archived: &'a GuestConfig,
     planned: &'a [Planned],
     old: Option<&'a OldGuest>,
@@ -183,7 +181,9 @@ impl Work<'_> {
             old.keep_as_unused(&mut config)?;
         }
         self.check_cancelled()?;
-        self.write(config)?;
+        let rules = Rules::restore(self.header, self.job.firewall.as_deref(), self.reporter)?;
+        self.write(config)
+            .inspect_err(|_| rules.undo(self.reporter))?;
         Ok(copied)
     }
 
@@ -228,38 +228,4 @@ fn clean_before(
         Some(error) => Err(error.into()),
         None => Ok(()),
     }
-}
-
-fn restore_firewall(
-    job: &GuestRestore,
-    header: &Header,
-    reporter: &Counting<'_>,
-) -> Result<(), Error> {
-    let Some(rules) = header
-        .configs()
-        .iter()
-        .find(|config| config.name() == FIREWALL)
-    else {
-        return Ok(());
-    };
-    let Some(path) = &job.firewall else {
-        reporter.info(format!(
-            "the archived firewall rules are not restored; `vma config -c {FIREWALL}` prints them"
-        ));
-        return Ok(());
-    };
-    let failed = |error| {
-        let message = format!("cannot restore the firewall rules to {}", path.display());
-        Error::caused(ErrorKind::Target, message, error)
-    };
-    write_atomically(path, rules.data()).map_err(failed)?;
-    reporter.info(format!("firewall rules are in {}", path.display()));
-    Ok(())
-}
-
-fn write_atomically(path: &Path, data: &[u8]) -> std::io::Result<()> {
-    let mut temporary = path.as_os_str().to_owned();
-    temporary.push(".tmp.fleece");
-    std::fs::write(&temporary, data)?;
-    std::fs::rename(&temporary, path)
 }

@@ -8,7 +8,8 @@
 //!    here nothing was changed anywhere.
 //! 4. `volumes`: new volumes are put on record and then made.
 //! 5. `copy`: the archive is read once, front to back, and its disks written in parallel.
-//! 6. `config`: the archived configuration gets the new volumes; it is written last, at once.
+//! 6. `firewall`, `config`: the archived configuration gets the new volumes; it is written last, at once,
+//!    when the guest's firewall rules are there.
 //! 7. `old`: only now the volumes that the guest had before are freed.
 //!
 //! Whatever fails before the configuration is written, what was made is freed; what a killed restore
@@ -18,6 +19,7 @@
 
 mod config;
 mod copy;
+mod firewall;
 mod folder;
 mod guest;
 mod input;

@@ -5,6 +5,7 @@ mod disks;
 mod live;
 
 use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
@@ -37,6 +38,7 @@ pub(crate) fn run(arguments: &Backup, places: &Places, log: &Log) -> Result<Exit
     archive.configs = configs(&arguments.config)?;
     if let Some(config) = config.as_deref().filter(|_| arguments.config.is_empty()) {
         archive.guest = Some(load(config)?);
+        archive.firewall = firewall(places, &guest.name)?;
     }
 
     log.info(&format!("Starting Backup of VM {} (qemu)", guest.name));
@@ -221,6 +223,21 @@ fn configs(named: &[PathBuf]) -> Result<Vec<(String, Vec<u8>)>, Error> {
         configs.push((name, data));
     }
     Ok(configs)
+}
+
+/// The guest's firewall rules, if there are any.
+fn firewall(places: &Places, guest: &str) -> Result<Option<Vec<u8>>, Error> {
+    let Some(path) = places.firewall(guest) else {
+        return Ok(None);
+    };
+    match fs::read(&path) {
+        Ok(rules) => Ok(Some(rules)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => {
+            let message = format!("cannot read the firewall rules {}", path.display());
+            Err(Error::caused(ErrorKind::Request, message, error))
+        }
+    }
 }
 
 fn load(config: &Path) -> Result<GuestConfig, Error> {

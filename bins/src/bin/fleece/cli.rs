@@ -43,6 +43,10 @@ pub(crate) struct Places {
     #[arg(long, global = true, value_name = "DIR", help_heading = "Places")]
     pub(crate) config_dir: Option<PathBuf>,
 
+    /// Where guests' firewall rules are, as <vmid>.fw [default: Proxmox's, if --config-dir is].
+    #[arg(long, global = true, value_name = "DIR", help_heading = "Places")]
+    pub(crate) firewall_dir: Option<PathBuf>,
+
     /// The storage configuration [default: Proxmox's, on its hosts].
     #[arg(long, global = true, value_name = "FILE", help_heading = "Places")]
     pub(crate) storage_config: Option<PathBuf>,

@@ -11,6 +11,7 @@ use crate::cli::Places;
 
 /// Proxmox's guest configurations, when this is a Proxmox host.
 const PROXMOX_CONFIGS: &str = "/etc/pve/qemu-server";
+const PROXMOX_FIREWALL: &str = "/etc/pve/firewall";
 const PROXMOX_STORAGES: &str = "/etc/pve/storage.cfg";
 
 impl Places {
@@ -57,6 +58,18 @@ impl Places {
     pub(crate) fn guest_config(&self, guest: &str) -> Option<PathBuf> {
         guest.parse::<u32>().ok()?;
         Some(self.config_dir().join(format!("{guest}.conf"))).filter(|path| path.exists())
+    }
+
+    /// Where a guest's firewall rules are, whether there are any or not; `None` if no place is known.
+    pub(crate) fn firewall(&self, guest: &str) -> Option<PathBuf> {
+        guest.parse::<u32>().ok()?;
+        // Configurations elsewhere are not those of Proxmox's guests, whose rules must stay.
+        let proxmox = || {
+            Some(Path::new(PROXMOX_FIREWALL))
+                .filter(|path| self.config_dir.is_none() && path.is_dir())
+        };
+        let directory = self.firewall_dir.as_deref().or_else(proxmox)?;
+        Some(directory.join(format!("{guest}.fw")))
     }
 
     /// Where what is made for a guest is recorded.

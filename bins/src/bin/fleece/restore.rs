@@ -48,6 +48,11 @@ fn to_storages(
         config,
         places.record(&name)?,
     );
+    // A configuration that goes elsewhere is not that of the guest whose rules are there.
+    job.firewall = match arguments.config_out {
+        Some(_) if places.firewall_dir.is_none() => None,
+        _ => places.firewall(&name),
+    };
     job.storage.clone_from(&arguments.storage);
     job.disks.clone_from(&arguments.disk);
     job.storages = places.storages()?;

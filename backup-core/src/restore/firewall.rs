@@ -1,0 +1,71 @@
+//! The restored guest's firewall rules, in a file of their own.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use fleece_vma_format::Header;
+
+use crate::archive::FIREWALL;
+use crate::report::Counting;
+use crate::{Error, ErrorKind};
+
+/// Rules that were written, and what was there before.
+#[derive(Debug)]
+pub(super) struct Rules(Option<(PathBuf, Option<Vec<u8>>)>);
+
+impl Rules {
+    /// Writes the archived rules to `path`, if there are some.
+    pub(super) fn restore(
+        header: &Header,
+        path: Option<&Path>,
+        reporter: &Counting<'_>,
+    ) -> Result<Self, Error> {
+        let configs = header.configs();
+        let Some(rules) = configs.iter().find(|config| config.name() == FIREWALL) else {
+            return Ok(Self(None));
+        };
+        let Some(path) = path else {
+            reporter.warning(format!(
+                "the archived firewall rules are not restored, since it is not known where they go; give \
+                 --firewall-dir, or print them with `vma config -c {FIREWALL}`"
+            ));
+            return Ok(Self(None));
+        };
+        let before = match fs::read(path) {
+            Ok(before) => Some(before),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+            Err(error) => return Err(failed(path, error)),
+        };
+        replace(path, rules.data()).map_err(|error| failed(path, error))?;
+        reporter.info(format!("firewall rules are in {}", path.display()));
+        Ok(Self(Some((path.to_owned(), before))))
+    }
+
+    /// Puts back what was there.
+    pub(super) fn undo(&self, reporter: &Counting<'_>) {
+        let Some((path, before)) = &self.0 else {
+            return;
+        };
+        let undone = match before {
+            Some(before) => replace(path, before),
+            None => fs::remove_file(path),
+        };
+        if let Err(error) = undone {
+            reporter.warning(failed(path, error).chain());
+        }
+    }
+}
+
+fn failed(path: &Path, error: io::Error) -> Error {
+    let message = format!("cannot restore the firewall rules in {}", path.display());
+    Error::caused(ErrorKind::Target, message, error)
+}
+
+/// All or nothing, also for who reads meanwhile.
+fn replace(path: &Path, rules: &[u8]) -> io::Result<()> {
+    let mut temporary = path.as_os_str().to_owned();
+    temporary.push(".tmp.fleece");
+    fs::write(&temporary, rules)?;
+    fs::rename(&temporary, path).inspect_err(|_| drop(fs::remove_file(&temporary)))
+}
