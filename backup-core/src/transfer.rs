@@ -48,12 +48,16 @@ pub trait GuestWatch {
     }
 }
 
-/// What 99 of 100 of the guest's writes take while nothing disturbs them; `None` if it does not write.
-/// Takes a second for a guest that does.
-pub(crate) fn before(watch: &mut dyn GuestWatch, cancel: &CancelToken) -> Option<Duration> {
+/// What 99 of 100 of the guest's writes take while nothing disturbs them, from that many looks at a guest
+/// that writes; `None` if it does not.
+pub(crate) fn before(
+    watch: &mut dyn GuestWatch,
+    looks: u32,
+    cancel: &CancelToken,
+) -> Option<Duration> {
     let start = watch.writes()?;
     let mut felt = None;
-    for _ in 0..LOOKS {
+    for _ in 0..looks {
         // Nothing is ever received: it ends by the time, or by the token.
         let _ = cancel.fired().recv_timeout(pace::INTERVAL);
         felt = watch.writes()?.latency_since(&start);
@@ -64,8 +68,8 @@ pub(crate) fn before(watch: &mut dyn GuestWatch, cancel: &CancelToken) -> Option
     felt
 }
 
-/// Intervals in which the undisturbed guest is watched.
-const LOOKS: u32 = 5;
+/// Intervals in which the undisturbed guest is watched, a second in all.
+pub(crate) const LOOKS: u32 = 5;
 
 /// How often progress is reported.
 const REPORT: Duration = Duration::from_secs(1);

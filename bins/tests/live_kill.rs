@@ -78,7 +78,8 @@ impl Field {
 
     fn backup(&self, bench: &Bench) -> Command {
         let mut command = bench.backup(&self.guest.qmp_socket());
-        command.args(["--vmid", "7", "--agent"]);
+        // With a limit of its own it watches the guest for a moment, not for a second: there are many.
+        command.args(["--vmid", "7", "--guest-latency", "1000", "--agent"]);
         command.arg(self.guest.agent_socket());
         command
     }

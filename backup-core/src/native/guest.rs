@@ -13,7 +13,7 @@ use crate::archive::archive_with;
 use crate::cbw::Options;
 use crate::pace::GuestWrites;
 use crate::source::{Extent, Source};
-use crate::transfer::{self, Settings};
+use crate::transfer::{self, LOOKS, Settings};
 use crate::{ArchiveOptions, Archived, CancelToken, Error, ErrorKind, GuestWatch, Reporter};
 
 /// A snapshot of the disks of a [`super::Server`], held by a connection to its control socket.
@@ -51,7 +51,7 @@ impl Guest {
             cancel,
             failed: None,
         };
-        let before = transfer::before(&mut watch, cancel);
+        let before = transfer::before(&mut watch, LOOKS, cancel);
         if let Some(error) = watch.failed {
             return Err(error);
         }

@@ -17,7 +17,7 @@ use crate::output::{Counted, Destination, Output};
 use crate::quiesce::Frozen;
 use crate::report::{Counters, Counting, Reporter};
 use crate::source::Source;
-use crate::transfer::{self, Settings, Transfer};
+use crate::transfer::{self, LOOKS, Settings, Transfer};
 use crate::{CancelToken, Error, ErrorKind, units};
 
 /// A backup of a guest that QEMU runs.
@@ -301,7 +301,9 @@ fn move_data(
 ) -> Result<Moved, Error> {
     check_room(session, reporter)?;
     let mut watch = QemuWatch::new(session, job.cbw_timeout);
-    let before = transfer::before(&mut watch, cancel);
+    // Where the limit is given, all that is asked is whether the guest writes.
+    let looks = job.archive.guest_latency.map_or(LOOKS, |_| 1);
+    let before = transfer::before(&mut watch, looks, cancel);
     if let Some(before) = before {
         let before = millis(before);
         reporter.info(format!(
