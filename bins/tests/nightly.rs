@@ -1,0 +1,83 @@
+//! The units in `docs/systemd`, as systemd reads them, and the command lines in them, as `fleece` does.
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test may fail by a panic"
+)]
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+fn unit(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("../docs/systemd")
+        .join(name)
+}
+
+/// The value of a setting of the service, for a guest of that name.
+fn setting(key: &str, guest: &str) -> String {
+    let text = std::fs::read_to_string(unit("fleece-backup@.service")).unwrap();
+    let prefix = format!("{key}=");
+    let mut values = text.lines().filter_map(|line| line.strip_prefix(&prefix));
+    values.next().unwrap().replace("%i", guest)
+}
+
+#[test]
+fn systemd_has_nothing_against_the_units() {
+    let dir = tempfile::tempdir().unwrap();
+    let program = env!("CARGO_BIN_EXE_fleece");
+    for ending in ["service", "timer"] {
+        // Where `fleece` is installed is not known here, and systemd looks for it.
+        let text = std::fs::read_to_string(unit(&format!("fleece-backup@.{ending}"))).unwrap();
+        let text = text.replace("=fleece ", &format!("={program} "));
+        let path = dir.path().join(format!("fleece-backup@100.{ending}"));
+        std::fs::write(path, text).unwrap();
+    }
+    let verify = Command::new("systemd-analyze")
+        .args(["verify", "--man=no"])
+        .args(
+            ["service", "timer"]
+                .map(|ending| dir.path().join(format!("fleece-backup@100.{ending}"))),
+        )
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&verify.stderr);
+    let ours: Vec<_> = said
+        .lines()
+        .filter(|line| line.contains("fleece"))
+        .collect();
+    assert!(verify.status.success() && ours.is_empty(), "{said}");
+}
+
+#[test]
+fn the_commands_of_the_service_are_understood() {
+    let dir = tempfile::tempdir().unwrap();
+    let (state, to) = (dir.path().join("state"), dir.path().join("to"));
+    std::fs::create_dir(&to).unwrap();
+    let socket = dir.path().join("web.qmp");
+    let guest = format!("--qmp {}", socket.display());
+    let start = setting("ExecStart", "web")
+        .replace("$GUEST", &guest)
+        .replace("${TO}", to.to_str().unwrap())
+        .replace("$OPTIONS", "--prune-backups keep-daily=7,keep-weekly=4");
+    let (_, start) = start.split_once(" fleece ").unwrap();
+    let clean = setting("ExecStopPost", "web");
+    let run = |line: &str| {
+        Command::new(env!("CARGO_BIN_EXE_fleece"))
+            .args(line.split_whitespace())
+            .arg("--state-dir")
+            .arg(&state)
+            .output()
+            .unwrap()
+    };
+    let started = run(start);
+    let said = String::from_utf8_lossy(&started.stderr);
+    assert_eq!(
+        started.status.code(),
+        Some(5),
+        "there is no such guest: {said}"
+    );
+    assert!(said.contains("web.qmp"), "{said}");
+    let cleaned = run(clean.strip_prefix("fleece ").unwrap());
+    assert!(cleaned.status.success(), "{cleaned:?}");
+}
