@@ -23,9 +23,19 @@ pub struct Seekable<S> {
     /// Where every [`MARK`]th frame begins.
     marks: Vec<Position>,
     size: u64,
-    recent: Mutex<VecDeque<(usize, Arc<Vec<u8>>)>>,
+    recent: Mutex<VecDeque<Recent>>,
     forgiving: bool,
 }
+
+/// A frame that was read lately, by its number.
+#[derive(Debug, Clone)]
+struct Recent {
+    number: usize,
+    plain: Arc<Plain>,
+}
+
+/// What is in a frame, once somebody has decompressed it; others who want it wait for that.
+type Plain = Mutex<Option<Arc<Vec<u8>>>>;
 
 /// A place in the file and in its contents.
 #[derive(Debug, Clone, Copy, Default)]
@@ -122,24 +132,40 @@ impl<S: ReadAt> Seekable<S> {
     }
 
     fn contents(&self, number: usize, at: u64, frame: FrameSize) -> io::Result<Arc<Vec<u8>>> {
-        let recent = || self.recent.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((_, plain)) = recent().iter().find(|(kept, _)| *kept == number) {
+        let recent = self.recent(number);
+        let mut contents = recent.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(plain) = &*contents {
             return Ok(Arc::clone(plain));
         }
         let plain = match self.decompress(at, frame) {
             Err(_) if self.forgiving => vec![0; frame.plain as usize],
             other => other?,
         };
-        let plain = Arc::new(plain);
-        let mut recent = recent();
-        recent.push_back((number, Arc::clone(&plain)));
-        let mut kept: usize = recent.iter().map(|(_, plain)| plain.len()).sum();
-        while kept > KEPT
-            && let Some((_, oldest)) = recent.pop_front()
-        {
-            kept = kept.saturating_sub(oldest.len());
+        Ok(Arc::clone(contents.insert(Arc::new(plain))))
+    }
+
+    /// The place of a frame among those that are kept, for which older ones may have to go.
+    fn recent(&self, number: usize) -> Arc<Plain> {
+        let mut recent = self.recent.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = recent.iter().find(|known| known.number == number) {
+            return Arc::clone(&known.plain);
         }
-        Ok(plain)
+        let plain = Arc::<Plain>::default();
+        recent.push_back(Recent {
+            number,
+            plain: Arc::clone(&plain),
+        });
+        let size = |recent: &Recent| {
+            let frame = self.frames.get(recent.number);
+            frame.map_or(0, |frame| frame.plain as usize)
+        };
+        let mut kept: usize = recent.iter().map(size).sum();
+        while kept > KEPT
+            && let Some(oldest) = recent.pop_front()
+        {
+            kept = kept.saturating_sub(size(&oldest));
+        }
+        plain
     }
 
     fn decompress(&self, at: u64, frame: FrameSize) -> io::Result<Vec<u8>> {
