@@ -26,7 +26,7 @@ pub enum ErrorKind {
 }
 
 /// A kind, what was being done, and the cause if there is one.
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
 pub struct Error {
     kind: ErrorKind,
     message: String,
@@ -79,11 +79,5 @@ impl fmt::Display for Error {
             Some(path) => write!(f, "{}: {}", path.display(), self.message),
             None => f.write_str(&self.message),
         }
-    }
-}
-
-impl std::error::Error for Error {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        self.source.as_ref().map(|source| source as _)
     }
 }

@@ -7,7 +7,7 @@ use std::io;
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 /// An error: what kind, where in the (uncompressed) archive, the particulars, and the cause.
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
 pub struct Error {
     kind: ErrorKind,
     offset: Option<u64>,
@@ -164,12 +164,6 @@ impl fmt::Display for Error {
             Some(offset) => write!(f, " (at byte {offset})"),
             None => Ok(()),
         }
-    }
-}
-
-impl std::error::Error for Error {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        self.source.as_ref().map(|source| &**source as _)
     }
 }
 
