@@ -86,6 +86,29 @@ fn recover_restores_what_is_intact_and_never_claims_success() {
 }
 
 #[test]
+fn what_stops_a_recovery_is_told_once() {
+    let dir = TempDir::new().unwrap();
+    let (raw, to) = (path(&dir, "a.raw"), path(&dir, "a.vma"));
+    // A config that takes the name of the disk's file.
+    let config = path(&dir, "tmp-disk-a.raw");
+    fs::write(&raw, disk(65536)).unwrap();
+    fs::write(&config, "").unwrap();
+    ok(&[
+        "create",
+        &to,
+        "-c",
+        &config,
+        "-d",
+        &format!("format=raw:a={raw}"),
+    ]);
+    let output = run(&["recover", &to, &path(&dir, "out")]);
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    let cause = "/out/tmp-disk-a.raw: File exists (os error 17)\n";
+    assert!(said.ends_with(cause), "{said}");
+}
+
+#[test]
 fn damage_is_told_by_the_exit_code_wherever_the_output_goes() {
     let dir = TempDir::new().unwrap();
     let (cut, out) = (path(&dir, "cut.vma"), path(&dir, "out"));

@@ -276,10 +276,20 @@ pub(crate) mod transcript;
 
 #[cfg(test)]
 mod tests {
+    use rustix::fs::{CWD, FileType, Mode, mknodat};
+
     use super::*;
 
     const SECOND: Duration = Duration::from_secs(1);
     const MINUTE: Duration = Duration::from_secs(60);
+
+    /// A named pipe in a folder of its own.
+    pub(super) fn fifo() -> (tempfile::TempDir, PathBuf) {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("fifo");
+        mknodat(CWD, &path, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).unwrap();
+        (directory, path)
+    }
 
     fn sh(script: &str, input: &[u8], patience: Duration) -> Result<Vec<u8>, Error> {
         System.run_with(&["sh", "-c", script], input, patience)
@@ -303,15 +313,7 @@ mod tests {
 
     #[test]
     fn a_program_that_hangs_is_killed_with_its_children() {
-        let directory = tempfile::tempdir().unwrap();
-        let fifo = directory.path().join("alive");
-        assert!(
-            Command::new("mkfifo")
-                .arg(&fifo)
-                .status()
-                .unwrap()
-                .success()
-        );
+        let (_directory, fifo) = fifo();
         // Reading the FIFO ends when the last process that holds it open has died.
         let script = format!("exec 3<>{0}; (sleep 600 >{0}) & wait", fifo.display());
         let started = Instant::now();
@@ -324,15 +326,7 @@ mod tests {
 
     #[test]
     fn a_daemon_left_behind_is_not_waited_for() {
-        let directory = tempfile::tempdir().unwrap();
-        let fifo = directory.path().join("end");
-        assert!(
-            Command::new("mkfifo")
-                .arg(&fifo)
-                .status()
-                .unwrap()
-                .success()
-        );
+        let (_directory, fifo) = fifo();
         // The daemon holds the pipes open until it is told to end, which is after the answer.
         let script = format!("cat {} & echo done", fifo.display());
         assert_eq!(sh(&script, b"", MINUTE).unwrap(), b"done\n");

@@ -1,6 +1,7 @@
 //! What every storage can do.
 
 mod btrfs;
+mod device;
 pub(crate) mod dir;
 mod external;
 pub(crate) mod factory;
@@ -11,15 +12,13 @@ mod rbd;
 mod volume_group;
 mod zfspool;
 
-use std::fmt::Debug;
-use std::path::{Path, PathBuf};
+use std::fmt::{Debug, Display};
+use std::path::PathBuf;
 use std::sync::Arc;
-
-use serde_json::json;
 
 use crate::block::{Access, Qcow2, RawFile, WriteAt};
 use crate::error::{Error, ErrorKind};
-use crate::name::{VolumeFormat, VolumeName, is_name_byte, owner};
+use crate::name::{VolumeFormat, VolumeName};
 use crate::volume::{Volume, VolumeId};
 
 /// A storage of some type.
@@ -70,11 +69,7 @@ pub trait Plugin: Debug + Send + Sync {
     fn activate_volume(&self, id: &VolumeId) -> Result<(), Error> {
         match self.exists(id)? {
             true => Ok(()),
-            false => Err(Error::new(
-                ErrorKind::NotFound,
-                id,
-                "there is no such volume",
-            )),
+            false => Err(no_such_volume(id)),
         }
     }
 
@@ -287,15 +282,7 @@ fn no_such_format(storage: &dyn Plugin, format: VolumeFormat) -> Error {
     Error::new(ErrorKind::Unsupported, storage.id(), message)
 }
 
-/// The name of a volume on a storage that keeps block devices: `ID:[BASE/]NAME`.
-fn block_volume<'a>(storage: &dyn Plugin, id: &'a VolumeId) -> Result<&'a str, Error> {
-    let volume = id.volume().filter(|_| id.storage() == Some(storage.id()));
-    let name = volume.and_then(|volume| volume.rsplit('/').next());
-    let known = |name: &&str| owner(name).is_some() && name.bytes().all(is_name_byte);
-    name.filter(known).ok_or_else(|| foreign(storage, id))
-}
-
-/// The block device options of a raw volume with a device node.
-fn device_blockdev(path: &Path) -> serde_json::Value {
-    json!({ "driver": "raw", "file": { "driver": "host_device", "filename": path } })
+/// The error for a volume that must be there and is not.
+fn no_such_volume(subject: impl Display) -> Error {
+    Error::new(ErrorKind::NotFound, subject, "there is no such volume")
 }

@@ -11,7 +11,7 @@ use crate::reader::read_damaged_header;
 use crate::restore::{Targets, write_cluster, write_zero_cluster};
 use crate::scan::{Found, Scanner};
 use crate::verify::{Damage, Watch};
-use crate::{ErrorKind, Result, Tally};
+use crate::{Error, ErrorKind, Result, Tally};
 
 /// What was lost.
 #[derive(Debug, Clone)]
@@ -45,12 +45,12 @@ impl Recovered {
 /// is used if its fields make sense; this is told as damage.
 ///
 /// # Errors
-/// An archive header that cannot be used, an error of the input or of a target.
-pub fn recover<'t>(
+/// An archive header that cannot be used, an error of the input or of a target, and that of `open` as it is.
+pub fn recover<'t, E: From<Error>>(
     mut input: impl Read,
-    open: impl FnOnce(&Header) -> Result<Targets<'t>>,
+    open: impl FnOnce(&Header) -> Result<Targets<'t>, E>,
     watch: &mut dyn Watch,
-) -> Result<Recovered> {
+) -> Result<Recovered, E> {
     let (header, wrong) = read_damaged_header(&mut input)?;
     watch.header(&header);
     let targets = open(&header)?;
@@ -96,7 +96,7 @@ pub fn recover<'t>(
                 run.damage(Damage::new(error));
                 break;
             }
-            Err(error) => return Err(error),
+            Err(error) => return Err(error.into()),
         }
     }
     Ok(run.finish())

@@ -127,6 +127,7 @@ mod tests {
 
     use super::*;
     use crate::error::ErrorKind;
+    use crate::exec::tests::fifo;
 
     const SECOND: Duration = Duration::from_secs(1);
     const MINUTE: Duration = Duration::from_secs(60);
@@ -164,10 +165,7 @@ mod tests {
 
     #[test]
     fn a_program_that_takes_nothing_is_given_up_and_killed() {
-        let directory = tempfile::tempdir().unwrap();
-        let fifo = directory.path().join("alive");
-        let made = std::process::Command::new("mkfifo").arg(&fifo).status();
-        assert!(made.unwrap().success());
+        let (_directory, fifo) = fifo();
         // Reading the FIFO ends when the last process that holds it open has died.
         let mut feed = sh(&format!("exec sleep 600 > {}", fifo.display()), SECOND);
         let reader = std::thread::spawn(move || std::fs::read(fifo));

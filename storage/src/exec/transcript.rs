@@ -41,12 +41,6 @@ impl Transcript {
             exchanges: Mutex::new(exchanges),
         }
     }
-
-    /// Every recorded command has been run.
-    pub(crate) fn assert_finished(&self) {
-        let left = self.exchanges.lock().unwrap();
-        assert!(left.is_empty(), "commands that were not run: {left:#?}");
-    }
 }
 
 impl Runner for Transcript {
@@ -57,5 +51,16 @@ impl Runner for Transcript {
         result
             .map(String::into_bytes)
             .map_err(|error| failed(argv, &error))
+    }
+}
+
+impl Drop for Transcript {
+    /// Every recorded command must have been run.
+    fn drop(&mut self) {
+        let left = self.exchanges.get_mut().unwrap();
+        // A test that has failed already says why.
+        if !std::thread::panicking() {
+            assert!(left.is_empty(), "commands that were not run: {left:#?}");
+        }
     }
 }

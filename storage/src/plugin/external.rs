@@ -228,23 +228,18 @@ impl Plugin for ExternalPlugin {
 
     fn list(&self, vmid: Option<u32>) -> Result<Vec<Volume>, Error> {
         let answer: ListAnswer = self.ask("list", json!({ "vmid": vmid }))?;
-        let mut volumes = Vec::new();
-        for listed in answer.volumes {
-            let Ok(format) = listed.format.parse() else {
-                continue;
-            };
-            let Some(guest) = owner(&listed.name) else {
-                continue;
-            };
-            volumes.push(Volume {
-                id: VolumeId::configured(&self.id, &listed.volume)?,
-                vmid: guest,
+        // What is named otherwise than volumes are is not ours, as on every storage.
+        let volumes = answer.volumes.into_iter().filter_map(|listed| {
+            Some(Volume {
+                id: VolumeId::configured(&self.id, &listed.volume).ok()?,
+                vmid: owner(&listed.name)?,
+                format: listed.format.parse().ok()?,
                 name: listed.name,
-                format,
                 size: listed.size,
                 used: listed.used,
-            });
-        }
+            })
+        });
+        let mut volumes: Vec<_> = volumes.collect();
         volumes.retain(|volume| vmid.is_none_or(|vmid| vmid == volume.vmid));
         volumes.sort_by(|a, b| a.id.cmp(&b.id));
         Ok(volumes)

@@ -5,14 +5,12 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use super::volume_group::VolumeGroup;
-use super::{
-    AllocationRequest, Capabilities, Freed, Plugin, Status, block_volume, device_blockdev,
-    no_such_format,
-};
+use super::device::{self, device_name};
+use super::volume_group::{LogicalVolume, VolumeGroup};
+use super::{AllocationRequest, Capabilities, Freed, Plugin, Status};
 use crate::error::{Error, ErrorKind};
 use crate::lock;
-use crate::name::{VolumeFormat, VolumeName, owner};
+use crate::name::{VolumeFormat, VolumeName};
 use crate::volume::{Volume, VolumeId};
 
 /// Zeroing a volume before it is removed may be this slow: bytes in a second.
@@ -59,42 +57,19 @@ impl Plugin for LvmPlugin {
 
     fn activate_volume(&self, id: &VolumeId) -> Result<(), Error> {
         self.group
-            .activate(&self.group.require(block_volume(self, id)?)?)
+            .activate(&self.group.require(device_name(self, id)?)?)
     }
 
     fn list(&self, vmid: Option<u32>) -> Result<Vec<Volume>, Error> {
-        let mut volumes = Vec::new();
-        for lv in self.group.volumes()? {
-            // Plain, mirrored and raid volumes; not pools, snapshots and parts of others.
-            let plain = matches!(lv.kind(), Some('-' | 'm' | 'M' | 'r' | 'R'));
-            let Some(guest) = owner(&lv.name).filter(|_| plain) else {
-                continue;
-            };
-            let Ok(id) = VolumeId::configured(&self.id, &lv.name) else {
-                continue;
-            };
-            let used = Some(lv.size);
-            let size = Some(lv.size);
-            let format = VolumeFormat::Raw;
-            volumes.push(Volume {
-                id,
-                vmid: guest,
-                name: lv.name,
-                format,
-                size,
-                used,
-            });
-        }
-        volumes.retain(|volume| vmid.is_none_or(|vmid| vmid == volume.vmid));
-        volumes.sort_by(|a, b| a.id.cmp(&b.id));
-        Ok(volumes)
+        // Plain, mirrored and raid volumes; not pools, snapshots and parts of others.
+        let plain = |lv: &LogicalVolume| matches!(lv.kind(), Some('-' | 'm' | 'M' | 'r' | 'R'));
+        let devices = self.group.volumes()?.into_iter().filter(plain);
+        let devices = devices.map(|lv| lv.device(Some(lv.size)));
+        Ok(device::volumes(self, vmid, devices))
     }
 
     fn volume_id(&self, name: &VolumeName, format: VolumeFormat) -> Result<VolumeId, Error> {
-        match format {
-            VolumeFormat::Raw => VolumeId::configured(&self.id, name.as_str()),
-            _ => Err(no_such_format(self, format)),
-        }
+        device::volume_id(self, name, format)
     }
 
     fn allocate(&self, request: &AllocationRequest) -> Result<VolumeId, Error> {
@@ -125,7 +100,7 @@ impl Plugin for LvmPlugin {
     }
 
     fn free(&self, id: &VolumeId) -> Result<Freed, Error> {
-        let name = block_volume(self, id)?;
+        let name = device_name(self, id)?;
         let _lock = lock::acquire(&self.id)?;
         if self.saferemove
             && let Some(volume) = self.group.volume(name)?
@@ -143,31 +118,27 @@ impl Plugin for LvmPlugin {
                 Duration::from_secs(seconds),
             )?;
         }
-        Ok(if self.group.remove(name)? {
-            Freed::Removed
-        } else {
-            Freed::Absent
-        })
+        self.group.remove(name)
     }
 
     fn path(&self, id: &VolumeId) -> Result<PathBuf, Error> {
-        Ok(self.group.path(block_volume(self, id)?))
+        Ok(self.group.path(device_name(self, id)?))
     }
 
     fn blockdev(&self, id: &VolumeId) -> Result<Value, Error> {
-        Ok(device_blockdev(&self.path(id)?))
+        Ok(device::blockdev(&self.path(id)?))
     }
 
     fn size(&self, id: &VolumeId) -> Result<u64, Error> {
-        Ok(self.group.require(block_volume(self, id)?)?.size)
+        Ok(self.group.require(device_name(self, id)?)?.size)
     }
 
     fn exists(&self, id: &VolumeId) -> Result<bool, Error> {
-        Ok(self.group.volume(block_volume(self, id)?)?.is_some())
+        Ok(self.group.volume(device_name(self, id)?)?.is_some())
     }
 
     fn resize(&self, id: &VolumeId, size: u64) -> Result<(), Error> {
-        self.group.grow(block_volume(self, id)?, size)
+        self.group.grow(device_name(self, id)?, size)
     }
 }
 

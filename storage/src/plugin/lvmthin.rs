@@ -4,14 +4,12 @@ use std::path::PathBuf;
 
 use serde_json::Value;
 
-use super::volume_group::{CHANGE, VolumeGroup};
-use super::{
-    AllocationRequest, Capabilities, Freed, Plugin, Status, block_volume, device_blockdev,
-    no_such_format,
-};
+use super::device::{self, device_name};
+use super::volume_group::{CHANGE, LogicalVolume, VolumeGroup};
+use super::{AllocationRequest, Capabilities, Freed, Plugin, Status};
 use crate::error::{Error, ErrorKind};
 use crate::lock;
-use crate::name::{VolumeFormat, VolumeName, owner};
+use crate::name::{VolumeFormat, VolumeName};
 use crate::volume::{Volume, VolumeId};
 
 /// A thin pool of `storage.cfg`.
@@ -63,41 +61,18 @@ impl Plugin for LvmThinPlugin {
 
     fn activate_volume(&self, id: &VolumeId) -> Result<(), Error> {
         self.group
-            .activate(&self.group.require(block_volume(self, id)?)?)
+            .activate(&self.group.require(device_name(self, id)?)?)
     }
 
     fn list(&self, vmid: Option<u32>) -> Result<Vec<Volume>, Error> {
-        let mut volumes = Vec::new();
-        for lv in self.group.volumes()? {
-            let ours = lv.kind() == Some('V') && lv.pool == self.pool;
-            let Some(guest) = owner(&lv.name).filter(|_| ours) else {
-                continue;
-            };
-            let Ok(id) = VolumeId::configured(&self.id, &lv.name) else {
-                continue;
-            };
-            let used = lv.taken();
-            let size = Some(lv.size);
-            let format = VolumeFormat::Raw;
-            volumes.push(Volume {
-                id,
-                vmid: guest,
-                name: lv.name,
-                format,
-                size,
-                used,
-            });
-        }
-        volumes.retain(|volume| vmid.is_none_or(|vmid| vmid == volume.vmid));
-        volumes.sort_by(|a, b| a.id.cmp(&b.id));
-        Ok(volumes)
+        let ours = |lv: &LogicalVolume| lv.kind() == Some('V') && lv.pool == self.pool;
+        let devices = self.group.volumes()?.into_iter().filter(ours);
+        let devices = devices.map(|lv| lv.device(lv.taken()));
+        Ok(device::volumes(self, vmid, devices))
     }
 
     fn volume_id(&self, name: &VolumeName, format: VolumeFormat) -> Result<VolumeId, Error> {
-        match format {
-            VolumeFormat::Raw => VolumeId::configured(&self.id, name.as_str()),
-            _ => Err(no_such_format(self, format)),
-        }
+        device::volume_id(self, name, format)
     }
 
     fn allocate(&self, request: &AllocationRequest) -> Result<VolumeId, Error> {
@@ -120,7 +95,7 @@ impl Plugin for LvmThinPlugin {
     }
 
     fn free(&self, id: &VolumeId) -> Result<Freed, Error> {
-        let name = block_volume(self, id)?;
+        let name = device_name(self, id)?;
         let _lock = lock::acquire(&self.id)?;
         // Proxmox names the snapshots of a volume after it.
         let snapshots = format!("snap_{name}_");
@@ -129,31 +104,27 @@ impl Plugin for LvmThinPlugin {
                 self.group.remove(&lv.name)?;
             }
         }
-        Ok(if self.group.remove(name)? {
-            Freed::Removed
-        } else {
-            Freed::Absent
-        })
+        self.group.remove(name)
     }
 
     fn path(&self, id: &VolumeId) -> Result<PathBuf, Error> {
-        Ok(self.group.path(block_volume(self, id)?))
+        Ok(self.group.path(device_name(self, id)?))
     }
 
     fn blockdev(&self, id: &VolumeId) -> Result<Value, Error> {
-        Ok(device_blockdev(&self.path(id)?))
+        Ok(device::blockdev(&self.path(id)?))
     }
 
     fn size(&self, id: &VolumeId) -> Result<u64, Error> {
-        Ok(self.group.require(block_volume(self, id)?)?.size)
+        Ok(self.group.require(device_name(self, id)?)?.size)
     }
 
     fn exists(&self, id: &VolumeId) -> Result<bool, Error> {
-        Ok(self.group.volume(block_volume(self, id)?)?.is_some())
+        Ok(self.group.volume(device_name(self, id)?)?.is_some())
     }
 
     fn resize(&self, id: &VolumeId, size: u64) -> Result<(), Error> {
-        self.group.grow(block_volume(self, id)?, size)
+        self.group.grow(device_name(self, id)?, size)
     }
 }
 

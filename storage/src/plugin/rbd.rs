@@ -11,12 +11,15 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use self::import::Import;
-use super::{AllocationRequest, Capabilities, Freed, Plugin, Status, block_volume, no_such_format};
+use super::device::{self, Device, device_name, not_made, not_removed};
+use super::{
+    AllocationRequest, Capabilities, Freed, Plugin, Status, no_such_format, no_such_volume,
+};
 use crate::block::WriteAt;
 use crate::error::{Error, ErrorKind};
 use crate::exec::Runner;
 use crate::lock;
-use crate::name::{VolumeFormat, VolumeName, owner};
+use crate::name::{VolumeFormat, VolumeName};
 use crate::volume::{Volume, VolumeId};
 
 /// How long `rbd` and `ceph` may take; removing an image removes its objects one by one.
@@ -136,19 +139,25 @@ impl RbdPlugin {
         self.spec("").trim_end_matches('/').to_owned()
     }
 
-    fn images(&self) -> Result<Vec<Image>, Error> {
+    fn images(&self) -> Result<Vec<Device>, Error> {
         let pool = self.whole_pool();
         let text = self.run(
             &["rbd", "ls", "--long", "--format", "json", &pool],
             PATIENCE,
         )?;
-        let mut images: Vec<Image> = self.parse(&text)?;
-        images.retain(|image| image.snapshot.is_none());
-        Ok(images)
+        let images: Vec<Image> = self.parse(&text)?;
+        let images = images.into_iter().filter(|image| image.snapshot.is_none());
+        let devices = images.map(|image| Device {
+            name: image.image,
+            size: image.size,
+            // Finding it out reads the whole image's map: too slow for a list.
+            used: None,
+        });
+        Ok(devices.collect())
     }
 
-    fn find(&self, name: &str) -> Result<Option<Image>, Error> {
-        Ok(self.images()?.into_iter().find(|image| image.image == name))
+    fn find(&self, name: &str) -> Result<Option<Device>, Error> {
+        Ok(self.images()?.into_iter().find(|image| image.name == name))
     }
 
     fn parse<'a, T: Deserialize<'a>>(&self, text: &'a str) -> Result<T, Error> {
@@ -215,34 +224,11 @@ impl Plugin for RbdPlugin {
     }
 
     fn list(&self, vmid: Option<u32>) -> Result<Vec<Volume>, Error> {
-        let mut volumes = Vec::new();
-        for image in self.images()? {
-            let Some(guest) = owner(&image.image) else {
-                continue;
-            };
-            let Ok(id) = VolumeId::configured(&self.id, &image.image) else {
-                continue;
-            };
-            volumes.push(Volume {
-                id,
-                vmid: guest,
-                name: image.image,
-                format: VolumeFormat::Raw,
-                size: Some(image.size),
-                // Finding it out reads the whole image's map: too slow for a list.
-                used: None,
-            });
-        }
-        volumes.retain(|volume| vmid.is_none_or(|vmid| vmid == volume.vmid));
-        volumes.sort_by(|a, b| a.id.cmp(&b.id));
-        Ok(volumes)
+        Ok(device::volumes(self, vmid, self.images()?))
     }
 
     fn volume_id(&self, name: &VolumeName, format: VolumeFormat) -> Result<VolumeId, Error> {
-        match format {
-            VolumeFormat::Raw => VolumeId::configured(&self.id, name.as_str()),
-            _ => Err(no_such_format(self, format)),
-        }
+        device::volume_id(self, name, format)
     }
 
     fn allocate(&self, request: &AllocationRequest) -> Result<VolumeId, Error> {
@@ -256,19 +242,14 @@ impl Plugin for RbdPlugin {
             argv.extend(["--data-pool", data_pool]);
         }
         argv.push(&spec);
-        if let Err(error) = self.run(&argv, PATIENCE) {
-            // What went wrong is found by looking, not by reading what `rbd` says about it.
-            if matches!(self.find(name), Ok(Some(_))) {
-                let message = "a volume of this name exists already";
-                return Err(Error::new(ErrorKind::AlreadyExists, &id, message));
-            }
-            return Err(error);
+        match self.run(&argv, PATIENCE) {
+            Ok(_) => Ok(id),
+            Err(error) => Err(not_made(error, self.find(name), id)),
         }
-        Ok(id)
     }
 
     fn free(&self, id: &VolumeId) -> Result<Freed, Error> {
-        let name = block_volume(self, id)?;
+        let name = device_name(self, id)?;
         let _lock = lock::acquire(&self.id)?;
         if self.find(name)?.is_none() {
             return Ok(Freed::Absent);
@@ -279,20 +260,13 @@ impl Plugin for RbdPlugin {
         let Err(error) = removed else {
             return Ok(Freed::Removed);
         };
-        match self.find(name) {
-            Ok(Some(_)) => {
-                let message = "the image cannot be removed; is something still using it? \
-                    Ceph waits 30 seconds for a client that died";
-                Err(Error::new(ErrorKind::Busy, id, message).caused_by(error))
-            }
-            // Somebody else was faster.
-            Ok(None) => Ok(Freed::Removed),
-            Err(_) => Err(error),
-        }
+        let busy = "the image cannot be removed; is something still using it? \
+            Ceph waits 30 seconds for a client that died";
+        not_removed(error, self.find(name), id, busy)
     }
 
     fn path(&self, id: &VolumeId) -> Result<PathBuf, Error> {
-        block_volume(self, id)?;
+        device_name(self, id)?;
         let message = "RBD images do not appear in the file system; QEMU opens them with librbd";
         Err(Error::new(ErrorKind::Unsupported, id, message))
     }
@@ -305,7 +279,7 @@ impl Plugin for RbdPlugin {
         if format != VolumeFormat::Raw {
             return Err(no_such_format(self, format));
         }
-        let spec = self.spec(block_volume(self, id)?);
+        let spec = self.spec(device_name(self, id)?);
         let mut argv: Vec<String> = ["rbd", "import-diff", "--no-progress", "-", &spec]
             .map(str::to_owned)
             .into();
@@ -317,7 +291,7 @@ impl Plugin for RbdPlugin {
         let mut file = json!({
             "driver": "rbd",
             "pool": self.pool,
-            "image": block_volume(self, id)?,
+            "image": device_name(self, id)?,
             "user": self.user,
         });
         let mut set = |key: &str, value: Value| {
@@ -345,18 +319,14 @@ impl Plugin for RbdPlugin {
     }
 
     fn size(&self, id: &VolumeId) -> Result<u64, Error> {
-        match self.find(block_volume(self, id)?)? {
-            Some(image) => Ok(image.size),
-            None => Err(Error::new(
-                ErrorKind::NotFound,
-                id,
-                "there is no such volume",
-            )),
-        }
+        let found = self.find(device_name(self, id)?)?;
+        found
+            .map(|image| image.size)
+            .ok_or_else(|| no_such_volume(id))
     }
 
     fn exists(&self, id: &VolumeId) -> Result<bool, Error> {
-        Ok(self.find(block_volume(self, id)?)?.is_some())
+        Ok(self.find(device_name(self, id)?)?.is_some())
     }
 
     fn resize(&self, id: &VolumeId, size: u64) -> Result<(), Error> {
@@ -372,7 +342,7 @@ impl Plugin for RbdPlugin {
             }
         }
         let size = format!("{rounded}M");
-        let spec = self.spec(block_volume(self, id)?);
+        let spec = self.spec(device_name(self, id)?);
         self.run(
             &["rbd", "resize", "--no-progress", "--size", &size, &spec],
             PATIENCE,

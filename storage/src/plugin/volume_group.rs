@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Deserializer};
 
-use super::Status;
+use super::device::{Device, not_made, not_removed};
+use super::{Freed, Status, no_such_volume};
 use crate::error::{Error, ErrorKind};
 use crate::exec::Runner;
 
@@ -83,6 +84,14 @@ impl LogicalVolume {
         self.attributes.chars().nth(7) == Some('z')
     }
 
+    pub(super) fn device(&self, used: Option<u64>) -> Device {
+        Device {
+            name: self.name.clone(),
+            size: self.size,
+            used,
+        }
+    }
+
     /// The bytes that a thin volume or pool has taken.
     pub(super) fn taken(&self) -> Option<u64> {
         // Two decimals: `12.34` of 100.
@@ -130,13 +139,8 @@ impl VolumeGroup {
 
     /// The volume, which must be there.
     pub(super) fn require(&self, name: &str) -> Result<LogicalVolume, Error> {
-        self.volume(name)?.ok_or_else(|| {
-            Error::new(
-                ErrorKind::NotFound,
-                self.path(name).display(),
-                "there is no such volume",
-            )
-        })
+        let found = self.volume(name)?;
+        found.ok_or_else(|| no_such_volume(self.path(name).display()))
     }
 
     pub(super) fn status(&self) -> Result<Status, Error> {
@@ -154,42 +158,24 @@ impl VolumeGroup {
         Ok(self.group()?.extent_size)
     }
 
-    /// Runs `lvcreate`, and tells a taken name and a full group from other failures by looking,
-    /// not by reading what LVM says about it.
+    /// Runs `lvcreate`.
     pub(super) fn create(&self, name: &str, arguments: &[&str]) -> Result<(), Error> {
         let argv = [&["lvcreate", "--yes", "--name", name][..], arguments].concat();
-        let Err(error) = self.tools.run(&argv, CHANGE) else {
-            return Ok(());
-        };
-        if matches!(self.volume(name), Ok(Some(_))) {
-            let message = "a volume of this name exists already";
-            return Err(Error::new(
-                ErrorKind::AlreadyExists,
-                self.path(name).display(),
-                message,
-            ));
-        }
-        Err(error)
+        let made = self.run(&argv, CHANGE);
+        made.map_err(|error| not_made(error, self.volume(name), self.path(name).display()))
     }
 
-    /// Removes a volume if it is there, and tells whether it was.
-    pub(super) fn remove(&self, name: &str) -> Result<bool, Error> {
+    /// Removes a volume if it is there.
+    pub(super) fn remove(&self, name: &str) -> Result<Freed, Error> {
         if self.volume(name)?.is_none() {
-            return Ok(false);
+            return Ok(Freed::Absent);
         }
         let target = format!("{}/{name}", self.name);
         let Err(error) = self.run(&["lvremove", "--force", &target], CHANGE) else {
-            return Ok(true);
+            return Ok(Freed::Removed);
         };
-        match self.volume(name) {
-            Ok(Some(_)) => {
-                let message = "the volume cannot be removed; is something still using it?";
-                Err(Error::new(ErrorKind::Busy, target, message).caused_by(error))
-            }
-            // Somebody else was faster.
-            Ok(None) => Ok(true),
-            Err(_) => Err(error),
-        }
+        let busy = "the volume cannot be removed; is something still using it?";
+        not_removed(error, self.volume(name), target, busy)
     }
 
     /// Makes the device node appear.
@@ -199,9 +185,7 @@ impl VolumeGroup {
         }
         // Thin snapshots are skipped without -K.
         let target = format!("{}/{}", self.name, volume.name);
-        self.tools
-            .run(&["lvchange", "-ay", "-K", &target], CHANGE)
-            .map(drop)
+        self.run(&["lvchange", "-ay", "-K", &target], CHANGE)
     }
 
     pub(super) fn grow(&self, name: &str, size: u64) -> Result<(), Error> {
@@ -217,9 +201,7 @@ impl VolumeGroup {
             };
         }
         let size = format!("{size}b");
-        self.tools
-            .run(&["lvextend", "--size", &size, &target], CHANGE)
-            .map(drop)
+        self.run(&["lvextend", "--size", &size, &target], CHANGE)
     }
 
     pub(super) fn run(&self, argv: &[&str], patience: Duration) -> Result<(), Error> {

@@ -7,14 +7,12 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use super::{
-    AllocationRequest, Capabilities, Freed, Plugin, Status, block_volume, device_blockdev,
-    no_such_format,
-};
+use super::device::{self, Device, device_name, not_made, not_removed};
+use super::{AllocationRequest, Capabilities, Freed, Plugin, Status, no_such_volume};
 use crate::error::{Error, ErrorKind};
 use crate::exec::Runner;
 use crate::lock;
-use crate::name::{VolumeFormat, VolumeName, owner};
+use crate::name::{VolumeFormat, VolumeName};
 use crate::volume::{Volume, VolumeId};
 
 /// How long `zfs` may take; a pool under load commits every few seconds.
@@ -68,8 +66,8 @@ impl ZfsPlugin {
         format!("{}/{name}", self.pool)
     }
 
-    /// The zvols of the pool: name, size, bytes taken. `zfs list -Hp` prints tabs and bytes.
-    fn zvols(&self) -> Result<Vec<(String, u64, u64)>, Error> {
+    /// The zvols of the pool. `zfs list -Hp` prints tabs and bytes.
+    fn zvols(&self) -> Result<Vec<Device>, Error> {
         let argv = [
             "zfs",
             "list",
@@ -86,9 +84,11 @@ impl ZfsPlugin {
         let zvols = text.lines().map(|line| {
             let mut fields = line.split('\t');
             let name = fields.next()?.strip_prefix(&self.pool)?.strip_prefix('/')?;
-            let size = fields.next()?.parse().ok()?;
-            let used = fields.next()?.parse().ok()?;
-            Some((name.to_owned(), size, used))
+            Some(Device {
+                name: name.to_owned(),
+                size: fields.next()?.parse().ok()?,
+                used: Some(fields.next()?.parse().ok()?),
+            })
         });
         zvols.collect::<Option<_>>().ok_or_else(|| {
             Error::new(
@@ -99,8 +99,8 @@ impl ZfsPlugin {
         })
     }
 
-    fn find(&self, name: &str) -> Result<Option<(String, u64, u64)>, Error> {
-        Ok(self.zvols()?.into_iter().find(|zvol| zvol.0 == name))
+    fn find(&self, name: &str) -> Result<Option<Device>, Error> {
+        Ok(self.zvols()?.into_iter().find(|zvol| zvol.name == name))
     }
 
     fn wait_for_node(&self, id: &VolumeId) -> Result<(), Error> {
@@ -169,33 +169,11 @@ impl Plugin for ZfsPlugin {
     }
 
     fn list(&self, vmid: Option<u32>) -> Result<Vec<Volume>, Error> {
-        let mut volumes = Vec::new();
-        for (name, size, used) in self.zvols()? {
-            let Some(guest) = owner(&name) else { continue };
-            let Ok(id) = VolumeId::configured(&self.id, &name) else {
-                continue;
-            };
-            let format = VolumeFormat::Raw;
-            let (size, used) = (Some(size), Some(used));
-            volumes.push(Volume {
-                id,
-                vmid: guest,
-                name,
-                format,
-                size,
-                used,
-            });
-        }
-        volumes.retain(|volume| vmid.is_none_or(|vmid| vmid == volume.vmid));
-        volumes.sort_by(|a, b| a.id.cmp(&b.id));
-        Ok(volumes)
+        Ok(device::volumes(self, vmid, self.zvols()?))
     }
 
     fn volume_id(&self, name: &VolumeName, format: VolumeFormat) -> Result<VolumeId, Error> {
-        match format {
-            VolumeFormat::Raw => VolumeId::configured(&self.id, name.as_str()),
-            _ => Err(no_such_format(self, format)),
-        }
+        device::volume_id(self, name, format)
     }
 
     fn allocate(&self, request: &AllocationRequest) -> Result<VolumeId, Error> {
@@ -217,10 +195,9 @@ impl Plugin for ZfsPlugin {
         }
         argv.extend(["-V", &size, &dataset]);
         if let Err(error) = self.tools.run(&argv, PATIENCE) {
-            // What went wrong is found by looking, not by reading what `zfs` says about it.
-            if matches!(self.find(name), Ok(Some(_))) {
-                let message = "a volume of this name exists already";
-                return Err(Error::new(ErrorKind::AlreadyExists, &id, message));
+            let error = not_made(error, self.find(name), &id);
+            if error.kind() == ErrorKind::AlreadyExists {
+                return Err(error);
             }
             return match self.status() {
                 Ok(status) if !self.sparse && status.available < request.size => {
@@ -241,7 +218,7 @@ impl Plugin for ZfsPlugin {
     }
 
     fn free(&self, id: &VolumeId) -> Result<Freed, Error> {
-        let name = block_volume(self, id)?;
+        let name = device_name(self, id)?;
         let _lock = lock::acquire(&self.id)?;
         if self.find(name)?.is_none() {
             return Ok(Freed::Absent);
@@ -255,15 +232,13 @@ impl Plugin for ZfsPlugin {
             let Err(error) = destroyed else {
                 return Ok(Freed::Removed);
             };
-            match self.find(name) {
-                Ok(Some(_)) if retries.next().is_some() => sleep(PAUSE),
-                Ok(Some(_)) => {
-                    let message = "the volume cannot be removed; is something still using it?";
-                    return Err(Error::new(ErrorKind::Busy, id, message).caused_by(error));
+            let busy = "the volume cannot be removed; is something still using it?";
+            let freed = not_removed(error, self.find(name), id, busy);
+            match &freed {
+                Err(error) if error.kind() == ErrorKind::Busy && retries.next().is_some() => {
+                    sleep(PAUSE);
                 }
-                // Somebody else was faster.
-                Ok(None) => return Ok(Freed::Removed),
-                Err(_) => return Err(error),
+                _ => return freed,
             }
         }
     }
@@ -271,27 +246,23 @@ impl Plugin for ZfsPlugin {
     fn path(&self, id: &VolumeId) -> Result<PathBuf, Error> {
         Ok(PathBuf::from(format!(
             "/dev/zvol/{}",
-            self.dataset(block_volume(self, id)?)
+            self.dataset(device_name(self, id)?)
         )))
     }
 
     fn blockdev(&self, id: &VolumeId) -> Result<Value, Error> {
-        Ok(device_blockdev(&self.path(id)?))
+        Ok(device::blockdev(&self.path(id)?))
     }
 
     fn size(&self, id: &VolumeId) -> Result<u64, Error> {
-        match self.find(block_volume(self, id)?)? {
-            Some((_, size, _)) => Ok(size),
-            None => Err(Error::new(
-                ErrorKind::NotFound,
-                id,
-                "there is no such volume",
-            )),
-        }
+        let found = self.find(device_name(self, id)?)?;
+        found
+            .map(|zvol| zvol.size)
+            .ok_or_else(|| no_such_volume(id))
     }
 
     fn exists(&self, id: &VolumeId) -> Result<bool, Error> {
-        Ok(self.find(block_volume(self, id)?)?.is_some())
+        Ok(self.find(device_name(self, id)?)?.is_some())
     }
 
     fn resize(&self, id: &VolumeId, size: u64) -> Result<(), Error> {
@@ -302,7 +273,7 @@ impl Plugin for ZfsPlugin {
             return Err(Error::new(ErrorKind::Unsupported, id, message));
         }
         let property = format!("volsize={rounded}");
-        let dataset = self.dataset(block_volume(self, id)?);
+        let dataset = self.dataset(device_name(self, id)?);
         self.tools
             .run(&["zfs", "set", &property, &dataset], PATIENCE)
             .map(drop)

@@ -4,10 +4,10 @@ use std::io::Read;
 use std::sync::Arc;
 
 use fleece_storage::block::WriteAt;
+use fleece_vma_format::Header;
 use fleece_vma_format::recover::{Recovered, ddrescue_map, recover as format_recover};
 use fleece_vma_format::restore::Targets;
 use fleece_vma_format::verify::{Damage, Watch};
-use fleece_vma_format::{Error, Header};
 
 use super::cli::{Format, RecoverArgs};
 use super::disk::DiskTarget;
@@ -31,10 +31,7 @@ pub(super) fn recover(args: &RecoverArgs) -> Result<()> {
         Some(zstd) => Box::new(zstd.reader()),
         None => Box::new(input.stream()?.0),
     };
-    let open = |header: &Header| {
-        job.prepare(header)
-            .map_err(|failure| Error::io(failure.message(), std::io::ErrorKind::Other.into()))
-    };
+    let open = |header: &Header| job.prepare(header);
     let recovered = format_recover(Interruptible(stream), open, &mut Tell)?;
     job.finish(&recovered)?;
     // Never a success: if nothing was found wrong, there was no reason to recover.

@@ -70,6 +70,23 @@ fn ids_paths_and_options_that_a_plugin_gives_are_checked() {
 }
 
 #[test]
+fn what_is_odd_in_a_list_is_left_out() {
+    let volume = |volume, name, format| json!({ "volume": volume, "name": name, "format": format, "size": 1, "used": null });
+    let volumes = [
+        volume("b/vm-1-disk-1", "vm-1-disk-1", "raw"),
+        volume("../x", "vm-1-disk-2", "raw"),
+        volume("a b", "vm-1-disk-3", "raw"),
+        volume("x", "backup", "raw"),
+        volume("vm-1-disk-4", "vm-1-disk-4", "vmdk"),
+        volume("a/vm-1-disk-0", "vm-1-disk-0", "qcow2"),
+    ];
+    let (_directory, plugin) = plugin(&json!({ "ok": { "volumes": volumes } }).to_string());
+    let volumes = plugin.list(Some(1)).unwrap();
+    let ids: Vec<_> = volumes.iter().map(|v| v.id.to_string()).collect();
+    assert_eq!(ids, ["mine:a/vm-1-disk-0", "mine:b/vm-1-disk-1"]);
+}
+
+#[test]
 fn a_type_is_never_a_path() {
     let directory = tempfile::tempdir().unwrap();
     for header in ["../../bin/sh: xx\n", "..: xx\n", "a/b: xx\n"] {

@@ -4,7 +4,6 @@
 use std::sync::Arc;
 
 use super::*;
-use crate::exec::Runner;
 use crate::exec::transcript::Transcript;
 
 const LVS: &str = "$ lvs -o lv_name,lv_size,lv_attr,pool_lv,data_percent,chunk_size \
@@ -15,23 +14,18 @@ const VOLUMES: &str = r#"{"report":[{"lv":[
     {"lv_name":"vm-100-disk-1","lv_size":"8388608","lv_attr":"Vwi---tz--","pool_lv":"other","data_percent":"","chunk_size":"0"},
     {"lv_name":"snap_vm-100-disk-0_before","lv_size":"8388608","lv_attr":"Vri---tz-k","pool_lv":"data","data_percent":"","chunk_size":"0"}]}]}"#;
 
-fn pool(transcript: &str) -> (LvmThinPlugin, Arc<Transcript>) {
+fn pool(transcript: &str) -> LvmThinPlugin {
     let tools = Arc::new(Transcript::new(transcript));
-    let runner = Arc::clone(&tools) as Arc<dyn Runner>;
-    let group = VolumeGroup::new("thin", "pve", runner).unwrap();
-    (
-        LvmThinPlugin {
-            id: "thin".to_owned(),
-            group,
-            pool: "data".to_owned(),
-        },
-        tools,
-    )
+    LvmThinPlugin {
+        id: "thin".to_owned(),
+        group: VolumeGroup::new("thin", "pve", tools).unwrap(),
+        pool: "data".to_owned(),
+    }
 }
 
 #[test]
 fn volumes_of_the_pool_are_listed_with_the_room_they_take() {
-    let (pool, _) = pool(&format!("{LVS}{VOLUMES}\n"));
+    let pool = pool(&format!("{LVS}{VOLUMES}\n"));
     let volumes = pool.list(Some(100)).unwrap();
     let seen: Vec<_> = volumes
         .iter()
@@ -42,7 +36,7 @@ fn volumes_of_the_pool_are_listed_with_the_room_they_take() {
 
 #[test]
 fn the_room_is_that_of_the_pool() {
-    let (pool, _) = pool(&format!("{LVS}{VOLUMES}\n"));
+    let pool = pool(&format!("{LVS}{VOLUMES}\n"));
     let status = pool.status().unwrap();
     assert_eq!(
         status,
@@ -57,24 +51,23 @@ fn the_room_is_that_of_the_pool() {
 #[test]
 fn an_inactive_pool_tells_no_room() {
     let volumes = VOLUMES.replace("25.00", "");
-    let (pool, _) = pool(&format!("{LVS}{volumes}\n"));
+    let pool = pool(&format!("{LVS}{volumes}\n"));
     assert_eq!(pool.status().unwrap_err().kind(), ErrorKind::InvalidData);
 }
 
 #[test]
 fn the_snapshots_of_a_volume_go_with_it() {
-    let (pool, tools) = pool(&format!(
+    let pool = pool(&format!(
         "{LVS}{VOLUMES}\n{LVS}{VOLUMES}\n$ lvremove --force pve/snap_vm-100-disk-0_before\n\
          {LVS}{VOLUMES}\n$ lvremove --force pve/vm-100-disk-0\n"
     ));
     let freed = pool.free(&"thin:vm-100-disk-0".parse().unwrap()).unwrap();
     assert_eq!(freed, Freed::Removed);
-    tools.assert_finished();
 }
 
 #[test]
 fn a_volume_whose_activation_cannot_be_set_is_not_left_behind() {
-    let (pool, tools) = pool(&format!(
+    let pool = pool(&format!(
         "$ lvcreate --yes --name vm-100-disk-0 --virtualsize 512b --thinpool pve/data\n\
          $ lvchange --setautoactivation n pve/vm-100-disk-0\n! some words\n\
          {LVS}{VOLUMES}\n$ lvremove --force pve/vm-100-disk-0\n"
@@ -85,7 +78,6 @@ fn a_volume_whose_activation_cannot_be_set_is_not_left_behind() {
         pool.allocate(&request).unwrap_err().kind(),
         ErrorKind::CommandFailed
     );
-    tools.assert_finished();
 }
 
 #[test]
@@ -94,10 +86,9 @@ fn a_pool_that_does_not_zero_its_chunks_is_not_taken_to_be_zero() {
         {\"report\":[{\"vg\":[{\"vg_size\":\"1073741824\",\"vg_free\":\"0\",\"vg_extent_size\":\"4194304\"}]}]}\n";
     for (attributes, zero) in [("twi-aotz--", true), ("twi-aot---", false)] {
         let volumes = VOLUMES.replace("twi-aotz--", attributes);
-        let (pool, tools) = pool(&format!("{LVS}{volumes}\n{groups}"));
+        let pool = pool(&format!("{LVS}{volumes}\n{groups}"));
         let capabilities = pool.capabilities().unwrap();
         assert_eq!(capabilities.zero_initialised, zero, "{attributes}");
         assert_eq!(capabilities.discard_granularity, Some(65_536));
-        tools.assert_finished();
     }
 }

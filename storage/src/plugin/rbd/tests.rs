@@ -6,9 +6,8 @@ use crate::exec::transcript::Transcript;
 
 const LIST: &str = "$ rbd ls --long --format json vms/prod --id fleece --mon_host 10.0.0.1,[::1]:3300 --auth_supported none\n";
 
-fn pool(transcript: &str) -> (RbdPlugin, Arc<Transcript>) {
-    let tools = Arc::new(Transcript::new(transcript));
-    let plugin = RbdPlugin {
+fn pool(transcript: &str) -> RbdPlugin {
+    RbdPlugin {
         id: "ceph".to_owned(),
         pool: "vms".to_owned(),
         namespace: Some("prod".to_owned()),
@@ -17,9 +16,8 @@ fn pool(transcript: &str) -> (RbdPlugin, Arc<Transcript>) {
         user: "fleece".to_owned(),
         conf: None,
         keyring: None,
-        tools: Arc::clone(&tools) as Arc<dyn Runner>,
-    };
-    (plugin, tools)
+        tools: Arc::new(Transcript::new(transcript)),
+    }
 }
 
 fn with_identity(command: &str) -> String {
@@ -34,7 +32,7 @@ const THERE: &str = r#"[{"image":"vm-100-fleece-0","id":"5e1","size":4194304,"fo
 
 #[test]
 fn images_are_listed_without_their_snapshots() {
-    let (pool, tools) = pool(&format!(
+    let pool = pool(&format!(
         "{LIST}{}\n",
         r#"[{"image":"vm-100-disk-0","id":"1","size":4294967296,"format":2},
             {"image":"vm-100-disk-0","id":"1","snapshot":"s1","size":4294967296,"protected":"false"},
@@ -53,7 +51,6 @@ fn images_are_listed_without_their_snapshots() {
             ("ceph:vm-100-disk-0".to_owned(), Some(4 << 30), None),
         ]
     );
-    tools.assert_finished();
 }
 
 #[test]
@@ -61,11 +58,10 @@ fn images_are_made_in_whole_mebibytes_with_their_data_pool() {
     let create = "rbd create --image-format 2 --size 2M --data-pool ec vms/prod/vm-100-fleece-0";
     let name = VolumeName::numbered(100, "fleece", 0).unwrap();
     let request = AllocationRequest::new(name, VolumeFormat::Raw, (1 << 20) + 1);
-    let (made, tools) = pool(&with_identity(create));
+    let made = pool(&with_identity(create));
     assert_eq!(made.allocate(&request).unwrap(), id());
-    tools.assert_finished();
 
-    let (taken, tools) = pool(&format!(
+    let taken = pool(&format!(
         "{}! some words\n{LIST}{THERE}\n",
         with_identity(create)
     ));
@@ -73,7 +69,6 @@ fn images_are_made_in_whole_mebibytes_with_their_data_pool() {
         taken.allocate(&request).unwrap_err().kind(),
         ErrorKind::AlreadyExists
     );
-    tools.assert_finished();
 }
 
 #[test]
@@ -91,13 +86,12 @@ fn freeing_removes_snapshots_first_and_looks_before_and_after() {
         ),
     ];
     for (transcript, expected) in cases {
-        let (pool, tools) = pool(&transcript);
+        let pool = pool(&transcript);
         assert_eq!(
             pool.free(&id()).map_err(|error| error.kind()),
             expected,
             "{transcript}"
         );
-        tools.assert_finished();
     }
 }
 
@@ -105,11 +99,10 @@ fn freeing_removes_snapshots_first_and_looks_before_and_after() {
 fn volumes_grow_in_whole_mebibytes_and_never_shrink() {
     let there = format!("{LIST}{THERE}\n");
     let resize = with_identity("rbd resize --no-progress --size 5M vms/prod/vm-100-fleece-0");
-    let (grown, tools) = pool(&format!("{there}{resize}{there}"));
+    let grown = pool(&format!("{there}{resize}{there}"));
     grown.resize(&id(), (4 << 20) + 1).unwrap();
     grown.resize(&id(), 4 << 20).unwrap();
-    tools.assert_finished();
-    let (pool, _) = pool(&there);
+    let pool = pool(&there);
     assert_eq!(
         pool.resize(&id(), 1 << 20).unwrap_err().kind(),
         ErrorKind::Unsupported
@@ -121,7 +114,7 @@ fn the_room_is_that_of_the_pool_that_holds_the_data() {
     let usage = r#"{"stats":{"total_bytes":9},"pools":[
         {"name":"vms","id":1,"stats":{"stored":1,"max_avail":2,"percent_used":0.1}},
         {"name":"ec","id":2,"stats":{"stored":30,"max_avail":70,"percent_used":0.3}}]}"#;
-    let (full, _) = pool(&format!(
+    let full = pool(&format!(
         "{}{usage}\n",
         with_identity("ceph df --format json")
     ));
@@ -133,7 +126,7 @@ fn the_room_is_that_of_the_pool_that_holds_the_data() {
             available: 70
         }
     );
-    let (none, _) = pool(&format!(
+    let none = pool(&format!(
         "{}{{\"pools\":[]}}\n",
         with_identity("ceph df --format json")
     ));
@@ -142,7 +135,7 @@ fn the_room_is_that_of_the_pool_that_holds_the_data() {
 
 #[test]
 fn qemu_is_told_pool_namespace_user_and_monitors() {
-    let (mut pool, _) = pool("");
+    let mut pool = pool("");
     pool.conf = Some(PathBuf::from("/etc/ceph/ceph.conf"));
     assert_eq!(
         pool.blockdev(&id()).unwrap(),

@@ -7,16 +7,14 @@ use crate::plugin::free_names;
 
 const LIST: &str = "$ zfs list -Hp -o name,volsize,used -t volume -d 1 tank/vm\n";
 
-fn pool(transcript: &str) -> (ZfsPlugin, Arc<Transcript>) {
-    let tools = Arc::new(Transcript::new(transcript));
-    let plugin = ZfsPlugin {
+fn pool(transcript: &str) -> ZfsPlugin {
+    ZfsPlugin {
         id: "zfs".to_owned(),
         pool: "tank/vm".to_owned(),
         sparse: true,
         block_size: Some("16k".to_owned()),
-        tools: Arc::clone(&tools) as Arc<dyn Runner>,
-    };
-    (plugin, tools)
+        tools: Arc::new(Transcript::new(transcript)),
+    }
 }
 
 fn id() -> VolumeId {
@@ -25,7 +23,7 @@ fn id() -> VolumeId {
 
 #[test]
 fn zvols_are_listed_with_size_and_room() {
-    let (pool, tools) = pool(&format!(
+    let pool = pool(&format!(
         "{LIST}tank/vm/vm-100-disk-0\t4294967296\t57344\ntank/vm/base-9-disk-0\t1048576\t8192\n\
          tank/vm/other\t1048576\t8192\n"
     ));
@@ -46,12 +44,11 @@ fn zvols_are_listed_with_size_and_room() {
             ),
         ]
     );
-    tools.assert_finished();
 }
 
 #[test]
 fn a_taken_name_is_recognised_by_looking() {
-    let (pool, tools) = pool(&format!(
+    let pool = pool(&format!(
         "$ zfs create -s -b 16k -V 2097152 tank/vm/vm-100-fleece-0\n! some words\n\
          {LIST}tank/vm/vm-100-fleece-0\t1048576\t8192\n"
     ));
@@ -61,12 +58,11 @@ fn a_taken_name_is_recognised_by_looking() {
         pool.allocate(&request).unwrap_err().kind(),
         ErrorKind::AlreadyExists
     );
-    tools.assert_finished();
 }
 
 #[test]
 fn a_full_pool_is_recognised_by_looking() {
-    let (mut pool, tools) = pool(&format!(
+    let mut pool = pool(&format!(
         "$ zfs create -b 16k -V 1048576 tank/vm/vm-100-fleece-0\n! some words\n{LIST}\
          $ zfs get -Hp -o value available,used tank/vm\n4096\n9000000\n"
     ));
@@ -77,7 +73,6 @@ fn a_full_pool_is_recognised_by_looking() {
         pool.allocate(&request).unwrap_err().kind(),
         ErrorKind::NoSpace
     );
-    tools.assert_finished();
 }
 
 #[test]
@@ -104,25 +99,23 @@ fn freeing_looks_before_and_after() {
         ),
     ];
     for (transcript, expected) in cases {
-        let (pool, tools) = pool(&transcript);
+        let pool = pool(&transcript);
         assert_eq!(
             pool.free(&id()).map_err(|error| error.kind()),
             expected,
             "{transcript}"
         );
-        tools.assert_finished();
     }
 }
 
 #[test]
 fn volumes_grow_in_whole_mebibytes_and_never_shrink() {
     let there = format!("{LIST}tank/vm/vm-100-fleece-0\t4194304\t8192\n");
-    let (grown, tools) = pool(&format!(
+    let grown = pool(&format!(
         "{there}$ zfs set volsize=5242880 tank/vm/vm-100-fleece-0\n"
     ));
     grown.resize(&id(), (4 << 20) + 1).unwrap();
-    tools.assert_finished();
-    let (pool, _) = pool(&there);
+    let pool = pool(&there);
     assert_eq!(
         pool.resize(&id(), 1 << 20).unwrap_err().kind(),
         ErrorKind::Unsupported
@@ -136,7 +129,7 @@ fn what_zfs_prints_is_not_trusted() {
         "elsewhere/vm-1-disk-0\t1\t1\n",
         "x\n",
     ] {
-        let (pool, _) = pool(&format!("{LIST}{nonsense}"));
+        let pool = pool(&format!("{LIST}{nonsense}"));
         assert_eq!(
             pool.list(None).unwrap_err().kind(),
             ErrorKind::InvalidData,
@@ -147,7 +140,7 @@ fn what_zfs_prints_is_not_trusted() {
 
 #[test]
 fn block_devices_lie_below_dev_zvol() {
-    let (pool, _) = pool("");
+    let pool = pool("");
     assert_eq!(
         pool.blockdev(&id()).unwrap(),
         serde_json::json!({
@@ -170,7 +163,7 @@ fn pools_that_could_be_taken_for_options_are_refused() {
 
 #[test]
 fn free_names_are_found_among_zvols() {
-    let (pool, _) = pool(&format!("{LIST}tank/vm/vm-100-fleece-0\t1048576\t8192\n"));
+    let pool = pool(&format!("{LIST}tank/vm/vm-100-fleece-0\t1048576\t8192\n"));
     let names = free_names(&pool, 100, "fleece", 1).unwrap();
     assert_eq!(names[0].as_str(), "vm-100-fleece-1");
 }
