@@ -9,14 +9,13 @@ use fleece_storage::{Storages, VolumeFormat};
 use fleece_vma_format::Summary;
 
 use super::room::{check_room, explain};
-use super::source::NbdSource;
+use super::source;
 use super::space::SpaceWatch;
 use super::watch::QemuWatch;
 use crate::archive::{ArchiveOptions, Archived, Unfinished};
 use crate::output::{Counted, Destination, Output};
 use crate::quiesce::Frozen;
 use crate::report::{Counters, Counting, Reporter};
-use crate::source::Source;
 use crate::transfer::{self, LOOKS, Settings, Transfer};
 use crate::{CancelToken, Error, ErrorKind, units};
 
@@ -322,7 +321,7 @@ fn move_data(
     }
     let (switched, frozen) = switch(job, session, reporter)?;
     let idle = before.is_none();
-    let sources = open_sources(session, idle)?;
+    let sources = source::open(session, idle)?;
     let (header, devices) = job.archive.header(&sources)?;
     let settings = Settings {
         idle,
@@ -374,31 +373,6 @@ fn switch(
 
 fn millis(duration: Duration) -> String {
     format!("{:.1} ms", duration.as_secs_f64() * 1000.0)
-}
-
-/// `prime`: with one big read first, which a guest that writes would feel.
-fn open_sources(session: &Session<'_>, prime: bool) -> Result<Vec<Arc<dyn Source>>, Error> {
-    let address = match session.export()? {
-        Address::Unix(path) => fleece_nbd::Address::Unix(path),
-        Address::Tcp(host) => fleece_nbd::Address::Tcp(host),
-        other => {
-            return Err(Error::new(
-                ErrorKind::Request,
-                format!("cannot read from {other}"),
-            ));
-        }
-    };
-    let options = fleece_nbd::Options::default().with_block_status(!session.may_hang());
-    let mut sources: Vec<Arc<dyn Source>> = Vec::new();
-    for (n, disk) in session.disks().iter().enumerate() {
-        let client = fleece_nbd::Client::connect(&address, &Session::export_name(n), &options)
-            .map_err(|error| {
-                let message = format!("{}: cannot connect to the exported view", disk.name);
-                Error::caused(ErrorKind::Guest, message, error)
-            })?;
-        sources.push(Arc::new(NbdSource::new(disk.name.clone(), client, prime)?));
-    }
-    Ok(sources)
 }
 
 fn finish(session: Session<'_>, reporter: &Counting<'_>) {
