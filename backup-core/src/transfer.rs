@@ -93,16 +93,8 @@ impl Transfer<'_> {
         self,
         mut watch: Option<&mut dyn GuestWatch>,
     ) -> Result<(Counted, Summary), Error> {
-        let Self {
-            header,
-            devices,
-            output,
-            counters,
-            settings,
-            reporter,
-            cancel,
-        } = self;
-        let total = devices.iter().map(|disk| disk.source.size()).sum();
+        let settings = self.settings;
+        let total = self.devices.iter().map(|disk| disk.source.size()).sum();
         let mut pacer = Pacer::new(settings.guest_latency, settings.max_depth);
         if settings.idle {
             pacer = pacer.idle();
@@ -116,7 +108,13 @@ impl Transfer<'_> {
             gate: Arc::clone(&gate),
             rate: settings.rate.map(RateLimit::new),
         };
-        let mut pipeline = Pipeline::start(devices, header, output, limits, Arc::clone(counters));
+        let mut pipeline = Pipeline::start(
+            self.devices,
+            self.header,
+            self.output,
+            limits,
+            Arc::clone(self.counters),
+        );
         let mut last_writes = watch.as_mut().and_then(|watch| watch.writes());
         let mut meter = Meter::new(total, Instant::now());
         let mut last_report = Instant::now();
@@ -127,14 +125,14 @@ impl Transfer<'_> {
             if report {
                 last_report = Instant::now();
                 let fleecing = watch.as_mut().and_then(|watch| watch.fleecing_used());
-                let read = meter.read(counters, last_report);
+                let read = meter.read(self.counters, last_report);
                 let progress = Progress {
                     depth: gate.pace().reads,
                     fleecing,
                     fleecing_limit: settings.fleecing_limit,
                     ..read
                 };
-                reporter.report(&Event::Progress(progress));
+                self.reporter.report(&Event::Progress(progress));
             }
             // An error is noticed also while the store hangs in a write: the guest must not wait for it.
             let failed = match ended {
@@ -142,8 +140,8 @@ impl Transfer<'_> {
                 Some(Err(error)) => Some(error),
                 None => pipeline
                     .error()
-                    .or_else(|| cancel.reason().map(Error::cancelled))
-                    .or_else(|| hanging(counters, settings.target_timeout))
+                    .or_else(|| self.cancel.reason().map(Error::cancelled))
+                    .or_else(|| hanging(self.counters, settings.target_timeout))
                     .or_else(|| watch.as_ref()?.fleecing_error())
                     .or_else(|| {
                         fleecing_limit
