@@ -254,7 +254,7 @@ impl<'r> Session<'r> {
 
     fn undo(&mut self) -> Result<(), Vec<Error>> {
         self.finished = true;
-        let answers = || hang::must_answer(&self.storage, &self.images);
+        let answers = || hang::must_answer(&self.storage, &self.images, hang::WAY_BACK);
         let client = Some(&self.client);
         if let Err(error) = inside::remove_all(client, &self.address, self.record, &answers) {
             // What QEMU may still use must not be freed.

@@ -198,7 +198,7 @@ fn remove_left_overs(
     }
     for failed in cleaned.failed {
         if failed.kind() == fleece_fleecing::ErrorKind::Hangs {
-            // Every further question would make QEMU, and the guest, wait for that image.
+            // A backup would wait for that storage, too, and the guest perhaps with it.
             return Err(failed.into());
         }
         reporter.warning(Error::from(failed).chain());
