@@ -138,12 +138,11 @@ pub fn backup(
     let counters = Arc::new(Counters::default());
     let (output, index) = destination.open(job.archive.slowed(cancel), Arc::clone(&counters))?;
 
-    let session = match prepare(job, client, &record, disks) {
+    let session = match prepare(job, client, &record, disks, reporter) {
         Ok(session) => session,
         Err(error) => {
             drop((output, index));
             forget_archive(job, &record, reporter);
-            tell_left_overs(&record, reporter);
             return Err(error);
         }
     };
@@ -268,6 +267,7 @@ fn prepare<'r>(
     client: Client,
     record: &'r Record,
     disks: Vec<Disk>,
+    reporter: &Counting<'_>,
 ) -> Result<Session<'r>, Error> {
     let storage = job.storages.open(&job.fleecing.storage).map_err(|error| {
         let message = format!("cannot use the fleecing storage {}", job.fleecing.storage);
@@ -277,7 +277,14 @@ fn prepare<'r>(
     options.format = job.fleecing.format;
     options.cbw_timeout = job.cbw_timeout;
     options.running_server.clone_from(&job.nbd_server);
-    Session::prepare(client, job.qmp.clone(), storage, record, disks, options).map_err(Error::from)
+    let mut session = Session::new(client, job.qmp.clone(), storage, record, disks, options)?;
+    match session.prepare() {
+        Ok(()) => Ok(session),
+        Err(error) => {
+            finish(session, reporter);
+            Err(error.into())
+        }
+    }
 }
 
 /// A transfer that reached its end.
@@ -398,14 +405,4 @@ fn archive_is_gone(job: &GuestBackup, record: &Record, reporter: &Counting<'_>) 
     if let Err(error) = record.remove_files(&job.archive.temporary_files()) {
         reporter.warning(Error::from(error).chain());
     }
-}
-
-/// Says so if the preparation failed and could not be undone.
-fn tell_left_overs(record: &Record, reporter: &Counting<'_>) {
-    if record.contents().is_ok_and(|contents| contents.is_empty()) {
-        return;
-    }
-    reporter.warning(
-        "not all of what was made could be removed; it is on record for `fleece cleanup`".into(),
-    );
 }
