@@ -146,10 +146,7 @@ pub fn backup(
             return Err(error);
         }
     };
-    let space = SpaceWatch::start(Arc::clone(session.storage()));
-    let moved = move_data(job, &session, output, &counters, reporter, cancel)
-        .map_err(|error| explain(&error, job.cbw_timeout, &session, &space).unwrap_or(error));
-    drop(space);
+    let moved = move_data(job, &session, output, &counters, reporter, cancel);
     // The guest first: its disks are plain again before the archive is synced.
     finish(session, reporter);
     let Moved {
@@ -305,11 +302,55 @@ fn move_data(
     reporter: &Counting<'_>,
     cancel: &CancelToken,
 ) -> Result<Moved, Error> {
-    check_room(session, reporter)?;
+    let space = SpaceWatch::start(Arc::clone(session.storage()));
     let mut watch = QemuWatch::new(session, job.cbw_timeout);
+    let before = look(job, session, &mut watch, reporter, cancel)?;
+    let (switched, frozen) = switch(job, session, reporter)?;
+    let read = || {
+        let idle = before.is_none();
+        let sources = source::open(session, idle)?;
+        let (header, devices) = job.archive.header(&sources)?;
+        let settings = Settings {
+            idle,
+            ..job.archive.settings(before)
+        };
+        let transfer = Transfer {
+            header,
+            devices,
+            output,
+            counters,
+            settings,
+            reporter,
+            cancel,
+        };
+        transfer.run(Some(&mut watch))
+    };
+    // Not before the switch: until then there is nothing that QEMU could give up.
+    let (archive, summary) = read()
+        .map_err(|error| explain(&error, job.cbw_timeout, session, &space).unwrap_or(error))?;
+    Step::Moved.reached();
+    Ok(Moved {
+        archive,
+        summary,
+        switched,
+        frozen,
+        fleecing_peak: watch.fleecing_peak(),
+    })
+}
+
+/// The last look at the storage and the guest before the switch: what 99 of 100 of the guest's writes
+/// take, if it writes.
+fn look(
+    job: &GuestBackup,
+    session: &Session<'_>,
+    watch: &mut QemuWatch<'_>,
+    reporter: &Counting<'_>,
+    cancel: &CancelToken,
+) -> Result<Option<Duration>, Error> {
+    check_room(session, reporter)?;
     // Where the limit is given, all that is asked is whether the guest writes.
     let looks = job.archive.guest_latency.map_or(LOOKS, |_| 1);
-    let before = transfer::before(&mut watch, looks, cancel);
+    let before = transfer::before(watch, looks, cancel);
     if let Some(before) = before {
         let before = millis(before);
         reporter.info(format!(
@@ -326,32 +367,7 @@ fn move_data(
             session.storage().id()
         ));
     }
-    let (switched, frozen) = switch(job, session, reporter)?;
-    let idle = before.is_none();
-    let sources = source::open(session, idle)?;
-    let (header, devices) = job.archive.header(&sources)?;
-    let settings = Settings {
-        idle,
-        ..job.archive.settings(before)
-    };
-    let transfer = Transfer {
-        header,
-        devices,
-        output,
-        counters,
-        settings,
-        reporter,
-        cancel,
-    };
-    let (archive, summary) = transfer.run(Some(&mut watch))?;
-    Step::Moved.reached();
-    Ok(Moved {
-        archive,
-        summary,
-        switched,
-        frozen,
-        fleecing_peak: watch.fleecing_peak(),
-    })
+    Ok(before)
 }
 
 /// The switch of the filters, with the guest's file systems frozen if there is an agent, and for how
