@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use fleece_guest_config::{GuestConfig, Restoration, is_drive_key};
+use fleece_guest_config::{GuestConfig, Restoration};
 use fleece_storage::VolumeFormat;
 use fleece_storage::block::{Qcow2, RawFile, WriteAt};
 use fleece_vma_format::Header;
@@ -180,11 +180,8 @@ fn images(
 
 /// A place for a disk of which the configuration does not tell.
 fn free_key(archived: &GuestConfig, taken: &[String], name: &str) -> Result<String, Error> {
-    let scsi = (0..)
-        .map(|n| format!("scsi{n}"))
-        .take_while(|key| is_drive_key(key));
-    let mut free = scsi.filter(|key| archived.main().get(key).is_none() && !taken.contains(key));
-    free.next().ok_or_else(|| {
+    let free = |key: &String| archived.main().get(key).is_none() && !taken.contains(key);
+    config::scsi_keys().find(free).ok_or_else(|| {
         let message =
             format!("the guest has no place left for {name}; leave it out: --disk {name}=skip");
         Error::new(ErrorKind::Target, message)
