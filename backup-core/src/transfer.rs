@@ -121,8 +121,7 @@ impl Transfer<'_> {
         let mut fleecing_limit = settings.fleecing_limit.map(FleecingLimit::new);
         loop {
             let ended = pipeline.wait(pace::INTERVAL);
-            let report = ended.is_some() || last_report.elapsed() >= REPORT;
-            if report {
+            if ended.is_some() || last_report.elapsed() >= REPORT {
                 last_report = Instant::now();
                 let fleecing = watch.as_mut().and_then(|watch| watch.fleecing_used());
                 let read = meter.read(self.counters, last_report);
@@ -155,10 +154,8 @@ impl Transfer<'_> {
             }
             if let Some(watch) = watch.as_mut() {
                 let writes = watch.writes();
-                let latency = match (&writes, &last_writes) {
-                    (Some(now), Some(before)) => now.latency_since(before),
-                    _ => None,
-                };
+                let both = writes.as_ref().zip(last_writes.as_ref());
+                let latency = both.and_then(|(now, before)| now.latency_since(before));
                 gate.set_pace(pacer.observe(latency));
                 last_writes = writes;
             }

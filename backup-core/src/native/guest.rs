@@ -90,7 +90,7 @@ impl Guest {
                         let message = format!("{}: cannot connect to the snapshot", disk.name);
                         Error::caused(ErrorKind::Guest, message, error)
                     })?;
-                // Why, is asked at the control socket.
+                // The reason is asked for at the control socket.
                 let meaning = |_: &_| (ErrorKind::Snapshot, "");
                 let source = NbdSource::new(disk.name.clone(), client, meaning);
                 Ok(Arc::new(source) as Arc<dyn Source>)
