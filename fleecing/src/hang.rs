@@ -43,7 +43,7 @@ pub(crate) const WAY_BACK: &str = "QEMU, and the guest with it, would wait for i
                                    QEMU stays there, on record";
 
 /// What it prevents when QEMU has let go of it.
-pub(crate) const FREEING: &str = "It cannot be freed now, and stays on record";
+pub(crate) const FREEING: &str = "The image cannot be freed now, and stays on record";
 
 /// Fails if one of the images is on a storage that hangs, and says what that `prevents`. One that fails
 /// has answered.
@@ -211,7 +211,7 @@ mod tests {
         assert_eq!(error.kind(), ErrorKind::Hangs);
         let told = error.to_string();
         assert!(
-            told.contains("its storage hangs. It cannot be freed"),
+            told.contains("its storage hangs. The image cannot be freed"),
             "{told}"
         );
         assert!(!told.contains("QEMU"), "{told}");
