@@ -16,7 +16,7 @@ use crate::{Error, ErrorKind};
 /// tells what it is.
 #[derive(Debug)]
 pub struct ArchiveFile {
-    file: Option<File>,
+    file: File,
     temporary: PathBuf,
     path: PathBuf,
     written: u64,
@@ -24,6 +24,7 @@ pub struct ArchiveFile {
     forgotten: u64,
     /// Whether what was written is worth keeping when it does not become an archive.
     keep_partial: bool,
+    committed: bool,
 }
 
 /// Data is pushed out of the page cache in steps of this many bytes, so that a backup neither
@@ -75,12 +76,13 @@ impl ArchiveFile {
                 )
             })?;
         Ok(Self {
-            file: Some(file),
+            file,
             temporary,
             path: path.to_owned(),
             written: 0,
             forgotten: 0,
             keep_partial: false,
+            committed: false,
         })
     }
 
@@ -111,72 +113,62 @@ impl ArchiveFile {
     /// Kind [`ErrorKind::Target`]; the temporary file is removed then. A failed sync is final: a
     /// second one could succeed without the data being on disk.
     pub fn commit(mut self) -> Result<PathBuf, Error> {
-        let fail = |what: &str, path: &Path, error: io::Error| {
-            Error::caused(
-                ErrorKind::Target,
-                format!("cannot {what} {}", path.display()),
-                error,
-            )
-        };
-        let Some(file) = self.file.take() else {
+        self.sync()?;
+        Step::Synced.reached();
+        self.rename()?;
+        Step::Renamed.reached();
+        self.committed = true;
+        Ok(std::mem::take(&mut self.path))
+    }
+
+    fn sync(&self) -> Result<(), Error> {
+        let failed = |what, error| failed(what, &self.temporary, error);
+        self.file
+            .sync_all()
+            .map_err(|error| failed("sync", error))?;
+        let length = self
+            .file
+            .metadata()
+            .map_err(|error| failed("examine", error))?
+            .len();
+        if length != self.written {
             return Err(Error::new(
-                ErrorKind::Internal,
-                "archive file committed twice",
+                ErrorKind::Target,
+                format!(
+                    "{} holds {length} bytes after {} were written; the target storage lost data",
+                    self.temporary.display(),
+                    self.written
+                ),
             ));
-        };
-        let result = (|| {
-            file.sync_all()
-                .map_err(|error| fail("sync", &self.temporary, error))?;
-            let length = file
-                .metadata()
-                .map_err(|error| fail("examine", &self.temporary, error))?
-                .len();
-            if length != self.written {
-                return Err(Error::new(
-                    ErrorKind::Target,
-                    format!(
-                        "{} holds {length} bytes after {} were written; the target storage lost \
-                         data",
-                        self.temporary.display(),
-                        self.written
-                    ),
-                ));
-            }
-            Step::Synced.reached();
-            rustix::fs::renameat_with(
-                rustix::fs::CWD,
-                &self.temporary,
-                rustix::fs::CWD,
-                &self.path,
-                rustix::fs::RenameFlags::NOREPLACE,
-            )
-            .or_else(|error| match error {
-                // Some file systems know no NOREPLACE; `create` has checked the name before.
-                rustix::io::Errno::INVAL | rustix::io::Errno::NOSYS => {
-                    rustix::fs::rename(&self.temporary, &self.path)
-                }
-                other => Err(other),
-            })
-            .map_err(|error| fail("rename to", &self.path, error.into()))?;
-            let directory = directory_of(&self.path);
-            File::open(directory)
-                .and_then(|directory| match directory.sync_all() {
-                    // Not every file system can sync a directory.
-                    Err(error) if error.raw_os_error() == Some(22) => Ok(()),
-                    other => other,
-                })
-                .map_err(|error| fail("sync directory", directory, error))
-        })();
-        match result {
-            Ok(()) => {
-                Step::Renamed.reached();
-                Ok(std::mem::take(&mut self.path))
-            }
-            Err(error) => {
-                self.give_up();
-                Err(error)
-            }
         }
+        Ok(())
+    }
+
+    /// Gives the file its final name, also after a power failure.
+    fn rename(&self) -> Result<(), Error> {
+        rustix::fs::renameat_with(
+            rustix::fs::CWD,
+            &self.temporary,
+            rustix::fs::CWD,
+            &self.path,
+            rustix::fs::RenameFlags::NOREPLACE,
+        )
+        .or_else(|error| match error {
+            // Some file systems know no NOREPLACE; `create` has checked the name before.
+            rustix::io::Errno::INVAL | rustix::io::Errno::NOSYS => {
+                rustix::fs::rename(&self.temporary, &self.path)
+            }
+            other => Err(other),
+        })
+        .map_err(|error| failed("rename to", &self.path, error.into()))?;
+        let directory = directory_of(&self.path);
+        File::open(directory)
+            .and_then(|directory| match directory.sync_all() {
+                // Not every file system can sync a directory.
+                Err(error) if error.raw_os_error() == Some(22) => Ok(()),
+                other => other,
+            })
+            .map_err(|error| failed("sync directory", directory, error))
     }
 
     fn give_up(&self) {
@@ -195,7 +187,6 @@ impl ArchiveFile {
     }
 
     fn write_back(&mut self) {
-        let Some(file) = &self.file else { return };
         let step = self.written.saturating_sub(self.forgotten);
         if step < WRITE_BACK_STEP {
             return;
@@ -205,7 +196,7 @@ impl ArchiveFile {
         let from = self.forgotten.saturating_sub(WRITE_BACK_STEP);
         let length = self.written.saturating_sub(from);
         let _ = fadvise(
-            file,
+            &self.file,
             from,
             std::num::NonZeroU64::new(length),
             Advice::DontNeed,
@@ -216,8 +207,7 @@ impl ArchiveFile {
 
 impl Write for ArchiveFile {
     fn write(&mut self, buffer: &[u8]) -> io::Result<usize> {
-        let file = self.file.as_ref().ok_or(io::ErrorKind::BrokenPipe)?;
-        let count = file.write_at(buffer, self.written)?;
+        let count = self.file.write_at(buffer, self.written)?;
         self.written = self
             .written
             .saturating_add(u64::try_from(count).unwrap_or(0));
@@ -232,10 +222,18 @@ impl Write for ArchiveFile {
 
 impl Drop for ArchiveFile {
     fn drop(&mut self) {
-        if self.file.take().is_some() {
+        if !self.committed {
             self.give_up();
         }
     }
+}
+
+fn failed(what: &str, path: &Path, error: io::Error) -> Error {
+    Error::caused(
+        ErrorKind::Target,
+        format!("cannot {what} {}", path.display()),
+        error,
+    )
 }
 
 fn directory_of(path: &Path) -> &Path {

@@ -1,6 +1,7 @@
 //! Entry points for fuzz targets; no part of the API.
 
 use crate::native::control::{Reply, Request, receive, send};
+use crate::restore;
 
 /// What a client, or a server, says on a control socket.
 ///
@@ -18,7 +19,7 @@ pub fn control_messages(data: &[u8]) {
 ///
 /// If what is generated to start the guest says anything but what was meant.
 pub fn start_of_a_guest(data: &[u8]) {
-    crate::restore::fuzz_folder(data);
+    restore::fuzzing::start_of_a_guest(data);
 }
 
 fn messages<T: serde::Serialize + serde::de::DeserializeOwned>(mut data: &[u8]) {

@@ -23,6 +23,7 @@ mod fleecing_limit;
 pub mod fuzzing;
 mod meter;
 pub mod native;
+mod nbd_source;
 mod output;
 pub mod pace;
 mod patience;

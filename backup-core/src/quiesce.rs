@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use fleece_fleecing::{Record, Step};
 use fleece_qmp_client::{Address, Agent, FreezeStatus, Options};
 
+use crate::Error;
 use crate::report::{Event, Reporter};
 
 /// An agent that does not answer a ping in this time is not there.
@@ -119,7 +120,8 @@ impl Frozen<'_> {
             frozen.as_secs_f64() * 1000.0
         )));
         if let Err(error) = self.record.note_frozen(None) {
-            self.reporter.report(&Event::Warning(error.to_string()));
+            self.reporter
+                .report(&Event::Warning(Error::from(error).chain()));
         }
         Some(frozen)
     }

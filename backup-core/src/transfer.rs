@@ -93,16 +93,8 @@ impl Transfer<'_> {
         self,
         mut watch: Option<&mut dyn GuestWatch>,
     ) -> Result<(Counted, Summary), Error> {
-        let Self {
-            header,
-            devices,
-            output,
-            counters,
-            settings,
-            reporter,
-            cancel,
-        } = self;
-        let total = devices.iter().map(|disk| disk.source.size()).sum();
+        let settings = self.settings;
+        let total = self.devices.iter().map(|disk| disk.source.size()).sum();
         let mut pacer = Pacer::new(settings.guest_latency, settings.max_depth);
         if settings.idle {
             pacer = pacer.idle();
@@ -116,25 +108,30 @@ impl Transfer<'_> {
             gate: Arc::clone(&gate),
             rate: settings.rate.map(RateLimit::new),
         };
-        let mut pipeline = Pipeline::start(devices, header, output, limits, Arc::clone(counters));
+        let mut pipeline = Pipeline::start(
+            self.devices,
+            self.header,
+            self.output,
+            limits,
+            Arc::clone(self.counters),
+        );
         let mut last_writes = watch.as_mut().and_then(|watch| watch.writes());
         let mut meter = Meter::new(total, Instant::now());
         let mut last_report = Instant::now();
         let mut fleecing_limit = settings.fleecing_limit.map(FleecingLimit::new);
         loop {
             let ended = pipeline.wait(pace::INTERVAL);
-            let report = ended.is_some() || last_report.elapsed() >= REPORT;
-            if report {
+            if ended.is_some() || last_report.elapsed() >= REPORT {
                 last_report = Instant::now();
                 let fleecing = watch.as_mut().and_then(|watch| watch.fleecing_used());
-                let read = meter.read(counters, last_report);
+                let read = meter.read(self.counters, last_report);
                 let progress = Progress {
                     depth: gate.pace().reads,
                     fleecing,
                     fleecing_limit: settings.fleecing_limit,
                     ..read
                 };
-                reporter.report(&Event::Progress(progress));
+                self.reporter.report(&Event::Progress(progress));
             }
             // An error is noticed also while the store hangs in a write: the guest must not wait for it.
             let failed = match ended {
@@ -142,8 +139,8 @@ impl Transfer<'_> {
                 Some(Err(error)) => Some(error),
                 None => pipeline
                     .error()
-                    .or_else(|| cancel.reason().map(Error::cancelled))
-                    .or_else(|| hanging(counters, settings.target_timeout))
+                    .or_else(|| self.cancel.reason().map(Error::cancelled))
+                    .or_else(|| hanging(self.counters, settings.target_timeout))
                     .or_else(|| watch.as_ref()?.fleecing_error())
                     .or_else(|| {
                         fleecing_limit
@@ -157,10 +154,8 @@ impl Transfer<'_> {
             }
             if let Some(watch) = watch.as_mut() {
                 let writes = watch.writes();
-                let latency = match (&writes, &last_writes) {
-                    (Some(now), Some(before)) => now.latency_since(before),
-                    _ => None,
-                };
+                let both = writes.as_ref().zip(last_writes.as_ref());
+                let latency = both.and_then(|(now, before)| now.latency_since(before));
                 gate.set_pace(pacer.observe(latency));
                 last_writes = writes;
             }

@@ -191,14 +191,14 @@ fn thaw(agent: &str) -> Result<(), Error> {
     }
 }
 
-/// Fails if one of the recorded images is on a storage that hangs.
+/// Fails if one of the recorded images, which QEMU may have, is on a storage that hangs.
 fn must_answer(images: &[String], storages: &Storages) -> Result<(), Error> {
     for name in images {
         // What is not to be found is not to be waited for.
         if let Ok(id) = name.parse::<VolumeId>()
             && let Ok(storage) = storages.resolve(&id)
         {
-            hang::must_answer(&storage, &[id])?;
+            hang::must_answer(&storage, &[id], hang::WAY_BACK)?;
         }
     }
     Ok(())
@@ -249,7 +249,7 @@ fn free(record: &Record, name: &str, storages: &Storages) -> Result<(), Error> {
     };
     let id: VolumeId = name.parse().map_err(failed)?;
     let storage = storages.resolve(&id).map_err(failed)?;
-    hang::must_answer(&storage, slice::from_ref(&id))?;
+    hang::must_answer(&storage, slice::from_ref(&id), hang::FREEING)?;
     // An image on a storage that is not mounted is not gone.
     storage.activate().map_err(failed)?;
     image::free(&storage, record, &id)

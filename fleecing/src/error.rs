@@ -17,7 +17,8 @@ pub enum ErrorKind {
     Storage,
     /// The record of what was made cannot be written or read.
     Record,
-    /// A fleecing image does not answer, so QEMU must not be asked to let go of it.
+    /// A fleecing image does not answer, so neither QEMU is asked to let go of it nor the storage to free
+    /// it.
     Hangs,
     /// Another backup or clean-up of the same guest is at work.
     Busy,

@@ -38,8 +38,20 @@ fn asked<T: Send + 'static>(question: impl FnOnce() -> T + Send + 'static) -> Op
     thread.ok().map(|_| receiver)
 }
 
-/// Fails if one of the images is on a storage that hangs. One that fails has answered.
-pub(crate) fn must_answer(storage: &Arc<dyn Plugin>, images: &[VolumeId]) -> Result<(), Error> {
+/// What an image that hangs prevents while QEMU has it.
+pub(crate) const WAY_BACK: &str = "QEMU, and the guest with it, would wait for it, so what was made in \
+                                   QEMU stays there, on record";
+
+/// What it prevents when QEMU has let go of it.
+pub(crate) const FREEING: &str = "The image cannot be freed now, and stays on record";
+
+/// Fails if one of the images is on a storage that hangs, and says what that `prevents`. One that fails
+/// has answered.
+pub(crate) fn must_answer(
+    storage: &Arc<dyn Plugin>,
+    images: &[VolumeId],
+    prevents: &str,
+) -> Result<(), Error> {
     for image in images {
         let question = {
             let (storage, image) = (Arc::clone(storage), image.clone());
@@ -53,8 +65,7 @@ pub(crate) fn must_answer(storage: &Arc<dyn Plugin>, images: &[VolumeId]) -> Res
                 ErrorKind::Hangs,
                 format!(
                     "the fleecing image {image} does not answer within {} s: its storage hangs. \
-                     QEMU, and the guest with it, would wait for it, so what was made in QEMU stays \
-                     there, on record. Run `fleece cleanup` when the storage answers",
+                     {prevents}. Run `fleece cleanup` when the storage answers",
                     PATIENCE.as_secs()
                 ),
             ));
@@ -155,7 +166,57 @@ fn allocated(files: &[PathBuf]) -> Option<u64> {
 
 #[cfg(test)]
 mod tests {
+    use std::process::Command;
+    use std::slice;
+
+    use fleece_storage::DirPlugin;
+
     use super::*;
+    use crate::image;
+    use crate::record::{Place, Record};
+
+    /// A storage in `dir` and an image on it that hangs.
+    fn hanging(dir: &Path) -> (Arc<dyn Plugin>, VolumeId) {
+        let path = dir.join("vm-100-fleece-0.raw");
+        // To open a FIFO waits for a writer, which never comes.
+        assert!(
+            Command::new("mkfifo")
+                .arg(&path)
+                .status()
+                .unwrap()
+                .success()
+        );
+        let storage = DirPlugin::plain(dir).unwrap();
+        (Arc::new(storage), VolumeId::at(&path).unwrap())
+    }
+
+    #[test]
+    fn an_image_that_hangs_keeps_what_is_in_qemu_there() {
+        let dir = tempfile::tempdir().unwrap();
+        let (storage, image) = hanging(dir.path());
+        let error = must_answer(&storage, slice::from_ref(&image), WAY_BACK).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Hangs);
+        let told = error.to_string();
+        assert!(told.contains("its storage hangs"), "{told}");
+        assert!(told.contains("in QEMU stays there, on record"), "{told}");
+    }
+
+    #[test]
+    fn of_an_image_that_hangs_when_it_is_freed_nothing_is_said_to_be_in_qemu() {
+        let dir = tempfile::tempdir().unwrap();
+        let (storage, image) = hanging(dir.path());
+        let record = Record::open(&Place::new(dir.path(), "100", None).unwrap()).unwrap();
+        record.add_image(&image).unwrap();
+        let error = image::free(&storage, &record, &image).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Hangs);
+        let told = error.to_string();
+        assert!(
+            told.contains("its storage hangs. The image cannot be freed"),
+            "{told}"
+        );
+        assert!(!told.contains("QEMU"), "{told}");
+        assert_eq!(record.contents().unwrap().images, [image.to_string()]);
+    }
 
     #[test]
     fn what_hangs_is_given_up() {

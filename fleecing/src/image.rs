@@ -126,7 +126,7 @@ pub(crate) fn free(
     record: &Record,
     image: &VolumeId,
 ) -> Result<(), Error> {
-    hang::must_answer(storage, std::slice::from_ref(image))?;
+    hang::must_answer(storage, std::slice::from_ref(image), hang::FREEING)?;
     storage.free(image).map_err(|error| {
         Error::caused(
             ErrorKind::Storage,

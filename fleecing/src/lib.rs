@@ -17,7 +17,7 @@
 //!                                               back      inside, cleanup
 //! ```
 //!
-//! Start with [`discover`], then [`Session::prepare`]. What a killed process left, [`cleanup`] removes.
+//! Start with [`discover`], then [`Session::new`]. What a killed process left, [`cleanup`] removes.
 
 mod cleanup;
 mod disk;

@@ -1,6 +1,7 @@
 //! One backup's stay inside QEMU, from the record to its removal.
 //!
 //! ```text
+//! new       which method                                 nothing is made
 //! prepare   record → allocate → attach → make filters    the guest feels nothing
 //! switch    filters in, all at one instant               the guest may stand still for milliseconds
 //! export    views → NBD server → exports                 the instant can be read
@@ -55,7 +56,8 @@ impl Options {
 
 /// Fleecing for some disks of one guest.
 ///
-/// Dropped without [`Session::finish`] it undoes what it can; what it cannot stays on record.
+/// Dropped without [`Session::finish`], as by a panic, it undoes what it can; what it cannot stays on
+/// record, and only a log hears of it.
 #[derive(Debug)]
 pub struct Session<'r> {
     client: Client,
@@ -72,13 +74,12 @@ pub struct Session<'r> {
 }
 
 impl<'r> Session<'r> {
-    /// Chooses the method, puts the images on record, allocates and attaches them, and makes the filters.
+    /// Chooses the method, and puts the monitor on record.
     ///
     /// # Errors
     /// [`ErrorKind::Unsafe`](crate::ErrorKind::Unsafe), or [`ErrorKind::Busy`](crate::ErrorKind::Busy)
-    /// if this QEMU is being backed up under another name, before anything is touched; otherwise what
-    /// failed, after everything was undone.
-    pub fn prepare(
+    /// if this QEMU is being backed up under another name, among others. Nothing was touched then.
+    pub fn new(
         client: Client,
         address: Address,
         storage: Arc<dyn Plugin>,
@@ -91,7 +92,7 @@ impl<'r> Session<'r> {
         let method = method::choose(&Features::probe(&client)?, &disks, may_hang)?;
         inside::must_be_free(&client)?;
         record.note_qmp(&address)?;
-        let mut session = Self {
+        Ok(Self {
             client,
             address,
             storage,
@@ -103,12 +104,14 @@ impl<'r> Session<'r> {
             images: Vec::new(),
             usage: Usage::of(Vec::new()),
             finished: false,
-        };
-        session.set_up()?;
-        Ok(session)
+        })
     }
 
-    fn set_up(&mut self) -> Result<(), Error> {
+    /// Puts the images on record, allocates and attaches them, and makes the filters.
+    ///
+    /// # Errors
+    /// What failed. [`Session::finish`] undoes what was made.
+    pub fn prepare(&mut self) -> Result<(), Error> {
         let Options {
             vmid,
             format,
@@ -254,7 +257,7 @@ impl<'r> Session<'r> {
 
     fn undo(&mut self) -> Result<(), Vec<Error>> {
         self.finished = true;
-        let answers = || hang::must_answer(&self.storage, &self.images);
+        let answers = || hang::must_answer(&self.storage, &self.images, hang::WAY_BACK);
         let client = Some(&self.client);
         if let Err(error) = inside::remove_all(client, &self.address, self.record, &answers) {
             // What QEMU may still use must not be freed.

@@ -2,7 +2,7 @@
 
 use crate::coverage::Coverage;
 use crate::extent::{ClusterEntry, Extent, block_mask};
-use crate::header::Header;
+use crate::header::{Device, Header};
 use crate::layout::{CLUSTER_SIZE, DeviceId, EXTENT_CLUSTERS, cluster_length};
 use crate::{Error, ErrorKind, Result};
 
@@ -139,14 +139,11 @@ impl Encoder {
         if data.is_empty() && entry.mask() == 0 {
             return Ok(());
         }
-        let expected = match self
+        let device = self
             .devices
             .iter()
-            .find(|device| device.id == entry.device())
-        {
-            Some(device) if !device.vmstate => cluster_length(device.size, entry.index()),
-            _ => CLUSTER_SIZE,
-        };
+            .find(|device| device.id() == entry.device());
+        let expected = device.map_or(CLUSTER_SIZE, |device| device.cluster_length(entry.index()));
         if data.len() == expected || expected == 0 {
             return Ok(());
         }
@@ -216,10 +213,7 @@ impl Summary {
 /// The account of one device.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DeviceSummary {
-    id: DeviceId,
-    name: String,
-    size: u64,
-    vmstate: bool,
+    device: Device,
     bytes: u64,
     zero_bytes: u64,
 }
@@ -227,22 +221,19 @@ pub struct DeviceSummary {
 impl DeviceSummary {
     /// An empty account for each device.
     pub(crate) fn all(header: &Header) -> Vec<Self> {
-        let device = |device: &crate::Device| Self {
-            id: device.id(),
-            name: device.name().to_owned(),
-            size: device.size(),
-            vmstate: device.is_vmstate(),
+        let account = |device: &Device| Self {
+            device: device.clone(),
             bytes: 0,
             zero_bytes: 0,
         };
-        header.devices().iter().map(device).collect()
+        header.devices().iter().map(account).collect()
     }
 
     /// Adds a cluster to the account of its device.
     pub(crate) fn account(devices: &mut [Self], entry: &ClusterEntry) {
         let device = devices
             .iter_mut()
-            .find(|device| device.id == entry.device());
+            .find(|device| device.id() == entry.device());
         if let Some(device) = device {
             device.add(entry);
         }
@@ -251,19 +242,19 @@ impl DeviceSummary {
     /// Its number.
     #[must_use]
     pub const fn id(&self) -> DeviceId {
-        self.id
+        self.device.id()
     }
 
     /// Its name.
     #[must_use]
     pub fn name(&self) -> &str {
-        &self.name
+        self.device.name()
     }
 
     /// Its size in bytes.
     #[must_use]
     pub const fn size(&self) -> u64 {
-        self.size
+        self.device.size()
     }
 
     /// How many of its bytes have been added, zero or not.
@@ -278,12 +269,17 @@ impl DeviceSummary {
         self.zero_bytes
     }
 
-    fn add(&mut self, entry: &ClusterEntry) {
-        let whole = if self.vmstate {
+    /// How long a cluster is; those of the RAM state are whole.
+    fn cluster_length(&self, index: u64) -> usize {
+        if self.device.is_vmstate() {
             CLUSTER_SIZE
         } else {
-            cluster_length(self.size, entry.index())
-        };
+            cluster_length(self.size(), index)
+        }
+    }
+
+    fn add(&mut self, entry: &ClusterEntry) {
+        let whole = self.cluster_length(entry.index());
         // The stored end of a device is padded to a whole block, which is not part of the device.
         let zero = whole.saturating_sub(entry.stored());
         self.bytes = self.bytes.saturating_add(whole as u64);

@@ -14,7 +14,7 @@ mod reader;
     clippy::cast_possible_truncation,
     reason = "tests may panic"
 )]
-mod tests;
+pub(crate) mod tests;
 
 pub(crate) use digest::runs;
 pub use digest::{ExtentDigest, Run};

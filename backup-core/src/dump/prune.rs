@@ -58,11 +58,18 @@ pub enum Reason {
     Renamed,
 }
 
-/// The name of a period, and how many backups are kept for it.
+/// A rule: the newest backup stays of each of `count` periods, which `form` names (`strftime(3)`).
 struct Rule {
     name: &'static str,
     count: u32,
-    period: fn(DateTime) -> String,
+    form: &'static str,
+}
+
+impl Rule {
+    /// The period in which a backup was made.
+    fn period(&self, time: DateTime) -> String {
+        time.strftime(self.form).to_string()
+    }
 }
 
 impl KeepRules {
@@ -73,37 +80,14 @@ impl KeepRules {
 
     fn rules(&self) -> [Rule; 6] {
         [
-            Rule {
-                name: "last",
-                count: self.last,
-                period: |t| format(t, "%F %T"),
-            },
-            Rule {
-                name: "hourly",
-                count: self.hourly,
-                period: |t| format(t, "%F %H:00"),
-            },
-            Rule {
-                name: "daily",
-                count: self.daily,
-                period: |t| format(t, "%F"),
-            },
-            Rule {
-                name: "weekly",
-                count: self.weekly,
-                period: |t| format(t, "%G-W%V"),
-            },
-            Rule {
-                name: "monthly",
-                count: self.monthly,
-                period: |t| format(t, "%Y-%m"),
-            },
-            Rule {
-                name: "yearly",
-                count: self.yearly,
-                period: |t| format(t, "%Y"),
-            },
+            ("last", self.last, "%F %T"),
+            ("hourly", self.hourly, "%F %H:00"),
+            ("daily", self.daily, "%F"),
+            ("weekly", self.weekly, "%G-W%V"),
+            ("monthly", self.monthly, "%Y-%m"),
+            ("yearly", self.yearly, "%Y"),
         ]
+        .map(|(name, count, form)| Rule { name, count, form })
     }
 
     fn count_mut(&mut self, name: &str) -> Option<&mut u32> {
@@ -158,10 +142,10 @@ fn judge(mut backups: Vec<(DateTime, usize)>, rules: &KeepRules) -> BTreeMap<usi
         let kept = backups
             .iter()
             .filter(|(_, n)| matches!(marks.get(n), Some(Verdict::Keep(_))));
-        let served: BTreeSet<String> = kept.map(|(time, _)| (rule.period)(*time)).collect();
+        let served: BTreeSet<String> = kept.map(|(time, _)| rule.period(*time)).collect();
         let mut new: BTreeSet<String> = BTreeSet::new();
         for (time, n) in &backups {
-            let period = (rule.period)(*time);
+            let period = rule.period(*time);
             if marks.contains_key(n) || served.contains(&period) {
                 continue;
             }
@@ -177,10 +161,6 @@ fn judge(mut backups: Vec<(DateTime, usize)>, rules: &KeepRules) -> BTreeMap<usi
         }
     }
     marks
-}
-
-fn format(time: DateTime, form: &str) -> String {
-    time.strftime(form).to_string()
 }
 
 impl FromStr for KeepRules {

@@ -4,15 +4,16 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use fleece_nbd::{Address, Client, Pending};
+use fleece_nbd::{Address, Client};
 
 use super::connection::{ANSWER, Connection};
 use super::control::{Attach, Disk, Reply, Request, Status};
 use super::latency;
 use crate::archive::archive_with;
 use crate::cbw::Options;
+use crate::nbd_source::NbdSource;
 use crate::pace::GuestWrites;
-use crate::source::{Extent, Source};
+use crate::source::Source;
 use crate::transfer::{self, LOOKS, Settings};
 use crate::{ArchiveOptions, Archived, CancelToken, Error, ErrorKind, GuestWatch, Reporter};
 
@@ -89,8 +90,10 @@ impl Guest {
                         let message = format!("{}: cannot connect to the snapshot", disk.name);
                         Error::caused(ErrorKind::Guest, message, error)
                     })?;
-                let name = disk.name.clone();
-                Ok(Arc::new(ExportSource { name, client }) as Arc<dyn Source>)
+                // The reason is asked for at the control socket.
+                let meaning = |_: &_| (ErrorKind::Snapshot, "");
+                let source = NbdSource::new(disk.name.clone(), client, meaning);
+                Ok(Arc::new(source) as Arc<dyn Source>)
             })
             .collect()
     }
@@ -239,66 +242,3 @@ fn writes(status: &Status) -> GuestWrites {
     let writes = disks.map(|disk| latency::writes(disk.write_time_ns, &disk.classes));
     GuestWrites::of(writes.collect())
 }
-
-/// A disk of a snapshot over NBD.
-#[derive(Debug)]
-struct ExportSource {
-    name: String,
-    client: Client,
-}
-
-impl ExportSource {
-    fn error(&self, what: &str, error: fleece_nbd::Error) -> Error {
-        let message = format!("{}: cannot {what}", self.name);
-        Error::caused(ErrorKind::Snapshot, message, error)
-    }
-}
-
-impl Source for ExportSource {
-    fn name(&self) -> &str {
-        &self.name
-    }
-
-    fn size(&self) -> u64 {
-        self.client.size()
-    }
-
-    fn block_status(&self, offset: u64, length: u64) -> Result<Vec<Extent>, Error> {
-        let extents = self
-            .client
-            .block_status(offset, length)
-            .map_err(|error| self.error("get the block status", error))?;
-        let extent = |extent: fleece_nbd::Extent| Extent {
-            length: extent.length,
-            zero: extent.zero,
-        };
-        Ok(extents.into_iter().map(extent).collect())
-    }
-
-    fn read(&self, offset: u64, buffer: Vec<u8>) -> Result<Vec<u8>, Error> {
-        self.client
-            .submit_read(offset, buffer)
-            .and_then(Pending::wait)
-            .map_err(|error| self.error(&format!("read at {offset}"), error))
-    }
-
-    fn release(&self, offset: u64, length: u64) -> Result<(), Error> {
-        let mut rest = offset..offset.saturating_add(length);
-        while !rest.is_empty() {
-            let step = rest.end.saturating_sub(rest.start).min(MAX_TRIM);
-            self.client
-                .submit_trim(rest.start, step)
-                .and_then(Pending::wait)
-                .map_err(|error| self.error("free what was read", error))?;
-            rest.start = rest.start.saturating_add(step);
-        }
-        Ok(())
-    }
-
-    fn abort(&self) {
-        self.client.abort();
-    }
-}
-
-/// Lengths on the wire have 32 bits; a multiple of every cluster size.
-const MAX_TRIM: u64 = 1 << 30;

@@ -84,6 +84,27 @@ struct Shared {
 }
 
 impl Shared {
+    /// Starts a thread; if that cannot be, everything stops.
+    fn spawn(
+        self: &Arc<Self>,
+        name: &str,
+        body: impl FnOnce(&Self) + Send + 'static,
+    ) -> Option<JoinHandle<()>> {
+        let shared = Arc::clone(self);
+        let thread = std::thread::Builder::new().name(name.into());
+        let spawned = thread.spawn(move || {
+            let _guard = PanicGuard(&shared);
+            // Only takes effect where guests want the processors too.
+            let _ = rustix::process::nice(NICENESS);
+            body(&shared);
+        });
+        let failed = |error| {
+            let message = format!("cannot start the thread {name}");
+            self.fail(Error::caused(ErrorKind::Internal, message, error));
+        };
+        spawned.map_err(failed).ok()
+    }
+
     /// Keeps the first error and stops everything.
     fn fail(&self, error: Error) {
         self.first_error
@@ -135,70 +156,41 @@ impl<W: Write + Send + 'static> Pipeline<W> {
         let (write, written) = bounded(EXTENTS_WAITING.saturating_add(2));
         let (done, outcome) = bounded(1);
 
-        let mut threads = Vec::new();
-        let mut spawn = |name: &str, body: Box<dyn FnOnce(&Shared) + Send>| {
-            let worker = Arc::clone(&shared);
-            match std::thread::Builder::new()
-                .name(name.into())
-                .spawn(move || {
-                    let _guard = PanicGuard(&worker);
-                    // Only takes effect where guests want the processors too.
-                    let _ = rustix::process::nice(NICENESS);
-                    body(&worker);
-                }) {
-                Ok(thread) => threads.push(thread),
-                Err(error) => shared.fail(Error::caused(
-                    ErrorKind::Internal,
-                    format!("cannot start the thread {name}"),
-                    error,
-                )),
-            }
-        };
         let sources: Vec<_> = disks.iter().map(|disk| Arc::clone(&disk.source)).collect();
         let to_finish = sources.clone();
-        spawn(
-            "plan",
-            Box::new(move |shared| {
-                let planner = plan::Planner {
-                    shared,
-                    rate,
-                    chunks,
-                    plan_read,
-                    plan_piece,
-                };
-                let _ = planner.run(&disks);
-            }),
-        );
+        let mut threads = Vec::new();
+        threads.extend(shared.spawn("plan", move |shared| {
+            let planner = plan::Planner {
+                shared,
+                rate,
+                chunks,
+                plan_read,
+                plan_piece,
+            };
+            let _ = planner.run(&disks);
+        }));
         for number in 0..readers {
             let reads = reads.clone();
-            spawn(
-                &format!("read-{number}"),
-                Box::new(move |shared| read::run(shared, &reads)),
-            );
+            let read = move |shared: &Shared| read::run(shared, &reads);
+            threads.extend(shared.spawn(&format!("read-{number}"), read));
         }
         drop(reads);
         let encoder = Encoder::new(&header);
-        spawn(
-            "encode",
-            Box::new(move |shared| {
-                let worker = encode::Worker {
-                    shared,
-                    pieces,
-                    free_chunk,
-                    store,
-                    written,
-                };
-                let _ = worker.run(encoder, &to_finish);
-            }),
-        );
-        spawn(
-            "store",
-            Box::new(move |shared| {
-                if let Some(finished) = store::run(shared, &header, output, &parts, &write) {
-                    let _ = done.send(finished);
-                }
-            }),
-        );
+        threads.extend(shared.spawn("encode", move |shared| {
+            let worker = encode::Worker {
+                shared,
+                pieces,
+                free_chunk,
+                store,
+                written,
+            };
+            let _ = worker.run(encoder, &to_finish);
+        }));
+        threads.extend(shared.spawn("store", move |shared| {
+            if let Some(finished) = store::run(shared, &header, output, &parts, &write) {
+                let _ = done.send(finished);
+            }
+        }));
         Self {
             shared,
             outcome,

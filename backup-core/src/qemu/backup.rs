@@ -9,14 +9,13 @@ use fleece_storage::{Storages, VolumeFormat};
 use fleece_vma_format::Summary;
 
 use super::room::{check_room, explain};
-use super::source::NbdSource;
+use super::source;
 use super::space::SpaceWatch;
 use super::watch::QemuWatch;
 use crate::archive::{ArchiveOptions, Archived, Unfinished};
 use crate::output::{Counted, Destination, Output};
 use crate::quiesce::Frozen;
 use crate::report::{Counters, Counting, Reporter};
-use crate::source::Source;
 use crate::transfer::{self, LOOKS, Settings, Transfer};
 use crate::{CancelToken, Error, ErrorKind, units};
 
@@ -139,19 +138,15 @@ pub fn backup(
     let counters = Arc::new(Counters::default());
     let (output, index) = destination.open(job.archive.slowed(cancel), Arc::clone(&counters))?;
 
-    let session = match prepare(job, client, &record, disks) {
+    let session = match prepare(job, client, &record, disks, reporter) {
         Ok(session) => session,
         Err(error) => {
             drop((output, index));
             forget_archive(job, &record, reporter);
-            tell_left_overs(&record, reporter);
             return Err(error);
         }
     };
-    let space = SpaceWatch::start(Arc::clone(session.storage()));
-    let moved = move_data(job, &session, output, &counters, reporter, cancel)
-        .map_err(|error| explain(&error, job.cbw_timeout, &session, &space).unwrap_or(error));
-    drop(space);
+    let moved = move_data(job, &session, output, &counters, reporter, cancel);
     // The guest first: its disks are plain again before the archive is synced.
     finish(session, reporter);
     let Moved {
@@ -199,7 +194,7 @@ fn remove_left_overs(
     }
     for failed in cleaned.failed {
         if failed.kind() == fleece_fleecing::ErrorKind::Hangs {
-            // Every further question would make QEMU, and the guest, wait for that image.
+            // A backup would wait for that storage, too, and the guest perhaps with it.
             return Err(failed.into());
         }
         reporter.warning(Error::from(failed).chain());
@@ -269,6 +264,7 @@ fn prepare<'r>(
     client: Client,
     record: &'r Record,
     disks: Vec<Disk>,
+    reporter: &Counting<'_>,
 ) -> Result<Session<'r>, Error> {
     let storage = job.storages.open(&job.fleecing.storage).map_err(|error| {
         let message = format!("cannot use the fleecing storage {}", job.fleecing.storage);
@@ -278,7 +274,14 @@ fn prepare<'r>(
     options.format = job.fleecing.format;
     options.cbw_timeout = job.cbw_timeout;
     options.running_server.clone_from(&job.nbd_server);
-    Session::prepare(client, job.qmp.clone(), storage, record, disks, options).map_err(Error::from)
+    let mut session = Session::new(client, job.qmp.clone(), storage, record, disks, options)?;
+    match session.prepare() {
+        Ok(()) => Ok(session),
+        Err(error) => {
+            finish(session, reporter);
+            Err(error.into())
+        }
+    }
 }
 
 /// A transfer that reached its end.
@@ -299,11 +302,55 @@ fn move_data(
     reporter: &Counting<'_>,
     cancel: &CancelToken,
 ) -> Result<Moved, Error> {
-    check_room(session, reporter)?;
+    let space = SpaceWatch::start(Arc::clone(session.storage()));
     let mut watch = QemuWatch::new(session, job.cbw_timeout);
+    let before = look(job, session, &mut watch, reporter, cancel)?;
+    let (switched, frozen) = switch(job, session, reporter)?;
+    let read = || {
+        let idle = before.is_none();
+        let sources = source::open(session, idle)?;
+        let (header, devices) = job.archive.header(&sources)?;
+        let settings = Settings {
+            idle,
+            ..job.archive.settings(before)
+        };
+        let transfer = Transfer {
+            header,
+            devices,
+            output,
+            counters,
+            settings,
+            reporter,
+            cancel,
+        };
+        transfer.run(Some(&mut watch))
+    };
+    // Not before the switch: until then there is nothing that QEMU could give up.
+    let (archive, summary) = read()
+        .map_err(|error| explain(&error, job.cbw_timeout, session, &space).unwrap_or(error))?;
+    Step::Moved.reached();
+    Ok(Moved {
+        archive,
+        summary,
+        switched,
+        frozen,
+        fleecing_peak: watch.fleecing_peak(),
+    })
+}
+
+/// The last look at the storage and the guest before the switch: what 99 of 100 of the guest's writes
+/// take, if it writes.
+fn look(
+    job: &GuestBackup,
+    session: &Session<'_>,
+    watch: &mut QemuWatch<'_>,
+    reporter: &Counting<'_>,
+    cancel: &CancelToken,
+) -> Result<Option<Duration>, Error> {
+    check_room(session, reporter)?;
     // Where the limit is given, all that is asked is whether the guest writes.
     let looks = job.archive.guest_latency.map_or(LOOKS, |_| 1);
-    let before = transfer::before(&mut watch, looks, cancel);
+    let before = transfer::before(watch, looks, cancel);
     if let Some(before) = before {
         let before = millis(before);
         reporter.info(format!(
@@ -320,32 +367,7 @@ fn move_data(
             session.storage().id()
         ));
     }
-    let (switched, frozen) = switch(job, session, reporter)?;
-    let idle = before.is_none();
-    let sources = open_sources(session, idle)?;
-    let (header, devices) = job.archive.header(&sources)?;
-    let settings = Settings {
-        idle,
-        ..job.archive.settings(before)
-    };
-    let transfer = Transfer {
-        header,
-        devices,
-        output,
-        counters,
-        settings,
-        reporter,
-        cancel,
-    };
-    let (archive, summary) = transfer.run(Some(&mut watch))?;
-    Step::Moved.reached();
-    Ok(Moved {
-        archive,
-        summary,
-        switched,
-        frozen,
-        fleecing_peak: watch.fleecing_peak(),
-    })
+    Ok(before)
 }
 
 /// The switch of the filters, with the guest's file systems frozen if there is an agent, and for how
@@ -376,31 +398,6 @@ fn millis(duration: Duration) -> String {
     format!("{:.1} ms", duration.as_secs_f64() * 1000.0)
 }
 
-/// `prime`: with one big read first, which a guest that writes would feel.
-fn open_sources(session: &Session<'_>, prime: bool) -> Result<Vec<Arc<dyn Source>>, Error> {
-    let address = match session.export()? {
-        Address::Unix(path) => fleece_nbd::Address::Unix(path),
-        Address::Tcp(host) => fleece_nbd::Address::Tcp(host),
-        other => {
-            return Err(Error::new(
-                ErrorKind::Request,
-                format!("cannot read from {other}"),
-            ));
-        }
-    };
-    let options = fleece_nbd::Options::default().with_block_status(!session.may_hang());
-    let mut sources: Vec<Arc<dyn Source>> = Vec::new();
-    for (n, disk) in session.disks().iter().enumerate() {
-        let client = fleece_nbd::Client::connect(&address, &Session::export_name(n), &options)
-            .map_err(|error| {
-                let message = format!("{}: cannot connect to the exported view", disk.name);
-                Error::caused(ErrorKind::Guest, message, error)
-            })?;
-        sources.push(Arc::new(NbdSource::new(disk.name.clone(), client, prime)?));
-    }
-    Ok(sources)
-}
-
 fn finish(session: Session<'_>, reporter: &Counting<'_>) {
     for error in session.finish().err().into_iter().flatten() {
         reporter.warning(Error::from(error).chain());
@@ -424,14 +421,4 @@ fn archive_is_gone(job: &GuestBackup, record: &Record, reporter: &Counting<'_>) 
     if let Err(error) = record.remove_files(&job.archive.temporary_files()) {
         reporter.warning(Error::from(error).chain());
     }
-}
-
-/// Says so if the preparation failed and could not be undone.
-fn tell_left_overs(record: &Record, reporter: &Counting<'_>) {
-    if record.contents().is_ok_and(|contents| contents.is_empty()) {
-        return;
-    }
-    reporter.warning(
-        "not all of what was made could be removed; it is on record for `fleece cleanup`".into(),
-    );
 }

@@ -125,10 +125,7 @@ fn add_drive(
     reporter: &Counting<'_>,
 ) -> Result<(), Error> {
     let free = |key: &String| is_drive_key(key) && config.main().get(key).is_none();
-    let scsi = (0..)
-        .map(|n| format!("scsi{n}"))
-        .take_while(|key| is_drive_key(key));
-    let mut keys = found.key.clone().into_iter().chain(scsi);
+    let mut keys = found.key.clone().into_iter().chain(scsi_keys());
     let name = found.device.name();
     let Some(key) = keys.find(free) else {
         let message = format!("the guest has no place left for {name}");
@@ -139,6 +136,13 @@ fn add_drive(
     ));
     let value = format!("{volume},size={}", size(found.device.size()));
     config.main_mut().set(&key, &value).map_err(malformed)
+}
+
+/// Where a disk goes of which the configuration does not tell.
+pub(super) fn scsi_keys() -> impl Iterator<Item = String> {
+    (0..)
+        .map(|n| format!("scsi{n}"))
+        .take_while(|key| is_drive_key(key))
 }
 
 /// A size as Proxmox writes it: in the largest unit that is exact.

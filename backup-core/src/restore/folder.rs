@@ -1,5 +1,6 @@
 //! `fleece restore --to`: images in a folder, and what starts the guest from there without any storage.
 
+pub(crate) mod fuzzing;
 mod libvirt;
 mod machine;
 mod output;
@@ -9,7 +10,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use fleece_guest_config::{GuestConfig, Restoration, is_drive_key};
+use fleece_guest_config::{GuestConfig, Restoration};
 use fleece_storage::VolumeFormat;
 use fleece_storage::block::{Qcow2, RawFile, WriteAt};
 use fleece_vma_format::Header;
@@ -179,11 +180,8 @@ fn images(
 
 /// A place for a disk of which the configuration does not tell.
 fn free_key(archived: &GuestConfig, taken: &[String], name: &str) -> Result<String, Error> {
-    let scsi = (0..)
-        .map(|n| format!("scsi{n}"))
-        .take_while(|key| is_drive_key(key));
-    let mut free = scsi.filter(|key| archived.main().get(key).is_none() && !taken.contains(key));
-    free.next().ok_or_else(|| {
+    let free = |key: &String| archived.main().get(key).is_none() && !taken.contains(key);
+    config::scsi_keys().find(free).ok_or_else(|| {
         let message =
             format!("the guest has no place left for {name}; leave it out: --disk {name}=skip");
         Error::new(ErrorKind::Target, message)
@@ -266,40 +264,6 @@ fn write_domain(
         Error::caused(ErrorKind::Target, format!("cannot write {DOMAIN}"), error)
     })?;
     output.write(DOMAIN, &domain, false)
-}
-
-/// What the fuzz target feeds: any configuration.
-///
-/// # Panics
-/// If the script does not start QEMU with exactly the arguments that were meant, or the domain is not
-/// well-formed.
-pub(crate) fn fuzz(data: &[u8]) {
-    let Ok(config) = GuestConfig::parse(&String::from_utf8_lossy(data)) else {
-        return;
-    };
-    let drives = config.drives().unwrap_or_default();
-    let image = |key: &str| Image {
-        file: format!("disk-drive-{key}.raw"),
-        format: VolumeFormat::Raw,
-    };
-    let images = drives
-        .iter()
-        .map(|drive| (drive.key.clone(), image(&drive.key)));
-    let Ok(machine) = Machine::new(&config, images.collect()) else {
-        return;
-    };
-    let script = qemu::script(&machine);
-    let command = script
-        .split_once("\nexec ")
-        .and_then(|(_, command)| shlex::split(&command.replace(" \\\n", " ")))
-        .unwrap_or_default();
-    let meant = qemu::arguments(&machine);
-    assert_eq!(command.first().map(String::as_str), Some(qemu::PROGRAM));
-    assert_eq!(command.last().map(String::as_str), Some("$@"));
-    let passed = command.get(1..command.len().saturating_sub(1));
-    assert_eq!(passed, Some(meant.as_slice()));
-    let domain = libvirt::domain(&machine, "/a 'folder' & <more>, ]]> \"quoted\"");
-    assert!(domain.is_ok_and(|domain| libvirt::is_well_formed(&domain)));
 }
 
 #[cfg(test)]

@@ -31,6 +31,7 @@ mod volumes;
 use std::path::PathBuf;
 use std::time::Duration;
 
+pub(crate) use folder::fuzzing;
 pub use folder::{FolderRestore, restore_folder};
 pub use guest::{GuestRestore, restore_guest};
 pub use plan::{Choice, DiskChoice};
@@ -53,6 +54,3 @@ pub struct Restored {
     /// How many warnings were told.
     pub warnings: usize,
 }
-
-/// What the fuzz target of generated scripts and domains feeds.
-pub(crate) use folder::fuzz as fuzz_folder;

@@ -136,25 +136,27 @@ impl<'a> NewVolumes<'a> {
     pub(super) fn free(&self, reporter: &Counting<'_>) {
         let mut left = false;
         for volume in self.made.iter().rev() {
-            let freed = volume
-                .storage
-                .free(&volume.id)
-                .map_err(|error| Error::caused(ErrorKind::Storage, "", error))
-                .and_then(|_| Ok(self.record.remove_volume(&volume.id.to_string())?));
-            match freed {
+            match self.free_one(volume) {
                 Ok(()) => reporter.info(format!("freed the volume {}", volume.id)),
                 Err(error) => {
                     left = true;
-                    reporter.warning(format!(
-                        "the volume {} is left for `fleece cleanup`{}",
-                        volume.id,
-                        error.chain()
-                    ));
+                    reporter.warning(error.chain());
                 }
             }
         }
         if !left && let Err(error) = self.record.note_restore(None) {
             reporter.warning(Error::from(error).chain());
         }
+    }
+
+    fn free_one(&self, volume: &NewVolume) -> Result<(), Error> {
+        let left = || format!("the volume {} is left for `fleece cleanup`", volume.id);
+        volume
+            .storage
+            .free(&volume.id)
+            .map_err(|error| Error::caused(ErrorKind::Storage, left(), error))?;
+        self.record
+            .remove_volume(&volume.id.to_string())
+            .map_err(|error| Error::caused(ErrorKind::Storage, left(), error))
     }
 }

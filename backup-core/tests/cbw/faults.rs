@@ -4,31 +4,39 @@ use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use fleece_backup_core::cbw::{ErrorKind, Options, Policy, Snapshot};
-use fleece_storage::block::{self, MemoryDevice, ReadAt, WriteAt};
+use fleece_backup_core::cbw::Policy::{BreakGuestWrite, BreakSnapshot};
+use fleece_backup_core::cbw::{ErrorKind, Filter, Options, Policy, Snapshot};
+use fleece_storage::block::{self, ReadAt, WriteAt};
 
 use super::faulty::Faulty;
 use super::{attach, content, disk};
 
 const SIZE: u64 = 1 << 20;
-
-fn options(policy: Policy, timeout: Duration) -> Options {
-    let mut options = Options::default();
-    options.policy = policy;
-    options.timeout = timeout;
-    options
-}
+static ONES: [u8; SIZE as usize] = [1; SIZE as usize];
 
 /// No timeout plays a part in the test.
 const LONG: Duration = Duration::from_secs(600);
 const SHORT: Duration = Duration::from_millis(50);
 
+/// Disks full of ones, a target that can go wrong for each, and their snapshot.
+fn snapshot_of_ones<const N: usize>(
+    policy: Policy,
+    timeout: Duration,
+) -> ([Arc<Filter>; N], [Arc<Faulty>; N], Snapshot) {
+    let filters = std::array::from_fn(|_| disk(&ONES));
+    let targets = std::array::from_fn(|_| Faulty::new(SIZE));
+    let mut options = Options::default();
+    options.policy = policy;
+    options.timeout = timeout;
+    let disks = std::iter::zip(&filters, &targets)
+        .map(|(filter, target)| (Arc::clone(filter), Arc::clone(target) as _));
+    let snapshot = Snapshot::attach(disks.collect(), &options).expect("nothing is in the way");
+    (filters, targets, snapshot)
+}
+
 #[test]
 fn a_full_target_breaks_the_snapshot_and_not_the_guest() {
-    let filter = disk(&[1; SIZE as usize]);
-    let target = Faulty::new(SIZE);
-    let options = options(Policy::BreakSnapshot, LONG);
-    let snapshot = attach(&filter, Arc::clone(&target) as _, &options);
+    let ([filter], [target], snapshot) = snapshot_of_ones(BreakSnapshot, LONG);
     target.fill();
     filter.write_at(&[2; 100], 65536).unwrap();
 
@@ -47,13 +55,7 @@ fn a_full_target_breaks_the_snapshot_and_not_the_guest() {
 
 #[test]
 fn the_first_cause_is_the_one_that_is_told() {
-    let filter = disk(&[1; SIZE as usize]);
-    let target = Faulty::new(SIZE);
-    let snapshot = attach(
-        &filter,
-        Arc::clone(&target) as _,
-        &options(Policy::BreakSnapshot, LONG),
-    );
+    let ([filter], [target], snapshot) = snapshot_of_ones(BreakSnapshot, LONG);
     target.fill();
     filter.write_at(&[2], 0).unwrap();
     target.fail();
@@ -72,13 +74,7 @@ fn the_first_cause_is_the_one_that_is_told() {
 
 #[test]
 fn all_disks_of_a_snapshot_break_together() {
-    let (one, two) = (disk(&[1; SIZE as usize]), disk(&[2; SIZE as usize]));
-    let (bad, good) = (Faulty::new(SIZE), Arc::new(MemoryDevice::new(SIZE)));
-    let disks = vec![
-        (Arc::clone(&one), Arc::clone(&bad) as _),
-        (Arc::clone(&two), good.clone() as _),
-    ];
-    let snapshot = Snapshot::attach(disks, &options(Policy::BreakSnapshot, LONG)).unwrap();
+    let ([one, two], [bad, good], snapshot) = snapshot_of_ones(BreakSnapshot, LONG);
     bad.fail();
     one.write_at(&[3], 0).unwrap();
     assert_eq!(
@@ -91,32 +87,20 @@ fn all_disks_of_a_snapshot_break_together() {
 
 #[test]
 fn under_the_other_policy_the_guest_write_fails_and_the_snapshot_stays_whole() {
-    let filter = disk(&[1; SIZE as usize]);
-    let target = Faulty::new(SIZE);
-    let snapshot = attach(
-        &filter,
-        Arc::clone(&target) as _,
-        &options(Policy::BreakGuestWrite, LONG),
-    );
+    let ([filter], [target], snapshot) = snapshot_of_ones(BreakGuestWrite, LONG);
     target.fill();
     let error = filter.write_at(&[2; 100], 65536).unwrap_err();
     assert_eq!(error.kind(), block::ErrorKind::NoSpace);
-    assert!(content(&snapshot) == vec![1; SIZE as usize]);
+    assert!(content(&snapshot) == ONES);
 
     target.heal();
     filter.write_at(&[2; 100], 65536).unwrap();
-    assert!(content(&snapshot) == vec![1; SIZE as usize]);
+    assert!(content(&snapshot) == ONES);
 }
 
 #[test]
 fn a_target_that_hangs_for_ever_holds_a_guest_back_no_longer_than_the_timeout() {
-    let filter = disk(&[1; SIZE as usize]);
-    let target = Faulty::new(SIZE);
-    let snapshot = attach(
-        &filter,
-        Arc::clone(&target) as _,
-        &options(Policy::BreakSnapshot, SHORT),
-    );
+    let ([filter], [target], snapshot) = snapshot_of_ones(BreakSnapshot, SHORT);
     target.hang();
     let start = Instant::now();
     filter.write_at(&[2], 0).unwrap();
@@ -128,41 +112,25 @@ fn a_target_that_hangs_for_ever_holds_a_guest_back_no_longer_than_the_timeout() 
     // From then on nobody waits, and the hung target can be let go.
     filter.write_at(&[2; 500_000], 500_000).unwrap();
     snapshot.detach();
-    attach(
-        &filter,
-        Arc::new(MemoryDevice::new(SIZE)),
-        &Options::default(),
-    );
+    attach(&filter, Faulty::new(SIZE), &Options::default());
     target.heal();
 }
 
 #[test]
 fn under_the_other_policy_a_hung_target_fails_the_guest_write_in_time() {
-    let filter = disk(&[1; SIZE as usize]);
-    let target = Faulty::new(SIZE);
-    let snapshot = attach(
-        &filter,
-        Arc::clone(&target) as _,
-        &options(Policy::BreakGuestWrite, SHORT),
-    );
+    let ([filter], [target], snapshot) = snapshot_of_ones(BreakGuestWrite, SHORT);
     target.hang();
     for offset in [0, 1, 300_000] {
         let error = filter.write_at(&[2], offset).unwrap_err();
         assert_eq!(error.kind(), block::ErrorKind::TimedOut);
     }
     target.heal();
-    assert!(content(&snapshot) == vec![1; SIZE as usize]);
+    assert!(content(&snapshot) == ONES);
 }
 
 #[test]
 fn while_a_copy_hangs_only_writes_to_its_cluster_wait() {
-    let filter = disk(&[1; SIZE as usize]);
-    let target = Faulty::new(SIZE);
-    let snapshot = attach(
-        &filter,
-        Arc::clone(&target) as _,
-        &options(Policy::BreakSnapshot, LONG),
-    );
+    let ([filter], [target], snapshot) = snapshot_of_ones(BreakSnapshot, LONG);
     filter.write_at(&[2], 200_000).unwrap();
     target.hang();
     thread::scope(|scope| {
@@ -176,7 +144,7 @@ fn while_a_copy_hangs_only_writes_to_its_cluster_wait() {
         assert!(waiting.iter().any(|thread| !thread.is_finished()));
         target.heal();
     });
-    assert!(content(&snapshot) == vec![1; SIZE as usize]);
+    assert!(content(&snapshot) == ONES);
     assert_eq!(
         snapshot.usage().saved,
         2 * 65536,
@@ -186,13 +154,7 @@ fn while_a_copy_hangs_only_writes_to_its_cluster_wait() {
 
 #[test]
 fn detaching_lets_go_of_guests_that_wait() {
-    let filter = disk(&[1; SIZE as usize]);
-    let target = Faulty::new(SIZE);
-    let snapshot = attach(
-        &filter,
-        Arc::clone(&target) as _,
-        &options(Policy::BreakSnapshot, LONG),
-    );
+    let ([filter], [target], snapshot) = snapshot_of_ones(BreakSnapshot, LONG);
     target.hang();
     thread::scope(|scope| {
         let writer = scope.spawn(|| filter.write_at(&[2], 0).unwrap());
@@ -205,13 +167,7 @@ fn detaching_lets_go_of_guests_that_wait() {
 
 #[test]
 fn a_reader_of_a_hung_target_ends_with_the_cause() {
-    let filter = disk(&[1; SIZE as usize]);
-    let target = Faulty::new(SIZE);
-    let snapshot = attach(
-        &filter,
-        Arc::clone(&target) as _,
-        &options(Policy::BreakSnapshot, SHORT),
-    );
+    let ([filter], [target], snapshot) = snapshot_of_ones(BreakSnapshot, SHORT);
     filter.write_at(&[2], 0).unwrap();
     target.hang();
     let view = &snapshot.views()[0];
@@ -229,13 +185,7 @@ fn a_reader_of_a_hung_target_ends_with_the_cause() {
 
 #[test]
 fn a_break_wakes_those_who_wait_for_other_disks() {
-    let (one, two) = (disk(&[1; SIZE as usize]), disk(&[2; SIZE as usize]));
-    let (hung, bad) = (Faulty::new(SIZE), Faulty::new(SIZE));
-    let disks = vec![
-        (Arc::clone(&one), hung.clone() as _),
-        (Arc::clone(&two), bad.clone() as _),
-    ];
-    let snapshot = Snapshot::attach(disks, &options(Policy::BreakSnapshot, LONG)).unwrap();
+    let ([one, two], [hung, bad], snapshot) = snapshot_of_ones(BreakSnapshot, LONG);
     hung.hang();
     bad.fail();
     thread::scope(|scope| {
@@ -251,15 +201,15 @@ fn a_break_wakes_those_who_wait_for_other_disks() {
 #[test]
 fn guest_writes_that_do_not_end_only_fail_the_attaching() {
     let stuck = Faulty::new(SIZE);
-    let filter = fleece_backup_core::cbw::Filter::new(Arc::clone(&stuck) as _);
-    let other = disk(&[1; SIZE as usize]);
+    let filter = Filter::new(Arc::clone(&stuck) as _);
+    let other = disk(&ONES);
     stuck.hang();
     thread::scope(|scope| {
         let writer = scope.spawn(|| filter.write_at(&[2], 0).unwrap());
         stuck.wait_for_hanging(1);
         let mut options = Options::default();
         options.switch_timeout = SHORT;
-        let target = || Arc::new(MemoryDevice::new(SIZE)) as _;
+        let target = || Faulty::new(SIZE) as _;
         let disks = vec![
             (Arc::clone(&other), target()),
             (Arc::clone(&filter), target()),
@@ -270,10 +220,6 @@ fn guest_writes_that_do_not_end_only_fail_the_attaching() {
         stuck.heal();
         writer.join().unwrap();
     });
-    attach(
-        &filter,
-        Arc::new(MemoryDevice::new(SIZE)),
-        &Options::default(),
-    );
+    attach(&filter, Faulty::new(SIZE), &Options::default());
     assert_eq!(stuck.allocated(), 4096);
 }

@@ -1,6 +1,7 @@
 use super::*;
 use crate::container::{FrameOptions, FrameWriter, Seekable, embedded_index};
-use crate::index::{ExtentDigest, INDEX_FRAME_MAGIC, IndexBuilder};
+use crate::index::INDEX_FRAME_MAGIC;
+use crate::index::tests::index;
 use crate::{HeaderBuilder, Reader, cluster_length};
 use proptest::prelude::*;
 use std::io::Write;
@@ -45,22 +46,6 @@ fn sample(kinds: &[u8]) -> (Vec<u8>, Vec<Vec<u8>>) {
         }
     }
     (writer.finish().unwrap().0, disks)
-}
-
-/// The index of an archive.
-fn index(archive: &[u8]) -> Vec<u8> {
-    let mut reader = Reader::new(archive).unwrap();
-    let (mut builder, mut index) = IndexBuilder::new(reader.header());
-    while let Some(extent) = reader.next_extent().unwrap() {
-        index.extend(
-            builder
-                .extent(&ExtentDigest::of(&extent))
-                .into_iter()
-                .flatten(),
-        );
-    }
-    index.extend(builder.finish());
-    index
 }
 
 fn check(archive: &Archive<impl ReadAt>, disks: &[Vec<u8>], places: &[(u32, u32)]) {

@@ -1,7 +1,7 @@
 use super::*;
 use crate::{ArchiveWriter, ErrorKind, HeaderBuilder, Reader, Result};
 
-/// An archive of many extents and its index, built as an archive is read.
+/// An archive of many extents and its index.
 fn sample() -> (Vec<u8>, Vec<u8>) {
     let clusters = 58 * 300 + 7;
     let mut builder = HeaderBuilder::new().uuid([3; 16]);
@@ -15,7 +15,13 @@ fn sample() -> (Vec<u8>, Vec<u8>) {
         }
     }
     let archive = writer.finish().unwrap().0;
-    let mut reader = Reader::new(&archive[..]).unwrap();
+    let index = index(&archive);
+    (archive, index)
+}
+
+/// The index of an archive, built as it is read.
+pub(crate) fn index(archive: &[u8]) -> Vec<u8> {
+    let mut reader = Reader::new(archive).unwrap();
     let (mut builder, mut index) = IndexBuilder::new(reader.header());
     while let Some(extent) = reader.next_extent().unwrap() {
         index.extend(
@@ -26,7 +32,7 @@ fn sample() -> (Vec<u8>, Vec<u8>) {
         );
     }
     index.extend(builder.finish());
-    (archive, index)
+    index
 }
 
 fn read(index: &[u8]) -> Result<Vec<IndexRecord>> {

@@ -175,22 +175,7 @@ fn disk(
     } else {
         "cdrom"
     };
-    // A `q35` has no IDE; its own AHCI, libvirt's first, takes such drives.
-    let (bus, at, target, unit) = match drive.bus {
-        Bus::Ide if machine.q35 => ("sata", 0, 0, drive.number),
-        Bus::Ide => ("ide", 0, 0, drive.number),
-        Bus::Sata => ("sata", u32::from(machine.q35), 0, drive.number),
-        Bus::Virtio => ("virtio", 0, 0, 0),
-        Bus::Scsi => {
-            let (target, unit) = address(drive, machine.scsi);
-            let at = controller(drive, machine.scsi);
-            match machine.scsi {
-                // On these, libvirt calls the target the unit.
-                Scsi::Lsi53c895a | Scsi::Lsi53c810 => ("scsi", at, 0, target),
-                _ => ("scsi", at, target, unit),
-            }
-        }
-    };
+    let (bus, place) = place(drive, machine);
     within(
         xml,
         "disk",
@@ -230,24 +215,40 @@ fn disk(
             if let Some(boot) = drive.boot {
                 empty(xml, "boot", &[("order", &boot.to_string())])?;
             }
-            if bus == "virtio" {
-                return Ok(());
-            }
-            let (channel, unit) = if bus == "ide" {
-                (unit >> 1, unit & 1)
-            } else {
-                (0, unit)
-            };
+            let Some(place) = place else { return Ok(()) };
+            let [controller, channel, target, unit] = place.map(|number| number.to_string());
             let attributes = [
                 ("type", "drive"),
-                ("controller", &*at.to_string()),
-                ("bus", &*channel.to_string()),
-                ("target", &*target.to_string()),
-                ("unit", &*unit.to_string()),
+                ("controller", &*controller),
+                ("bus", &*channel),
+                ("target", &*target),
+                ("unit", &*unit),
             ];
             empty(xml, "address", &attributes)
         },
     )
+}
+
+/// What libvirt calls a drive's bus, and its address there: controller, bus, target, unit.
+fn place(drive: &Drive, machine: &Machine) -> (&'static str, Option<[u32; 4]>) {
+    let number = drive.number;
+    match drive.bus {
+        // A `q35` has no IDE; its own AHCI, libvirt's first, takes such drives.
+        Bus::Ide if machine.q35 => ("sata", Some([0, 0, 0, number])),
+        Bus::Ide => ("ide", Some([0, number >> 1, 0, number & 1])),
+        Bus::Sata => ("sata", Some([u32::from(machine.q35), 0, 0, number])),
+        Bus::Virtio => ("virtio", None),
+        Bus::Scsi => {
+            let controller = controller(drive, machine.scsi);
+            let (target, unit) = address(drive, machine.scsi);
+            let at = match machine.scsi {
+                // On these, libvirt calls the target the unit.
+                Scsi::Lsi53c895a | Scsi::Lsi53c810 => [controller, 0, 0, target],
+                _ => [controller, 0, target, unit],
+            };
+            ("scsi", Some(at))
+        }
+    }
 }
 
 fn interface(xml: &mut Xml, card: &Card, q35: bool) -> io::Result<()> {

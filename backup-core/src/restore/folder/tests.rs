@@ -175,7 +175,7 @@ fn nothing_that_means_something_elsewhere_gets_through() {
         for key in keys {
             let colon = if key.contains(':') { "" } else { ": " };
             let text = format!("{key}{colon}{nasty}\nscsi5: l:2\ntpmstate0: l:3\n");
-            fuzz(text.as_bytes());
+            fuzzing::start_of_a_guest(text.as_bytes());
             let config = GuestConfig::parse(&text).unwrap();
             let Ok(machine) = Machine::new(&config, BTreeMap::new()) else {
                 continue;

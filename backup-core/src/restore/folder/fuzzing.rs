@@ -1,0 +1,41 @@
+//! What fuzz targets call.
+
+use fleece_guest_config::GuestConfig;
+use fleece_storage::VolumeFormat;
+
+use super::machine::{Image, Machine};
+use super::{libvirt, qemu};
+
+/// Feeds any configuration to what generates scripts and domains.
+///
+/// # Panics
+/// If the script does not start QEMU with exactly the arguments that were meant, or the domain is not
+/// well-formed.
+pub(crate) fn start_of_a_guest(data: &[u8]) {
+    let Ok(config) = GuestConfig::parse(&String::from_utf8_lossy(data)) else {
+        return;
+    };
+    let drives = config.drives().unwrap_or_default();
+    let image = |key: &str| Image {
+        file: format!("disk-drive-{key}.raw"),
+        format: VolumeFormat::Raw,
+    };
+    let images = drives
+        .iter()
+        .map(|drive| (drive.key.clone(), image(&drive.key)));
+    let Ok(machine) = Machine::new(&config, images.collect()) else {
+        return;
+    };
+    let script = qemu::script(&machine);
+    let command = script
+        .split_once("\nexec ")
+        .and_then(|(_, command)| shlex::split(&command.replace(" \\\n", " ")))
+        .unwrap_or_default();
+    let meant = qemu::arguments(&machine);
+    assert_eq!(command.first().map(String::as_str), Some(qemu::PROGRAM));
+    assert_eq!(command.last().map(String::as_str), Some("$@"));
+    let passed = command.get(1..command.len().saturating_sub(1));
+    assert_eq!(passed, Some(meant.as_slice()));
+    let domain = libvirt::domain(&machine, "/a 'folder' & <more>, ]]> \"quoted\"");
+    assert!(domain.is_ok_and(|domain| libvirt::is_well_formed(&domain)));
+}
