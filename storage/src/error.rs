@@ -43,7 +43,8 @@ pub enum ErrorKind {
 }
 
 /// A kind, what it is about, what was being done, and the cause if there is one.
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
+#[error("{subject}: {message}")]
 pub struct Error {
     kind: ErrorKind,
     subject: String,
@@ -97,14 +98,3 @@ impl Error {
     }
 }
 
-impl fmt::Display for Error {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.subject, self.message)
-    }
-}
-
-impl std::error::Error for Error {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        self.source.as_deref().map(|source| source as _)
-    }
-}
