@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use clap::ValueEnum;
 
 use crate::run::{Run, has, workspace};
-use crate::{Outcome, layers, metadata, packages, peers, skips};
+use crate::{Outcome, layers, metadata, musl, packages, peers, skips};
 
 /// A part of the check, in the order in which they run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -34,6 +34,8 @@ pub(crate) enum Step {
     Deny,
     /// Every benchmark runs once
     Bench,
+    /// Programs that need no libraries, where Rust has the target for them
+    Musl,
     /// Every fuzz target runs for some seconds
     Fuzz,
 }
@@ -54,6 +56,7 @@ impl Step {
             Self::Doc => doc(),
             Self::Deny => deny(),
             Self::Bench => bench(),
+            Self::Musl => musl::check(),
             Self::Fuzz => fuzz(),
         }
     }

@@ -6,6 +6,7 @@ mod ci;
 mod faults;
 mod layers;
 mod metadata;
+mod musl;
 mod packages;
 mod peers;
 mod run;

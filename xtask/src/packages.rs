@@ -6,10 +6,12 @@ use crate::run::{Run, has};
 use crate::{Outcome, peers};
 
 /// A program, and the package that has it.
-const PROGRAMS: [(&str, &str); 25] = [
+const PROGRAMS: [(&str, &str); 26] = [
     ("cc", "gcc"),
     // For libFuzzer.
     ("c++", "g++"),
+    // For programs that need no libraries.
+    ("musl-gcc", "musl-tools"),
     // To unpack the lab's packages, and to tie its processes to the test; every Debian has them.
     ("dpkg-deb", "dpkg"),
     ("setpriv", "util-linux"),
