@@ -1,6 +1,7 @@
 //! What the live tests share: running `fleece`, reading its archives, looking for left-overs.
 #![allow(dead_code, reason = "each test program uses a part of it")]
 
+pub(crate) mod archived;
 pub(crate) mod ended;
 pub(crate) mod fuse;
 pub(crate) mod mounted;
