@@ -13,19 +13,17 @@
 mod support;
 
 use std::fs;
-use std::io::Write as _;
-use std::path::PathBuf;
-use std::process::{Command, Stdio};
+use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use support::Bench;
+use support::archived::{Archived, Piped};
+use support::ended::Ended;
 
-const SCSI: usize = (3 << 20) + 4096;
-const VIRTIO: usize = 1 << 20;
-
-/// An archive of a guest with two disks, a host with two storages, and the disks' contents.
+/// A host with two storages, and an archive of a guest from elsewhere.
 struct Host {
     bench: Bench,
-    disks: [Vec<u8>; 2],
+    archived: Archived,
 }
 
 const CONFIG: &str = "#A guest.\nagent: 1\ncores: 2\nscsi0: gone:vm-100-disk-0,discard=on,size=3076K\n\
@@ -34,20 +32,23 @@ const CONFIG: &str = "#A guest.\nagent: 1\ncores: 2\nscsi0: gone:vm-100-disk-0,d
                       smbios1: uuid=6f1c9e0a-3a52-4d0e-9c0b-2f6f0b6a1d01\nx-unknown: kept\n\
                       #qmdump#map:scsi0:drive-scsi0:gone:raw:\n#qmdump#map:virtio1:drive-virtio1:gone:raw:\n";
 
+const RULES: &str = "[OPTIONS]\nenable: 1\n";
+
+const FAST: &[&str] = &["--storage", "fast"];
+
 impl Host {
     fn new() -> Self {
-        Self::with(CONFIG)
+        Self::with(&[("qemu-server.conf", CONFIG)])
     }
 
-    fn with(config: &str) -> Self {
-        Self::with_rules(config, None)
+    fn with_rules() -> Self {
+        Self::with(&[("qemu-server.conf", CONFIG), ("qemu-server.fw", RULES)])
     }
 
-    /// The archive may have firewall rules.
-    fn with_rules(config: &str, rules: Option<&str>) -> Self {
+    fn with(configs: &[(&str, &str)]) -> Self {
         let bench = Bench::new();
-        for storage in ["fast", "slow", "configs"] {
-            fs::create_dir(bench.path(storage)).unwrap();
+        for folder in ["fast", "slow", "configs", "firewall"] {
+            fs::create_dir(bench.path(folder)).unwrap();
         }
         let (fast, slow) = (bench.path("fast"), bench.path("slow"));
         let storages = format!(
@@ -57,52 +58,40 @@ impl Host {
             slow.display()
         );
         fs::write(bench.path("storage.cfg"), storages).unwrap();
-        fs::write(bench.path("qemu-server.conf"), config).unwrap();
-        if let Some(rules) = rules {
-            fs::write(bench.path("qemu-server.fw"), rules).unwrap();
-        }
-        let mut scsi = vec![0; SCSI];
-        scsi[70_000..200_000].fill(0x11);
-        scsi[SCSI - 4096..].fill(0x22);
-        let mut virtio = vec![0x33; VIRTIO];
-        virtio[65_536..131_072].fill(0);
-        let disks = [scsi, virtio];
-        for (n, disk) in disks.iter().enumerate() {
-            fs::write(bench.path(&format!("disk{n}")), disk).unwrap();
-        }
-        let host = Self { bench, disks };
-        let disk = |n: usize| host.bench.path(&format!("disk{n}"));
-        support::succeed(
-            Command::new(env!("CARGO_BIN_EXE_vma"))
-                .arg("create")
-                .arg(host.archive())
-                .arg("-c")
-                .arg(host.bench.path("qemu-server.conf"))
-                .args(rules.map(|_| "-c"))
-                .args(rules.map(|_| host.bench.path("qemu-server.fw")))
-                .arg(format!("drive-scsi0={}", disk(0).display()))
-                .arg(format!("drive-virtio1={}", disk(1).display())),
-        );
-        host
+        let archived = Archived::new(&bench, configs);
+        Self { bench, archived }
     }
 
-    fn archive(&self) -> PathBuf {
-        self.bench.path("archives").join("vzdump-qemu-100-x.vma")
-    }
-
-    fn restore(&self) -> Command {
+    /// `fleece restore` of an archive as guest 9, not yet started.
+    fn command(&self, archive: impl AsRef<Path>, options: &[&str]) -> Command {
         let mut command = self.bench.fleece("restore");
         command
             .arg("--config-dir")
             .arg(self.bench.path("configs"))
             .arg("--storage-config")
             .arg(self.bench.path("storage.cfg"))
-            .args(["--vmid", "9"]);
+            .args(["--vmid", "9"])
+            .arg(archive.as_ref())
+            .args(options);
         command
     }
 
-    fn config(&self) -> PathBuf {
+    fn restore(&self, options: &[&str]) -> Ended {
+        Ended::of(&mut self.command(&self.archived.path, options))
+    }
+
+    /// A restore from a pipe that has made both volumes, and has half of the archive yet to come.
+    fn pipe(&self, command: &mut Command) -> Piped {
+        let made = self.volume("fast", "vm-9-disk-1.raw");
+        self.archived.pipe(command, &made)
+    }
+
+    fn config_file(&self) -> PathBuf {
         self.bench.path("configs").join("9.conf")
+    }
+
+    fn config(&self) -> String {
+        fs::read_to_string(self.config_file()).unwrap()
     }
 
     fn volume(&self, storage: &str, name: &str) -> PathBuf {
@@ -119,44 +108,40 @@ impl Host {
         }
     }
 
+    /// The raw volume of a disk holds what the disk held.
+    fn assert_restored(&self, storage: &str, disk: usize) {
+        let volume = self.volume(storage, &format!("vm-9-disk-{disk}.raw"));
+        assert!(
+            fs::read(volume).unwrap() == self.archived.disks[disk],
+            "disk {disk}"
+        );
+    }
+
+    fn assert_no_record(&self) {
+        assert!(support::entries(&self.bench.path("state")).is_empty());
+    }
+
     /// No volume, no configuration, no record.
     fn assert_nothing_made(&self) {
         for storage in ["fast", "slow"] {
             let left = self.volumes(storage);
             assert!(left.is_empty(), "{left:?}");
         }
-        assert!(!self.config().exists());
-        assert!(support::entries(&self.bench.path("state")).is_empty());
-    }
-
-    /// Runs it and checks exit code and message; nothing may be left.
-    fn refused(&self, command: &mut Command, code: i32, words: &[&str]) {
-        let output = command.output().unwrap();
-        let said = support::text(&output);
-        assert_eq!(output.status.code(), Some(code), "{said}");
-        for word in words {
-            assert!(said.contains(word), "'{word}' is missing: {said}");
-        }
-        self.assert_nothing_made();
+        assert!(!self.config_file().exists());
+        self.assert_no_record();
     }
 }
 
 #[test]
 fn a_guest_comes_back_with_its_disks_and_its_configuration() {
     let host = Host::new();
-    let output =
-        support::succeed(
-            host.restore()
-                .arg(host.archive())
-                .args(["--storage", "fast", "--json"]),
-        );
-    let result = support::result(&output);
+    let mut restore = host.command(&host.archived.path, FAST);
+    let result = support::result(&support::succeed(restore.arg("--json")));
     assert_eq!(result["disks"]["drive-scsi0"], "fast:9/vm-9-disk-0.raw");
-    for (n, disk) in host.disks.iter().enumerate() {
-        let restored = fs::read(host.volume("fast", &format!("vm-9-disk-{n}.raw"))).unwrap();
-        assert!(restored == *disk, "disk {n}");
+    for disk in [0, 1] {
+        host.assert_restored("fast", disk);
     }
-    let config = fs::read_to_string(host.config()).unwrap();
+    let config = host.config();
     for line in [
         "#A guest.",
         "scsi0: fast:9/vm-9-disk-0.raw,discard=on,size=3076K",
@@ -167,57 +152,35 @@ fn a_guest_comes_back_with_its_disks_and_its_configuration() {
         assert!(config.lines().any(|has| has == line), "{line}: {config}");
     }
     assert!(!config.contains("#qmdump#map"), "{config}");
-    assert!(support::entries(&host.bench.path("state")).is_empty());
+    host.assert_no_record();
 }
 
 #[test]
 fn its_firewall_rules_come_with_it_or_a_warning() {
-    let rules = "[OPTIONS]\nenable: 1\n";
-    let host = Host::with_rules(CONFIG, Some(rules));
+    let host = Host::with_rules();
     let firewall = host.bench.path("firewall");
-    fs::create_dir(&firewall).unwrap();
-    let mut restore = host.restore();
-    restore.arg("--firewall-dir").arg(&firewall);
-    support::succeed(restore.arg(host.archive()).args(["--storage", "fast"]));
-    assert_eq!(fs::read_to_string(firewall.join("9.fw")).unwrap(), rules);
+    let mut restore = host.command(&host.archived.path, FAST);
+    support::succeed(restore.arg("--firewall-dir").arg(&firewall));
+    assert_eq!(fs::read_to_string(firewall.join("9.fw")).unwrap(), RULES);
     assert_eq!(support::entries(&firewall).len(), 1);
 
-    let host = Host::with_rules(CONFIG, Some(rules));
-    let mut restore = host.restore();
-    let output = restore.arg(host.archive()).args(["--storage", "fast"]);
-    let output = output.output().unwrap();
-    let said = support::text(&output);
-    assert_eq!(output.status.code(), Some(3), "{said}");
-    assert!(said.contains("--firewall-dir"), "{said}");
+    let host = Host::with_rules();
+    host.restore(FAST).expect(3, &["--firewall-dir"]);
 }
 
 #[test]
 fn a_guest_that_cannot_be_written_leaves_firewall_rules_as_they_were() {
     for before in [None, Some("# of before\n")] {
-        let host = Host::with_rules(CONFIG, Some("[OPTIONS]\nenable: 1\n"));
+        let host = Host::with_rules();
         let firewall = host.bench.path("firewall");
-        fs::create_dir(&firewall).unwrap();
         if let Some(before) = before {
             fs::write(firewall.join("9.fw"), before).unwrap();
         }
         // Somebody makes a guest of that number while the archive comes.
-        let mut restore = host.restore();
-        restore.args(["-", "--storage", "fast"]);
-        restore.arg("--firewall-dir").arg(&firewall);
-        restore.stdin(Stdio::piped()).stderr(Stdio::piped());
-        let mut restore = restore.spawn().unwrap();
-        let archive = fs::read(host.archive()).unwrap();
-        let mut pipe = restore.stdin.take().unwrap();
-        let (first, rest) = archive.split_at(archive.len() / 2);
-        pipe.write_all(first).unwrap();
-        while host.volumes("fast").len() < 2 {
-            std::thread::sleep(std::time::Duration::from_millis(10));
-        }
-        fs::write(host.config(), "name: another\n").unwrap();
-        pipe.write_all(rest).unwrap();
-        drop(pipe);
-        let output = restore.wait_with_output().unwrap();
-        let said = support::text(&output);
+        let mut restore = host.command("-", FAST);
+        let piped = host.pipe(restore.arg("--firewall-dir").arg(&firewall));
+        fs::write(host.config_file(), "name: another\n").unwrap();
+        let said = piped.finish().said;
         assert!(said.contains("was changed by somebody else"), "{said}");
         let after = fs::read_to_string(firewall.join("9.fw")).ok();
         assert_eq!(after.as_deref(), before);
@@ -227,26 +190,13 @@ fn a_guest_that_cannot_be_written_leaves_firewall_rules_as_they_were() {
 #[test]
 fn each_disk_goes_where_it_is_told_in_its_format_or_nowhere() {
     let host = Host::new();
-    let output = host
-        .restore()
-        .arg(host.archive())
-        .args(["--disk", "scsi0=slow:qcow2", "--disk", "drive-virtio1=skip"])
-        .output()
-        .unwrap();
+    let options = ["--disk", "scsi0=slow:qcow2", "--disk", "drive-virtio1=skip"];
     // A disk that is left out is worth a warning.
-    let said = support::text(&output);
-    assert_eq!(output.status.code(), Some(3), "{said}");
-    assert!(said.contains("virtio1"), "{said}");
+    host.restore(&options).expect(3, &["virtio1"]);
     let image = host.volume("slow", "vm-9-disk-0.qcow2");
-    let raw = host.bench.path("raw");
-    support::succeed(
-        Command::new("qemu-img")
-            .args(["convert", "-f", "qcow2", "-O", "raw"])
-            .args([&image, &raw]),
-    );
-    assert!(fs::read(&raw).unwrap() == host.disks[0]);
+    host.archived.assert_in_qcow2(0, &image);
     assert!(!host.bench.path("fast").join("images").exists());
-    let config = fs::read_to_string(host.config()).unwrap();
+    let config = host.config();
     assert!(
         config.contains("scsi0: slow:9/vm-9-disk-0.qcow2,"),
         "{config}"
@@ -259,44 +209,23 @@ fn each_disk_goes_where_it_is_told_in_its_format_or_nowhere() {
 
 #[test]
 fn a_template_becomes_a_guest() {
-    let host = Host::with(&format!("{CONFIG}template: 1\n"));
-    let output = host
-        .restore()
-        .arg(host.archive())
-        .args(["--storage", "fast"])
-        .output()
-        .unwrap();
-    let said = support::text(&output);
-    assert_eq!(output.status.code(), Some(3), "{said}");
-    assert!(said.contains("it was a template"), "{said}");
-    let config = fs::read_to_string(host.config()).unwrap();
+    let config = format!("{CONFIG}template: 1\n");
+    let host = Host::with(&[("qemu-server.conf", &config)]);
+    host.restore(FAST).expect(3, &["it was a template"]);
+    let config = host.config();
     assert!(!config.contains("template"), "{config}");
     // So that it can be replaced.
-    let output = host
-        .restore()
-        .arg(host.archive())
-        .args(["--storage", "fast", "--force"])
-        .output()
-        .unwrap();
-    assert_eq!(output.status.code(), Some(3), "{}", support::text(&output));
+    host.restore(&["--storage", "fast", "--force"])
+        .expect_code(3);
 }
 
 #[test]
 fn an_archive_from_a_pipe_makes_a_guest_of_its_own() {
     let host = Host::new();
-    let archive = fs::read(host.archive()).unwrap();
-    let mut child = host
-        .restore()
-        .args(["-", "--storage", "fast", "--unique"])
-        .stdin(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    child.stdin.take().unwrap().write_all(&archive).unwrap();
-    let output = child.wait_with_output().unwrap();
-    assert!(output.status.success(), "{}", support::text(&output));
-    assert!(fs::read(host.volume("fast", "vm-9-disk-1.raw")).unwrap() == host.disks[1]);
-    let config = fs::read_to_string(host.config()).unwrap();
+    let mut restore = host.command("-", &["--storage", "fast", "--unique"]);
+    host.pipe(&mut restore).finish().expect_code(0);
+    host.assert_restored("fast", 1);
+    let config = host.config();
     assert!(config.contains("net0: virtio=BC:24:11:"), "{config}");
     assert!(!config.contains("BC:24:11:00:00:01"), "{config}");
     assert!(!config.contains("6f1c9e0a"), "{config}");
@@ -305,45 +234,22 @@ fn an_archive_from_a_pipe_makes_a_guest_of_its_own() {
 #[test]
 fn a_guest_that_is_there_is_replaced_only_by_force_and_its_disks_go_last() {
     let host = Host::new();
-    support::succeed(
-        host.restore()
-            .arg(host.archive())
-            .args(["--storage", "fast"]),
-    );
-    let before = fs::read_to_string(host.config()).unwrap();
-    let output = host
-        .restore()
-        .arg(host.archive())
-        .args(["--storage", "fast"])
-        .output()
-        .unwrap();
-    let said = support::text(&output);
-    assert_eq!(output.status.code(), Some(6), "{said}");
-    assert!(said.contains("--force"), "{said}");
+    host.restore(FAST).expect_code(0);
+    let before = host.config();
+    host.restore(FAST).expect(6, &["--force"]);
 
     // By force, but from an archive that turns out to be damaged: the guest is as it was.
-    let mut damaged = fs::read(host.archive()).unwrap();
-    damaged.truncate(damaged.len() - 70_000);
-    let broken = host.bench.path("broken.vma");
-    fs::write(&broken, damaged).unwrap();
-    let output = host
-        .restore()
-        .arg(&broken)
-        .args(["--storage", "fast", "--force"])
-        .output()
-        .unwrap();
-    assert_eq!(output.status.code(), Some(4), "{}", support::text(&output));
-    assert_eq!(fs::read_to_string(host.config()).unwrap(), before);
+    let cut = host.archived.cut();
+    let mut damaged = host.command(cut, &["--storage", "fast", "--force"]);
+    Ended::of(&mut damaged).expect_code(4);
+    assert_eq!(host.config(), before);
     assert_eq!(host.volumes("fast").len(), 2);
 
-    support::succeed(
-        host.restore()
-            .arg(host.archive())
-            .args(["--storage", "slow", "--force"]),
-    );
+    host.restore(&["--storage", "slow", "--force"])
+        .expect_code(0);
     assert!(host.volumes("fast").is_empty());
-    assert!(fs::read(host.volume("slow", "vm-9-disk-0.raw")).unwrap() == host.disks[0]);
-    let config = fs::read_to_string(host.config()).unwrap();
+    host.assert_restored("slow", 0);
+    let config = host.config();
     assert!(
         config.contains("scsi0: slow:9/vm-9-disk-0.raw,"),
         "{config}"
@@ -354,124 +260,56 @@ fn a_guest_that_is_there_is_replaced_only_by_force_and_its_disks_go_last() {
 #[test]
 fn what_cannot_be_restored_leaves_nothing() {
     let host = Host::new();
-    let archive = host.archive();
-    let nowhere = host.bench.path("nowhere.vma");
-    host.refused(
-        host.restore().arg(&nowhere).args(["--storage", "fast"]),
-        1,
-        &["cannot open the archive", "nowhere.vma"],
-    );
-    host.refused(
-        host.restore()
-            .arg(host.bench.path("qemu-server.conf"))
-            .args(["--storage", "fast"]),
-        4,
-        &["the archive is damaged, or is none"],
-    );
-    host.refused(
-        host.restore().arg(&archive).args(["--storage", "nosuch"]),
-        6,
-        &["cannot use the storage nosuch"],
-    );
-    host.refused(
-        host.restore().arg(&archive).args(["--storage", "isos"]),
-        6,
-        &[
-            "the storage isos is not for disks",
-            "add images to its content",
-        ],
-    );
+    let path = |name| host.bench.path(name);
+    let refused = |archive: &Path, options: &[&str], code, words: &[&str]| {
+        Ended::of(&mut host.command(archive, options)).expect(code, words);
+        host.assert_nothing_made();
+    };
+    let words = ["cannot open the archive", "nowhere.vma"];
+    refused(&path("nowhere.vma"), FAST, 1, &words);
+    let words = ["the archive is damaged, or is none"];
+    refused(&path("qemu-server.conf"), FAST, 4, &words);
+    let words = [
+        "freed the volume fast:9/vm-9-disk-0.raw",
+        "nothing of it was restored",
+    ];
+    refused(&host.archived.cut(), FAST, 4, &words);
+
+    let refused = |options: &[&str], code, words: &[&str]| {
+        refused(&host.archived.path, options, code, words);
+    };
+    let words = ["cannot use the storage nosuch"];
+    refused(&["--storage", "nosuch"], 6, &words);
+    let words = [
+        "the storage isos is not for disks",
+        "add images to its content",
+    ];
+    refused(&["--storage", "isos"], 6, &words);
     // The storage that the archive names is not on this host.
-    host.refused(
-        host.restore().arg(&archive),
-        6,
-        &["cannot use the storage gone"],
-    );
-    host.refused(
-        host.restore()
-            .arg(&archive)
-            .args(["--storage", "fast", "--disk", "scsi9=skip"]),
-        1,
-        &["no disk 'scsi9'", "drive-scsi0, drive-virtio1"],
-    );
-    host.refused(
-        host.restore()
-            .arg(&archive)
-            .args(["--storage", "fast", "--disk", "scsi0=fast:vmdk"]),
-        2,
-        &["'vmdk' is no format"],
-    );
-    let mut flipped = fs::read(&archive).unwrap();
-    let length = flipped.len();
-    flipped.truncate(length - 70_000);
-    let cut = host.bench.path("cut.vma");
-    fs::write(&cut, flipped).unwrap();
-    host.refused(
-        host.restore().arg(&cut).args(["--storage", "fast"]),
-        4,
-        &[
-            "freed the volume fast:9/vm-9-disk-0.raw",
-            "nothing of it was restored",
-        ],
-    );
+    refused(&[], 6, &["cannot use the storage gone"]);
+    let options = ["--storage", "fast", "--disk", "scsi9=skip"];
+    let words = ["no disk 'scsi9'", "drive-scsi0, drive-virtio1"];
+    refused(&options, 1, &words);
+    let options = ["--storage", "fast", "--disk", "scsi0=fast:vmdk"];
+    refused(&options, 2, &["'vmdk' is no format"]);
 }
 
 #[test]
 fn a_restore_that_was_killed_is_removed_by_the_clean_up() {
     let host = Host::new();
-    let mut child = host
-        .restore()
-        .args(["-", "--storage", "fast"])
-        .stdin(Stdio::piped())
-        .stderr(Stdio::null())
-        .spawn()
-        .unwrap();
-    // Half an archive, and no end of the pipe: it waits for the rest.
-    let archive = fs::read(host.archive()).unwrap();
-    let mut pipe = child.stdin.take().unwrap();
-    pipe.write_all(&archive[..archive.len() / 2]).unwrap();
-    let made = host.volume("fast", "vm-9-disk-1.raw");
-    while !made.exists() {
-        assert!(child.try_wait().unwrap().is_none(), "it ended");
-        std::thread::yield_now();
-    }
-    child.kill().unwrap();
-    child.wait().unwrap();
-    assert!(made.exists());
+    host.pipe(&mut host.command("-", FAST)).end("-KILL");
+    assert_eq!(host.volumes("fast").len(), 2);
     let mut cleanup = host.bench.fleece("cleanup");
-    cleanup
-        .arg("--storage-config")
-        .arg(host.bench.path("storage.cfg"));
-    let said = support::text(&support::succeed(cleanup.arg("--all")));
-    assert!(said.contains("of an unfinished restore"), "{said}");
+    let storages = host.bench.path("storage.cfg");
+    cleanup.arg("--all").arg("--storage-config").arg(storages);
+    Ended::of(&mut cleanup).expect(0, &["of an unfinished restore"]);
     host.assert_nothing_made();
 }
 
 #[test]
 fn a_signal_ends_a_restore_that_waits_for_a_pipe() {
     let host = Host::new();
-    let mut child = host
-        .restore()
-        .args(["-", "--storage", "fast"])
-        .stdin(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let archive = fs::read(host.archive()).unwrap();
-    let mut pipe = child.stdin.take().unwrap();
-    pipe.write_all(&archive[..archive.len() / 2]).unwrap();
-    while !host.volume("fast", "vm-9-disk-1.raw").exists() {
-        assert!(child.try_wait().unwrap().is_none(), "it ended");
-        std::thread::yield_now();
-    }
-    support::signal(child.id(), "-TERM");
-    let output = child.wait_with_output().unwrap();
-    drop(pipe);
-    assert_eq!(
-        output.status.code(),
-        Some(143),
-        "{}",
-        support::text(&output)
-    );
+    let piped = host.pipe(&mut host.command("-", FAST));
+    piped.end("-TERM").expect_code(143);
     host.assert_nothing_made();
 }

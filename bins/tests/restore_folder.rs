@@ -13,63 +13,64 @@
 mod support;
 
 use std::fs;
-use std::io::Write as _;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Command;
 
 use support::Bench;
-
-const SIZE: usize = (1 << 20) + 4096;
+use support::archived::{Archived, Piped};
+use support::ended::Ended;
 
 const CONFIG: &str = "#A guest.\nboot: order=virtio1\ncores: 2\nmemory: 256\nname: web\n\
                       net0: virtio=BC:24:11:00:00:01,bridge=vmbr0\nscsi0: gone:vm-1-disk-0\n\
                       scsihw: virtio-scsi-pci\nvirtio1: gone:vm-1-disk-1\n";
 
-/// An archive of a guest with two disks.
+/// An archive of a guest, and the folder that it is restored to.
 struct Host {
     bench: Bench,
-    disks: [Vec<u8>; 2],
+    archived: Archived,
+    folder: PathBuf,
 }
 
 impl Host {
-    fn new(config: &str) -> Self {
+    fn new() -> Self {
+        Self::with("qemu-server.conf", CONFIG)
+    }
+
+    fn with(name: &str, config: &str) -> Self {
         let bench = Bench::new();
-        let mut scsi = vec![0; SIZE];
-        scsi[70_000..200_000].fill(0x11);
-        scsi[SIZE - 4096..].fill(0x22);
-        let disks = [scsi, vec![0x33; SIZE]];
-        fs::write(bench.path("qemu-server.conf"), config).unwrap();
-        let mut create = Command::new(env!("CARGO_BIN_EXE_vma"));
-        create
-            .arg("create")
-            .arg(bench.path("archives").join("a.vma"))
-            .arg("-c")
-            .arg(bench.path("qemu-server.conf"));
-        for (name, disk) in ["drive-scsi0", "drive-virtio1"].iter().zip(&disks) {
-            fs::write(bench.path(name), disk).unwrap();
-            create.arg(format!("{name}={}", bench.path(name).display()));
+        let archived = Archived::new(&bench, &[(name, config)]);
+        let folder = bench.path("new/folder");
+        Self {
+            bench,
+            archived,
+            folder,
         }
-        support::succeed(&mut create);
-        Self { bench, disks }
     }
 
-    fn archive(&self) -> PathBuf {
-        self.bench.path("archives").join("a.vma")
-    }
-
-    fn folder(&self) -> PathBuf {
-        self.bench.path("new/folder")
-    }
-
-    fn restore(&self) -> Command {
+    /// `fleece restore` of an archive to the folder, not yet started.
+    fn command(&self, archive: impl AsRef<Path>) -> Command {
         let mut command = self.bench.fleece("restore");
-        command.arg("--to").arg(self.folder());
+        command.arg("--to").arg(&self.folder).arg(archive.as_ref());
         command
     }
 
+    fn restore(&self, options: &[&str]) -> Ended {
+        Ended::of(self.command(&self.archived.path).args(options))
+    }
+
+    /// A restore from a pipe that has made both images, and has half of the archive yet to come.
+    fn pipe(&self) -> Piped {
+        let made = self.folder.join(".fleece-restore/disk-drive-virtio1.raw");
+        self.archived.pipe(&mut self.command("-"), &made)
+    }
+
+    fn read(&self, name: &str) -> String {
+        fs::read_to_string(self.folder.join(name)).unwrap()
+    }
+
     fn names(&self) -> Vec<String> {
-        let paths = support::entries(&self.folder());
+        let paths = support::entries(&self.folder);
         let name = |path: &PathBuf| path.file_name().unwrap().to_string_lossy().into_owned();
         paths.iter().map(name).collect()
     }
@@ -110,10 +111,10 @@ fn assert_libvirt_takes(domain: &Path) {
 
 #[test]
 fn a_folder_gets_images_the_configuration_and_two_ways_to_start() {
-    let host = Host::new(CONFIG);
-    let output = support::succeed(host.restore().arg(host.archive()).arg("--json"));
-    let result = support::result(&output);
-    let folder = host.folder();
+    let host = Host::new();
+    let mut restore = host.command(&host.archived.path);
+    let result = support::result(&support::succeed(restore.arg("--json")));
+    let folder = &host.folder;
     let image = |n: usize| folder.join(["disk-drive-scsi0.raw", "disk-drive-virtio1.raw"][n]);
     assert_eq!(result["directory"], folder.display().to_string());
     assert_eq!(
@@ -130,11 +131,10 @@ fn a_folder_gets_images_the_configuration_and_two_ways_to_start() {
             "start.sh"
         ]
     );
-    for (n, disk) in host.disks.iter().enumerate() {
+    for (n, disk) in host.archived.disks.iter().enumerate() {
         assert!(fs::read(image(n)).unwrap() == *disk, "disk {n}");
     }
-    let config = fs::read_to_string(folder.join("qemu-server.conf")).unwrap();
-    assert_eq!(config, CONFIG);
+    assert_eq!(host.read("qemu-server.conf"), CONFIG);
 
     let arguments = arguments(&host, &folder.join("start.sh"));
     let joined = arguments.join(" ");
@@ -152,30 +152,18 @@ fn a_folder_gets_images_the_configuration_and_two_ways_to_start() {
 
 #[test]
 fn images_are_qcow2_or_left_out_and_the_guest_is_another_when_told_so() {
-    let host = Host::new(CONFIG);
-    let output = host
-        .restore()
-        .arg(host.archive())
-        .args(["--format", "qcow2", "--disk", "virtio1=skip", "--unique"])
-        .output()
-        .unwrap();
-    let said = support::text(&output);
-    assert_eq!(output.status.code(), Some(3), "{said}");
-    assert!(said.contains("virtio1 was not restored"), "{said}");
-    let raw = host.bench.path("raw");
-    support::succeed(
-        Command::new("qemu-img")
-            .args(["convert", "-f", "qcow2", "-O", "raw"])
-            .arg(host.folder().join("disk-drive-scsi0.qcow2"))
-            .arg(&raw),
-    );
-    assert!(fs::read(&raw).unwrap() == host.disks[0]);
-    let script = fs::read_to_string(host.folder().join("start.sh")).unwrap();
+    let host = Host::new();
+    let options = ["--format", "qcow2", "--disk", "virtio1=skip", "--unique"];
+    let ended = host.restore(&options);
+    ended.expect(3, &["virtio1 was not restored"]);
+    let image = host.folder.join("disk-drive-scsi0.qcow2");
+    host.archived.assert_in_qcow2(0, &image);
+    let script = host.read("start.sh");
     assert!(script.contains("\"driver\":\"qcow2\""), "{script}");
     assert!(script.contains("BC:24:11:"), "{script}");
     assert!(!script.contains("BC:24:11:00:00:01"), "{script}");
     assert!(!script.contains("\"drive-virtio1\""), "{script}");
-    assert_libvirt_takes(&host.folder().join("domain.xml"));
+    assert_libvirt_takes(&host.folder.join("domain.xml"));
 }
 
 #[test]
@@ -186,15 +174,12 @@ fn a_hostile_configuration_in_an_odd_folder_does_no_harm() {
          smbios1: uuid={nasty},serial={nasty}\nargs: {nasty}\nvga: {nasty}\nmachine: {nasty}\n\
          scsi0: gone:1,serial={nasty}\nboot: order={nasty}\ndescription: {nasty}\nhookscript: {nasty}\n"
     );
-    let host = Host::new(&config);
-    let folder = host
-        .bench
-        .path("it's \"a\" <folder> & $(touch pwned) `touch pwned` ]]> --");
-    let mut restore = host.bench.fleece("restore");
-    let output = restore.arg("--to").arg(&folder).arg(host.archive());
-    let output = output.output().unwrap();
+    let mut host = Host::with("qemu-server.conf", &config);
+    let odd = "it's \"a\" <folder> & $(touch pwned) `touch pwned` ]]> --";
+    host.folder = host.bench.path(odd);
+    let folder = &host.folder;
     // What is not translated is worth a warning.
-    assert_eq!(output.status.code(), Some(3), "{}", support::text(&output));
+    host.restore(&[]).expect_code(3);
 
     let arguments = arguments(&host, &folder.join("start.sh"));
     let value = |option: &str| {
@@ -209,11 +194,11 @@ fn a_hostile_configuration_in_an_odd_folder_does_no_harm() {
     );
     assert_eq!(value("-machine"), "pc,accel=kvm:tcg");
     assert_eq!(value("-cpu"), "kvm64,+lahf_lm,+sep");
-    for place in [&folder, &host.bench.path(""), Path::new(".")] {
+    for place in [folder, &host.bench.path(""), Path::new(".")] {
         assert!(!place.join("pwned").exists());
     }
     assert_libvirt_takes(&folder.join("domain.xml"));
-    let domain = fs::read_to_string(folder.join("domain.xml")).unwrap();
+    let domain = host.read("domain.xml");
     let path = "it's \"a\" &lt;folder&gt; &amp; $(touch pwned) `touch pwned` ]]&gt; --";
     assert!(
         domain
@@ -226,164 +211,90 @@ fn a_hostile_configuration_in_an_odd_folder_does_no_harm() {
 
 #[test]
 fn nothing_is_left_of_a_restore_that_fails() {
-    let host = Host::new(CONFIG);
-    let mut cut = fs::read(host.archive()).unwrap();
-    cut.truncate(cut.len() - 70_000);
-    fs::write(host.bench.path("cut.vma"), cut).unwrap();
-    let output = host
-        .restore()
-        .arg(host.bench.path("cut.vma"))
-        .output()
-        .unwrap();
-    assert_eq!(output.status.code(), Some(4), "{}", support::text(&output));
+    let host = Host::new();
+    Ended::of(&mut host.command(host.archived.cut())).expect_code(4);
     host.assert_nothing_made();
 
-    for (arguments, code, word) in [
+    for (options, code, word) in [
         (&["--disk", "scsi0=fast"][..], 1, "DISK=skip"),
         (&["--disk", "scsi9=skip"], 1, "no disk 'scsi9'"),
         (&["--vmid", "9"], 2, "--vmid"),
         (&["--format", "vmdk"], 2, "vmdk"),
     ] {
-        let output = host
-            .restore()
-            .arg(host.archive())
-            .args(arguments)
-            .output()
-            .unwrap();
-        let said = support::text(&output);
-        assert_eq!(output.status.code(), Some(code), "{said}");
-        assert!(said.contains(word), "{said}");
+        host.restore(options).expect(code, &[word]);
         host.assert_nothing_made();
     }
 }
 
 #[test]
 fn what_is_there_is_replaced_only_by_force() {
-    let host = Host::new(CONFIG);
-    let folder = host.folder();
-    fs::create_dir_all(&folder).unwrap();
+    let host = Host::new();
+    let folder = &host.folder;
+    fs::create_dir_all(folder).unwrap();
     for name in ["domain.xml", "mine"] {
         fs::write(folder.join(name), "mine").unwrap();
     }
-    let output = host.restore().arg(host.archive()).output().unwrap();
-    let said = support::text(&output);
-    assert_eq!(output.status.code(), Some(6), "{said}");
-    assert!(
-        said.contains("domain.xml is there already") && said.contains("--force"),
-        "{said}"
-    );
+    let words = ["domain.xml is there already", "--force"];
+    host.restore(&[]).expect(6, &words);
     assert_eq!(host.names(), ["domain.xml", "mine"]);
 
-    support::succeed(host.restore().arg(host.archive()).arg("--force"));
+    host.restore(&["--force"]).expect_code(0);
     assert_eq!(host.names().len(), 6);
-    assert_eq!(fs::read_to_string(folder.join("mine")).unwrap(), "mine");
-    let domain = fs::read_to_string(folder.join("domain.xml")).unwrap();
+    assert_eq!(host.read("mine"), "mine");
+    let domain = host.read("domain.xml");
     assert!(domain.contains("<name>web</name>"), "{domain}");
 }
 
 #[test]
 fn a_link_in_the_place_of_unfinished_files_is_no_way_out_of_the_folder() {
-    let host = Host::new(CONFIG);
+    let host = Host::new();
     let elsewhere = host.bench.path("elsewhere");
     fs::create_dir(&elsewhere).unwrap();
     fs::write(elsewhere.join("precious"), "mine").unwrap();
-    fs::create_dir_all(host.folder()).unwrap();
-    std::os::unix::fs::symlink(&elsewhere, host.folder().join(".fleece-restore")).unwrap();
-    let output = host.restore().arg(host.archive()).output().unwrap();
-    let said = support::text(&output);
-    assert_eq!(output.status.code(), Some(6), "{said}");
-    assert!(said.contains("no directory of this user's"), "{said}");
+    fs::create_dir_all(&host.folder).unwrap();
+    std::os::unix::fs::symlink(&elsewhere, host.folder.join(".fleece-restore")).unwrap();
+    host.restore(&[])
+        .expect(6, &["no directory of this user's"]);
     assert_eq!(support::entries(&elsewhere), [elsewhere.join("precious")]);
-}
-
-/// Half an archive through a pipe, and then whatever `end` does to the restore's process.
-fn half(host: &Host, end: impl FnOnce(u32)) -> std::process::Output {
-    let mut child = host
-        .restore()
-        .arg("-")
-        .stdin(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let archive = fs::read(host.archive()).unwrap();
-    let mut pipe = child.stdin.take().unwrap();
-    pipe.write_all(&archive[..archive.len() / 2]).unwrap();
-    let made = host.folder().join(".fleece-restore/disk-drive-virtio1.raw");
-    while !made.exists() {
-        assert!(child.try_wait().unwrap().is_none(), "it ended");
-        std::thread::yield_now();
-    }
-    end(child.id());
-    let output = child.wait_with_output().unwrap();
-    drop(pipe);
-    output
 }
 
 #[test]
 fn a_signal_leaves_nothing_and_what_sigkill_leaves_the_next_restore_removes() {
-    let host = Host::new(CONFIG);
-    let output = half(&host, |id| support::signal(id, "-TERM"));
-    assert_eq!(
-        output.status.code(),
-        Some(143),
-        "{}",
-        support::text(&output)
-    );
+    let host = Host::new();
+    host.pipe().end("-TERM").expect_code(143);
     host.assert_nothing_made();
 
-    half(&host, |id| support::signal(id, "-KILL"));
+    host.pipe().end("-KILL");
     assert_eq!(host.names(), [".fleece-restore"]);
-    let mut child = host
-        .restore()
-        .arg("-")
-        .stdin(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let archive = fs::read(host.archive()).unwrap();
-    child.stdin.take().unwrap().write_all(&archive).unwrap();
-    assert!(child.wait().unwrap().success());
+    host.pipe().finish().expect_code(0);
     assert_eq!(host.names().len(), 5);
-    let image = host.folder().join("disk-drive-scsi0.raw");
-    assert!(fs::read(image).unwrap() == host.disks[0]);
+    let image = host.folder.join("disk-drive-scsi0.raw");
+    assert!(fs::read(image).unwrap() == host.archived.disks[0]);
 }
 
 #[test]
 fn two_restores_to_one_folder_do_not_mix() {
-    let host = Host::new(CONFIG);
-    let output = half(&host, |id| {
-        let second = host.restore().arg(host.archive()).output().unwrap();
-        let said = support::text(&second);
-        assert_eq!(second.status.code(), Some(6), "{said}");
-        assert!(said.contains("another restore writes to"), "{said}");
-        support::signal(id, "-INT");
-    });
-    assert_eq!(
-        output.status.code(),
-        Some(130),
-        "{}",
-        support::text(&output)
-    );
+    let host = Host::new();
+    let first = host.pipe();
+    let words = ["another restore writes to"];
+    host.restore(&[]).expect(6, &words);
+    first.end("-INT").expect_code(130);
     host.assert_nothing_made();
 }
 
 #[test]
 fn an_archived_configuration_does_not_take_the_place_of_what_is_made_here() {
-    let host = Host::new(CONFIG);
-    let forged = host.bench.path("start.sh");
-    fs::write(&forged, "#!/bin/sh\ntouch pwned\n").unwrap();
-    let archive = host.bench.path("archives").join("forged.vma");
-    let mut create = Command::new(env!("CARGO_BIN_EXE_vma"));
-    create.arg("create").arg(&archive).arg("-c").arg(&forged);
-    let disk = host.bench.path("drive-scsi0");
-    support::succeed(create.arg(format!("drive-scsi0={}", disk.display())));
-    let output = host.restore().arg(&archive).output().unwrap();
-    let said = support::text(&output);
-    assert_eq!(output.status.code(), Some(3), "{said}");
-    assert!(said.contains("start.sh is left out"), "{said}");
-    let script = fs::read_to_string(host.folder().join("start.sh")).unwrap();
+    let host = Host::with("start.sh", "#!/bin/sh\ntouch pwned\n");
+    host.restore(&[]).expect(3, &["start.sh is left out"]);
+    let script = host.read("start.sh");
     assert!(!script.contains("pwned"), "{script}");
     assert_eq!(
         host.names(),
-        ["disk-drive-scsi0.raw", "domain.xml", "start.sh"]
+        [
+            "disk-drive-scsi0.raw",
+            "disk-drive-virtio1.raw",
+            "domain.xml",
+            "start.sh"
+        ]
     );
 }

@@ -1,6 +1,9 @@
 //! What the live tests share: running `fleece`, reading its archives, looking for left-overs.
 #![allow(dead_code, reason = "each test program uses a part of it")]
 
+pub(crate) mod archived;
+pub(crate) mod daemon;
+pub(crate) mod ended;
 pub(crate) mod fuse;
 pub(crate) mod mounted;
 pub(crate) mod proxy;
@@ -8,6 +11,7 @@ pub(crate) mod running;
 pub(crate) mod served;
 
 use std::fs::{self, File};
+use std::io::Read as _;
 use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
@@ -41,8 +45,17 @@ impl Bench {
 
     /// `fleece backup` of the guest behind `qmp`, not yet started.
     pub(crate) fn backup(&self, qmp: &Path) -> Command {
+        self.backup_from("--qmp", qmp)
+    }
+
+    /// The same of the disks that `fleece serve` serves.
+    pub(crate) fn backup_served(&self) -> Command {
+        self.backup_from("--native", &self.path("socket").join("control.sock"))
+    }
+
+    fn backup_from(&self, peer: &str, socket: &Path) -> Command {
         let mut command = self.fleece("backup");
-        command.arg("--qmp").arg(qmp);
+        command.arg(peer).arg(socket);
         command.arg("--to").arg(self.path("archives"));
         command.arg("--fleecing").arg(self.path("fleecing"));
         command
@@ -85,6 +98,11 @@ impl Bench {
             let name = path.file_name().unwrap().to_string_lossy().into_owned();
             assert!(name.starts_with("vzdump-qemu-"), "left: {name}");
         }
+    }
+
+    pub(crate) fn assert_no_archive(&self) {
+        let archives = entries(&self.path("archives"));
+        assert!(archives.is_empty(), "{archives:?}");
     }
 }
 
@@ -171,6 +189,12 @@ pub(crate) fn assert_wrote_well(writer: Background<'_>) {
             eprintln!("a write of the guest took {slow} ms");
         }
     }
+}
+
+/// Makes a file of data that cannot be compressed.
+pub(crate) fn noise(path: &Path, size: u64) {
+    let mut random = File::open("/dev/urandom").unwrap().take(size);
+    std::io::copy(&mut random, &mut File::create(path).unwrap()).unwrap();
 }
 
 /// Sends a signal, such as `-STOP`, to a process.

@@ -1,19 +1,15 @@
 //! A backup at work.
 
 use std::io::{BufRead as _, BufReader, Lines, PipeReader};
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Child, Command, Stdio};
+
+use super::ended::Ended;
 
 /// A program that runs, and what it says.
 pub(crate) struct Running {
     pub(crate) child: Child,
     lines: Lines<BufReader<PipeReader>>,
     said: Vec<String>,
-}
-
-/// How it ended, and all that it said.
-pub(crate) struct Ended {
-    pub(crate) status: ExitStatus,
-    pub(crate) said: String,
 }
 
 impl Running {
@@ -95,13 +91,5 @@ impl Running {
             status,
             said: self.said.join("\n"),
         }
-    }
-}
-
-impl Ended {
-    /// Panics unless it ended with `code`.
-    pub(crate) fn expect_code(self, code: i32) -> String {
-        assert_eq!(self.status.code(), Some(code), "{}", self.said);
-        self.said
     }
 }
