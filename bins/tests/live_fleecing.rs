@@ -19,7 +19,7 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
-use fleece_lab::{Disk, Guest, GuestTree, LoopMount, Qemu, StorageDaemon};
+use fleece_lab::{Disk, GuestTree, LoopMount, Qemu, StorageDaemon};
 use serde_json::Value;
 use support::Bench;
 use support::running::Running;
@@ -119,34 +119,14 @@ fn on_thin_and_thick_logical_volumes() {
     let Some(qemu) = fleece_lab::qemu("10.0") else {
         return;
     };
-    let programs = ["lvm", "thin_check", "mkfs.ext4", "ldd", "strip"];
-    if !programs
-        .iter()
-        .all(|program| fleece_lab::require(program).is_some())
-    {
+    let (Some(tree), Some(_)) = (GuestTree::with_lvm(), fleece_lab::require("strip")) else {
         return;
-    }
-    let bench = Bench::new();
-    let tree = tree(&qemu, &bench);
-    let guest = Guest::builder(&qemu)
-        .disk(Disk::raw(256 * MIB))
-        .argument("-drive")
-        .argument(format!(
-            "file={},if=none,id=tree,format=raw",
-            tree.image().display()
-        ))
-        .argument("-device")
-        .argument("virtio-blk-pci,drive=tree,serial=tree")
-        .boot()
-        .unwrap();
-    let run = |command: &str| guest.run(command, Duration::from_secs(240)).unwrap();
-    run(&tree.enter());
-    run("chroot /mnt /sbin/vgcreate fleece /dev/disk0");
-    run("chroot /mnt /sbin/lvcreate --yes --type thin-pool --size 128m --name pool fleece");
+    };
+    equip(&tree, &qemu);
+    let guest = tree.boot_with_volume_group(&qemu, 256);
     for storage in ["thin", "thick"] {
-        let said = run(&format!(
-            "PATH=/bin:/sbin chroot /mnt /bin/trial {storage} 2>&1 || true"
-        ));
+        let trial = format!("PATH=/bin:/sbin chroot /mnt /bin/trial {storage} 2>&1 || true");
+        let said = guest.run(&trial, Duration::from_secs(240)).unwrap();
         eprintln!("{storage}: {said}");
         assert!(
             said.contains("the archive has what was there before"),
@@ -166,20 +146,14 @@ fn on_thin_and_thick_logical_volumes() {
     }
 }
 
-/// What the guest needs to back up a disk of a QEMU of its own.
-fn tree(qemu: &Qemu, bench: &Bench) -> GuestTree {
-    let tree = GuestTree::new();
-    for program in ["/sbin/lvm", "/usr/sbin/thin_check"] {
-        tree.program(program.as_ref(), program);
-    }
-    for name in ["vgcreate", "vgs", "lvs", "lvcreate", "lvremove", "lvchange"] {
-        tree.link("lvm", &format!("/sbin/{name}"));
-    }
+/// Adds what the guest needs to back up a disk of a QEMU of its own.
+fn equip(tree: &GuestTree, qemu: &Qemu) {
+    let folder = tempfile::tempdir().unwrap();
     for (name, program) in [
         ("fleece", env!("CARGO_BIN_EXE_fleece")),
         ("vma", env!("CARGO_BIN_EXE_vma")),
     ] {
-        let small = bench.path(name);
+        let small = folder.path().join(name);
         support::succeed(Command::new("strip").arg("-o").arg(&small).arg(program));
         tree.program(&small, &format!("/bin/{name}"));
     }
@@ -199,18 +173,7 @@ fn tree(qemu: &Qemu, bench: &Bench) -> GuestTree {
     ] {
         tree.link("sh", &format!("/bin/{name}"));
     }
-    tree.file("/etc/lvm/lvm.conf", LVM);
-    tree.file("/etc/storage.cfg", STORAGES);
-    tree.modules(&["dm_thin_pool"]);
-    tree
 }
-
-const STORAGES: &str =
-    "lvm: thick\n\tvgname fleece\n\nlvmthin: thin\n\tvgname fleece\n\tthinpool pool\n";
-
-/// Without udev LVM makes the device nodes itself.
-const LVM: &str = "devices { obtain_device_list_from_udev=0 scan=\"/dev\" }\n\
-    activation { udev_sync=0 udev_rules=0 monitoring=0 }\n";
 
 /// The same as `fleeced_in`, in the guest.
 const TRIAL: &str = r#"

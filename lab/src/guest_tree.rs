@@ -9,10 +9,16 @@ use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::Duration;
 
 use tempfile::TempDir;
 
+use crate::disk::{Disk, Format};
+use crate::guest::Guest;
 use crate::qemu::Qemu;
+
+/// How long the guest may take to mount a tree and to load its modules, on a busy host.
+const MOUNT_TIMEOUT: Duration = Duration::from_secs(240);
 
 /// A tree of files that becomes a disk of the guest.
 #[derive(Debug)]
@@ -106,8 +112,19 @@ impl GuestTree {
         }
     }
 
+    /// Boots a guest with a disk, and with the tree at `/mnt`, ready for `chroot`.
+    pub(crate) fn boot(&self, qemu: &Qemu, disk: Disk) -> Guest {
+        let tree = Disk::image(self.image(), Format::Raw);
+        let guest = Guest::builder(qemu).disk(disk).disk(tree).boot().unwrap();
+        let mount = "mount -t ext4 /dev/disk1 /mnt && \
+            for dir in dev proc sys; do mount -o bind /$dir /mnt/$dir || exit 1; done && \
+            for module in /mnt/modules/*; do insmod $module || exit 1; done";
+        guest.run(&format!("({mount})"), MOUNT_TIMEOUT).unwrap();
+        guest
+    }
+
     /// The tree as a disk image.
-    pub fn image(&self) -> PathBuf {
+    fn image(&self) -> PathBuf {
         let image = self.folder.path().join("image");
         let made = Command::new("mkfs.ext4")
             .args(["-q", "-d"])
@@ -118,16 +135,6 @@ impl GuestTree {
             .unwrap();
         assert!(made.status.success(), "{made:?}");
         image
-    }
-
-    /// What the guest does to see the tree in `/mnt`.
-    pub fn enter(&self) -> String {
-        let find = "for block in /sys/block/*; do \
-            [ \"$(cat $block/serial 2>/dev/null)\" = tree ] && tree=/dev/${block##*/}; done";
-        let mount = "mount -t ext4 $tree /mnt && \
-            for dir in dev proc sys; do mount -o bind /$dir /mnt/$dir || exit 1; done && \
-            for module in /mnt/modules/*; do insmod $module || exit 1; done";
-        format!("({find}; {mount})")
     }
 
     fn copy(&self, from: &Path, place: &str) {

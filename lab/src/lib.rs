@@ -38,6 +38,7 @@ mod guest_tree;
 mod initramfs;
 mod kernel;
 mod loop_mount;
+mod lvm;
 pub mod order;
 mod place;
 mod prepare;
