@@ -14,40 +14,78 @@
 mod support;
 
 use std::os::unix::fs::FileExt as _;
+use std::path::Path;
 use std::process::Command;
 
 use fleece_lab::{Disk, Qemu, StorageDaemon};
-use support::Bench;
+use support::ended::Ended;
 use support::running::Running;
+use support::{Bench, daemon};
 
 const SIZE: u64 = 16 << 20;
 
-fn io(qemu: &Qemu, uri: &str, command: &str) {
-    support::succeed(qemu.io().args(["-f", "raw", "-c", command, uri]));
+/// A storage daemon with two disks that hold the same.
+struct Field {
+    qemu: Qemu,
+    daemon: StorageDaemon,
+    bench: Bench,
 }
 
-fn daemon(qemu: &Qemu) -> StorageDaemon {
-    let daemon = StorageDaemon::builder(qemu)
-        .disk(Disk::raw(SIZE).throttled())
-        .disk(Disk::qcow2(SIZE).throttled())
-        .export()
-        .start()
-        .unwrap();
-    for number in 0..2 {
-        io(qemu, &daemon.nbd_uri(number), "write -P 0x11 0 8M");
-        io(qemu, &daemon.nbd_uri(number), "write -P 0x22 12M 70000");
+impl Field {
+    fn on(qemu: Qemu) -> Self {
+        let daemon = StorageDaemon::builder(&qemu)
+            .disk(Disk::raw(SIZE).throttled())
+            .disk(Disk::qcow2(SIZE).throttled())
+            .export()
+            .start()
+            .unwrap();
+        let bench = Bench::new();
+        let field = Self {
+            qemu,
+            daemon,
+            bench,
+        };
+        for disk in [0, 1] {
+            field.io(disk, "write -P 0x11 0 8M");
+            field.io(disk, "write -P 0x22 12M 70000");
+        }
+        field
     }
-    daemon
-}
 
-/// The daemon's one NBD server serves its clients, so the views are exported by it too.
-fn backup(bench: &Bench, daemon: &StorageDaemon) -> Command {
-    let mut command = bench.backup(&daemon.qmp_socket());
-    command
-        .arg("--nbd-server")
-        .arg(daemon.nbd_socket())
-        .args(["--vmid", "7"]);
-    command
+    fn new() -> Option<Self> {
+        fleece_lab::qemu("10.0").map(Self::on)
+    }
+
+    fn io(&self, disk: usize, command: &str) {
+        daemon::io(&self.qemu, &self.daemon, disk, command);
+    }
+
+    fn backup(&self) -> Command {
+        daemon::backup(&self.bench, &self.daemon)
+    }
+
+    fn assert_clean(&self) {
+        self.bench.assert_clean(&self.daemon.qmp_socket());
+    }
+
+    /// The archive's disks are as they were before anything was overwritten.
+    fn assert_before(&self) {
+        let disks = self.bench.restore();
+        assert_eq!(disks.len(), 2);
+        for disk in disks {
+            assert_eq!(disk.metadata().unwrap().len(), SIZE);
+            let mut data = vec![0; SIZE as usize];
+            disk.read_exact_at(&mut data, 0).unwrap();
+            let mut expected = vec![0; SIZE as usize];
+            expected[..8 << 20].fill(0x11);
+            expected[12 << 20..(12 << 20) + 70000].fill(0x22);
+            assert!(data == expected, "first difference at {:?}", {
+                data.iter()
+                    .zip(&expected)
+                    .position(|(one, other)| one != other)
+            });
+        }
+    }
 }
 
 /// A backup that takes long enough to disturb it, from its instant on.
@@ -57,176 +95,127 @@ fn begun(command: &mut Command) -> Running {
     running
 }
 
-/// Disks as they were before anything was overwritten.
-fn assert_before(bench: &Bench) {
-    let disks = bench.restore();
-    assert_eq!(disks.len(), 2);
-    for disk in disks {
-        assert_eq!(disk.metadata().unwrap().len(), SIZE);
-        let mut data = vec![0; SIZE as usize];
-        disk.read_exact_at(&mut data, 0).unwrap();
-        let mut expected = vec![0; SIZE as usize];
-        expected[..8 << 20].fill(0x11);
-        expected[12 << 20..(12 << 20) + 70000].fill(0x22);
-        assert!(data == expected, "first difference at {:?}", {
-            data.iter()
-                .zip(&expected)
-                .position(|(one, other)| one != other)
-        });
-    }
-}
-
 #[test]
 fn what_is_overwritten_and_discarded_during_the_backup_is_saved_first() {
     for qemu in fleece_lab::qemus() {
-        let daemon = daemon(&qemu);
-        let bench = Bench::new();
-        let running = begun(&mut backup(&bench, &daemon));
-        for number in 0..2 {
-            io(&qemu, &daemon.nbd_uri(number), "write -P 0x55 4M 9M");
-            io(&qemu, &daemon.nbd_uri(number), "discard 0 2M");
+        let field = Field::on(qemu);
+        let running = begun(&mut field.backup());
+        for disk in [0, 1] {
+            field.io(disk, "write -P 0x55 4M 9M");
+            field.io(disk, "discard 0 2M");
         }
         running.end().expect_code(0);
-        assert_before(&bench);
-        bench.assert_clean(&daemon.qmp_socket());
-        io(&qemu, &daemon.nbd_uri(0), "read -P 0x55 4M 9M");
+        field.assert_before();
+        field.assert_clean();
+        field.io(0, "read -P 0x55 4M 9M");
     }
 }
 
 #[test]
 fn archives_to_standard_output_and_with_qcow2_fleecing_images_are_the_same() {
-    let Some(qemu) = fleece_lab::qemu("10.0") else {
-        return;
-    };
-    let daemon = daemon(&qemu);
-    let bench = Bench::new();
-    let mut command = backup(&bench, &daemon);
-    let output = support::succeed(command.args(["--to", "-", "--compress", "none"]));
-    let archive = bench.path("archives").join("vzdump-qemu-7-stdout.vma");
+    let Some(field) = Field::new() else { return };
+    let mut to_stdout = field.backup();
+    let output = support::succeed(to_stdout.args(["--to", "-", "--compress", "none"]));
+    let archives = field.bench.path("archives");
+    let archive = archives.join("vzdump-qemu-7-stdout.vma");
     std::fs::write(&archive, output.stdout).unwrap();
-    assert_before(&bench);
+    field.assert_before();
     std::fs::remove_file(&archive).unwrap();
 
-    support::succeed(backup(&bench, &daemon).args(["--fleecing-format", "qcow2"]));
-    assert!(bench.archive().to_string_lossy().ends_with(".vma.zst"));
-    assert_before(&bench);
-    bench.assert_clean(&daemon.qmp_socket());
+    support::succeed(field.backup().args(["--fleecing-format", "qcow2"]));
+    let archive = field.bench.archive();
+    assert!(archive.to_string_lossy().ends_with(".vma.zst"));
+    field.assert_before();
+    field.assert_clean();
 }
 
 #[test]
 fn without_fleecing_old_data_lies_beside_the_archive_while_it_is_needed() {
-    let Some(qemu) = fleece_lab::qemu("10.0") else {
-        return;
-    };
-    let daemon = daemon(&qemu);
-    let bench = Bench::new();
-    let mut command = bench.fleece("backup");
-    command
-        .arg("--qmp")
-        .arg(daemon.qmp_socket())
-        .arg("--to")
-        .arg(bench.path("archives"));
-    command
-        .arg("--nbd-server")
-        .arg(daemon.nbd_socket())
-        .args(["--vmid", "7", "--no-fleecing"]);
+    let Some(field) = Field::new() else { return };
+    let archives = field.bench.path("archives");
+    let mut command = field.bench.fleece("backup");
+    command.arg("--qmp").arg(field.daemon.qmp_socket());
+    command.arg("--to").arg(&archives);
+    command.arg("--nbd-server").arg(field.daemon.nbd_socket());
+    command.args(["--vmid", "7", "--no-fleecing"]);
     let running = begun(&mut command);
-    let beside = support::entries(&bench.path("archives"));
-    io(&qemu, &daemon.nbd_uri(0), "write -P 0x55 4M 9M");
+    let beside = support::entries(&archives);
+    field.io(0, "write -P 0x55 4M 9M");
     running.end().expect_code(0);
     let images = beside
         .iter()
         .filter(|path| path.to_string_lossy().contains("vm-7-fleece-"));
     assert_eq!(images.count(), 2, "{beside:?}");
-    assert_before(&bench);
-    bench.assert_clean(&daemon.qmp_socket());
+    field.assert_before();
+    field.assert_clean();
 }
 
 #[test]
 fn a_server_that_runs_already_is_named_as_the_obstacle() {
-    let Some(qemu) = fleece_lab::qemu("10.0") else {
-        return;
-    };
-    let daemon = daemon(&qemu);
-    let bench = Bench::new();
-    let output = bench.backup(&daemon.qmp_socket()).output().unwrap();
-    let said = support::text(&output);
-    assert_eq!(output.status.code(), Some(5), "{said}");
-    assert!(said.contains("--nbd-server"), "{said}");
-    bench.assert_clean(&daemon.qmp_socket());
+    let Some(field) = Field::new() else { return };
+    let mut backup = field.bench.backup(&field.daemon.qmp_socket());
+    Ended::of(&mut backup).expect(5, &["--nbd-server"]);
+    field.assert_clean();
     // Nobody has stopped it.
-    io(&qemu, &daemon.nbd_uri(0), "read -P 0x11 0 8M");
+    field.io(0, "read -P 0x11 0 8M");
 }
 
 #[test]
 fn a_clean_up_does_not_stop_somebody_elses_server() {
-    let Some(qemu) = fleece_lab::qemu("10.0") else {
-        return;
-    };
-    let daemon = daemon(&qemu);
-    let bench = Bench::new();
+    let Some(field) = Field::new() else { return };
     // What a backup leaves that was killed just before it started a server of its own.
-    let socket = bench.path("state").join("7.nbd");
+    let state = field.bench.path("state");
     let record = format!(
         "qmp: {}\nnbd-socket: {}\n",
-        daemon.qmp_socket().display(),
-        socket.display()
+        field.daemon.qmp_socket().display(),
+        state.join("7.nbd").display()
     );
-    std::fs::write(bench.path("state").join("7.state"), record).unwrap();
-    support::succeed(bench.fleece("cleanup").arg("7"));
-    bench.assert_clean(&daemon.qmp_socket());
-    io(&qemu, &daemon.nbd_uri(0), "read -P 0x11 0 8M");
+    std::fs::write(state.join("7.state"), record).unwrap();
+    support::succeed(field.bench.fleece("cleanup").arg("7"));
+    field.assert_clean();
+    field.io(0, "read -P 0x11 0 8M");
 }
 
 #[test]
 fn configurations_and_choice_of_disks_reach_the_archive() {
-    let Some(qemu) = fleece_lab::qemu("10.0") else {
-        return;
-    };
-    let daemon = daemon(&qemu);
-    let bench = Bench::new();
-    let config = bench.path("qemu-server.conf");
+    let Some(field) = Field::new() else { return };
+    let config = field.bench.path("qemu-server.conf");
     std::fs::write(&config, "name: web\n").unwrap();
-    let mut command = backup(&bench, &daemon);
-    command
-        .arg("--config")
-        .arg(&config)
-        .args(["--compress", "none"]);
-    command.args(["--include", "disk1"]);
+    let mut command = field.backup();
+    command.arg("--config").arg(&config);
+    command.args(["--compress", "none", "--include", "disk1"]);
     support::succeed(&mut command);
-    let archive = std::fs::File::open(bench.archive()).unwrap();
-    let reader = fleece_vma_format::Reader::new(archive).unwrap();
-    assert_eq!(
-        reader.header().config("qemu-server.conf"),
-        Some(b"name: web\n".as_slice())
-    );
-    let names: Vec<_> = reader
-        .header()
-        .devices()
-        .iter()
-        .map(|device| device.name())
-        .collect();
+    let archive = field.bench.archive();
+    let header = header(&archive);
+    let stored = header.config("qemu-server.conf");
+    assert_eq!(stored, Some(b"name: web\n".as_slice()));
+    let devices = header.devices().iter();
+    let names: Vec<_> = devices.map(|device| device.name()).collect();
     assert_eq!(names, ["disk1"]);
     // The index came along.
     let mut vma = Command::new(env!("CARGO_BIN_EXE_vma"));
-    support::succeed(vma.args(["verify", "--deep"]).arg(bench.archive()));
+    support::succeed(vma.args(["verify", "--deep"]).arg(archive));
+}
+
+fn header(archive: &Path) -> fleece_vma_format::Header {
+    let file = std::fs::File::open(archive).unwrap();
+    let stream = fleece_vma_format::container::open(file).unwrap();
+    let reader = fleece_vma_format::Reader::new(stream).unwrap();
+    reader.header().clone()
 }
 
 #[test]
 fn a_guest_with_a_configuration_has_it_archived_and_given_back_untouched() {
-    let Some(qemu) = fleece_lab::qemu("10.0") else {
-        return;
-    };
-    let daemon = daemon(&qemu);
-    let bench = Bench::new();
-    let config = bench.path("7.conf");
+    let Some(field) = Field::new() else { return };
+    let configs = field.bench.path("");
+    let config = configs.join("7.conf");
     let text = "#a note\nname: web\nlock: backup\nscsi0: local:7/vm-7-disk-0.raw,size=1G\n\n\
                 [snap]\nname: old\n";
     std::fs::write(&config, text).unwrap();
-    let mut command = backup(&bench, &daemon);
-    command.arg("--config-dir").arg(config.parent().unwrap());
-    std::fs::write(bench.path("7.fw"), "[OPTIONS]\nenable: 1\n").unwrap();
-    command.arg("--firewall-dir").arg(config.parent().unwrap());
+    std::fs::write(configs.join("7.fw"), "[OPTIONS]\nenable: 1\n").unwrap();
+    let mut command = field.backup();
+    command.arg("--config-dir").arg(&configs);
+    command.arg("--firewall-dir").arg(&configs);
     let running = begun(&mut command);
     // While it runs, Proxmox's own clean-up would find the images.
     let during = std::fs::read_to_string(&config).unwrap();
@@ -236,12 +225,10 @@ fn a_guest_with_a_configuration_has_it_archived_and_given_back_untouched() {
         "{during}"
     );
     assert_eq!(std::fs::read_to_string(&config).unwrap(), text);
-    let archive = std::fs::File::open(bench.archive()).unwrap();
-    let stream = fleece_vma_format::container::open(archive).unwrap();
-    let reader = fleece_vma_format::Reader::new(stream).unwrap();
-    let rules = reader.header().config("qemu-server.fw").unwrap();
+    let header = header(&field.bench.archive());
+    let rules = header.config("qemu-server.fw").unwrap();
     assert_eq!(rules, b"[OPTIONS]\nenable: 1\n");
-    let stored = reader.header().config("qemu-server.conf").unwrap();
+    let stored = header.config("qemu-server.conf").unwrap();
     let stored = String::from_utf8(stored.to_vec()).unwrap();
     assert!(
         stored.contains("name: web") && stored.contains("scsi0: "),
@@ -264,18 +251,12 @@ fn a_disk_under_which_no_filter_can_go_is_refused_before_anything_is_touched() {
             .start()
             .unwrap();
         let bench = Bench::new();
-        let output = backup(&bench, &daemon).output().unwrap();
-        let said = support::text(&output);
+        let ended = Ended::of(&mut daemon::backup(&bench, &daemon));
+        eprintln!("QEMU {}", qemu.version());
         if qemu.version().major >= 11 {
-            assert!(output.status.success(), "QEMU {}: {said}", qemu.version());
+            ended.expect_code(0);
         } else {
-            assert_eq!(
-                output.status.code(),
-                Some(5),
-                "QEMU {}: {said}",
-                qemu.version()
-            );
-            assert!(said.contains("put a throttle node above it"), "{said}");
+            let said = ended.expect(5, &["put a throttle node above it"]);
             assert!(!said.contains("copy-before-write is active"), "{said}");
         }
         bench.assert_clean(&daemon.qmp_socket());

@@ -12,13 +12,13 @@
 
 mod support;
 
-use std::io::Read as _;
 use std::process::Command;
 
 use fleece_lab::{Disk, Qemu, StorageDaemon};
 use serde_json::Value;
-use support::Bench;
+use support::ended::Ended;
 use support::running::Running;
+use support::{Bench, daemon};
 
 const SIZE: u64 = 32 << 20;
 
@@ -26,112 +26,102 @@ const SIZE: u64 = 32 << 20;
 const MEMORY: u64 = 96 << 20;
 
 /// A storage daemon with a disk full of data that cannot be compressed.
-fn daemon(qemu: &Qemu, bench: &Bench) -> StorageDaemon {
-    daemon_of(SIZE, qemu, bench)
+struct Field {
+    qemu: Qemu,
+    daemon: StorageDaemon,
+    bench: Bench,
 }
 
-fn daemon_of(size: u64, qemu: &Qemu, bench: &Bench) -> StorageDaemon {
-    let daemon = StorageDaemon::builder(qemu)
-        .disk(Disk::raw(size).throttled())
-        .export()
-        .start()
-        .unwrap();
-    let noise = bench.path("noise");
-    let mut random = std::fs::File::open("/dev/urandom").unwrap().take(size);
-    std::io::copy(&mut random, &mut std::fs::File::create(&noise).unwrap()).unwrap();
-    io(
-        &daemon,
-        qemu,
-        &format!("write -s {} 0 {size}", noise.display()),
-    );
-    daemon
-}
+impl Field {
+    fn new() -> Option<Self> {
+        Self::of(SIZE)
+    }
 
-fn io(daemon: &StorageDaemon, qemu: &Qemu, command: &str) {
-    support::succeed(
-        qemu.io()
-            .args(["-f", "raw", "-c", command, &daemon.nbd_uri(0)]),
-    );
-}
+    fn of(size: u64) -> Option<Self> {
+        let qemu = fleece_lab::qemu("10.0")?;
+        let bench = Bench::new();
+        let disk = Disk::raw(size).throttled();
+        let builder = StorageDaemon::builder(&qemu).disk(disk);
+        let daemon = builder.export().start().unwrap();
+        let noise = bench.path("noise");
+        support::noise(&noise, size);
+        let field = Self {
+            qemu,
+            daemon,
+            bench,
+        };
+        field.io(&format!("write -s {} 0 {size}", noise.display()));
+        Some(field)
+    }
 
-fn backup(bench: &Bench, daemon: &StorageDaemon) -> Command {
-    let mut command = bench.backup(&daemon.qmp_socket());
-    command
-        .arg("--nbd-server")
-        .arg(daemon.nbd_socket())
-        .args(["--vmid", "7"]);
-    command
+    fn io(&self, command: &str) {
+        daemon::io(&self.qemu, &self.daemon, 0, command);
+    }
+
+    fn backup(&self, options: &[&str]) -> Command {
+        let mut command = daemon::backup(&self.bench, &self.daemon);
+        command.args(options);
+        command
+    }
+
+    /// Starts a backup to its standard output, a pipe that nobody reads.
+    fn start_streaming(&self, options: &[&str]) -> Running {
+        let mut command = self.backup(&["--to", "-", "--compress", "none"]);
+        Running::start_streaming(command.args(options))
+    }
+
+    fn assert_clean(&self) {
+        self.bench.assert_clean(&self.daemon.qmp_socket());
+    }
 }
 
 #[test]
 fn a_target_that_takes_no_more_data_is_given_up_after_its_time() {
-    let Some(qemu) = fleece_lab::qemu("10.0") else {
+    // More than memory may hold.
+    let Some(field) = Field::of(2 * MEMORY) else {
         return;
     };
-    let bench = Bench::new();
-    // More than memory may hold.
-    let daemon = daemon_of(2 * MEMORY, &qemu, &bench);
-    let mut command = backup(&bench, &daemon);
-    command.args(["--to", "-", "--compress", "none", "--target-timeout", "2"]);
-    // Its standard output is a pipe that nobody reads.
-    let mut running = Running::start_streaming(&mut command);
+    let mut running = field.start_streaming(&["--target-timeout", "2"]);
     running.until("copy-before-write is active");
     // The guest does not wait for the target.
-    io(&daemon, &qemu, "write -P 0x55 0 16M");
+    field.io("write -P 0x55 0 16M");
     // Nor does what was read pile up.
     let memory = running.peak_memory();
     eprintln!("{} KiB of memory", memory >> 10);
     assert!(memory <= MEMORY, "{memory} bytes");
-    let said = running.end().expect_code(6);
-    assert!(said.contains("the backup target hangs"), "{said}");
-    assert!(said.contains("--target-timeout"), "{said}");
-    bench.assert_clean(&daemon.qmp_socket());
-    io(&daemon, &qemu, "read -P 0x55 0 16M");
+    let words = ["the backup target hangs", "--target-timeout"];
+    running.end().expect(6, &words);
+    field.assert_clean();
+    field.io("read -P 0x55 0 16M");
 }
 
 #[test]
 fn a_signal_ends_a_backup_whose_target_hangs() {
-    let Some(qemu) = fleece_lab::qemu("10.0") else {
-        return;
-    };
-    let bench = Bench::new();
-    let daemon = daemon(&qemu, &bench);
-    let mut command = backup(&bench, &daemon);
-    command.args(["--to", "-", "--compress", "none"]);
-    let mut running = Running::start_streaming(&mut command);
+    let Some(field) = Field::new() else { return };
+    let mut running = field.start_streaming(&[]);
     running.until("\"progress\"");
     running.signal("-TERM");
     running.end().expect_code(143);
-    bench.assert_clean(&daemon.qmp_socket());
+    field.assert_clean();
 }
 
 #[test]
 fn the_backup_ends_before_the_fleecing_images_hold_more_than_they_may() {
-    let Some(qemu) = fleece_lab::qemu("10.0") else {
-        return;
-    };
-    let bench = Bench::new();
-    let daemon = daemon(&qemu, &bench);
-    let mut command = backup(&bench, &daemon);
-    command.args(["--bwlimit", "1M", "--fleecing-limit", "4M"]);
-    let mut running = Running::start(&mut command);
+    let Some(field) = Field::new() else { return };
+    let options = ["--bwlimit", "1M", "--fleecing-limit", "4M"];
+    let mut running = Running::start(&mut field.backup(&options));
     running.until("\"progress\"");
-    io(&daemon, &qemu, "write -P 0x55 8M 16M");
-    let said = running.end().expect_code(6);
-    assert!(said.contains("more than --fleecing-limit allows"), "{said}");
-    bench.assert_clean(&daemon.qmp_socket());
-    io(&daemon, &qemu, "read -P 0x55 8M 16M");
+    field.io("write -P 0x55 8M 16M");
+    let cause = "more than --fleecing-limit allows";
+    running.end().expect(6, &[cause]);
+    field.assert_clean();
+    field.io("read -P 0x55 8M 16M");
 }
 
 #[test]
 fn fleecing_images_hold_what_is_overwritten_and_not_yet_read() {
-    let Some(qemu) = fleece_lab::qemu("10.0") else {
-        return;
-    };
-    let bench = Bench::new();
-    let daemon = daemon(&qemu, &bench);
-    let mut command = backup(&bench, &daemon);
-    let mut running = Running::start(command.args(["--bwlimit", "4M"]));
+    let Some(field) = Field::new() else { return };
+    let mut running = Running::start(&mut field.backup(&["--bwlimit", "4M"]));
     let mut read = 0;
     running.find(|line| {
         let line: Value = serde_json::from_str(line).unwrap();
@@ -140,8 +130,8 @@ fn fleecing_images_hold_what_is_overwritten_and_not_yet_read() {
     });
     assert!((1..16 << 20).contains(&read), "read {read} so far");
     // What is read already needs no room, and what comes next does.
-    io(&daemon, &qemu, "write -P 0x55 0 2M");
-    io(&daemon, &qemu, "write -P 0x55 20M 8M");
+    field.io("write -P 0x55 0 2M");
+    field.io("write -P 0x55 20M 8M");
     let said = running.end().expect_code(0);
     let lines = said.lines().map(|line| serde_json::from_str(line).unwrap());
     let lines: Vec<Value> = lines.collect();
@@ -151,20 +141,17 @@ fn fleecing_images_hold_what_is_overwritten_and_not_yet_read() {
     eprintln!("overwritten: 10 MiB; held: {peak} bytes at most, {last} at the end");
     assert!((7 << 20..=8 << 20).contains(&peak), "{said}");
     assert!(last <= 1 << 20, "{said}");
-    bench.assert_clean(&daemon.qmp_socket());
+    field.assert_clean();
 }
 
 #[test]
 fn an_unfinished_archive_is_kept_if_asked_for_and_recovered() {
-    let Some(qemu) = fleece_lab::qemu("10.0") else {
-        return;
-    };
-    let bench = Bench::new();
-    let daemon = daemon(&qemu, &bench);
-    let archive = bench.path("archives").join("vzdump-qemu-7-broken.vma");
-    let mut command = backup(&bench, &daemon);
-    command.arg("--to").arg(&archive);
-    command.args(["--compress", "none", "--bwlimit", "8M", "--keep-partial"]);
+    let Some(field) = Field::new() else { return };
+    let archives = field.bench.path("archives");
+    let mut command = field.backup(&["--compress", "none", "--bwlimit", "8M", "--keep-partial"]);
+    command
+        .arg("--to")
+        .arg(archives.join("vzdump-qemu-7-broken.vma"));
     let mut running = Running::start(&mut command);
     running.find(|line| {
         let line: Value = serde_json::from_str(line).unwrap();
@@ -173,34 +160,22 @@ fn an_unfinished_archive_is_kept_if_asked_for_and_recovered() {
             .is_some_and(|bytes| bytes > 8 << 20)
     });
     running.signal("-INT");
-    let said = running.end().expect_code(130);
-    let partial = bench
-        .path("archives")
-        .join("vzdump-qemu-7-broken.vma.partial");
-    assert!(said.contains(partial.to_str().unwrap()), "{said}");
-    assert!(said.contains("vma recover"), "{said}");
-    assert_eq!(
-        support::entries(&bench.path("archives")),
-        std::slice::from_ref(&partial)
-    );
-    bench.assert_clean(&daemon.qmp_socket());
+    let partial = archives.join("vzdump-qemu-7-broken.vma.partial");
+    let words = [partial.to_str().unwrap(), "vma recover"];
+    running.end().expect(130, &words);
+    assert_eq!(support::entries(&archives), std::slice::from_ref(&partial));
+    field.assert_clean();
 
     // Whoever reads it is told that it is not whole, and gets what is there.
-    let vma = |arguments: &[&str]| {
+    let vma = |command: &str| {
         let mut vma = Command::new(env!("CARGO_BIN_EXE_vma"));
-        vma.args(arguments).arg(&partial).output().unwrap()
+        vma.arg(command).arg(&partial);
+        vma
     };
-    assert_eq!(vma(&["verify"]).status.code(), Some(4));
-    let mut recover = Command::new(env!("CARGO_BIN_EXE_vma"));
-    let recovered = bench.path("recovered");
-    let output = recover
-        .arg("recover")
-        .arg(&partial)
-        .arg(&recovered)
-        .output()
-        .unwrap();
-    assert_eq!(output.status.code(), Some(4), "{}", support::text(&output));
-    let noise = std::fs::read(bench.path("noise")).unwrap();
+    Ended::of(&mut vma("verify")).expect_code(4);
+    let recovered = field.bench.path("recovered");
+    Ended::of(vma("recover").arg(&recovered)).expect_code(4);
+    let noise = std::fs::read(field.bench.path("noise")).unwrap();
     let disk = std::fs::read(recovered.join("disk-disk0.raw")).unwrap();
     assert_eq!(disk.len() as u64, SIZE);
     assert!(disk[..4 << 20] == noise[..4 << 20]);

@@ -2,6 +2,7 @@
 #![allow(dead_code, reason = "each test program uses a part of it")]
 
 pub(crate) mod archived;
+pub(crate) mod daemon;
 pub(crate) mod ended;
 pub(crate) mod fuse;
 pub(crate) mod mounted;
