@@ -18,7 +18,8 @@ use std::time::{Duration, Instant};
 
 use fleece_lab::Qemu;
 use support::Bench;
-use support::mounted::{Freezable, Tmpfs};
+use support::fuse::Fuse;
+use support::mounted::Tmpfs;
 use support::running::Running;
 use support::served::{Served, Writer};
 
@@ -105,14 +106,11 @@ fn a_full_fleecing_target_breaks_the_backup_and_not_the_writes() {
 #[test]
 fn a_fleecing_target_that_hangs_holds_a_write_for_its_time_only() {
     let Some(mut disk) = Disk::new() else { return };
-    let Some(_) = fleece_lab::require("fsfreeze") else {
+    let Some(hanging) = Fuse::mount(disk.bench.path("fleecing"), &[]) else {
         return;
     };
-    let fleecing = disk.bench.path("fleecing");
-    let hanging = Freezable::mount(fleecing.clone(), &disk.bench.path("image"));
-    std::fs::remove_dir(fleecing.join("lost+found")).unwrap();
     let backup = disk.begin_backup(&["--cbw-timeout", "2"]);
-    hanging.freeze();
+    hanging.hang();
     let start = Instant::now();
     disk.writer.write(2, LATE, MIB);
     let took = start.elapsed();
@@ -121,10 +119,10 @@ fn a_fleecing_target_that_hangs_holds_a_write_for_its_time_only() {
     let words = ["does not answer", "writes were not affected"];
     backup.end().expect(6, &words);
     disk.writer.verify(2, LATE, MIB);
-    hanging.thaw();
-    assert_nothing_left(&disk.bench);
+    hanging.go_on();
     // What hung ends now, with its image.
     disk.await_clean();
+    assert_nothing_left(&disk.bench);
     disk.assert_goes_on();
 }
 
