@@ -16,7 +16,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 use support::fuse::Fuse;
-use support::{archive, disk, fails, ok, path, run, vma};
+use support::{archive, count, cut, disk, drive, fails, fifo, full, ok, path, run, vma};
 use tempfile::TempDir;
 
 #[test]
@@ -72,9 +72,7 @@ fn create_and_extract_give_the_same_disks_in_every_container() {
 #[test]
 fn create_writes_to_commands_pipes_and_standard_output() {
     let dir = TempDir::new().unwrap();
-    let a = path(&dir, "a.raw");
-    fs::write(&a, disk(500_000)).unwrap();
-    let drive = format!("format=raw:a={a}");
+    let drive = drive(&dir, &disk(500_000));
     let piped = path(&dir, "piped.vma");
     ok(&["create", &format!("exec:cat > {piped}"), "-d", &drive]);
     ok(&["verify", &piped]);
@@ -102,42 +100,24 @@ fn create_writes_to_commands_pipes_and_standard_output() {
 fn what_fails_leaves_nothing_behind() {
     let dir = TempDir::new().unwrap();
     let (a, to) = (path(&dir, "a.raw"), path(&dir, "a.vma"));
-    let (good, none) = (
-        format!("format=raw:a={a}"),
-        format!("format=raw:a={a}-none"),
-    );
-    fs::write(&a, disk(500_000)).unwrap();
-    fails(&["create", &to, "-d", &none], 1, "a.raw-none");
-    fails(
-        &["create", &to, "-d", &format!("a={a}")],
-        2,
-        "No format specified",
-    );
-    fails(
-        &["create", &to, "-d", &format!("format=qcow2:a={a}")],
-        1,
-        "qcow2",
-    );
-    fails(
-        &["create", &to, "-d", &format!("format=raw:../a={a}")],
-        1,
-        "unsafe name",
-    );
-    assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
+    let good = drive(&dir, &disk(500_000));
+    for (drive, code, reason) in [
+        (format!("format=raw:a={a}-none"), 1, "a.raw-none"),
+        (format!("a={a}"), 2, "No format specified"),
+        (format!("format=qcow2:a={a}"), 1, "qcow2"),
+        (format!("format=raw:../a={a}"), 1, "unsafe name"),
+    ] {
+        fails(&["create", &to, "-d", &drive], code, reason);
+    }
+    assert_eq!(count(&dir), 1);
     ok(&["create", &to, "-d", &good]);
     fails(&["create", &to, "-d", &good], 1, "exists");
     // A damaged archive leaves the configs, but no disk under any name.
-    let mut bytes = fs::read(&to).unwrap();
-    bytes.truncate(bytes.len() - 4096);
-    let (cut, out) = (path(&dir, "cut.vma"), path(&dir, "out"));
-    fs::write(&cut, bytes).unwrap();
+    let (cut, out) = (cut(&dir, &to, 4096), path(&dir, "out"));
     fails(&["extract", &cut, &out], 4, "the archive is cut");
-    assert_eq!(fs::read_dir(&out).unwrap().count(), 0);
-    fails(
-        &["extract", &to, &out],
-        1,
-        "unable to create target directory",
-    );
+    assert_eq!(count(&out), 0);
+    let reason = "unable to create target directory";
+    fails(&["extract", &to, &out], 1, reason);
 }
 
 #[test]
@@ -172,9 +152,7 @@ fn qcow2_goes_in_and_comes_out() {
 #[test]
 fn a_command_that_ends_early_is_blamed_and_not_its_pipe() {
     let dir = TempDir::new().unwrap();
-    let a = path(&dir, "a.raw");
-    fs::write(&a, vec![7; 4 << 20]).unwrap();
-    let drive = format!("format=raw:a={a}");
+    let drive = drive(&dir, &[7; 4 << 20]);
     fails(&["create", "exec:exit 7", "-d", &drive], 1, "exit 7 failed");
     let single = archive("single.vma");
     let reframe = ["reframe", "--compress", "none", &single, "exec:exit 7"];
@@ -184,9 +162,7 @@ fn a_command_that_ends_early_is_blamed_and_not_its_pipe() {
 #[test]
 fn a_name_that_is_taken_is_refused_before_the_work() {
     let dir = TempDir::new().unwrap();
-    let (a, to) = (path(&dir, "a.raw"), path(&dir, "a.vma"));
-    fs::write(&a, [7; 512]).unwrap();
-    let drive = format!("format=raw:a={a}");
+    let (to, drive) = (path(&dir, "a.vma"), drive(&dir, &[7; 512]));
     std::os::unix::fs::symlink("nowhere", &to).unwrap();
     fails(
         &["create", &to, "-d", &drive],
@@ -201,38 +177,23 @@ fn a_name_that_is_taken_is_refused_before_the_work() {
         "a.vma.idx: it exists already",
     );
     ok(&["create", "--no-index", &to, "-d", &drive]);
-    assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 3);
+    assert_eq!(count(&dir), 3);
 }
 
 #[test]
 fn a_standard_error_that_is_full_stops_nothing() {
     let dir = TempDir::new().unwrap();
-    let (a, to) = (path(&dir, "a.raw"), path(&dir, "a.vma"));
-    fs::write(&a, disk(500_000)).unwrap();
-    let full = fs::OpenOptions::new()
-        .write(true)
-        .open("/dev/full")
-        .unwrap();
-    let drive = format!("format=raw:a={a}");
+    let (to, drive) = (path(&dir, "a.vma"), drive(&dir, &disk(500_000)));
     let mut create = vma();
-    create
-        .args(["create", "-v", &to, "-d", &drive])
-        .stderr(full);
-    assert!(create.status().unwrap().success());
+    create.args(["create", "-v", &to, "-d", &drive]);
+    assert!(create.stderr(full()).status().unwrap().success());
     ok(&["verify", "--deep", &to]);
 }
 
 #[test]
 fn nobody_waits_for_the_other_end_of_a_disk() {
     let dir = TempDir::new().unwrap();
-    let (fifo, to) = (path(&dir, "fifo"), path(&dir, "a.vma"));
-    assert!(
-        Command::new("mkfifo")
-            .arg(&fifo)
-            .status()
-            .unwrap()
-            .success()
-    );
+    let (fifo, to) = (fifo(&dir), path(&dir, "a.vma"));
     for disk in [&fifo, "/dev/null"] {
         let drive = format!("format=raw:a={disk}");
         fails(&["create", &to, "-d", &drive], 1, "neither an image file");
@@ -242,14 +203,13 @@ fn nobody_waits_for_the_other_end_of_a_disk() {
 #[test]
 fn a_file_system_that_cannot_rename_without_replacing_is_fine() {
     let dir = TempDir::new().unwrap();
-    let (a, place) = (path(&dir, "a.raw"), dir.path().join("mounted"));
-    fs::write(&a, disk(500_000)).unwrap();
+    let drive = drive(&dir, &disk(500_000));
+    let place = dir.path().join("mounted");
     fs::create_dir(&place).unwrap();
     let Some(mounted) = Fuse::mount(place.clone(), &[]) else {
         return;
     };
     let to = place.join("a.vma").into_os_string().into_string().unwrap();
-    let drive = format!("format=raw:a={a}");
     ok(&["create", &to, "-d", &drive]);
     ok(&["verify", "--deep", &to]);
     fails(&["create", &to, "-d", &drive], 1, "exists already");

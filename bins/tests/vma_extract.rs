@@ -13,9 +13,12 @@ mod support;
 use std::fs;
 use std::io::{BufRead as _, Write as _};
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 
-use support::{archive, fails, golden, manifest, ok, path, run, sha256, vma};
+use support::{
+    archive, closed, count, cut, expected, fails, fifo, golden, manifest, ok, path, run, sha256,
+    signal, vma,
+};
 use tempfile::TempDir;
 
 #[test]
@@ -35,11 +38,7 @@ fn extract_writes_the_files_that_the_reference_writes() {
             assert!(text.contains(&told), "{text}");
         }
         let files = golden["files"].as_object().unwrap();
-        assert_eq!(
-            fs::read_dir(&target).unwrap().count(),
-            files.len(),
-            "{name}"
-        );
+        assert_eq!(count(&target), files.len(), "{name}");
         // The reference squeezes zero blocks out of a RAM state.
         for (file, expected) in files.iter().filter(|(file, _)| *file != "vmstate.bin") {
             let there = Path::new(&target).join(file);
@@ -58,7 +57,7 @@ fn extract_writes_the_files_that_the_reference_writes() {
 
 #[test]
 fn extract_of_one_disk_reads_any_container() {
-    let expected = &manifest()["multi.vma"]["files"]["disk-drive-sata2.raw"]["sha256"];
+    let expected = expected("multi.vma", "disk-drive-sata2.raw");
     let dir = TempDir::new().unwrap();
     let multi = archive("multi.vma");
     let (zst, gz) = (path(&dir, "a.zst"), path(&dir, "a.gz"));
@@ -68,12 +67,8 @@ fn extract_of_one_disk_reads_any_container() {
         let target = path(&dir, &number.to_string());
         ok(&["extract", source, &target, "-d", "drive-sata2"]);
         let disk = Path::new(&target).join("disk-drive-sata2.raw");
-        assert_eq!(sha256(disk), expected.as_str().unwrap());
-        assert_eq!(
-            fs::read_dir(&target).unwrap().count(),
-            3,
-            "two configs and one disk"
-        );
+        assert_eq!(sha256(disk), expected);
+        assert_eq!(count(&target), 3, "two configs and one disk");
     }
     fails(
         &["extract", &multi, &path(&dir, "x"), "-d", "sata2"],
@@ -85,14 +80,7 @@ fn extract_of_one_disk_reads_any_container() {
 #[test]
 fn a_map_says_where_disks_go() {
     let dir = TempDir::new().unwrap();
-    let fifo = path(&dir, "map.fifo");
-    assert!(
-        Command::new("mkfifo")
-            .arg(&fifo)
-            .status()
-            .unwrap()
-            .success()
-    );
+    let fifo = fifo(&dir);
     let (one, two) = (path(&dir, "one.raw"), path(&dir, "two.raw"));
     // Targets hold rubbish, and one is larger than its device by less than 4 MiB.
     fs::write(&one, vec![0xff; 2_097_152 + 4096]).unwrap();
@@ -120,7 +108,6 @@ fn a_map_says_where_disks_go() {
         said.starts_with(manifest()["multi.vma"]["list"].as_str().unwrap()),
         "{said}"
     );
-    let files = &manifest()["multi.vma"]["files"];
     let mut written = fs::read(&one).unwrap();
     assert_eq!(
         written.split_off(2_097_152),
@@ -128,14 +115,10 @@ fn a_map_says_where_disks_go() {
         "what is behind the device stays"
     );
     fs::write(&one, written).unwrap();
-    assert_eq!(
-        sha256(&one),
-        files["disk-drive-scsi0.raw"]["sha256"].as_str().unwrap()
-    );
-    assert_eq!(
-        sha256(&two),
-        files["disk-drive-virtio1.raw"]["sha256"].as_str().unwrap()
-    );
+    for (disk, name) in [(one, "scsi0"), (two, "virtio1")] {
+        let file = format!("disk-drive-{name}.raw");
+        assert_eq!(sha256(disk), expected("multi.vma", &file), "{name}");
+    }
     assert!(Path::new(&target).join("qemu-server.conf").exists());
 }
 
@@ -180,25 +163,19 @@ fn the_percentage_counts_what_is_extracted() {
 fn a_closed_standard_output_is_no_success() {
     let dir = TempDir::new().unwrap();
     let target = path(&dir, "out");
-    let (reader, writer) = std::io::pipe().unwrap();
-    drop(reader);
     let mut extract = vma();
     extract.args(["extract", &archive("single.vma"), &target]);
-    assert_eq!(extract.stdout(writer).status().unwrap().code(), Some(1));
-    let left: Vec<_> = fs::read_dir(&target).unwrap().collect();
-    assert_eq!(left.len(), 1, "only the config: {left:?}");
+    assert_eq!(extract.stdout(closed()).status().unwrap().code(), Some(1));
+    assert_eq!(count(&target), 1, "only the config");
 }
 
 #[test]
 fn half_a_ram_state_has_no_final_name() {
     let dir = TempDir::new().unwrap();
-    let (cut, target) = (path(&dir, "cut.vma"), path(&dir, "out"));
-    let mut bytes = fs::read(golden("vmstate.vma")).unwrap();
-    bytes.truncate(bytes.len() - 4096);
-    fs::write(&cut, bytes).unwrap();
+    let cut = cut(&dir, archive("vmstate.vma"), 4096);
+    let target = path(&dir, "out");
     fails(&["extract", &cut, &target], 4, "the archive is cut");
-    let left: Vec<_> = fs::read_dir(&target).unwrap().collect();
-    assert_eq!(left.len(), 1, "only the config: {left:?}");
+    assert_eq!(count(&target), 1, "only the config");
 }
 
 #[test]
@@ -216,38 +193,20 @@ fn an_index_of_another_archive_is_not_used() {
     assert!(output.status.success(), "{output:?}");
     let said = String::from_utf8(output.stderr).unwrap();
     assert!(said.contains("belongs to another archive"), "{said}");
-    let expected = &manifest()["multi.vma"]["files"]["disk-drive-sata2.raw"]["sha256"];
-    assert_eq!(
-        sha256(format!("{target}/disk-drive-sata2.raw")),
-        expected.as_str().unwrap()
-    );
+    let disk = format!("{target}/disk-drive-sata2.raw");
+    assert_eq!(sha256(disk), expected("multi.vma", "disk-drive-sata2.raw"));
 }
 
 #[test]
 fn a_signal_ends_the_wait_for_a_map() {
     let dir = TempDir::new().unwrap();
-    let fifo = path(&dir, "map.fifo");
-    assert!(
-        Command::new("mkfifo")
-            .arg(&fifo)
-            .status()
-            .unwrap()
-            .success()
-    );
-    let mut child = vma()
-        .args([
-            "extract",
-            "-r",
-            &fifo,
-            &archive("single.vma"),
-            &path(&dir, "out"),
-        ])
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap();
+    let fifo = fifo(&dir);
+    let (archive, target) = (archive("single.vma"), path(&dir, "out"));
+    let mut extract = vma();
+    extract.args(["extract", "-r", &fifo, &archive, &target]);
+    let mut child = extract.stdout(Stdio::piped()).spawn().unwrap();
     let mut lines = std::io::BufReader::new(child.stdout.take().unwrap()).lines();
     assert!(lines.any(|line| line.unwrap().starts_with("CTIME: ")));
-    let id = child.id().to_string();
-    assert!(Command::new("kill").arg(&id).status().unwrap().success());
+    signal(child.id(), "-TERM");
     assert_eq!(child.wait().unwrap().code(), Some(143));
 }

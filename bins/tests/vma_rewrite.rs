@@ -10,35 +10,19 @@
 #[path = "support/vma.rs"]
 mod support;
 
-use std::fs;
-
 use serde_json::Value;
-use support::{archive, disk, ok, path, run, sha256};
+use support::{archive, disk, made, ok, path, run, sha256};
 use tempfile::TempDir;
 
 #[test]
 fn diff_tells_which_clusters_differ() {
     let dir = TempDir::new().unwrap();
     let mut image = disk(1_000_000);
-    let make = |name: &str, image: &[u8]| {
-        let raw = path(&dir, &format!("{name}.raw"));
-        fs::write(&raw, image).unwrap();
-        let to = path(&dir, &format!("{name}.vma"));
-        ok(&[
-            "create",
-            &to,
-            "-d",
-            &format!("format=raw:a={raw}"),
-            "--compress",
-            "zstd",
-        ]);
-        to
-    };
-    let one = make("one", &image);
+    let one = made(&dir, "one.vma", &image, "zstd");
     assert_eq!(ok(&["diff", &one, &one]), "a: 0 of 16 clusters differ\n");
     image[200_000] ^= 1;
     image[999_999] ^= 1;
-    let two = make("two", &image);
+    let two = made(&dir, "two.vma", &image, "zstd");
     let output = run(&["diff", "-v", &one, &two]);
     assert_eq!(output.status.code(), Some(1));
     let text = String::from_utf8(output.stdout).unwrap();

@@ -16,7 +16,7 @@ use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 
-use support::{archive, disk, fails, ok, path, sha256, signal, vma};
+use support::{archive, disk, fails, made, ok, path, sha256, signal, vma};
 use tempfile::TempDir;
 
 /// `vma serve` of some archive; it ends with the value.
@@ -62,15 +62,6 @@ fn succeeds(program: &str, arguments: &[&str]) -> String {
     String::from_utf8(output.stdout).unwrap()
 }
 
-/// An archive of one disk named `a`.
-fn made(dir: &TempDir, image: &[u8], compress: &str) -> String {
-    let (raw, to) = (path(dir, "a.raw"), path(dir, "a.vma"));
-    fs::write(&raw, image).unwrap();
-    let drive = format!("format=raw:a={raw}");
-    ok(&["create", &to, "-d", &drive, "--compress", compress]);
-    to
-}
-
 #[test]
 fn every_disk_of_proxmoxs_archive_is_read_as_it_is_extracted() {
     let dir = TempDir::new().unwrap();
@@ -104,7 +95,7 @@ fn what_is_not_stored_is_told_as_holes() {
     let mut image = vec![7; 1 << 20];
     image[256 << 10..768 << 10].fill(0);
     for compress in ["none", "zstd"] {
-        let to = made(&dir, &image, compress);
+        let to = made(&dir, "a.vma", &image, compress);
         let served = Served::start(&to, &path(&dir, "socket"), 1);
         let map = succeeds("nbdinfo", &["--map", &served.uris[0]]);
         let map: Vec<Vec<&str>> = map
@@ -122,7 +113,7 @@ fn what_is_not_stored_is_told_as_holes() {
 fn a_guest_can_write_to_an_overlay_and_the_archive_stays_as_it_is() {
     let dir = TempDir::new().unwrap();
     let image = disk(1 << 20);
-    let archive = made(&dir, &image, "zstd");
+    let archive = made(&dir, "a.vma", &image, "zstd");
     let before = sha256(&archive);
     let socket = path(&dir, "socket");
     let served = Served::start(&archive, &socket, 1);
@@ -152,7 +143,7 @@ fn a_damaged_frame_costs_its_readers_an_error_and_no_more() {
     let mut image = vec![0; 8 << 20];
     let mut random = std::io::Read::take(fs::File::open("/dev/urandom").unwrap(), 8 << 20);
     std::io::Read::read_exact(&mut random, &mut image).unwrap();
-    let archive = made(&dir, &image, "zstd");
+    let archive = made(&dir, "a.vma", &image, "zstd");
     let mut bytes = fs::read(&archive).unwrap();
     // In the middle of the disk's noise, which zstd has to store as it is.
     let place = bytes.len() / 2;

@@ -14,7 +14,9 @@ use std::fs;
 use std::path::Path;
 
 use serde_json::Value;
-use support::{archive, disk, fails, golden, manifest, ok, path, run, vma};
+use support::{
+    archive, closed, cut, disk, fails, full, golden, made, manifest, ok, path, run, vma,
+};
 use tempfile::TempDir;
 
 #[test]
@@ -61,10 +63,8 @@ fn deep_verify_finds_one_flipped_bit_of_payload_and_says_where() {
 #[test]
 fn recover_restores_what_is_intact_and_never_claims_success() {
     let dir = TempDir::new().unwrap();
-    let (raw, to, out) = (path(&dir, "a.raw"), path(&dir, "a.vma"), path(&dir, "out"));
     let disk = disk(180 * 65536);
-    fs::write(&raw, &disk).unwrap();
-    ok(&["create", &to, "-d", &format!("format=raw:a={raw}")]);
+    let (to, out) = (made(&dir, "a.vma", &disk, "none"), path(&dir, "out"));
     let mut bytes = fs::read(&to).unwrap();
     let second = (13000..bytes.len())
         .find(|&at| bytes[at..].starts_with(b"VMAE"))
@@ -88,22 +88,16 @@ fn recover_restores_what_is_intact_and_never_claims_success() {
 #[test]
 fn damage_is_told_by_the_exit_code_wherever_the_output_goes() {
     let dir = TempDir::new().unwrap();
-    let (cut, out) = (path(&dir, "cut.vma"), path(&dir, "out"));
-    let mut bytes = fs::read(golden("single.vma")).unwrap();
-    bytes.truncate(bytes.len() - 5000);
-    fs::write(&cut, bytes).unwrap();
+    let cut = cut(&dir, golden("single.vma"), 5000);
+    let out = path(&dir, "out");
     for args in [
         &["verify", "-v", &cut][..],
         &["verify", "--json", &cut],
         &["recover", &cut, &out],
     ] {
-        let (reader, writer) = std::io::pipe().unwrap();
-        drop(reader);
-        let full = fs::OpenOptions::new()
-            .write(true)
-            .open("/dev/full")
-            .unwrap();
-        let status = vma().args(args).stdout(writer).stderr(full).status();
+        let mut vma = vma();
+        let vma = vma.args(args).stdout(closed()).stderr(full());
+        let status = vma.status();
         assert_eq!(status.unwrap().code(), Some(4), "{args:?}");
     }
     assert!(Path::new(&out).join("disk-drive-scsi0.map").exists());

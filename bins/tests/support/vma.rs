@@ -4,7 +4,8 @@
 #[path = "fuse.rs"]
 pub(crate) mod fuse;
 
-use std::fs;
+use std::fs::{self, File, OpenOptions};
+use std::io::PipeWriter;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
@@ -65,6 +66,43 @@ pub(crate) fn path(dir: &TempDir, name: &str) -> String {
         .unwrap()
 }
 
+/// A named pipe.
+pub(crate) fn fifo(dir: &TempDir) -> String {
+    let fifo = path(dir, "fifo");
+    let made = Command::new("mkfifo").arg(&fifo).status();
+    assert!(made.unwrap().success());
+    fifo
+}
+
+/// What takes no output: nobody reads it.
+pub(crate) fn closed() -> PipeWriter {
+    std::io::pipe().unwrap().1
+}
+
+/// What takes no output: it has no room.
+pub(crate) fn full() -> File {
+    let mut options = OpenOptions::new();
+    options.write(true).open("/dev/full").unwrap()
+}
+
+/// A copy of an archive, of which the last bytes are missing.
+pub(crate) fn cut(dir: &TempDir, archive: impl AsRef<Path>, missing: usize) -> String {
+    let (cut, whole) = (path(dir, "cut.vma"), fs::read(archive).unwrap());
+    fs::write(&cut, &whole[..whole.len() - missing]).unwrap();
+    cut
+}
+
+/// How many files there are in a folder.
+pub(crate) fn count(folder: impl AsRef<Path>) -> usize {
+    fs::read_dir(folder).unwrap().count()
+}
+
+/// The hash of a disk that Proxmox's own extracted from that archive.
+pub(crate) fn expected(archive: &str, file: &str) -> String {
+    let hash = &manifest()[archive]["files"][file]["sha256"];
+    hash.as_str().unwrap().to_owned()
+}
+
 pub(crate) fn sha256(path: impl AsRef<Path>) -> String {
     Sha256::digest(fs::read(path).unwrap())
         .iter()
@@ -80,4 +118,19 @@ pub(crate) fn disk(size: usize) -> Vec<u8> {
         _ => u8::from((i / 4096).is_multiple_of(2)) * 9,
     };
     (0..size).map(value).collect()
+}
+
+/// Puts a disk into a file, and says so to `vma create`: the disk's name is `a`.
+pub(crate) fn drive(dir: &TempDir, disk: &[u8]) -> String {
+    let raw = path(dir, "a.raw");
+    fs::write(&raw, disk).unwrap();
+    format!("format=raw:a={raw}")
+}
+
+/// An archive of that disk.
+pub(crate) fn made(dir: &TempDir, name: &str, disk: &[u8], compress: &str) -> String {
+    let to = path(dir, name);
+    let drive = drive(dir, disk);
+    ok(&["create", &to, "-d", &drive, "--compress", compress]);
+    to
 }
