@@ -1,15 +1,7 @@
 //! How a backup of a guest that writes ends: by a signal, by SIGKILL and a clean-up, with a full
 //! fleecing storage, with QEMU gone. The guest goes on; nothing is left.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    clippy::arithmetic_side_effects,
-    clippy::cast_possible_truncation,
-    reason = "a test may fail by a panic"
-)]
+#![expect(clippy::unwrap_used, reason = "a test may fail by a panic")]
 
 mod support;
 

@@ -1,13 +1,9 @@
 //! Backups of a guest that writes, on each stock QEMU: all disks show one instant, no block is torn,
 //! the guest goes on, nothing is left.
 
-#![allow(
+#![expect(
     clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
     clippy::indexing_slicing,
-    clippy::arithmetic_side_effects,
-    clippy::cast_possible_truncation,
     reason = "a test may fail by a panic"
 )]
 

@@ -4,12 +4,9 @@
 //! `Step::ALL` drives it, so a new step is covered by itself. `cargo xtask faults --long` runs it with
 //! every method on every QEMU.
 
-#![allow(
+#![expect(
     clippy::unwrap_used,
-    clippy::expect_used,
     clippy::panic,
-    clippy::indexing_slicing,
-    clippy::arithmetic_side_effects,
     clippy::cast_possible_truncation,
     reason = "a test may fail by a panic"
 )]

@@ -1,5 +1,14 @@
 //! What the live tests share: running `fleece`, reading its archives, looking for left-overs.
 #![allow(dead_code, reason = "each test program uses a part of it")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::arithmetic_side_effects,
+    clippy::cast_possible_truncation,
+    reason = "a test may fail by a panic"
+)]
 
 pub(crate) mod archived;
 pub(crate) mod daemon;
