@@ -1,9 +1,6 @@
 //! `fleece demo`, small and whole.
-#![allow(
-    clippy::unwrap_used,
-    clippy::indexing_slicing,
-    reason = "tests may panic"
-)]
+
+#![expect(clippy::unwrap_used, reason = "a test may fail by a panic")]
 
 use std::io::{BufRead as _, BufReader};
 use std::path::Path;

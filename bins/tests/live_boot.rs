@@ -1,13 +1,9 @@
 //! A guest on stock QEMU that boots from a disk which `fleece serve` or `vma serve` serves, and from nothing
 //! else: the firmware loads a boot sector from it, which does the rest.
 
-#![allow(
+#![expect(
     clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
     clippy::indexing_slicing,
-    clippy::arithmetic_side_effects,
-    clippy::cast_possible_truncation,
     reason = "a test may fail by a panic"
 )]
 

@@ -1,8 +1,7 @@
 //! A storage whose volumes do not appear in the file system, Ceph's: restoring to it, and fleecing.
 
-#![allow(
+#![expect(
     clippy::unwrap_used,
-    clippy::expect_used,
     clippy::panic,
     clippy::indexing_slicing,
     clippy::arithmetic_side_effects,

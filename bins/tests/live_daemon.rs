@@ -1,12 +1,9 @@
 //! Backups of a storage daemon's disks, the cheapest live test: no guest, but the same filters, views
 //! and exports, and writes at the worst moment.
 
-#![allow(
+#![expect(
     clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
     clippy::indexing_slicing,
-    clippy::arithmetic_side_effects,
     clippy::cast_possible_truncation,
     reason = "a test may fail by a panic"
 )]

@@ -1,15 +1,5 @@
 //! The drill: a guest is backed up while it runs, restored elsewhere in another format, and started.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    clippy::arithmetic_side_effects,
-    clippy::cast_possible_truncation,
-    reason = "a test may fail by a panic"
-)]
-
 mod support;
 
 use std::process::Command;

@@ -1,55 +1,44 @@
 //! How a backup of a guest that writes ends: by a signal, by SIGKILL and a clean-up, with a full
 //! fleecing storage, with QEMU gone. The guest goes on; nothing is left.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    clippy::arithmetic_side_effects,
-    clippy::cast_possible_truncation,
-    reason = "a test may fail by a panic"
-)]
+#![expect(clippy::unwrap_used, reason = "a test may fail by a panic")]
 
 mod support;
 
 use std::time::Duration;
 
-use fleece_lab::{Background, Definition, Disk, Guest, Interface};
+use fleece_lab::{Background, Definition, Disk, Guest, Interface, Qemu};
 use fleece_qmp_client::Client;
 use fleece_qmp_client::commands::QueryBlock;
-use support::Bench;
+use support::ended::Ended;
 use support::mounted::Tmpfs;
 use support::running::Running;
+use support::{Bench, ordered};
 
 const SIZE: u64 = 64 << 20;
 const SOON: Duration = Duration::from_secs(60);
 
-fn guest() -> Option<Guest> {
-    let qemu = fleece_lab::qemu("10.0")?;
+/// A guest with two disks, one of them full of data that cannot be compressed up to the middle.
+fn guest_with(qemu: &Qemu, interface: Interface) -> Guest {
     let disk = || {
         Disk::raw(SIZE)
-            .interface(Interface::VirtioBlk)
+            .interface(interface)
             .define(Definition::Drive)
     };
-    let guest = Guest::builder(&qemu)
-        .disk(disk())
-        .disk(disk())
-        .boot()
-        .unwrap();
+    let builder = Guest::builder(qemu).disk(disk()).disk(disk());
+    let guest = builder.boot().unwrap();
+    let noise = "dd if=/dev/urandom of=/dev/disk0 bs=1M count=32 2>/dev/null";
+    guest.run(noise, SOON).unwrap();
     guest
-        .run(
-            "dd if=/dev/urandom of=/dev/disk0 bs=1M count=32 2>/dev/null",
-            SOON,
-        )
-        .unwrap();
-    Some(guest)
+}
+
+fn guest() -> Option<Guest> {
+    let qemu = fleece_lab::qemu("10.0")?;
+    Some(guest_with(&qemu, Interface::VirtioBlk))
 }
 
 fn write_in(guest: &Guest) -> Background<'_> {
-    guest
-        .spawn("writer seq 0 1 256 /dev/disk0 /dev/disk1")
-        .unwrap()
+    ordered::write(guest, 1, "/dev/disk0 /dev/disk1")
 }
 
 /// A backup of guest 7 that takes long, and reads.
@@ -73,7 +62,7 @@ fn a_signal_ends_the_backup_and_undoes_everything() {
         backup.signal(name);
         backup.end().expect_code(code);
         bench.assert_clean(&guest.test_socket());
-        assert!(support::entries(&bench.path("archives")).is_empty());
+        bench.assert_no_archive();
     }
     assert_still_writing(&guest, writer);
 }
@@ -91,7 +80,7 @@ fn a_killed_backup_is_cleaned_up_while_qemu_runs() {
     );
     support::succeed(bench.fleece("cleanup").arg("7"));
     bench.assert_clean(&guest.test_socket());
-    assert!(support::entries(&bench.path("archives")).is_empty());
+    bench.assert_no_archive();
     // Once more does no harm.
     support::succeed(bench.fleece("cleanup").arg("--all"));
     assert_still_writing(&guest, writer);
@@ -102,8 +91,8 @@ fn the_next_backup_removes_what_a_killed_one_left() {
     let Some(guest) = guest() else { return };
     let bench = Bench::new();
     begun(&bench, &guest).kill();
-    let output = support::succeed(bench.backup(&guest.qmp_socket()).args(["--vmid", "7"]));
-    assert!(support::text(&output).contains("earlier backup was not finished"));
+    let next = Ended::of(bench.backup(&guest.qmp_socket()).args(["--vmid", "7"]));
+    next.expect(0, &["earlier backup was not finished"]);
     bench.assert_clean(&guest.test_socket());
     bench.restore();
 }
@@ -126,7 +115,7 @@ fn a_qemu_that_dies_ends_the_backup_with_that_cause() {
     guest.kill();
     backup.end().expect_code(5);
     bench.assert_clean_folders();
-    assert!(support::entries(&bench.path("archives")).is_empty());
+    bench.assert_no_archive();
 }
 
 #[test]
@@ -136,56 +125,33 @@ fn a_full_fleecing_storage_breaks_the_backup_and_not_the_guest() {
         return;
     };
     let bench = Bench::new();
-    let small = Tmpfs::mount(bench.path("fleecing"), "1m");
+    let _small = Tmpfs::mount(bench.path("fleecing"), "1m");
     let writer = guest
         .spawn("while :; do writer fill 0 33554432 1 /dev/disk0; done")
         .unwrap();
-    let mut command = bench.backup(&guest.qmp_socket());
-    let output = command.args(["--bwlimit", "2M"]).output().unwrap();
-    let said = support::text(&output);
-    assert_eq!(output.status.code(), Some(6), "{said}");
-    assert!(
-        said.contains("is full") && said.contains("not affected"),
-        "{said}"
-    );
+    let mut backup = bench.backup(&guest.qmp_socket());
+    let ended = Ended::of(backup.args(["--bwlimit", "2M"]));
+    ended.expect(6, &["is full", "not affected"]);
     bench.assert_clean(&guest.test_socket());
     assert_still_writing(&guest, writer);
-    drop(small);
 }
 
 #[test]
 fn a_full_target_ends_the_backup_with_that_cause() {
     let Some(guest) = guest() else { return };
     let bench = Bench::new();
-    let small = Tmpfs::mount(bench.path("archives"), "4m");
-    let output = bench
-        .backup(&guest.qmp_socket())
-        .arg("--compress=none")
-        .output()
-        .unwrap();
-    let said = support::text(&output);
-    assert_eq!(output.status.code(), Some(6), "{said}");
-    assert!(said.contains("the backup target is full"), "{said}");
+    let _small = Tmpfs::mount(bench.path("archives"), "4m");
+    let mut backup = bench.backup(&guest.qmp_socket());
+    let ended = Ended::of(backup.arg("--compress=none"));
+    ended.expect(6, &["the backup target is full"]);
     bench.assert_clean(&guest.test_socket());
-    assert!(support::entries(&bench.path("archives")).is_empty());
-    drop(small);
+    bench.assert_no_archive();
 }
 
 #[test]
 fn a_disk_that_is_unplugged_leaves_nothing_behind() {
     for qemu in fleece_lab::qemus() {
-        let disk = || {
-            Disk::raw(SIZE)
-                .interface(Interface::VirtioScsi)
-                .define(Definition::Drive)
-        };
-        let guest = Guest::builder(&qemu)
-            .disk(disk())
-            .disk(disk())
-            .boot()
-            .unwrap();
-        let noise = "dd if=/dev/urandom of=/dev/disk0 bs=1M count=16 2>/dev/null";
-        guest.run(noise, SOON).unwrap();
+        let guest = guest_with(&qemu, Interface::VirtioScsi);
         let bench = Bench::new();
         let backup = begun(&bench, &guest);
         let test = Client::connect_unix(guest.test_socket()).unwrap();
@@ -196,8 +162,7 @@ fn a_disk_that_is_unplugged_leaves_nothing_behind() {
         drop(test);
         if qemu.version().major >= 11 {
             // The job that keeps the instant goes with the device.
-            let said = backup.end().expect_code(5);
-            assert!(said.contains("the disk was unplugged"), "{said}");
+            backup.end().expect(5, &["the disk was unplugged"]);
         } else {
             // The instant outlives the device: its disk is still in the archive.
             backup.end().expect_code(0);

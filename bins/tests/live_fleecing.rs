@@ -1,12 +1,9 @@
 //! Fleecing images on each kind of storage: made there, used by a live QEMU, given back while they are
 //! read, and freed.
 
-#![allow(
+#![expect(
     clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
     clippy::indexing_slicing,
-    clippy::arithmetic_side_effects,
     clippy::cast_possible_truncation,
     reason = "a test may fail by a panic"
 )]

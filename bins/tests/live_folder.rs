@@ -1,12 +1,9 @@
 //! What `fleece restore --to` makes, on real QEMUs: the script starts a guest, with all of its devices.
 
-#![allow(
+#![expect(
     clippy::unwrap_used,
-    clippy::expect_used,
     clippy::panic,
     clippy::indexing_slicing,
-    clippy::arithmetic_side_effects,
-    clippy::cast_possible_truncation,
     reason = "a test may fail by a panic"
 )]
 

@@ -1,13 +1,9 @@
 //! Backups of a guest that writes, on each stock QEMU: all disks show one instant, no block is torn,
 //! the guest goes on, nothing is left.
 
-#![allow(
+#![expect(
     clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
     clippy::indexing_slicing,
-    clippy::arithmetic_side_effects,
-    clippy::cast_possible_truncation,
     reason = "a test may fail by a panic"
 )]
 
@@ -15,12 +11,11 @@ mod support;
 
 use std::time::Duration;
 
-use fleece_lab::{Definition, Disk, Guest, Interface, Qemu, order};
-use support::Bench;
+use fleece_lab::{Definition, Disk, Guest, Interface, Qemu};
+use support::{Bench, ordered};
 
 const SIZE: u64 = 64 << 20;
 const THREADS: u32 = 2;
-const SLOTS: u64 = 256;
 const SOON: Duration = Duration::from_secs(60);
 
 /// Boots a guest, lets it write in order, backs it up, and proves all of the above.
@@ -33,10 +28,7 @@ fn one_instant(qemu: &Qemu, disks: Vec<Disk>, method: &str) {
     let guest = builder.boot().unwrap();
     let devices: Vec<String> = (0..count).map(|n| format!("/dev/disk{n}")).collect();
     let devices = devices.join(" ");
-    let writer = guest
-        .spawn(&format!("writer seq 0 {THREADS} {SLOTS} {devices}"))
-        .unwrap();
-    support::await_order(&guest, &format!("/dev/disk{}", count - 1));
+    let writer = ordered::write(&guest, THREADS, &devices);
 
     for _ in 0..rounds() {
         let bench = Bench::new();
@@ -49,12 +41,8 @@ fn one_instant(qemu: &Qemu, disks: Vec<Disk>, method: &str) {
             "QEMU {}: expected '{method}': {said}",
             qemu.version()
         );
-        let report = order::check(&mut bench.restore(), THREADS, SLOTS).unwrap();
-        assert!(
-            report.is_one_instant(),
-            "QEMU {} by {method}: {report}",
-            qemu.version()
-        );
+        let when = format!("QEMU {} by {method}", qemu.version());
+        let report = ordered::assert_one_instant(&mut bench.restore(), THREADS, &when);
         assert!(
             report.newest.iter().flatten().all(|&newest| newest > 0),
             "{report}"

@@ -4,12 +4,9 @@
 //! `Step::ALL` drives it, so a new step is covered by itself. `cargo xtask faults --long` runs it with
 //! every method on every QEMU.
 
-#![allow(
+#![expect(
     clippy::unwrap_used,
-    clippy::expect_used,
     clippy::panic,
-    clippy::indexing_slicing,
-    clippy::arithmetic_side_effects,
     clippy::cast_possible_truncation,
     reason = "a test may fail by a panic"
 )]
@@ -17,18 +14,17 @@
 mod support;
 
 use std::os::unix::process::ExitStatusExt as _;
-use std::process::{Command, Output};
+use std::process::Command;
 use std::time::Duration;
 
 use fleece_fleecing::Step;
-use fleece_lab::{Background, Definition, Disk, Guest, Interface, Qemu, StorageDaemon, order};
+use fleece_lab::{Background, Definition, Disk, Guest, Interface, Qemu, StorageDaemon};
 use fleece_qmp_client::{Agent, FreezeStatus};
+use support::ended::Ended;
 use support::served::{Served, Writer};
-use support::{Bench, text};
+use support::{Bench, daemon, ordered};
 
 const SIZE: u64 = 16 << 20;
-const THREADS: u32 = 1;
-const SLOTS: u64 = 256;
 const SOON: Duration = Duration::from_secs(60);
 
 /// A kind of guest, and the method with which QEMUs before 11 are backed up.
@@ -70,10 +66,7 @@ impl Field {
     }
 
     fn write(&self) -> Background<'_> {
-        let line = format!("writer seq 0 {THREADS} {SLOTS} /dev/disk0 /dev/disk1");
-        let writer = self.guest.spawn(&line).unwrap();
-        support::await_order(&self.guest, "/dev/disk1");
-        writer
+        ordered::write(&self.guest, 1, "/dev/disk0 /dev/disk1")
     }
 
     fn backup(&self, bench: &Bench) -> Command {
@@ -95,7 +88,7 @@ impl Field {
     }
 
     fn assert_goes_on(&self, when: &str) {
-        support::assert_writes_on(&self.guest, when);
+        ordered::assert_writes_on(&self.guest, when);
     }
 
     /// Nothing is left, no file system is frozen, and a backup of everything is of one instant.
@@ -105,7 +98,9 @@ impl Field {
         alive.unwrap_or_else(|error| panic!("{when}: {error:?}"));
         for archive in support::entries(&bench.path("archives")) {
             // An archive that has its final name is complete.
-            assert_one_instant(&archive, when);
+            let mut disks = support::restore(&archive);
+            disks.truncate(2);
+            ordered::assert_one_instant(&mut disks, 1, when);
             std::fs::remove_file(archive).unwrap();
         }
     }
@@ -116,16 +111,16 @@ impl Field {
     }
 }
 
-fn assert_one_instant(archive: &std::path::Path, when: &str) {
-    let mut disks = support::restore(archive);
-    disks.truncate(2);
-    let report = order::check(&mut disks, THREADS, SLOTS).unwrap();
-    assert!(report.is_one_instant(), "{when}: {report}");
+/// Runs `command`, which does `deed` to itself at `step`.
+fn fault(command: &mut Command, deed: &str, step: Step) -> Ended {
+    let fault = format!("{deed}@{}", step.name());
+    Ended::of(command.env("FLEECE_FAULT", fault))
 }
 
-fn fault(command: &mut Command, deed: &str, step: Step) -> Output {
-    let fault = format!("{deed}@{}", step.name());
-    command.env("FLEECE_FAULT", fault).output().unwrap()
+/// Runs `command`, which is killed at `step`.
+fn kill(command: &mut Command, step: Step) {
+    let killed = fault(command, "kill", step);
+    assert_eq!(killed.status.signal(), Some(9), "{step:?}: {}", killed.said);
 }
 
 /// The kinds of guests to go through: one in the short form.
@@ -150,7 +145,7 @@ fn sigkill_at_any_step_leaves_nothing_that_a_clean_up_does_not_remove() {
             let when = format!("QEMU {}, {kind:?}, {step:?}", qemu.version());
             let bench = Bench::new();
             let killed = fault(&mut field.backup(&bench), "kill", step);
-            assert_eq!(killed.status.signal(), Some(9), "{when}: {}", text(&killed));
+            assert_eq!(killed.status.signal(), Some(9), "{when}: {}", killed.said);
             // Before anything is cleaned up.
             field.assert_goes_on(&when);
             let which = ["7", "--all"][number % 2];
@@ -158,7 +153,7 @@ fn sigkill_at_any_step_leaves_nothing_that_a_clean_up_does_not_remove() {
             field.assert_as_before(&bench, &when);
             field.assert_next_backup_works(&bench, &when);
         }
-        support::assert_wrote_well(writer);
+        ordered::assert_wrote_well(writer);
     }
 }
 
@@ -176,12 +171,12 @@ fn a_signal_at_any_step_ends_the_backup_and_undoes_everything() {
             let archives = support::entries(&bench.path("archives")).len();
             // What comes too late to be of use is of no harm either.
             let expected = if archives == 0 { code } else { 0 };
-            let said = text(&ended);
+            let said = ended.said;
             assert_eq!(ended.status.code(), Some(expected), "{when}: {said}");
             field.assert_as_before(&bench, &when);
         }
         field.assert_goes_on("after all signals");
-        support::assert_wrote_well(writer);
+        ordered::assert_wrote_well(writer);
     }
 }
 
@@ -194,7 +189,7 @@ fn a_panic_at_any_step_leaves_the_guest_alone() {
             let when = format!("QEMU {}, {kind:?}, panic at {step:?}", qemu.version());
             let bench = Bench::new();
             let ended = fault(&mut field.backup(&bench), "panic", step);
-            let said = text(&ended);
+            let said = ended.said;
             let in_pipeline = matches!(step, Step::Read | Step::Encoded | Step::Stored);
             if in_pipeline || matches!(step, Step::Synced | Step::Renamed) {
                 assert_eq!(ended.status.code(), Some(1), "{when}: {said}");
@@ -208,7 +203,7 @@ fn a_panic_at_any_step_leaves_the_guest_alone() {
             field.assert_as_before(&bench, &when);
         }
         field.assert_goes_on("after all panics");
-        support::assert_wrote_well(writer);
+        ordered::assert_wrote_well(writer);
     }
 }
 
@@ -223,11 +218,9 @@ fn a_guest_that_was_frozen_when_sigkill_came_is_thawed_by_the_clean_up() {
         agent.fsfreeze_status(SOON).unwrap()
     };
     let bench = Bench::new();
-    let killed = fault(&mut field.backup(&bench), "kill", Step::Frozen);
-    assert_eq!(killed.status.signal(), Some(9), "{}", text(&killed));
+    kill(&mut field.backup(&bench), Step::Frozen);
     assert_eq!(status(), FreezeStatus::Frozen, "the test sees the freeze");
-    let cleaned = support::succeed(bench.fleece("cleanup").arg("7"));
-    assert!(text(&cleaned).contains("freeze"), "{}", text(&cleaned));
+    Ended::of(bench.fleece("cleanup").arg("7")).expect(0, &["freeze"]);
     assert_eq!(status(), FreezeStatus::Thawed);
     field.assert_as_before(&bench, "frozen");
 }
@@ -241,15 +234,8 @@ fn a_clean_up_that_is_killed_is_finished_by_the_next() {
     let back = Step::ALL.iter().copied();
     for step in back.filter(|step| (Step::ExportsRemoved..=Step::Forgotten).contains(step)) {
         let bench = Bench::new();
-        let killed = fault(&mut backup(&bench, &daemon), "kill", Step::Exported);
-        assert_eq!(killed.status.signal(), Some(9), "{}", text(&killed));
-        let killed = fault(bench.fleece("cleanup").arg("7"), "kill", step);
-        assert_eq!(
-            killed.status.signal(),
-            Some(9),
-            "{step:?}: {}",
-            text(&killed)
-        );
+        kill(&mut daemon::backup(&bench, &daemon), Step::Exported);
+        kill(bench.fleece("cleanup").arg("7"), step);
         support::succeed(bench.fleece("cleanup").arg("7"));
         bench.assert_clean(&daemon.qmp_socket());
     }
@@ -262,14 +248,12 @@ fn what_a_clean_up_cannot_reach_stays_on_record_and_the_rest_goes() {
     };
     let daemon = daemon(&qemu);
     let bench = Bench::new();
-    let killed = fault(&mut backup(&bench, &daemon), "kill", Step::Exported);
-    assert_eq!(killed.status.signal(), Some(9), "{}", text(&killed));
+    kill(&mut daemon::backup(&bench, &daemon), Step::Exported);
     let away = |name| (bench.path(name), bench.path(&format!("{name}-away")));
     for (here, there) in [away("fleecing"), away("archives")] {
         std::fs::rename(here, there).unwrap();
     }
-    let cleaned = bench.fleece("cleanup").arg("7").output().unwrap();
-    assert_eq!(cleaned.status.code(), Some(3), "{}", text(&cleaned));
+    Ended::of(bench.fleece("cleanup").arg("7")).expect_code(3);
     support::assert_clean_qemu(&daemon.qmp_socket());
     for (here, there) in [away("fleecing"), away("archives")] {
         assert!(!support::entries(&there).is_empty(), "the test sees them");
@@ -291,16 +275,11 @@ fn sigkill_at_any_step_of_a_backup_of_served_disks_leaves_nothing_either() {
     let mut writer = Writer::connect(&bench, &qemu);
     let mut passed = Vec::new();
     for (byte, step) in (1..).zip(Step::ALL) {
-        let when = format!("{step:?}");
-        let mut backup = bench.fleece("backup");
-        let control = bench.path("socket").join("control.sock");
-        backup.arg("--native").arg(control).args(["--vmid", "7"]);
-        backup.arg("--to").arg(bench.path("archives"));
-        backup.arg("--fleecing").arg(bench.path("fleecing"));
-        let ended = fault(&mut backup, "kill", *step);
+        let mut backup = bench.backup_served();
+        let ended = fault(backup.args(["--vmid", "7"]), "kill", *step);
         match ended.status.signal() {
             Some(9) => passed.push(*step),
-            _ => assert!(ended.status.success(), "{when}: {}", text(&ended)),
+            _ => assert!(ended.status.success(), "{step:?}: {}", ended.said),
         }
         // It writes on, whatever the server still has of the backup.
         writer.write(byte, 0, SIZE);
@@ -330,11 +309,4 @@ fn daemon(qemu: &Qemu) -> StorageDaemon {
     let disk = || Disk::raw(SIZE).throttled();
     let builder = StorageDaemon::builder(qemu).disk(disk()).disk(disk());
     builder.export().start().unwrap()
-}
-
-fn backup(bench: &Bench, daemon: &StorageDaemon) -> Command {
-    let mut command = bench.backup(&daemon.qmp_socket());
-    command.arg("--nbd-server").arg(daemon.nbd_socket());
-    command.args(["--vmid", "7"]);
-    command
 }

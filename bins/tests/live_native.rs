@@ -1,28 +1,19 @@
 //! Disks that `fleece serve` serves to a guest on stock QEMU, backed up while it writes; and images of
 //! stopped guests.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    clippy::arithmetic_side_effects,
-    clippy::cast_possible_truncation,
-    reason = "a test may fail by a panic"
-)]
+#![expect(clippy::unwrap_used, reason = "a test may fail by a panic")]
 
 mod support;
 
 use std::fs::File;
 use std::time::Duration;
 
-use fleece_lab::{Disk, Format, Guest, StorageDaemon, order};
-use support::Bench;
+use fleece_lab::{Disk, Format, Guest, StorageDaemon};
 use support::served::Served;
+use support::{Bench, ordered};
 
 const SIZE: u64 = 64 << 20;
 const THREADS: u32 = 2;
-const SLOTS: u64 = 256;
 const SOON: Duration = Duration::from_secs(60);
 
 fn images(bench: &Bench, count: usize) -> Vec<std::path::PathBuf> {
@@ -69,25 +60,10 @@ fn a_guest_on_stock_qemu_uses_our_disks_and_all_show_one_instant() {
             guest.run(&script, SOON).unwrap().trim().to_owned()
         };
         let devices = format!("{} {}", find(0), find(1));
-        let writer = guest
-            .spawn(&format!("writer seq 0 {THREADS} {SLOTS} {devices}"))
-            .unwrap();
-        let last = devices.split(' ').next_back().unwrap();
-        let written =
-            format!("dd if={last} bs=4096 count=1 iflag=direct 2>/dev/null | grep -q FLEECE");
-        guest
-            .run(&format!("until {written}; do :; done"), SOON)
-            .unwrap();
-
-        let mut command = bench.fleece("backup");
-        command
-            .arg("--native")
-            .arg(bench.path("socket").join("control.sock"));
-        command.arg("--to").arg(bench.path("archives"));
-        command.arg("--fleecing").arg(bench.path("fleecing"));
-        support::succeed(&mut command);
-        let report = order::check(&mut bench.restore(), THREADS, SLOTS).unwrap();
-        assert!(report.is_one_instant(), "QEMU {}: {report}", qemu.version());
+        let writer = ordered::write(&guest, THREADS, &devices);
+        support::succeed(&mut bench.backup_served());
+        let when = format!("QEMU {}", qemu.version());
+        let report = ordered::assert_one_instant(&mut bench.restore(), THREADS, &when);
         assert!(
             report.newest.iter().flatten().all(|&newest| newest > 0),
             "{report}"

@@ -1,12 +1,9 @@
 //! The guest comes first: reading gives way to a guest that writes, and a dead target is not its problem.
 
-#![allow(
+#![expect(
     clippy::unwrap_used,
     clippy::expect_used,
-    clippy::panic,
     clippy::indexing_slicing,
-    clippy::arithmetic_side_effects,
-    clippy::cast_possible_truncation,
     reason = "a test may fail by a panic"
 )]
 

@@ -1,15 +1,7 @@
 //! What cannot work is refused with its cause, the next step and the right exit code; the guest is not
 //! touched, and nothing is left.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    clippy::arithmetic_side_effects,
-    clippy::cast_possible_truncation,
-    reason = "a test may fail by a panic"
-)]
+#![expect(clippy::unwrap_used, reason = "a test may fail by a panic")]
 
 mod support;
 

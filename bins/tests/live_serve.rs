@@ -1,16 +1,6 @@
 //! Backups of disks that `fleece serve` serves, while what they need fails: who writes to the disk writes
 //! on, the backup ends with the cause, and nothing is left.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    clippy::arithmetic_side_effects,
-    clippy::cast_possible_truncation,
-    reason = "a test may fail by a panic"
-)]
-
 mod support;
 
 use std::process::Command;

@@ -1,29 +1,19 @@
 //! Storages that hang, die or are slow in the middle of a backup: the guest goes on, the cause is told.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    clippy::arithmetic_side_effects,
-    clippy::cast_possible_truncation,
-    reason = "a test may fail by a panic"
-)]
+#![expect(clippy::unwrap_used, reason = "a test may fail by a panic")]
 
 mod support;
 
 use std::process::Command;
 use std::time::Duration;
 
-use fleece_lab::{Background, Definition, Disk, Guest, Interface, Qemu, order};
-use support::Bench;
+use fleece_lab::{Background, Definition, Disk, Guest, Interface, Qemu};
 use support::fuse::Fuse;
 use support::running::Running;
+use support::{Bench, ordered};
 
 const SIZE: u64 = 64 << 20;
 const SOON: Duration = Duration::from_secs(60);
-const SLOTS: u64 = 256;
-const WRITER: &str = "writer seq 0 1 256 /dev/disk0 /dev/disk1";
 
 /// Writes where the guest has not written yet, so that old data has to be saved.
 const OTHER: &str = "dd if=/dev/zero of=/dev/disk1 bs=1M seek=48 count=4 oflag=direct 2>/dev/null";
@@ -43,9 +33,7 @@ fn guest(qemu: &Qemu) -> Guest {
 }
 
 fn write_in(guest: &Guest) -> Background<'_> {
-    let writer = guest.spawn(WRITER).unwrap();
-    support::await_order(guest, "/dev/disk1");
-    writer
+    ordered::write(guest, 1, "/dev/disk0 /dev/disk1")
 }
 
 fn backup(bench: &Bench, guest: &Guest) -> Command {
@@ -83,7 +71,7 @@ fn a_fleecing_storage_that_hangs_breaks_the_backup_and_not_the_guest() {
         assert!(said.contains("does not answer"), "{said}");
         // QEMU would wait for the storage, and the guest for QEMU: all stays where it is.
         assert!(said.contains("its storage hangs"), "{said}");
-        support::assert_writes_on(&guest, "while the storage hangs");
+        ordered::assert_writes_on(&guest, "while the storage hangs");
         for what in ["cleanup", "backup"] {
             let mut command = match what {
                 "cleanup" => bench.fleece("cleanup"),
@@ -96,13 +84,13 @@ fn a_fleecing_storage_that_hangs_breaks_the_backup_and_not_the_guest() {
             let said = support::text(&output);
             assert!(!output.status.success(), "{said}");
             assert!(said.contains("its storage hangs"), "{said}");
-            support::assert_writes_on(&guest, what);
+            ordered::assert_writes_on(&guest, what);
         }
         storage.go_on();
         support::succeed(bench.fleece("cleanup").arg("7"));
         bench.assert_clean(&guest.test_socket());
         support::succeed(&mut backup(&bench, &guest));
-        support::assert_wrote_well(writer);
+        ordered::assert_wrote_well(writer);
         drop(guest);
     }
 }
@@ -125,13 +113,13 @@ fn a_fleecing_storage_that_dies_breaks_the_backup_and_not_the_guest() {
         let said = running.end().expect_code(6);
         assert!(said.contains("gave the point in time up"), "{said}");
         support::assert_clean_qemu(&guest.test_socket());
-        support::assert_writes_on(&guest, "after the storage died");
+        ordered::assert_writes_on(&guest, "after the storage died");
         // The images cannot be reached; they stay on record until they can.
         assert!(said.contains("stays on record"), "{said}");
         drop(storage);
         support::succeed(bench.fleece("cleanup").arg("7"));
         bench.assert_clean(&guest.test_socket());
-        support::assert_wrote_well(writer);
+        ordered::assert_wrote_well(writer);
     }
 }
 
@@ -148,9 +136,8 @@ fn a_slow_fleecing_storage_makes_the_guest_slow_and_the_backup_complete() {
         let peak = support::result(&output)["fleecing_peak"].clone();
         eprintln!("QEMU {}: held {peak} bytes at most", qemu.version());
         bench.assert_clean(&guest.test_socket());
-        support::assert_wrote_well(writer);
-        let report = order::check(&mut bench.restore(), 1, SLOTS).unwrap();
-        assert!(report.is_one_instant(), "{report}");
+        ordered::assert_wrote_well(writer);
+        ordered::assert_one_instant(&mut bench.restore(), 1, "");
         drop(storage);
     }
 }
@@ -172,14 +159,14 @@ fn a_target_directory_that_hangs_is_given_up_after_its_time() {
         running.until("the backup target hangs");
         // It has let go of the guest before it says so.
         support::assert_clean_qemu(&guest.test_socket());
-        support::assert_writes_on(&guest, "while the target hangs");
+        ordered::assert_writes_on(&guest, "while the target hangs");
         // What waits inside the kernel for the target can end only with it.
         target.go_on();
         running.end().expect_code(6);
         support::succeed(bench.fleece("cleanup").arg("7"));
         bench.assert_clean(&guest.test_socket());
         assert!(support::entries(&bench.path("archives")).is_empty());
-        support::assert_wrote_well(writer);
+        ordered::assert_wrote_well(writer);
     }
 }
 
@@ -202,7 +189,7 @@ fn a_target_directory_that_dies_ends_the_backup_with_that_cause() {
         drop(target);
         support::succeed(bench.fleece("cleanup").arg("7"));
         bench.assert_clean(&guest.test_socket());
-        support::assert_wrote_well(writer);
+        ordered::assert_wrote_well(writer);
     }
 }
 

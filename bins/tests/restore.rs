@@ -1,12 +1,8 @@
 //! `fleece restore`: an archive becomes a guest again, or nothing is left.
 
-#![allow(
+#![expect(
     clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
     clippy::indexing_slicing,
-    clippy::arithmetic_side_effects,
-    clippy::cast_possible_truncation,
     reason = "a test may fail by a panic"
 )]
 

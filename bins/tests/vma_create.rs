@@ -1,11 +1,4 @@
 //! `vma create`, and what becomes of an archive that cannot be made.
-#![allow(
-    clippy::unwrap_used,
-    clippy::indexing_slicing,
-    clippy::arithmetic_side_effects,
-    clippy::cast_possible_truncation,
-    reason = "tests may panic"
-)]
 
 #[path = "support/vma.rs"]
 mod support;

@@ -1,11 +1,4 @@
 //! `vma extract` against what Proxmox's own wrote for the same archives.
-#![allow(
-    clippy::unwrap_used,
-    clippy::indexing_slicing,
-    clippy::arithmetic_side_effects,
-    clippy::cast_possible_truncation,
-    reason = "tests may panic"
-)]
 
 #[path = "support/vma.rs"]
 mod support;

@@ -1,10 +1,11 @@
 //! `vma` stays below 96 MiB of memory, whatever an archive holds or claims.
-#![allow(
+
+#![expect(
     clippy::unwrap_used,
     clippy::indexing_slicing,
     clippy::arithmetic_side_effects,
     clippy::cast_possible_truncation,
-    reason = "tests may panic"
+    reason = "a test may fail by a panic"
 )]
 
 use std::fs::{self, File};

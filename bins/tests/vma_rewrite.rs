@@ -1,11 +1,4 @@
 //! Archives beside archives: `vma diff`, `reframe`, `optimize` and `info`.
-#![allow(
-    clippy::unwrap_used,
-    clippy::indexing_slicing,
-    clippy::arithmetic_side_effects,
-    clippy::cast_possible_truncation,
-    reason = "tests may panic"
-)]
 
 #[path = "support/vma.rs"]
 mod support;

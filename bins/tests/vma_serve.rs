@@ -1,12 +1,6 @@
 //! `vma serve`, as QEMU's and libnbd's programs see it.
-#![allow(
-    clippy::unwrap_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    clippy::arithmetic_side_effects,
-    clippy::cast_possible_truncation,
-    reason = "tests may panic"
-)]
+
+#![expect(clippy::unwrap_used, reason = "a test may fail by a panic")]
 
 #[path = "support/vma.rs"]
 mod support;

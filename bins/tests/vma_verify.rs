@@ -1,11 +1,4 @@
 //! `vma verify`, and `vma recover` of what it finds.
-#![allow(
-    clippy::unwrap_used,
-    clippy::indexing_slicing,
-    clippy::arithmetic_side_effects,
-    clippy::cast_possible_truncation,
-    reason = "tests may panic"
-)]
 
 #[path = "support/vma.rs"]
 mod support;

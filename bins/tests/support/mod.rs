@@ -1,11 +1,21 @@
 //! What the live tests share: running `fleece`, reading its archives, looking for left-overs.
 #![allow(dead_code, reason = "each test program uses a part of it")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::arithmetic_side_effects,
+    clippy::cast_possible_truncation,
+    reason = "a test may fail by a panic"
+)]
 
 pub(crate) mod archived;
 pub(crate) mod daemon;
 pub(crate) mod ended;
 pub(crate) mod fuse;
 pub(crate) mod mounted;
+pub(crate) mod ordered;
 pub(crate) mod proxy;
 pub(crate) mod running;
 pub(crate) mod served;
@@ -15,12 +25,10 @@ use std::io::Read as _;
 use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
-use std::time::{Duration, Instant};
 
-use fleece_lab::{Background, Guest};
 use fleece_qmp_client::Client;
 use fleece_qmp_client::commands::{
-    QueryBlockExports, QueryBlockStats, QueryJobs, QueryNamedBlockNodes, QueryStatus,
+    QueryBlockExports, QueryJobs, QueryNamedBlockNodes, QueryStatus,
 };
 use serde_json::Value;
 use tempfile::TempDir;
@@ -138,57 +146,6 @@ pub(crate) fn assert_running(test_socket: &Path) {
 /// Whether this is the long form, `cargo xtask faults --long`.
 pub(crate) fn is_long() -> bool {
     std::env::var("FLEECE_FAULTS").is_ok_and(|form| form == "long")
-}
-
-/// Waits until `writer seq` has written to the last of its disks.
-pub(crate) fn await_order(guest: &Guest, last: &str) {
-    let written = format!("dd if={last} bs=4096 count=1 iflag=direct 2>/dev/null | grep -q FLEECE");
-    let line = format!("until {written}; do :; done");
-    guest.run(&line, Duration::from_secs(60)).unwrap();
-}
-
-/// The longest that a guest's write may take here: a machine without KVM that runs other tests, too, is
-/// slow, but a write that waits for a clean-up would wait for ever.
-const LONGEST_WRITE: Duration = Duration::from_secs(20);
-
-/// The guest's programs get writes done: it is not stopped, and no write hangs.
-pub(crate) fn assert_writes_on(guest: &Guest, when: &str) {
-    let client = Client::connect_unix(guest.test_socket()).unwrap();
-    let writes = || -> u64 {
-        let stats = client.execute(&QueryBlockStats { query_nodes: None });
-        stats
-            .unwrap()
-            .iter()
-            .map(|disk| disk.stats.wr_operations)
-            .sum()
-    };
-    let (before, start) = (writes(), Instant::now());
-    while writes() < before + 10 {
-        // It may stand still for a moment yet: QEMU works off a switch after our end.
-        let running = client.execute(&QueryStatus {}).unwrap().running;
-        let late = start.elapsed() >= LONGEST_WRITE;
-        assert!(
-            !late,
-            "{when}: no write is done; does the guest run? {running}"
-        );
-        std::thread::sleep(Duration::from_millis(5));
-    }
-}
-
-/// The program `writer seq` had no error and no write that took too long.
-pub(crate) fn assert_wrote_well(writer: Background<'_>) {
-    let wrote = writer.stop(Duration::from_secs(60)).unwrap();
-    assert!(!wrote.to_lowercase().contains("error"), "{wrote}");
-    for line in wrote.lines() {
-        let Ok(Value::Object(line)) = serde_json::from_str(line) else {
-            continue;
-        };
-        let slow = line.get("slow_ms").and_then(Value::as_u64).unwrap_or(0);
-        assert!(u128::from(slow) < LONGEST_WRITE.as_millis(), "{wrote}");
-        if slow > 0 {
-            eprintln!("a write of the guest took {slow} ms");
-        }
-    }
 }
 
 /// Makes a file of data that cannot be compressed.

@@ -1,5 +1,12 @@
 //! What the tests of `vma` share: running it, and what Proxmox's own printed and wrote.
 #![allow(dead_code, reason = "each test program uses a part of it")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::arithmetic_side_effects,
+    clippy::cast_possible_truncation,
+    reason = "a test may fail by a panic"
+)]
 
 #[path = "fuse.rs"]
 pub(crate) mod fuse;
