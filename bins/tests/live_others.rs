@@ -114,6 +114,9 @@ fn a_guest_that_is_reset_is_backed_up_all_the_same() {
 fn a_guest_that_shuts_down_ends_the_backup_with_that_cause() {
     for qemu in fleece_lab::qemus() {
         let mut guest = guest(&qemu);
+        // The backup must take longer than the guest does to go down.
+        let noise = "dd if=/dev/urandom of=/dev/disk0 bs=1M count=16 2>/dev/null";
+        guest.run(noise, SOON).unwrap();
         let (bench, backup) = begin(&guest);
         // QEMU itself ends well, with our filters in it.
         guest.shutdown().unwrap();
