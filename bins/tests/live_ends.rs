@@ -18,8 +18,8 @@ use support::{Bench, ordered};
 const SIZE: u64 = 64 << 20;
 const SOON: Duration = Duration::from_secs(60);
 
-/// A guest with two disks, one of them full of data that cannot be compressed up to the middle.
-fn guest_with(qemu: &Qemu, interface: Interface) -> Guest {
+/// A guest with two disks, on one of them that many MiB of data that cannot be compressed.
+fn guest_with(qemu: &Qemu, interface: Interface, noise: u32) -> Guest {
     let disk = || {
         Disk::raw(SIZE)
             .interface(interface)
@@ -27,14 +27,14 @@ fn guest_with(qemu: &Qemu, interface: Interface) -> Guest {
     };
     let builder = Guest::builder(qemu).disk(disk()).disk(disk());
     let guest = builder.boot().unwrap();
-    let noise = "dd if=/dev/urandom of=/dev/disk0 bs=1M count=32 2>/dev/null";
-    guest.run(noise, SOON).unwrap();
+    let noise = format!("dd if=/dev/urandom of=/dev/disk0 bs=1M count={noise} 2>/dev/null");
+    guest.run(&noise, SOON).unwrap();
     guest
 }
 
 fn guest() -> Option<Guest> {
     let qemu = fleece_lab::qemu("10.0")?;
-    Some(guest_with(&qemu, Interface::VirtioBlk))
+    Some(guest_with(&qemu, Interface::VirtioBlk, 32))
 }
 
 fn write_in(guest: &Guest) -> Background<'_> {
@@ -151,7 +151,7 @@ fn a_full_target_ends_the_backup_with_that_cause() {
 #[test]
 fn a_disk_that_is_unplugged_leaves_nothing_behind() {
     for qemu in fleece_lab::qemus() {
-        let guest = guest_with(&qemu, Interface::VirtioScsi);
+        let guest = guest_with(&qemu, Interface::VirtioScsi, 16);
         let bench = Bench::new();
         let backup = begun(&bench, &guest);
         let test = Client::connect_unix(guest.test_socket()).unwrap();
