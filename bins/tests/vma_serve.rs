@@ -21,8 +21,13 @@ struct Served {
 
 impl Served {
     fn start(archive: &str, socket: &str, disks: usize) -> Self {
+        Self::start_in(Path::new("."), archive, socket, disks)
+    }
+
+    fn start_in(folder: &Path, archive: &str, socket: &str, disks: usize) -> Self {
         let mut child = vma()
             .args(["serve", archive, socket])
+            .current_dir(folder)
             .stdout(Stdio::piped())
             .spawn()
             .unwrap();
@@ -173,7 +178,19 @@ fn what_cannot_be_served_is_refused_with_the_reason() {
         1,
         "cannot listen",
     );
+    let (config, none) = (path(&dir, "qemu-server.conf"), path(&dir, "none.vma"));
+    fs::write(&config, "name: web\n").unwrap();
+    ok(&["create", &none, "-c", &config]);
+    fails(&["serve", &none, &socket], 1, "no disks");
     let served = Served::start(&plain, &socket, 1);
     fails(&["serve", &plain, &socket], 1, "cannot listen");
     assert_eq!(served.end("-INT"), Some(0));
+}
+
+#[test]
+fn a_uri_is_good_for_programs_that_run_elsewhere() {
+    let dir = TempDir::new().unwrap();
+    let served = Served::start_in(dir.path(), &archive("single.vma"), "socket", 1);
+    // This program runs in another folder.
+    succeeds("nbdinfo", &[&served.uris[0]]);
 }

@@ -5,7 +5,7 @@ use std::io::{self, Read, Write};
 use std::net::{Shutdown, TcpStream, ToSocketAddrs};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::net::UnixStream;
-use std::path::{Path, PathBuf};
+use std::path::{Path, PathBuf, absolute};
 use std::time::{Duration, Instant};
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_encode};
@@ -33,7 +33,8 @@ const ENCODED: &AsciiSet = &NON_ALPHANUMERIC
 
 impl Address {
     /// The URI of an export there, as NBD's clients take it: `nbd+unix:///EXPORT?socket=PATH` or
-    /// `nbd://HOST:PORT/EXPORT` (`doc/uri.md` of the NBD project).
+    /// `nbd://HOST:PORT/EXPORT` (`doc/uri.md` of the NBD project). A socket's path becomes absolute, since a
+    /// URI is passed on to programs that may run elsewhere.
     ///
     /// ```
     /// let address = fleece_nbd::Address::Unix("/run/my disks.sock".into());
@@ -45,6 +46,7 @@ impl Address {
         let export = percent_encode(export.as_bytes(), ENCODED);
         match self {
             Self::Unix(path) => {
+                let path = absolute(path).unwrap_or_else(|_| path.clone());
                 let path = percent_encode(path.as_os_str().as_bytes(), ENCODED);
                 format!("nbd+unix:///{export}?socket={path}")
             }

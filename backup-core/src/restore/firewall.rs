@@ -66,6 +66,7 @@ fn failed(path: &Path, error: io::Error) -> Error {
 fn replace(path: &Path, rules: &[u8]) -> io::Result<()> {
     let mut temporary = path.as_os_str().to_owned();
     temporary.push(".tmp.fleece");
-    fs::write(&temporary, rules)?;
-    fs::rename(&temporary, path).inspect_err(|_| drop(fs::remove_file(&temporary)))
+    fs::write(&temporary, rules)
+        .and_then(|()| fs::rename(&temporary, path))
+        .inspect_err(|_| drop(fs::remove_file(&temporary)))
 }

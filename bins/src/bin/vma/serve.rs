@@ -43,6 +43,9 @@ pub(super) fn serve(args: &ServeArgs) -> Result<()> {
 fn chosen<'a>(archive: &'a Archive<Contents>, names: Option<&[String]>) -> Result<Vec<&'a Device>> {
     let disks = archive.header().devices().iter();
     let disks: Vec<_> = disks.filter(|device| !device.is_vmstate()).collect();
+    if disks.is_empty() {
+        return Err(Failure::new("the archive has no disks to serve"));
+    }
     let Some(names) = names else {
         return Ok(disks);
     };
