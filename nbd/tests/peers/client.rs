@@ -155,7 +155,9 @@ fn trim_frees_space_in_the_file_behind_a_storage_daemon() {
         for trim in trims {
             assert_eq!(trim.wait().unwrap(), Vec::<u8>::new());
         }
-        assert_eq!(full - allocated(&image), 3 * 512 * KIB);
+        // The file system may take a few blocks itself to keep track of more pieces.
+        let freed = full - allocated(&image);
+        assert!(freed.abs_diff(3 * 512 * KIB) <= 16 * KIB, "{freed}");
         assert_eq!(
             summary(&client.block_status(MIB, MIB).unwrap()),
             "524288z 524288D"
