@@ -64,12 +64,17 @@ impl fmt::Display for Report {
 /// Runs all checks with volumes of guest `vmid`, which must have none on the storage before and
 /// has none afterwards.
 pub fn conformance(storage: &dyn Plugin, vmid: u32) -> Report {
-    let outcomes = checks::ALL
-        .iter()
-        .map(|check| (check.name, check.run(storage, vmid)));
+    // One subject for all: on some storages each question takes a command that looks at every disk.
+    let outcomes = match Subject::begin(storage, vmid) {
+        Ok(subject) => checks::ALL
+            .iter()
+            .map(|check| (check.name, check.run_on(&subject)))
+            .collect(),
+        Err(verdict) => vec![("the storage can be used", verdict.into())],
+    };
     Report {
         kind: storage.kind().to_owned(),
-        outcomes: outcomes.collect(),
+        outcomes,
     }
 }
 
@@ -93,11 +98,15 @@ impl Check {
 
     /// Runs the check, as [`conformance`] runs all.
     pub fn run(&self, storage: &dyn Plugin, vmid: u32) -> Outcome {
-        let subject = match Subject::begin(storage, vmid) {
-            Ok(subject) => subject,
-            Err(verdict) => return verdict.into(),
-        };
-        let outcome = (self.function)(&subject).map_or_else(Outcome::from, |()| Outcome::Passed);
+        match Subject::begin(storage, vmid) {
+            Ok(subject) => self.run_on(&subject),
+            Err(verdict) => verdict.into(),
+        }
+    }
+
+    /// Whatever comes of it, the guest has no volumes afterwards.
+    fn run_on(&self, subject: &Subject<'_>) -> Outcome {
+        let outcome = (self.function)(subject).map_or_else(Outcome::from, |()| Outcome::Passed);
         match (subject.clean(), outcome) {
             (Err(Verdict::Failed(how)), Outcome::Passed | Outcome::NotApplicable(_)) => {
                 Outcome::Failed(format!("cleaning up: {how}"))
