@@ -3,6 +3,10 @@
 use std::env;
 use std::ffi::OsString;
 use std::fs;
+use std::iter;
+use std::num::NonZero;
+use std::sync::{Mutex, PoisonError};
+use std::thread::{self, ScopedJoinHandle};
 use std::time::{Duration, Instant};
 
 use clap::ValueEnum;
@@ -253,9 +257,16 @@ fn fuzz() -> Outcome {
     // Without a sanitizer, targets build on the stable compiler; ours are safe Rust anyway.
     Run::cargo(&["fuzz", "build", "--sanitizer=none"]).quietly()?;
     let targets = Run::cargo(&["fuzz", "list"]).quietly()?;
-    for target in targets.lines() {
-        fuzz_target(target)?;
-    }
+    let left = Mutex::new(targets.lines());
+    let next = || left.lock().unwrap_or_else(PoisonError::into_inner).next();
+    // Each takes one processor.
+    let run = || iter::from_fn(next).try_for_each(fuzz_target);
+    let processors = thread::available_parallelism().map_or(1, NonZero::get);
+    thread::scope(|scope| {
+        let threads: Vec<_> = (0..processors).map(|_| scope.spawn(run)).collect();
+        let mut outcomes = threads.into_iter().map(ScopedJoinHandle::join);
+        outcomes.try_for_each(|outcome| outcome.map_err(|_| "a thread panicked")?)
+    })?;
     Ok(format!("{} targets", targets.lines().count()))
 }
 
