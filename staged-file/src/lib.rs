@@ -1,0 +1,36 @@
+//! Files that appear whole, or not at all.
+//!
+//! A [`StagedFile`] is written under a temporary name beside its final one, synced, and committed: as a new
+//! file, which never replaces another, or as a replacement. Dropped before, it is gone.
+//!
+//! ```
+//! use std::io::Write as _;
+//! use fleece_staged_file::StagedFile;
+//!
+//! # let directory = tempfile::tempdir()?;
+//! let path = directory.path().join("backup.vma");
+//! let mut staged = StagedFile::create(&path, 0o640)?;
+//! staged.write_all(b"all of it")?;
+//! assert!(!path.exists());
+//! let committed = staged.commit_new()?;
+//! assert!(committed.warning().is_none());
+//! assert_eq!(std::fs::read(&path)?, b"all of it");
+//! # Ok::<(), std::io::Error>(())
+//! ```
+//!
+//! The temporary name follows from the final one, so that it can be put on record before the file is made.
+//! It is locked (`flock`) as long as somebody writes it: what a killed process left is told from what another
+//! one is writing, and is replaced. That, file systems without `RENAME_NOREPLACE` or without links, modes that do
+//! not depend on the umask, and the sync of the directory are what the crate `tempfile` does not offer.
+//!
+//! [`LockFile`] is the other file beside files: an exclusive lock that is gone when nobody holds it.
+
+mod directory;
+mod file;
+mod lock;
+mod rename;
+
+pub use directory::{create_directories, sync_directory, sync_directory_of};
+pub use file::{Committed, StagedFile, remove_stale, temporary_name};
+pub use lock::{LockFile, Locking};
+pub use rename::rename_new;
