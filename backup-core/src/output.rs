@@ -24,12 +24,12 @@ pub enum Compression {
 }
 
 impl Compression {
-    /// What follows `.vma` in a file name.
+    /// What follows `.vma.` in a file name.
     #[must_use]
-    pub fn ending(self) -> &'static str {
+    pub fn wrapper(self) -> Option<&'static str> {
         match self {
-            Self::None => "",
-            Self::Zstd(_) => ".zst",
+            Self::None => None,
+            Self::Zstd(_) => Some("zst"),
         }
     }
 

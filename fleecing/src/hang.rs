@@ -205,7 +205,7 @@ mod tests {
     fn of_an_image_that_hangs_when_it_is_freed_nothing_is_said_to_be_in_qemu() {
         let dir = tempfile::tempdir().unwrap();
         let (storage, image) = hanging(dir.path());
-        let record = Record::open(&Place::new(dir.path(), "100", None).unwrap()).unwrap();
+        let record = Record::open(&Place::new(dir.path(), "100".parse().unwrap(), None)).unwrap();
         record.add_image(&image).unwrap();
         let error = image::free(&storage, &record, &image).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Hangs);

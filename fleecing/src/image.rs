@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use fleece_guest_config::GuestId;
 use fleece_qmp_client::Client;
 use fleece_qmp_client::commands::{BlockdevAdd, BlockdevDel};
 use fleece_storage::{AllocationRequest, Plugin, VolumeFormat, VolumeId, free_names};
@@ -15,7 +16,7 @@ use crate::{Error, ErrorKind, Step, hang, names};
 pub(crate) fn allocate(
     storage: &dyn Plugin,
     record: &Record,
-    vmid: u32,
+    guest: &GuestId,
     format: VolumeFormat,
     disks: &[Disk],
 ) -> Result<Vec<VolumeId>, Error> {
@@ -36,7 +37,7 @@ pub(crate) fn allocate(
     })?;
     let mut images = Vec::new();
     for disk in disks {
-        let name = free_names(storage, vmid, "fleece", 1)
+        let name = free_names(storage, guest, "fleece", 1)
             .map_err(failed(disk))?
             .pop()
             .ok_or_else(|| Error::new(ErrorKind::Storage, "no free name for a fleecing image"))?;

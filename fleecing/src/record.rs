@@ -24,7 +24,7 @@ mod volumes;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 
-use fleece_guest_config::{ConfigFile, GuestConfig};
+use fleece_guest_config::{ConfigFile, GuestConfig, GuestId};
 use fleece_qmp_client::Address;
 use fleece_storage::VolumeId;
 
@@ -35,46 +35,26 @@ use crate::{Error, ErrorKind, Step};
 #[derive(Clone, Debug)]
 pub struct Place {
     directory: PathBuf,
-    guest: String,
+    guest: GuestId,
     config: Option<ConfigFile>,
 }
 
 impl Place {
     /// The records of `guest` in `directory`; `config` is the guest's own configuration file.
-    ///
-    /// # Errors
-    /// When `guest` cannot be a file name.
-    pub fn new(
-        directory: impl Into<PathBuf>,
-        guest: &str,
-        config: Option<PathBuf>,
-    ) -> Result<Self, Error> {
-        let fits = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
-        if guest.is_empty()
-            || guest.len() > 64
-            || guest.starts_with('.')
-            || !guest.chars().all(fits)
-        {
-            return Err(Error::new(
-                ErrorKind::Record,
-                format!(
-                    "'{guest}' is no guest: expected a number, or a name of letters, digits, - and _"
-                ),
-            ));
-        }
-        let config = config.map(ConfigFile::new);
-        Ok(Self {
+    #[must_use]
+    pub fn new(directory: impl Into<PathBuf>, guest: GuestId, config: Option<PathBuf>) -> Self {
+        Self {
             directory: directory.into(),
-            guest: guest.into(),
-            config,
-        })
+            guest,
+            config: config.map(ConfigFile::new),
+        }
     }
 
     /// All guests of which `directory` has a record or a lock, sorted.
     ///
     /// # Errors
     /// When the directory cannot be read; a missing one is empty.
-    pub fn guests(directory: &Path) -> Result<Vec<String>, Error> {
+    pub fn guests(directory: &Path) -> Result<Vec<GuestId>, Error> {
         let failed = |error| {
             Error::caused(
                 ErrorKind::Record,
@@ -89,19 +69,21 @@ impl Place {
         let mut guests = Vec::new();
         for entry in entries {
             let name = entry.map_err(failed)?.file_name();
-            let guest = ENDINGS
-                .iter()
-                .find_map(|ending| name.to_str()?.strip_suffix(ending));
-            guests.extend(guest.map(str::to_owned));
+            let stem = name.to_str().and_then(|name| {
+                let (stem, ending) = name.split_once('.')?;
+                ENDINGS.contains(&ending).then_some(stem)
+            });
+            // What nobody can have recorded is somebody else's file.
+            guests.extend(stem.and_then(guest_of));
         }
         guests.sort();
         guests.dedup();
         Ok(guests)
     }
 
-    /// The guest's name in the records: its number, where it has one.
+    /// The guest.
     #[must_use]
-    pub fn guest(&self) -> &str {
+    pub fn guest(&self) -> &GuestId {
         &self.guest
     }
 
@@ -112,13 +94,24 @@ impl Place {
     }
 
     fn file(&self, ending: &str) -> PathBuf {
-        self.directory.join(format!("{}.{ending}", self.guest))
+        self.directory
+            .join(format!("{}.{ending}", stem_of(&self.guest)))
     }
+}
+
+/// How the names of a guest's files begin. They end with what follows the first dot, so a dot of the
+/// guest's name is a comma there: the files of guests `web` and `web.state` are never the same.
+fn stem_of(guest: &GuestId) -> String {
+    guest.to_string().replace('.', ",")
+}
+
+fn guest_of(stem: &str) -> Option<GuestId> {
+    stem.replace(',', ".").parse().ok()
 }
 
 /// How the names of a guest's files end. The first two are there for a moment while the state file is
 /// replaced, and stay if the process is killed in it.
-const ENDINGS: [&str; 4] = [".state.lock", ".state.tmp.fleece", ".state", ".lock"];
+const ENDINGS: [&str; 4] = ["state.lock", "state.tmp.fleece", "state", "lock"];
 
 /// The record of one guest, locked for us.
 #[derive(Debug)]

@@ -12,6 +12,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use fleece_guest_config::GuestId;
 use fleece_qmp_client::{Address, Client};
 use fleece_storage::{Plugin, VolumeFormat, VolumeId};
 
@@ -26,8 +27,8 @@ use crate::{Error, Step, export, hang, histogram, image, inside, names};
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Options {
-    /// The number in the fleecing images' names, `vm-<vmid>-fleece-<n>`.
-    pub vmid: u32,
+    /// The guest in the fleecing images' names, `vm-<guest>-fleece-<n>`.
+    pub guest: GuestId,
     /// The images' format: raw, or qcow2 for storages where raw images are not thin.
     pub format: VolumeFormat,
     /// After this long a copy to the fleecing image is given up, and with it the backup; the guest's
@@ -43,9 +44,9 @@ pub struct Options {
 impl Options {
     /// The defaults.
     #[must_use]
-    pub fn new(vmid: u32, nbd_socket: impl Into<PathBuf>) -> Self {
+    pub fn new(guest: GuestId, nbd_socket: impl Into<PathBuf>) -> Self {
         Self {
-            vmid,
+            guest,
             format: VolumeFormat::Raw,
             cbw_timeout: Duration::from_secs(45),
             nbd_socket: nbd_socket.into(),
@@ -113,7 +114,7 @@ impl<'r> Session<'r> {
     /// What failed. [`Session::finish`] undoes what was made.
     pub fn prepare(&mut self) -> Result<(), Error> {
         let Options {
-            vmid,
+            ref guest,
             format,
             cbw_timeout,
             ..
@@ -121,7 +122,7 @@ impl<'r> Session<'r> {
         self.images = image::allocate(
             self.storage.as_ref(),
             self.record,
-            vmid,
+            guest,
             format,
             &self.disks,
         )?;

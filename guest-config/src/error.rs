@@ -21,6 +21,8 @@ pub enum ErrorKind {
     InvalidKey,
     /// A value that cannot stand on one line of its own, or not inside a list.
     InvalidValue,
+    /// A text that is neither the number nor the name of a guest.
+    InvalidGuest,
     /// A drive whose property string cannot be understood.
     MalformedDrive,
 }

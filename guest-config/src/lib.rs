@@ -34,6 +34,7 @@ mod file;
 mod fleecing;
 #[doc(hidden)]
 pub mod fuzzing;
+mod guest;
 mod line;
 mod property;
 mod restore;
@@ -44,6 +45,7 @@ pub use config::GuestConfig;
 pub use drive::{Drive, Exclusion, is_drive_key};
 pub use error::{Error, ErrorKind};
 pub use file::ConfigFile;
+pub use guest::GuestId;
 pub use property::PropertyString;
 pub use restore::Restoration;
 pub use section::{Section, SectionKind};

@@ -38,7 +38,7 @@ pub fn names(data: &[u8]) {
         return;
     };
     if let Ok(name) = text.parse::<VolumeName>() {
-        assert!(name.vmid() > 0 && !text.contains('/'));
+        assert!(text.starts_with(&format!("vm-{}-", name.guest())) && !text.contains('/'));
     }
     if let Ok(id) = text.parse::<VolumeId>() {
         assert_eq!(id.to_string(), text);

@@ -3,6 +3,8 @@
 use std::fmt;
 use std::str::FromStr;
 
+use fleece_guest_config::GuestId;
+
 use crate::error::{Error, ErrorKind};
 
 /// How a volume lays out its data.
@@ -50,29 +52,37 @@ impl FromStr for VolumeFormat {
 /// The longest name of a volume: 127 bytes, the limit of LVM, less than any file system's.
 const MAX_NAME: usize = 127;
 
+/// The purpose of the only volumes that guests without a number have: fleecing images.
+const FLEECE: &str = "fleece";
+
 /// The name of a new volume without directory and extension: `vm-<vmid>-<purpose>`, for example
-/// `vm-100-disk-0` or `vm-100-fleece-0`. Letters, digits, `.`, `_` and `-` only.
+/// `vm-100-disk-0` or `vm-100-fleece-0`, or `vm-<name>-fleece-<n>` for a guest without a number. Letters,
+/// digits, `.`, `_` and `-` only.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct VolumeName(String);
+pub struct VolumeName {
+    text: String,
+    guest: GuestId,
+}
 
 impl VolumeName {
-    /// `vm-<vmid>-<purpose>-<n>`.
+    /// `vm-<guest>-<purpose>-<n>`.
     ///
     /// # Errors
     ///
-    /// `InvalidName` for a purpose with other characters.
-    pub fn numbered(vmid: u32, purpose: &str, n: u32) -> Result<Self, Error> {
-        format!("vm-{vmid}-{purpose}-{n}").parse()
+    /// `InvalidName` for a purpose with other characters, and for another than `fleece` if the guest has
+    /// no number.
+    pub fn numbered(guest: &GuestId, purpose: &str, n: u32) -> Result<Self, Error> {
+        format!("vm-{guest}-{purpose}-{n}").parse()
     }
 
     /// The guest it belongs to.
-    pub fn vmid(&self) -> u32 {
-        owner(&self.0).unwrap_or_default()
+    pub fn guest(&self) -> &GuestId {
+        &self.guest
     }
 
     /// The name as text.
     pub fn as_str(&self) -> &str {
-        &self.0
+        &self.text
     }
 }
 
@@ -81,34 +91,51 @@ impl FromStr for VolumeName {
 
     fn from_str(text: &str) -> Result<Self, Error> {
         let refuse = |why| Err(Error::new(ErrorKind::InvalidName, format!("{text:?}"), why));
-        if !text.starts_with("vm-") || owner(text).is_none() {
-            return refuse("the name of a volume has the form vm-<vmid>-<purpose>");
-        }
+        let Some(guest) = owner(text).filter(|_| text.starts_with("vm-")) else {
+            return refuse(
+                "the name of a volume has the form vm-<vmid>-<purpose> or vm-<name>-fleece-<n>",
+            );
+        };
         if text.len() > MAX_NAME || !text.bytes().all(is_name_byte) {
             return refuse("a volume is named with at most 127 letters, digits, '.', '_' and '-'");
         }
         if split_extension(text).is_some() {
             return refuse("the name of a volume is given without the extension of its format");
         }
-        Ok(Self(text.to_owned()))
+        Ok(Self {
+            text: text.to_owned(),
+            guest,
+        })
     }
 }
 
 impl fmt::Display for VolumeName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        f.write_str(&self.text)
     }
 }
 
-/// The guest that owns a volume of this name: `vm-<vmid>-…` or `base-<vmid>-…`.
-pub(crate) fn owner(name: &str) -> Option<u32> {
-    let rest = name
+/// The guest that owns a volume of this name: `vm-<vmid>-…`, `base-<vmid>-…`, or `vm-<name>-fleece-<n>`,
+/// where the name may have dashes of its own. No name looks like `<vmid>-…`.
+pub(crate) fn owner(name: &str) -> Option<GuestId> {
+    let numbered = name
         .strip_prefix("vm-")
         .or_else(|| name.strip_prefix("base-"))?;
-    let (vmid, purpose) = rest.split_once('-')?;
-    let digits = !vmid.is_empty() && vmid.bytes().all(|b| b.is_ascii_digit());
-    let vmid = vmid.parse().ok().filter(|vmid| *vmid > 0)?;
-    (digits && !purpose.is_empty()).then_some(vmid)
+    let (vmid, purpose) = numbered.split_once('-')?;
+    match vmid.parse::<GuestId>() {
+        Ok(guest) if guest.number().is_some() => (!purpose.is_empty()).then_some(guest),
+        _ => owner_of_image(name),
+    }
+}
+
+/// The guest without a number that owns a fleecing image of this name.
+fn owner_of_image(name: &str) -> Option<GuestId> {
+    let (rest, n) = name.strip_prefix("vm-")?.rsplit_once('-')?;
+    n.parse::<u32>()
+        .ok()
+        .filter(|number| number.to_string() == n)?;
+    let guest: GuestId = rest.strip_suffix(FLEECE)?.strip_suffix('-')?.parse().ok()?;
+    guest.number().is_none().then_some(guest)
 }
 
 /// `vm-1-disk-0.raw` → (`vm-1-disk-0`, raw).
@@ -128,10 +155,24 @@ mod tests {
 
     #[test]
     fn names_tell_their_guest() {
-        let name: VolumeName = "vm-100-fleece-0".parse().unwrap();
-        assert_eq!(name.vmid(), 100);
-        assert_eq!(VolumeName::numbered(100, "fleece", 0).unwrap(), name);
-        assert_eq!(owner("base-7-disk-1.qcow2"), Some(7));
+        for (text, guest, purpose, n) in [
+            ("vm-100-fleece-0", "100", "fleece", 0),
+            ("vm-7-disk-12", "7", "disk", 12),
+            ("vm-web-fleece-0", "web", "fleece", 0),
+            (
+                "vm-web-2.example_1-fleece-3",
+                "web-2.example_1",
+                "fleece",
+                3,
+            ),
+            ("vm-a-fleece-0-fleece-1", "a-fleece-0", "fleece", 1),
+        ] {
+            let (name, guest): (VolumeName, GuestId) =
+                (text.parse().unwrap(), guest.parse().unwrap());
+            assert_eq!(name.guest(), &guest);
+            assert_eq!(VolumeName::numbered(&guest, purpose, n).unwrap(), name);
+        }
+        assert_eq!(owner("base-7-disk-1.qcow2"), "7".parse().ok());
     }
 
     #[test]
@@ -147,6 +188,14 @@ mod tests {
             "vm-0-a",
             "vm-+1-a",
             "vm-x-a",
+            "vm-x-disk-0",
+            "vm-fleece-0",
+            "vm--fleece-0",
+            "vm-.x-fleece-0",
+            "vm-x-fleece-",
+            "vm-x-fleece-00",
+            "vm-x-fleece-0-a",
+            "base-x-fleece-0",
             "base-1-a",
             "vm-1-a/b",
             "vm-1-../x",

@@ -16,6 +16,8 @@ use std::fmt::{Debug, Display};
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use fleece_guest_config::GuestId;
+
 use crate::block::{Access, Qcow2, RawFile, WriteAt};
 use crate::error::{Error, ErrorKind};
 use crate::name::{VolumeFormat, VolumeName};
@@ -78,7 +80,7 @@ pub trait Plugin: Debug + Send + Sync {
     /// # Errors
     ///
     /// If the storage cannot be read; a single odd volume is no error.
-    fn list(&self, vmid: Option<u32>) -> Result<Vec<Volume>, Error>;
+    fn list(&self, guest: Option<&GuestId>) -> Result<Vec<Volume>, Error>;
 
     /// The id that [`allocate`](Self::allocate) gives to a volume. It makes nothing, so that the
     /// intent can be recorded first.
@@ -239,7 +241,7 @@ pub enum Freed {
 /// The most volumes of one purpose for one guest; Proxmox stops there too.
 const MAX_NUMBERED: u32 = 1024;
 
-/// The first `count` names `vm-<vmid>-<purpose>-<n>` that no volume of the storage has, in any
+/// The first `count` names `vm-<guest>-<purpose>-<n>` that no volume of the storage has, in any
 /// format. Another process may take one of them before it is allocated.
 ///
 /// # Errors
@@ -248,23 +250,23 @@ const MAX_NUMBERED: u32 = 1024;
 /// use.
 pub fn free_names(
     storage: &dyn Plugin,
-    vmid: u32,
+    guest: &GuestId,
     purpose: &str,
     count: usize,
 ) -> Result<Vec<VolumeName>, Error> {
-    let taken = storage.list(Some(vmid))?;
+    let taken = storage.list(Some(guest))?;
     let mut names = Vec::new();
     for n in 0..MAX_NUMBERED {
         if names.len() == count {
             break;
         }
-        let name = VolumeName::numbered(vmid, purpose, n)?;
+        let name = VolumeName::numbered(guest, purpose, n)?;
         if !taken.iter().any(|volume| volume.name == name.as_str()) {
             names.push(name);
         }
     }
     if names.len() < count {
-        let message = format!("guest {vmid} has {MAX_NUMBERED} '{purpose}' volumes already");
+        let message = format!("guest {guest} has {MAX_NUMBERED} '{purpose}' volumes already");
         return Err(Error::new(ErrorKind::InvalidName, storage.id(), message));
     }
     Ok(names)

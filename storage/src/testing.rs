@@ -10,6 +10,8 @@ mod qemu;
 use std::fmt;
 use std::fmt::Write as _;
 
+use fleece_guest_config::GuestId;
+
 use crate::error::Error;
 use crate::name::{VolumeFormat, VolumeName};
 use crate::plugin::{AllocationRequest, Capabilities, Plugin};
@@ -62,7 +64,7 @@ impl fmt::Display for Report {
 }
 
 /// Runs all checks with volumes of guest `vmid`, which must have none on the storage before and
-/// has none afterwards.
+/// has none afterwards, and one with those of a guest called `conform-<vmid>`, of which the same is true.
 pub fn conformance(storage: &dyn Plugin, vmid: u32) -> Report {
     // One subject for all: on some storages each question takes a command that looks at every disk.
     let outcomes = match Subject::begin(storage, vmid) {
@@ -129,24 +131,27 @@ type Checked<T = ()> = Result<T, Verdict>;
 struct Subject<'a> {
     storage: &'a dyn Plugin,
     vmid: u32,
+    guest: GuestId,
     capabilities: Capabilities,
 }
 
 impl<'a> Subject<'a> {
     fn begin(storage: &'a dyn Plugin, vmid: u32) -> Checked<Self> {
         storage.activate()?;
-        ensure(storage.list(Some(vmid))?.is_empty(), || {
-            format!("guest {vmid} has volumes already")
+        let guest = guest(vmid)?;
+        ensure(storage.list(Some(&guest))?.is_empty(), || {
+            format!("guest {guest} has volumes already")
         })?;
         Ok(Self {
             storage,
             vmid,
+            guest,
             capabilities: storage.capabilities()?,
         })
     }
 
     fn clean(&self) -> Checked {
-        for volume in self.storage.list(Some(self.vmid))? {
+        for volume in self.storage.list(Some(&self.guest))? {
             self.storage.free(&volume.id)?;
         }
         Ok(())
@@ -159,7 +164,7 @@ impl<'a> Subject<'a> {
     }
 
     fn name(&self, n: u32) -> Checked<VolumeName> {
-        Ok(VolumeName::numbered(self.vmid, "conform", n)?)
+        Ok(VolumeName::numbered(&self.guest, "conform", n)?)
     }
 
     fn request(&self, n: u32, format: VolumeFormat, size: u64) -> Checked<AllocationRequest> {
@@ -178,6 +183,10 @@ impl<'a> Subject<'a> {
         size.checked_next_multiple_of(rounding)
             .ok_or_else(|| failed("it rounds sizes to zero"))
     }
+}
+
+fn guest(vmid: u32) -> Checked<GuestId> {
+    GuestId::try_from(vmid).map_err(|error| failed(error.to_string()))
 }
 
 impl From<Verdict> for Outcome {

@@ -4,6 +4,8 @@ use std::fmt;
 use std::path::{Component, Path, PathBuf};
 use std::str::FromStr;
 
+use fleece_guest_config::GuestId;
+
 use crate::error::{Error, ErrorKind};
 use crate::name::VolumeFormat;
 
@@ -28,7 +30,7 @@ pub struct Volume {
     /// Its id.
     pub id: VolumeId,
     /// The guest that owns it.
-    pub vmid: u32,
+    pub guest: GuestId,
     /// Its name without directory and extension.
     pub name: String,
     /// Its format.

@@ -2,6 +2,7 @@
 
 use std::fs;
 
+use fleece_guest_config::GuestId;
 use fleece_storage::{
     AllocationRequest, ErrorKind, Freed, StorageConfig, Storages, VolumeFormat, VolumeId,
     free_names,
@@ -24,9 +25,14 @@ fn a_configured_storage_is_opened_by_its_id_and_found_again_by_its_volumes() {
     let storages = Storages::from_config(&config).unwrap();
     let storage = storages.open("local").unwrap();
     storage.activate().unwrap();
-    let name = free_names(storage.as_ref(), 100, "disk", 1)
-        .unwrap()
-        .remove(0);
+    let name = free_names(
+        storage.as_ref(),
+        &GuestId::try_from(100).unwrap(),
+        "disk",
+        1,
+    )
+    .unwrap()
+    .remove(0);
     let request = AllocationRequest::new(name, VolumeFormat::Qcow2, 1 << 20);
     let id = storage.allocate(&request).unwrap();
     assert_eq!(id.to_string(), "local:100/vm-100-disk-0.qcow2");

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use fleece_guest_config::GuestId;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use serde_json::{Value, json};
@@ -39,8 +40,8 @@ impl Backup {
     }
 
     /// The guest, as far as the name tells.
-    pub fn vmid(&self) -> Option<u32> {
-        self.name.as_ref().map(BackupName::vmid)
+    pub fn guest(&self) -> Option<&GuestId> {
+        self.name.as_ref().map(BackupName::guest)
     }
 
     /// When the backup was made: by its name, which is in local time, else by its file.
@@ -84,7 +85,8 @@ impl Backup {
         json!({
             "file": self.file_name,
             "path": self.path,
-            "vmid": self.vmid(),
+            "guest": self.guest().map(GuestId::to_string),
+            "vmid": self.guest().and_then(GuestId::number),
             "time": self.time().to_string(),
             "size": self.size,
             "notes": self.notes,

@@ -5,6 +5,7 @@ use std::io::{self, ErrorKind as IoKind, Read as _, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
+use fleece_guest_config::GuestId;
 use jiff::Timestamp;
 
 use super::name::archive_stem;
@@ -65,7 +66,12 @@ impl DumpDirectory {
             }
         }
         backups.sort_by(|a, b| {
-            let key = |backup: &Backup| backup.name.as_ref().map(|name| (name.vmid(), name.time()));
+            let key = |backup: &Backup| {
+                backup
+                    .name
+                    .as_ref()
+                    .map(|name| (name.guest().clone(), name.time()))
+            };
             key(a)
                 .cmp(&key(b))
                 .then_with(|| a.file_name.cmp(&b.file_name))
@@ -156,9 +162,9 @@ impl DumpDirectory {
     /// # Errors
     ///
     /// Those of [`list`](Self::list).
-    pub fn prune(&self, rules: &KeepRules, vmid: Option<u32>) -> Result<Vec<Pruned>, Error> {
+    pub fn prune(&self, rules: &KeepRules, guest: Option<&GuestId>) -> Result<Vec<Pruned>, Error> {
         let mut backups = self.list()?;
-        backups.retain(|backup| vmid.is_none() || backup.vmid() == vmid);
+        backups.retain(|backup| guest.is_none() || backup.guest() == guest);
         let verdicts = plan(&backups, rules);
         let pruned = backups.into_iter().zip(verdicts).map(|(backup, verdict)| {
             let error = match &verdict {

@@ -3,15 +3,19 @@
 use std::fmt;
 use std::str::FromStr;
 
+use fleece_guest_config::GuestId;
 use jiff::civil::{Date, DateTime, Time};
 
 use crate::{Error, ErrorKind};
 
-/// `vzdump-qemu-<vmid>-YYYY_MM_DD-HH_MM_SS.vma[.zst|.gz|.lzo]`, as Proxmox names backups of
-/// virtual machines. The time is local, and is what the age of a backup is reckoned by.
+/// `vzdump-qemu-<guest>-YYYY_MM_DD-HH_MM_SS.vma[.zst|.gz|.lzo]`, as Proxmox names backups of virtual
+/// machines, which takes those of guests without a number, or with one below 100, for others' files. The
+/// time is local, and is what the age of a backup is reckoned by.
+///
+/// The time is as long as it is, so that whatever is in a guest's name, there is one way to read this.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BackupName {
-    vmid: u32,
+    guest: GuestId,
     time: DateTime,
     extension: String,
 }
@@ -20,24 +24,29 @@ pub struct BackupName {
 /// nobody any more but still counts as a backup.
 const EXTENSIONS: [&str; 5] = ["vma", "vma.zst", "vma.gz", "vma.lzo", "vma.bz2"];
 
+const PREFIX: &str = "vzdump-qemu-";
+
+/// The one place where an archive gets its name.
+fn stem(guest: &GuestId, time: DateTime) -> String {
+    format!("{PREFIX}{guest}-{}", time.strftime("%Y_%m_%d-%H_%M_%S"))
+}
+
 impl BackupName {
-    /// The name of a backup of guest `vmid` that began at `time`, local time. `wrapper` is `zst`,
-    /// `gz`, `lzo` or nothing.
+    /// The name of a backup of `guest` that began at `time`, local time, of which parts of seconds are
+    /// dropped. `wrapper` is `zst`, `gz`, `lzo` or nothing.
     ///
     /// # Errors
     ///
-    /// Kind [`ErrorKind::Request`] for another wrapper, or a vmid that Proxmox would not take: less
-    /// than 100 or more than nine digits.
-    pub fn new(vmid: u32, time: DateTime, wrapper: Option<&str>) -> Result<Self, Error> {
+    /// Kind [`ErrorKind::Request`] for another wrapper, or a year that has not four digits.
+    pub fn new(guest: &GuestId, time: DateTime, wrapper: Option<&str>) -> Result<Self, Error> {
         let extension =
             wrapper.map_or_else(|| "vma".to_owned(), |wrapper| format!("vma.{wrapper}"));
-        let stamp = time.strftime("%Y_%m_%d-%H_%M_%S");
-        format!("vzdump-qemu-{vmid}-{stamp}.{extension}").parse()
+        format!("{}.{extension}", stem(guest, time)).parse()
     }
 
     /// The guest.
-    pub fn vmid(&self) -> u32 {
-        self.vmid
+    pub fn guest(&self) -> &GuestId {
+        &self.guest
     }
 
     /// When the backup began: local time, to the second.
@@ -47,25 +56,24 @@ impl BackupName {
 
     /// The name without extension, to which `.log` is added.
     pub fn stem(&self) -> String {
-        format!(
-            "vzdump-qemu-{}-{}",
-            self.vmid,
-            self.time.strftime("%Y_%m_%d-%H_%M_%S")
-        )
+        stem(&self.guest, self.time)
     }
 
     fn parse(text: &str) -> Option<Self> {
-        let rest = text.strip_prefix("vzdump-qemu-")?;
-        let (stem, extension) = rest.split_once('.')?;
-        let (vmid, stamp) = stem.split_once('-')?;
-        let vmid = number(vmid, 3..=9).filter(|_| !vmid.starts_with('0'))?;
-        let (date, time) = stamp.split_once('-')?;
+        let rest = text.strip_prefix(PREFIX)?;
+        let (rest, extension) = EXTENSIONS.iter().find_map(|extension| {
+            let rest = rest.strip_suffix(extension)?.strip_suffix('.')?;
+            Some((rest, *extension))
+        })?;
+        let (rest, time) = rest.rsplit_once('-')?;
+        let (guest, date) = rest.rsplit_once('-')?;
+        let guest = guest.parse().ok()?;
         let [year, month, day] = numbers(date, [4, 2, 2])?;
         let [hour, minute, second] = numbers(time, [2, 2, 2])?;
         let date = Date::new(i16::try_from(year).ok()?, small(month)?, small(day)?).ok()?;
         let time = Time::new(small(hour)?, small(minute)?, small(second)?, 0).ok()?;
-        EXTENSIONS.contains(&extension).then(|| Self {
-            vmid,
+        Some(Self {
+            guest,
             time: date.to_datetime(time),
             extension: extension.to_owned(),
         })
@@ -77,7 +85,7 @@ impl FromStr for BackupName {
 
     fn from_str(text: &str) -> Result<Self, Error> {
         Self::parse(text).ok_or_else(|| {
-            let form = "vzdump-qemu-VMID-YYYY_MM_DD-HH_MM_SS.vma[.zst|.gz|.lzo]";
+            let form = "vzdump-qemu-GUEST-YYYY_MM_DD-HH_MM_SS.vma[.zst|.gz|.lzo]";
             Error::new(
                 ErrorKind::Request,
                 format!("{text:?} is not of the form {form}"),
@@ -105,13 +113,13 @@ fn numbers<const N: usize>(text: &str, widths: [usize; N]) -> Option<[u32; N]> {
     let mut parts = text.split('_');
     let mut numbers = [0; N];
     for (number_, width) in numbers.iter_mut().zip(widths) {
-        *number_ = number(parts.next()?, width..=width)?;
+        *number_ = number(parts.next()?, width)?;
     }
     parts.next().is_none().then_some(numbers)
 }
 
-fn number(text: &str, digits: std::ops::RangeInclusive<usize>) -> Option<u32> {
-    let decimal = digits.contains(&text.len()) && text.bytes().all(|b| b.is_ascii_digit());
+fn number(text: &str, width: usize) -> Option<u32> {
+    let decimal = text.len() == width && text.bytes().all(|b| b.is_ascii_digit());
     decimal.then(|| text.parse().ok()).flatten()
 }
 
@@ -123,24 +131,69 @@ fn small(number: u32) -> Option<i8> {
 mod tests {
     use super::*;
     use jiff::civil::date;
+    use proptest::prelude::*;
+
+    fn guest(text: &str) -> GuestId {
+        text.parse().unwrap()
+    }
 
     #[test]
     fn names_are_written_and_read() {
         let time = date(2026, 11, 3).at(2, 0, 1, 0);
-        let name = BackupName::new(100, time, Some("zst")).unwrap();
+        let name = BackupName::new(&guest("100"), time, Some("zst")).unwrap();
         assert_eq!(
             name.to_string(),
             "vzdump-qemu-100-2026_11_03-02_00_01.vma.zst"
         );
         assert_eq!(name.to_string().parse::<BackupName>().unwrap(), name);
-        assert_eq!((name.vmid(), name.time()), (100, time));
+        assert_eq!((name.guest(), name.time()), (&guest("100"), time));
         assert_eq!(name.stem(), "vzdump-qemu-100-2026_11_03-02_00_01");
         assert_eq!(
-            BackupName::new(100, time, None).unwrap().to_string().len(),
+            BackupName::new(&guest("100"), time, None)
+                .unwrap()
+                .to_string()
+                .len(),
             39
         );
-        assert!(BackupName::new(7, time, None).is_err());
-        assert!(BackupName::new(100, time, Some("../x")).is_err());
+        assert!(BackupName::new(&guest("100"), time, Some("../x")).is_err());
+    }
+
+    #[test]
+    fn a_guest_may_be_called_as_an_archive_is() {
+        for text in [
+            "web",
+            "1",
+            "999999999",
+            "web-2026_01_01-00_00_00",
+            "a.vma",
+            "x.vma.zst",
+            "a-b.c_d",
+            "vzdump-qemu-100-2026_01_01-00_00_00.vma",
+        ] {
+            let time = date(2026, 11, 3).at(2, 0, 1, 0);
+            let name = BackupName::new(&guest(text), time, Some("gz")).unwrap();
+            let read: BackupName = name.to_string().parse().unwrap();
+            assert_eq!((read.guest(), read.time()), (&guest(text), time));
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn the_name_of_an_archive_tells_whose_it_is_and_when(
+            text in "[1-9][0-9]{0,8}|[A-Za-z0-9][A-Za-z0-9._-]{0,63}",
+            wrapper in prop::option::of(prop::sample::select(vec!["zst", "gz", "lzo"])),
+            second in 0_i64..4_000_000_000,
+        ) {
+            let Ok(guest) = text.parse::<GuestId>() else {
+                return Ok(());
+            };
+            let time = jiff::Timestamp::from_second(second).unwrap();
+            let time = time.to_zoned(jiff::tz::TimeZone::UTC).datetime();
+            let name = BackupName::new(&guest, time, wrapper).unwrap();
+            let read: BackupName = name.to_string().parse().unwrap();
+            prop_assert_eq!(&read, &name);
+            prop_assert_eq!((read.guest(), read.time()), (&guest, time));
+        }
     }
 
     #[test]
@@ -149,7 +202,12 @@ mod tests {
             "vzdump-lxc-100-2026_11_03-02_00_01.vma",
             "vzdump-qemu-010-2026_11_03-02_00_01.vma",
             "vzdump-qemu-+10-2026_11_03-02_00_01.vma",
-            "vzdump-qemu-10-2026_11_03-02_00_01.vma",
+            "vzdump-qemu-0-2026_11_03-02_00_01.vma",
+            "vzdump-qemu--2026_11_03-02_00_01.vma",
+            "vzdump-qemu-2026_11_03-02_00_01.vma",
+            "vzdump-qemu-../web-2026_11_03-02_00_01.vma",
+            "vzdump-qemu-.web-2026_11_03-02_00_01.vma",
+            "vzdump-qemu-100-web-2026_11_03-02_00_01.vma",
             "vzdump-qemu-1000000000-2026_11_03-02_00_01.vma",
             "vzdump-qemu-100-2026_13_03-02_00_01.vma",
             "vzdump-qemu-100-2026_02_30-02_00_01.vma",

@@ -11,6 +11,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::str::FromStr;
 
+use fleece_guest_config::GuestId;
 use jiff::civil::DateTime;
 
 use super::Backup;
@@ -106,7 +107,7 @@ impl KeepRules {
 /// The verdict on each of `backups`, in their order. Each guest's are judged by themselves.
 pub fn plan(backups: &[Backup], rules: &KeepRules) -> Vec<Verdict> {
     let mut verdicts: Vec<Option<Verdict>> = Vec::new();
-    let mut guests: BTreeMap<u32, Vec<(DateTime, usize)>> = BTreeMap::new();
+    let mut guests: BTreeMap<&GuestId, Vec<(DateTime, usize)>> = BTreeMap::new();
     for (n, backup) in backups.iter().enumerate() {
         verdicts.push(match backup.standard_name() {
             _ if backup.is_protected() => Some(Verdict::Keep(Reason::Protected)),
@@ -114,7 +115,7 @@ pub fn plan(backups: &[Backup], rules: &KeepRules) -> Vec<Verdict> {
             Some(_) if rules.keeps_all() => Some(Verdict::Keep(Reason::KeepAll)),
             Some(name) => {
                 guests
-                    .entry(name.vmid())
+                    .entry(name.guest())
                     .or_default()
                     .push((name.time(), n));
                 None

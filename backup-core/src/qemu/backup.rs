@@ -25,9 +25,7 @@ use crate::{CancelToken, Error, ErrorKind, units};
 pub struct GuestBackup {
     /// The guest's monitor.
     pub qmp: Address,
-    /// The guest's number, for names.
-    pub vmid: u32,
-    /// Where the records of what is made are kept.
+    /// The guest, and where the records of what is made are kept.
     pub record: RecordPlace,
     /// Storages by name, for fleecing images and for cleaning up.
     pub storages: Storages,
@@ -73,10 +71,9 @@ impl Fleecing {
 impl GuestBackup {
     /// A backup with the defaults.
     #[must_use]
-    pub fn new(qmp: Address, vmid: u32, record: RecordPlace, fleecing: Fleecing) -> Self {
+    pub fn new(qmp: Address, record: RecordPlace, fleecing: Fleecing) -> Self {
         Self {
             qmp,
-            vmid,
             record,
             storages: Storages::none(),
             fleecing,
@@ -270,7 +267,8 @@ fn prepare<'r>(
         let message = format!("cannot use the fleecing storage {}", job.fleecing.storage);
         Error::caused(ErrorKind::Storage, message, error)
     })?;
-    let mut options = fleece_fleecing::Options::new(job.vmid, job.record.nbd_socket());
+    let mut options =
+        fleece_fleecing::Options::new(job.record.guest().clone(), job.record.nbd_socket());
     options.format = job.fleecing.format;
     options.cbw_timeout = job.cbw_timeout;
     options.running_server.clone_from(&job.nbd_server);

@@ -1,6 +1,6 @@
 //! The restored guest's configuration.
 
-use fleece_guest_config::{GuestConfig, Restoration, is_drive_key};
+use fleece_guest_config::{GuestConfig, GuestId, Restoration, is_drive_key};
 use fleece_storage::{Storages, VolumeId};
 use fleece_vma_format::Header;
 
@@ -48,7 +48,7 @@ pub(super) type Disk<'a> = (&'a Found, &'a VolumeId);
 pub(super) fn restored(
     archived: &GuestConfig,
     disks: &[Disk<'_>],
-    vmid: u32,
+    guest: &GuestId,
     unique: bool,
     storages: &Storages,
     reporter: &Counting<'_>,
@@ -73,7 +73,7 @@ pub(super) fn restored(
             continue;
         }
         if drive.is_cdrom {
-            if is_own(volume, vmid, storages) {
+            if is_own(volume, guest, storages) {
                 continue;
             }
             reporter.warning(format!(
@@ -158,10 +158,10 @@ fn size(bytes: u64) -> String {
 }
 
 /// Whether the guest's own volume of that name is there.
-fn is_own(volume: &str, vmid: u32, storages: &Storages) -> bool {
+fn is_own(volume: &str, guest: &GuestId, storages: &Storages) -> bool {
     let id: Result<VolumeId, _> = volume.parse();
     id.and_then(|id| {
-        let own = storages.resolve(&id)?.list(Some(vmid))?;
+        let own = storages.resolve(&id)?.list(Some(guest))?;
         Ok(own.iter().any(|own| own.id == id))
     })
     .unwrap_or(false)

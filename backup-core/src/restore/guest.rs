@@ -24,8 +24,6 @@ use crate::{Error, ErrorKind};
 pub struct GuestRestore {
     /// The archive; `-` is standard input.
     pub archive: PathBuf,
-    /// The guest's number.
-    pub vmid: u32,
     /// Where its configuration goes.
     pub config: PathBuf,
     /// Where its firewall rules go, if they have a place here. They are there before the configuration, so
@@ -37,7 +35,7 @@ pub struct GuestRestore {
     pub disks: Vec<DiskChoice>,
     /// All storages of the host.
     pub storages: Storages,
-    /// Where what is made is recorded.
+    /// The guest, and where what is made for it is recorded.
     pub record: Place,
     /// New MAC addresses and a new uuid.
     pub unique: bool,
@@ -50,10 +48,9 @@ pub struct GuestRestore {
 impl GuestRestore {
     /// A new guest from `archive`; its configuration goes to `config`.
     #[must_use]
-    pub fn new(archive: PathBuf, vmid: u32, config: PathBuf, record: Place) -> Self {
+    pub fn new(archive: PathBuf, config: PathBuf, record: Place) -> Self {
         Self {
             archive,
-            vmid,
             config,
             record,
             firewall: None,
@@ -85,7 +82,7 @@ pub fn restore_guest(
     let count = found.len();
     let storage = job.storage.as_deref();
     let planned = plan::volumes(found, &job.disks, storage, &job.storages)?;
-    let old = OldGuest::find(&job.config, job.vmid, job.force, &job.storages)?;
+    let old = OldGuest::find(&job.config, job.record.guest(), job.force, &job.storages)?;
     check_room(&planned, input.size, planned.len() == count)?;
 
     let record = Record::open(&job.record)?;
@@ -153,7 +150,7 @@ impl Work<'_> {
         let mut disks = Vec::new();
         for planned in self.planned {
             self.check_cancelled()?;
-            disks.push(volumes.make(self.job.vmid, planned)?);
+            disks.push(volumes.make(self.job.record.guest(), planned)?);
             if let Some(volume) = volumes.made.last() {
                 let name = planned.found.device.name();
                 self.reporter
@@ -172,7 +169,7 @@ impl Work<'_> {
         let mut config = config::restored(
             self.archived,
             &disks,
-            self.job.vmid,
+            self.job.record.guest(),
             self.job.unique,
             &self.job.storages,
             self.reporter,

@@ -4,7 +4,9 @@ use std::collections::BTreeSet;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 
-use fleece_guest_config::{ConfigFile, ErrorKind as ConfigErrorKind, GuestConfig, SectionKind};
+use fleece_guest_config::{
+    ConfigFile, ErrorKind as ConfigErrorKind, GuestConfig, GuestId, SectionKind,
+};
 use fleece_storage::block::{ErrorKind as BlockErrorKind, ImageLock};
 use fleece_storage::{Storages, VolumeId};
 
@@ -15,7 +17,7 @@ use crate::{Error, ErrorKind};
 #[derive(Debug)]
 pub(super) struct OldGuest {
     pub(super) config: GuestConfig,
-    vmid: u32,
+    guest: GuestId,
     /// Its disks: keys and volumes.
     disks: Vec<(String, VolumeId)>,
 }
@@ -25,7 +27,7 @@ impl OldGuest {
     /// is there is an error; with it, one that may not be replaced.
     pub(super) fn find(
         path: &Path,
-        vmid: u32,
+        guest: &GuestId,
         force: bool,
         storages: &Storages,
     ) -> Result<Option<Self>, Error> {
@@ -36,13 +38,13 @@ impl OldGuest {
         };
         if !force {
             let message = format!(
-                "there is a guest {vmid} already ({}); choose another --vmid, or replace it with --force",
+                "there is a guest {guest} already ({}); choose another --vmid, or replace it with --force",
                 path.display()
             );
             return Err(Error::new(ErrorKind::Target, message));
         }
         let refuse = |why: &str, advice: &str| {
-            let message = format!("guest {vmid} is not replaced: {why}; {advice}");
+            let message = format!("guest {guest} is not replaced: {why}; {advice}");
             Err(Error::new(ErrorKind::Target, message))
         };
         let main = config.main();
@@ -73,7 +75,7 @@ impl OldGuest {
                 .filter_map(|drive| Some((drive.key, drive.volume.parse().ok()?)))
                 .collect(),
             config,
-            vmid,
+            guest: guest.clone(),
         };
         if old.runs(path, storages) {
             return refuse("it is running", "stop it first");
@@ -83,7 +85,7 @@ impl OldGuest {
 
     /// Whether a QEMU uses its disks, by the locks that every QEMU takes, or answers where Proxmox's do.
     fn runs(&self, config: &Path, storages: &Storages) -> bool {
-        let monitor = format!("/var/run/qemu-server/{}.qmp", self.vmid);
+        let monitor = format!("/var/run/qemu-server/{}.qmp", self.guest);
         if config.starts_with("/etc/pve") && UnixStream::connect(monitor).is_ok() {
             return true;
         }
@@ -133,7 +135,7 @@ impl OldGuest {
         {
             let done = storages.resolve(volume).and_then(|storage| {
                 let own = storage
-                    .list(Some(self.vmid))?
+                    .list(Some(&self.guest))?
                     .iter()
                     .any(|own| own.id == *volume);
                 if own {

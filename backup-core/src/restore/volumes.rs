@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use fleece_fleecing::Record;
+use fleece_guest_config::GuestId;
 use fleece_storage::{AllocationRequest, Plugin, VolumeId, free_names};
 
 use super::copy::{Disk, target_error};
@@ -74,7 +75,7 @@ impl<'a> NewVolumes<'a> {
     }
 
     /// Makes the volume of one disk and opens it.
-    pub(super) fn make(&mut self, vmid: u32, planned: &Planned) -> Result<Disk, Error> {
+    pub(super) fn make(&mut self, guest: &GuestId, planned: &Planned) -> Result<Disk, Error> {
         let Planned {
             found,
             storage,
@@ -90,7 +91,7 @@ impl<'a> NewVolumes<'a> {
             );
             Error::caused(ErrorKind::Storage, message, error)
         };
-        let name = free_names(storage.as_ref(), vmid, "disk", 1)
+        let name = free_names(storage.as_ref(), guest, "disk", 1)
             .map_err(failed)?
             .pop()
             .ok_or_else(|| Error::new(ErrorKind::Storage, "no free name for a volume"))?;

@@ -1,5 +1,9 @@
 use super::*;
 
+fn guest(text: &str) -> GuestId {
+    text.parse().unwrap()
+}
+
 fn image(path: &str) -> VolumeId {
     path.parse().unwrap()
 }
@@ -7,7 +11,7 @@ fn image(path: &str) -> VolumeId {
 #[test]
 fn a_record_grows_and_shrinks_and_leaves_no_file() {
     let dir = tempfile::tempdir().unwrap();
-    let place = Place::new(dir.path(), "100", None).unwrap();
+    let place = Place::new(dir.path(), guest("100"), None);
     let record = Record::open(&place).unwrap();
     assert!(record.contents().unwrap().is_empty());
     record.note_qmp(&Address::unix("/run/q")).unwrap();
@@ -18,7 +22,7 @@ fn a_record_grows_and_shrinks_and_leaves_no_file() {
         .add_files(&["/b/.x, \"y\".tmp".into(), "/b/.z".into()])
         .unwrap();
     record.remove_files(&["/b/.z".into()]).unwrap();
-    assert_eq!(Place::guests(dir.path()).unwrap(), ["100"]);
+    assert_eq!(Place::guests(dir.path()).unwrap(), [guest("100")]);
     assert_eq!(
         record.contents().unwrap(),
         Contents {
@@ -54,7 +58,7 @@ fn the_guests_own_configuration_names_the_images_and_is_otherwise_untouched() {
     let config = dir.path().join("100.conf");
     let text = "# a guest\nscsi0: a:b\n\n[snap]\nscsi0: a:c\n";
     std::fs::write(&config, text).unwrap();
-    let place = Place::new(dir.path().join("state"), "100", Some(config.clone())).unwrap();
+    let place = Place::new(dir.path().join("state"), guest("100"), Some(config.clone()));
     let record = Record::open(&place).unwrap();
     record.add_image(&image("/f/vm-100-fleece-0.raw")).unwrap();
     let with = std::fs::read_to_string(&config).unwrap();
@@ -69,8 +73,21 @@ fn the_guests_own_configuration_names_the_images_and_is_otherwise_untouched() {
 }
 
 #[test]
-fn a_guest_is_no_path() {
-    for guest in ["", "a/b", "..", ".x", "a b"] {
-        assert!(Place::new("/tmp", guest, None).is_err(), "{guest:?}");
+fn guests_whose_names_look_like_files_have_files_of_their_own() {
+    let dir = tempfile::tempdir().unwrap();
+    let guests = ["web", "web.state", "web.lock", "web.state.tmp", "a.b-c_d"].map(guest);
+    let records = guests.clone().map(|guest| {
+        let record = Record::open(&Place::new(dir.path(), guest, None)).unwrap();
+        record.note_qmp(&Address::unix("/run/q")).unwrap();
+        record
+    });
+    std::fs::write(dir.path().join("notes.txt"), "somebody else's").unwrap();
+    let mut sorted = guests.to_vec();
+    sorted.sort();
+    assert_eq!(Place::guests(dir.path()).unwrap(), sorted);
+    for record in &records {
+        record.forget().unwrap();
     }
+    drop(records);
+    assert_eq!(Place::guests(dir.path()).unwrap(), []);
 }

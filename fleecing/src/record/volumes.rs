@@ -84,7 +84,7 @@ mod tests {
         let root = dir.path().canonicalize().unwrap();
         let volumes = ["vm-7-disk-0.raw", "vm-7-disk-1.raw"].map(|name| root.join(name));
         let config = root.join("7.conf");
-        let place = Place::new(root.join("state"), "7", None).unwrap();
+        let place = Place::new(root.join("state"), "7".parse().unwrap(), None);
         for (text, left) in [
             (None, [false, false]),
             (

@@ -7,10 +7,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use fleece_guest_config::GuestId;
 use rustix::fs::{IFlags, ioctl_getflags, ioctl_setflags};
 use serde_json::Value;
 
-use super::dir::{entries, file_blockdev, make_directory};
+use super::dir::{entries, file_blockdev, is_owner, make_directory};
 use super::{AllocationRequest, Capabilities, Freed, Plugin, Status, foreign, no_such_format};
 use crate::error::{Error, ErrorKind};
 use crate::exec::Runner;
@@ -42,10 +43,8 @@ impl BtrfsPlugin {
         let volume = id.volume().filter(|_| id.storage() == Some(&self.id));
         let mut parts = volume.ok_or_else(|| foreign(self, id))?.rsplit('/');
         match (parts.next().and_then(split_extension), parts.next()) {
-            (Some((name, VolumeFormat::Raw)), Some(vmid))
-                if vmid.bytes().all(|b| b.is_ascii_digit()) =>
-            {
-                Ok(self.images().join(vmid).join(name))
+            (Some((name, VolumeFormat::Raw)), Some(guest)) if is_owner(guest, name) => {
+                Ok(self.images().join(guest).join(name))
             }
             (Some((_, format)), Some(_)) => Err(no_such_format(self, format)),
             _ => Err(foreign(self, id)),
@@ -133,13 +132,14 @@ impl Plugin for BtrfsPlugin {
         make_directory(&self.images())
     }
 
-    fn list(&self, vmid: Option<u32>) -> Result<Vec<Volume>, Error> {
+    fn list(&self, wanted: Option<&GuestId>) -> Result<Vec<Volume>, Error> {
         let mut volumes = Vec::new();
         for directory in entries(&self.images())? {
             let guest = directory
                 .file_name()
-                .and_then(|name| name.to_str()?.parse().ok());
-            let Some(guest) = guest.filter(|guest| vmid.is_none_or(|vmid| vmid == *guest)) else {
+                .and_then(|name| name.to_str()?.parse::<GuestId>().ok());
+            let Some(guest) = guest.filter(|guest| wanted.is_none_or(|wanted| wanted == guest))
+            else {
                 continue;
             };
             for subvolume in entries(&directory)? {
@@ -152,12 +152,12 @@ impl Plugin for BtrfsPlugin {
                 let (Ok(id), Ok(metadata)) = (id, metadata) else {
                     continue;
                 };
-                if name.contains('@') {
+                if name.contains('@') || !is_owner(&guest.to_string(), name) {
                     continue;
                 }
                 volumes.push(Volume {
                     id,
-                    vmid: guest,
+                    guest: guest.clone(),
                     name: name.to_owned(),
                     format: VolumeFormat::Raw,
                     size: Some(metadata.len()),
@@ -172,7 +172,7 @@ impl Plugin for BtrfsPlugin {
     fn volume_id(&self, name: &VolumeName, format: VolumeFormat) -> Result<VolumeId, Error> {
         match format {
             VolumeFormat::Raw => {
-                VolumeId::configured(&self.id, &format!("{}/{name}.raw", name.vmid()))
+                VolumeId::configured(&self.id, &format!("{}/{name}.raw", name.guest()))
             }
             _ => Err(no_such_format(self, format)),
         }

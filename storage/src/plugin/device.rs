@@ -4,6 +4,7 @@
 use std::fmt::Display;
 use std::path::Path;
 
+use fleece_guest_config::GuestId;
 use serde_json::{Value, json};
 
 use super::{Freed, Plugin, foreign, no_such_format};
@@ -24,13 +25,13 @@ pub(super) struct Device {
 /// The devices that are named as a guest's volumes are, of one guest or of all, sorted by id.
 pub(super) fn volumes(
     storage: &dyn Plugin,
-    vmid: Option<u32>,
+    guest: Option<&GuestId>,
     devices: impl IntoIterator<Item = Device>,
 ) -> Vec<Volume> {
     let volumes = devices.into_iter().filter_map(|device| {
         Some(Volume {
             id: VolumeId::configured(storage.id(), &device.name).ok()?,
-            vmid: owner(&device.name)?,
+            guest: owner(&device.name)?,
             name: device.name,
             format: VolumeFormat::Raw,
             size: Some(device.size),
@@ -38,7 +39,7 @@ pub(super) fn volumes(
         })
     });
     let mut volumes: Vec<_> = volumes
-        .filter(|volume| vmid.is_none_or(|vmid| vmid == volume.vmid))
+        .filter(|volume| guest.is_none_or(|guest| *guest == volume.guest))
         .collect();
     volumes.sort_by(|a, b| a.id.cmp(&b.id));
     volumes

@@ -5,6 +5,7 @@ use std::io::ErrorKind as IoKind;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
+use fleece_guest_config::GuestId;
 use serde_json::{Value, json};
 
 use super::{AllocationRequest, Capabilities, Freed, Plugin, Status, foreign};
@@ -90,8 +91,8 @@ impl DirPlugin {
             Layout::PerGuest => relative
                 .parent()
                 .and_then(|parent| parent.file_name()?.to_str())
-                .filter(|vmid| vmid.bytes().all(|b| b.is_ascii_digit()))
-                .map(|vmid| self.images.join(vmid)),
+                .filter(|guest| is_owner(guest, stem))
+                .map(|guest| self.images.join(guest)),
         };
         Ok((
             directory.ok_or_else(|| foreign(self, id))?.join(name),
@@ -102,7 +103,7 @@ impl DirPlugin {
     fn list_directory(
         &self,
         directory: &Path,
-        guest: Option<u32>,
+        guest: Option<&GuestId>,
         volumes: &mut Vec<Volume>,
     ) -> Result<(), Error> {
         for path in entries(directory)? {
@@ -112,16 +113,19 @@ impl DirPlugin {
             let Some((stem, format)) = split_extension(name) else {
                 continue;
             };
-            let Some(vmid) = guest.or_else(|| owner(stem)) else {
+            let Some(guest) = guest.cloned().or_else(|| owner(stem)) else {
                 continue;
             };
             // A link of Proxmox's chains of snapshots; the volume is the end of the chain.
             if stem.starts_with("snap-") {
                 continue;
             }
+            if self.layout == Layout::PerGuest && !is_owner(&guest.to_string(), stem) {
+                continue;
+            }
             let id = match self.layout {
                 Layout::Flat => VolumeId::at(&path),
-                Layout::PerGuest => VolumeId::configured(&self.id, &format!("{vmid}/{name}")),
+                Layout::PerGuest => VolumeId::configured(&self.id, &format!("{guest}/{name}")),
             };
             let (Ok(id), Ok(metadata)) = (id, fs::symlink_metadata(&path)) else {
                 continue;
@@ -131,7 +135,7 @@ impl DirPlugin {
             }
             volumes.push(Volume {
                 id,
-                vmid,
+                guest,
                 name: stem.to_owned(),
                 format,
                 size: image::size(&path, format).ok(),
@@ -180,21 +184,22 @@ impl Plugin for DirPlugin {
         Ok(())
     }
 
-    fn list(&self, vmid: Option<u32>) -> Result<Vec<Volume>, Error> {
+    fn list(&self, wanted: Option<&GuestId>) -> Result<Vec<Volume>, Error> {
         let mut volumes = Vec::new();
         match self.layout {
             Layout::Flat => self.list_directory(&self.images, None, &mut volumes)?,
             Layout::PerGuest => {
                 for path in entries(&self.images)? {
                     let name = path.file_name().and_then(|name| name.to_str());
-                    let guest = name.and_then(|name| name.parse().ok());
-                    if guest.is_some() && (vmid.is_none() || vmid == guest) && path.is_dir() {
-                        self.list_directory(&path, guest, &mut volumes)?;
+                    let guest = name.and_then(|name| name.parse::<GuestId>().ok());
+                    let guest = guest.filter(|guest| wanted.is_none_or(|wanted| wanted == guest));
+                    if guest.is_some() && path.is_dir() {
+                        self.list_directory(&path, guest.as_ref(), &mut volumes)?;
                     }
                 }
             }
         }
-        volumes.retain(|volume| vmid.is_none_or(|vmid| vmid == volume.vmid));
+        volumes.retain(|volume| wanted.is_none_or(|guest| *guest == volume.guest));
         volumes.sort_by(|a, b| a.id.cmp(&b.id));
         Ok(volumes)
     }
@@ -203,7 +208,7 @@ impl Plugin for DirPlugin {
         match self.layout {
             Layout::Flat => VolumeId::at(&self.images.join(format!("{name}.{format}"))),
             Layout::PerGuest => {
-                VolumeId::configured(&self.id, &format!("{}/{name}.{format}", name.vmid()))
+                VolumeId::configured(&self.id, &format!("{}/{name}.{format}", name.guest()))
             }
         }
     }
@@ -276,6 +281,14 @@ impl Plugin for DirPlugin {
     fn dump_directory(&self) -> Option<PathBuf> {
         Some(self.dump.clone())
     }
+}
+
+/// Whether a volume in the folder of `guest` can be that guest's: what lies in a number's folder is,
+/// whatever its name, as for Proxmox. A folder with another name may be anybody's, and so may what is in it.
+pub(super) fn is_owner(guest: &str, volume: &str) -> bool {
+    guest.parse::<GuestId>().is_ok_and(|guest| {
+        guest.number().is_some() || owner(volume).is_some_and(|owner| owner == guest)
+    })
 }
 
 /// The block device options of an image file.

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use fleece_guest_config::GuestId;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value, json};
@@ -226,13 +227,13 @@ impl Plugin for ExternalPlugin {
         self.ask("activate-volume", arguments).map(|Nothing {}| ())
     }
 
-    fn list(&self, vmid: Option<u32>) -> Result<Vec<Volume>, Error> {
-        let answer: ListAnswer = self.ask("list", json!({ "vmid": vmid }))?;
+    fn list(&self, guest: Option<&GuestId>) -> Result<Vec<Volume>, Error> {
+        let answer: ListAnswer = self.ask("list", json!({ "vmid": guest.and_then(GuestId::number), "guest": guest.map(GuestId::to_string) }))?;
         // What is named otherwise than volumes are is not ours, as on every storage.
         let volumes = answer.volumes.into_iter().filter_map(|listed| {
             Some(Volume {
                 id: VolumeId::configured(&self.id, &listed.volume).ok()?,
-                vmid: owner(&listed.name)?,
+                guest: owner(&listed.name)?,
                 format: listed.format.parse().ok()?,
                 name: listed.name,
                 size: listed.size,
@@ -240,7 +241,7 @@ impl Plugin for ExternalPlugin {
             })
         });
         let mut volumes: Vec<_> = volumes.collect();
-        volumes.retain(|volume| vmid.is_none_or(|vmid| vmid == volume.vmid));
+        volumes.retain(|volume| guest.is_none_or(|guest| *guest == volume.guest));
         volumes.sort_by(|a, b| a.id.cmp(&b.id));
         Ok(volumes)
     }

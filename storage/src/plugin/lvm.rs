@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use fleece_guest_config::GuestId;
 use serde_json::Value;
 
 use super::device::{self, device_name};
@@ -60,12 +61,12 @@ impl Plugin for LvmPlugin {
             .activate(&self.group.require(device_name(self, id)?)?)
     }
 
-    fn list(&self, vmid: Option<u32>) -> Result<Vec<Volume>, Error> {
+    fn list(&self, guest: Option<&GuestId>) -> Result<Vec<Volume>, Error> {
         // Plain, mirrored and raid volumes; not pools, snapshots and parts of others.
         let plain = |lv: &LogicalVolume| matches!(lv.kind(), Some('-' | 'm' | 'M' | 'r' | 'R'));
         let devices = self.group.volumes()?.into_iter().filter(plain);
         let devices = devices.map(|lv| lv.device(Some(lv.size)));
-        Ok(device::volumes(self, vmid, devices))
+        Ok(device::volumes(self, guest, devices))
     }
 
     fn volume_id(&self, name: &VolumeName, format: VolumeFormat) -> Result<VolumeId, Error> {
@@ -85,7 +86,7 @@ impl Plugin for LvmPlugin {
             return Err(Error::new(ErrorKind::NoSpace, &self.id, message));
         }
         let size = format!("{}b", request.size);
-        let tag = format!("pve-vm-{}", request.name.vmid());
+        let tag = format!("pve-vm-{}", request.name.guest());
         let arguments = [
             "--wipesignatures",
             "y",

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use fleece_guest_config::GuestId;
 use serde_json::Value;
 
 use super::device::{self, device_name};
@@ -64,11 +65,11 @@ impl Plugin for LvmThinPlugin {
             .activate(&self.group.require(device_name(self, id)?)?)
     }
 
-    fn list(&self, vmid: Option<u32>) -> Result<Vec<Volume>, Error> {
+    fn list(&self, guest: Option<&GuestId>) -> Result<Vec<Volume>, Error> {
         let ours = |lv: &LogicalVolume| lv.kind() == Some('V') && lv.pool == self.pool;
         let devices = self.group.volumes()?.into_iter().filter(ours);
         let devices = devices.map(|lv| lv.device(lv.taken()));
-        Ok(device::volumes(self, vmid, devices))
+        Ok(device::volumes(self, guest, devices))
     }
 
     fn volume_id(&self, name: &VolumeName, format: VolumeFormat) -> Result<VolumeId, Error> {

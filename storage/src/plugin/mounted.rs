@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use fleece_guest_config::GuestId;
 use serde_json::Value;
 
 use super::dir::DirPlugin;
@@ -88,8 +89,9 @@ impl Plugin for MountedPlugin {
         self.ask(Plugin::activate)
     }
 
-    fn list(&self, vmid: Option<u32>) -> Result<Vec<Volume>, Error> {
-        self.ask(move |directory| directory.list(vmid))
+    fn list(&self, guest: Option<&GuestId>) -> Result<Vec<Volume>, Error> {
+        let guest = guest.cloned();
+        self.ask(move |directory| directory.list(guest.as_ref()))
     }
 
     fn volume_id(&self, name: &VolumeName, format: VolumeFormat) -> Result<VolumeId, Error> {
@@ -168,7 +170,7 @@ mod tests {
     fn nothing_is_done_on_a_directory_where_nothing_is_mounted() {
         let directory = tempfile::tempdir().unwrap();
         let storage = storage(directory.path(), directory.path().to_str().unwrap());
-        let name = VolumeName::numbered(1, "disk", 0).unwrap();
+        let name = "vm-1-disk-0".parse::<VolumeName>().unwrap();
         let request = AllocationRequest::new(name, VolumeFormat::Raw, 4096);
         let errors = [
             storage.activate().unwrap_err(),

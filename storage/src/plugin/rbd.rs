@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use fleece_guest_config::GuestId;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -223,8 +224,8 @@ impl Plugin for RbdPlugin {
             .map(drop)
     }
 
-    fn list(&self, vmid: Option<u32>) -> Result<Vec<Volume>, Error> {
-        Ok(device::volumes(self, vmid, self.images()?))
+    fn list(&self, guest: Option<&GuestId>) -> Result<Vec<Volume>, Error> {
+        Ok(device::volumes(self, guest, self.images()?))
     }
 
     fn volume_id(&self, name: &VolumeName, format: VolumeFormat) -> Result<VolumeId, Error> {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
+use fleece_guest_config::GuestId;
 use serde_json::Value;
 
 use super::device::{self, Device, device_name, not_made, not_removed};
@@ -168,8 +169,8 @@ impl Plugin for ZfsPlugin {
         self.status().map(drop)
     }
 
-    fn list(&self, vmid: Option<u32>) -> Result<Vec<Volume>, Error> {
-        Ok(device::volumes(self, vmid, self.zvols()?))
+    fn list(&self, guest: Option<&GuestId>) -> Result<Vec<Volume>, Error> {
+        Ok(device::volumes(self, guest, self.zvols()?))
     }
 
     fn volume_id(&self, name: &VolumeName, format: VolumeFormat) -> Result<VolumeId, Error> {

@@ -2,19 +2,21 @@
 
 use std::thread;
 
+use fleece_guest_config::GuestId;
+
 use super::io::Disk;
 use super::qemu::QemuImage;
 use super::{Check, Checked, Subject, Verdict, ensure, ensure_eq, failed};
 use crate::error::{Error, ErrorKind};
 use crate::name::VolumeFormat;
-use crate::plugin::{Freed, free_names};
+use crate::plugin::{AllocationRequest, Freed, free_names};
 use crate::volume::VolumeId;
 
 /// A small size that no storage rounds to by chance.
 const SIZE: u64 = (3 << 20) + 512;
 const MIB: u64 = 1 << 20;
 
-pub(super) const ALL: [Check; 19] = [
+pub(super) const ALL: [Check; 20] = [
     Check {
         name: "activating twice is as good as once",
         function: activating,
@@ -91,6 +93,10 @@ pub(super) const ALL: [Check; 19] = [
         name: "volumes of other storages and guests are not touched",
         function: foreign_ids,
     },
+    Check {
+        name: "a guest without a number has fleecing images of its own",
+        function: named,
+    },
 ];
 
 fn activating(subject: &Subject<'_>) -> Checked {
@@ -123,12 +129,12 @@ fn foretold_id(subject: &Subject<'_>) -> Checked {
 fn listed(subject: &Subject<'_>) -> Checked {
     let (format, rounded) = (subject.format()?, subject.rounded(SIZE)?);
     let ids = [subject.allocate(0, SIZE)?, subject.allocate(1, SIZE)?];
-    let volumes = subject.storage.list(Some(subject.vmid))?;
+    let volumes = subject.storage.list(Some(&subject.guest))?;
     ensure_eq("number of volumes", volumes.len(), 2)?;
     for (n, (volume, id)) in volumes.iter().zip(&ids).enumerate() {
         ensure(subject.storage.exists(id)?, || format!("{id} is not there"))?;
         ensure_eq("id", &volume.id, id)?;
-        ensure_eq("guest", volume.vmid, subject.vmid)?;
+        ensure_eq("guest", &volume.guest, &subject.guest)?;
         ensure_eq(
             "name",
             &volume.name,
@@ -331,7 +337,7 @@ fn no_space(subject: &Subject<'_>) -> Checked {
     ensure_eq("kind of error", error.kind(), ErrorKind::NoSpace)?;
     ensure_eq(
         "volumes",
-        subject.storage.list(Some(subject.vmid))?.len(),
+        subject.storage.list(Some(&subject.guest))?.len(),
         0,
     )
 }
@@ -344,7 +350,7 @@ fn freeing(subject: &Subject<'_>) -> Checked {
     })?;
     ensure_eq(
         "volumes",
-        subject.storage.list(Some(subject.vmid))?.len(),
+        subject.storage.list(Some(&subject.guest))?.len(),
         0,
     )?;
     ensure_eq("the second time", subject.storage.free(&id)?, Freed::Absent)?;
@@ -372,7 +378,7 @@ fn resizing(subject: &Subject<'_>) -> Checked {
 
 fn numbering(subject: &Subject<'_>) -> Checked {
     subject.allocate(1, SIZE)?;
-    let names = free_names(subject.storage, subject.vmid, "conform", 2)?;
+    let names = free_names(subject.storage, &subject.guest, "conform", 2)?;
     ensure_eq("names", names, vec![subject.name(0)?, subject.name(2)?])
 }
 
@@ -404,15 +410,69 @@ fn foreign_ids(subject: &Subject<'_>) -> Checked {
         .vmid
         .checked_add(1)
         .ok_or_else(|| failed("the vmid is too large"))?;
-    let volumes = storage.list(Some(stranger))?;
-    ensure(volumes.iter().all(|volume| volume.vmid == stranger), || {
-        format!("the list of guest {stranger} has others in it")
-    })
+    let stranger = super::guest(stranger)?;
+    let volumes = storage.list(Some(&stranger))?;
+    ensure(
+        volumes.iter().all(|volume| volume.guest == stranger),
+        || format!("the list of guest {stranger} has others in it"),
+    )
+}
+
+fn named(subject: &Subject<'_>) -> Checked {
+    let storage = subject.storage;
+    let guest = |text: String| {
+        let guest = text.parse::<GuestId>();
+        guest.map_err(|error| failed(error.to_string()))
+    };
+    // The second's name is how a volume of the first one begins.
+    let first = guest(format!("conform-{}", subject.vmid))?;
+    let second = guest(format!("{first}-fleece-0"))?;
+    let mut ids = Vec::new();
+    for guest in [&first, &second] {
+        ensure(storage.list(Some(guest))?.is_empty(), || {
+            format!("guest {guest} has volumes already")
+        })?;
+        let names = free_names(storage, guest, "fleece", 1)?;
+        let name = names.into_iter().next();
+        let name = name.ok_or_else(|| failed("there is no free name"))?;
+        ensure_eq("name", name.as_str(), &*format!("vm-{guest}-fleece-0"))?;
+        let request = AllocationRequest::new(name, subject.format()?, SIZE);
+        let id = storage.volume_id(&request.name, request.format)?;
+        ensure_eq("id", storage.allocate(&request)?, id.clone())?;
+        ids.push(id);
+    }
+    let checked = owned(subject, &[first, second], &ids);
+    for id in &ids {
+        let freed = storage.free(id)?;
+        ensure_eq("freeing", freed, Freed::Removed)?;
+        ensure(!storage.exists(id)?, || format!("{id} is still there"))?;
+    }
+    checked
+}
+
+/// Each guest has its own volume, and only that.
+fn owned(subject: &Subject<'_>, guests: &[GuestId], ids: &[VolumeId]) -> Checked {
+    for (guest, id) in guests.iter().zip(ids) {
+        subject.storage.activate_volume(id)?;
+        let volumes = subject.storage.list(Some(guest))?;
+        ensure_eq("number of volumes", volumes.len(), 1)?;
+        for volume in &volumes {
+            ensure_eq("guest", &volume.guest, guest)?;
+            ensure_eq("id", &volume.id, id)?;
+        }
+        ensure_eq("size", subject.storage.size(id)?, subject.rounded(SIZE)?)?;
+        let all = subject.storage.list(None)?;
+        ensure(volumes.iter().all(|volume| all.contains(volume)), || {
+            "not all are in all".to_owned()
+        })?;
+    }
+    let numbered = subject.storage.list(Some(&subject.guest))?;
+    ensure_eq("volumes of the number", numbered.len(), 0)
 }
 
 /// The bytes that a volume takes, as the list tells.
 fn used(subject: &Subject<'_>, id: &VolumeId) -> Checked<Option<u64>> {
-    let volumes = subject.storage.list(Some(subject.vmid))?;
+    let volumes = subject.storage.list(Some(&subject.guest))?;
     let volume = volumes.into_iter().find(|volume| volume.id == *id);
     Ok(volume
         .ok_or_else(|| failed("the volume is not listed"))?

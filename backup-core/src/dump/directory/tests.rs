@@ -35,14 +35,23 @@ fn backups_are_listed_by_guest_and_time_and_nothing_else_is() {
     ]);
     fs::create_dir(directory.path().join("folder.vma")).unwrap();
     let backups = directory.list().unwrap();
-    let listed: Vec<_> = backups.iter().map(|b| (b.vmid(), b.file_name())).collect();
+    let listed: Vec<_> = backups
+        .iter()
+        .map(|b| (b.guest().map(GuestId::to_string), b.file_name()))
+        .collect();
     assert_eq!(
         listed,
         [
             (None, "mine.vma.lzo"),
-            (Some(100), ARCHIVE),
-            (Some(100), "vzdump-qemu-100-2026_01_02-00_00_00.vma.gz"),
-            (Some(101), "vzdump-qemu-101-2026_01_01-00_00_00.vma"),
+            (Some("100".to_owned()), ARCHIVE),
+            (
+                Some("100".to_owned()),
+                "vzdump-qemu-100-2026_01_02-00_00_00.vma.gz"
+            ),
+            (
+                Some("101".to_owned()),
+                "vzdump-qemu-101-2026_01_01-00_00_00.vma"
+            ),
         ]
     );
     assert_eq!(backups[0].size(), 7);
@@ -69,7 +78,10 @@ fn notes_protection_and_verification_are_kept_beside_the_archive() {
     let json = backup.to_json();
     assert_eq!(json["verified"], "sound");
     assert_eq!(json["verified_at"], "2026-02-03T04:05:06Z");
-    assert_eq!(json["vmid"], 100);
+    assert_eq!(
+        (&json["guest"], &json["vmid"]),
+        (&"100".into(), &100.into())
+    );
 
     directory.set_notes(&backup, " \n").unwrap();
     directory.set_protected(&backup, false).unwrap();
@@ -122,7 +134,10 @@ fn pruning_removes_what_no_rule_keeps_of_the_guest_that_is_meant() {
     let other = "vzdump-qemu-101-2025_01_01-00_00_00.vma.zst";
     let (_keep, directory) = directory(&[ARCHIVE, newer, other]);
     let pruned = directory
-        .prune(&"keep-last=1".parse().unwrap(), Some(100))
+        .prune(
+            &"keep-last=1".parse().unwrap(),
+            Some(&GuestId::try_from(100).unwrap()),
+        )
         .unwrap();
     let verdicts: Vec<_> = pruned.into_iter().map(|pruned| pruned.verdict).collect();
     let last = Reason::Rule("last", "2026-01-02 00:00:00".to_owned());

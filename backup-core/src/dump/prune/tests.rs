@@ -11,7 +11,7 @@ use crate::dump::{BackupName, Verified};
 fn backup(text: &str) -> Backup {
     let words: Vec<&str> = text.split(' ').collect();
     let time = format!("{}T{}:00", words[1], words[2]).parse().unwrap();
-    let name = BackupName::new(words[0].parse().unwrap(), time, Some("zst")).unwrap();
+    let name = BackupName::new(&words[0].parse().unwrap(), time, Some("zst")).unwrap();
     Backup {
         file_name: name.to_string(),
         path: PathBuf::from(name.to_string()),
@@ -198,12 +198,16 @@ fn rules_are_read_and_written_in_proxmox_form() {
 
 fn some_backups() -> impl Strategy<Value = Vec<Backup>> {
     let time = (0..3i16, 1..=12i8, 1..=28i8, 0..24i8, 0..60i8);
-    prop::collection::vec((100..102u32, time), 0..40).prop_map(|backups| {
+    prop::collection::vec(
+        (prop::sample::select(vec!["100", "1", "web", "web-1"]), time),
+        0..40,
+    )
+    .prop_map(|backups| {
         let named = backups
             .into_iter()
-            .map(|(vmid, (year, month, day, hour, minute))| {
+            .map(|(guest, (year, month, day, hour, minute))| {
                 let time = date(2024 + year, month, day).at(hour, minute, 0, 0);
-                backup(&format!("{vmid} {}", time.strftime("%F %H:%M")))
+                backup(&format!("{guest} {}", time.strftime("%F %H:%M")))
             });
         named.collect()
     })
@@ -230,8 +234,9 @@ proptest! {
     ) {
         prop_assume!(!rules.keeps_all());
         let verdicts = plan(&backups, &rules);
-        for vmid in [100, 101] {
-            let of_guest = || backups.iter().zip(&verdicts).filter(|(b, _)| b.vmid() == Some(vmid));
+        for guest in ["100", "1", "web", "web-1"] {
+            let guest: GuestId = guest.parse().unwrap();
+            let of_guest = || backups.iter().zip(&verdicts).filter(|(b, _)| b.guest() == Some(&guest));
             let newest = of_guest().map(|(b, _)| b.name.as_ref().unwrap().time()).max();
             let kept: Vec<_> = of_guest().filter(|(_, v)| **v != Verdict::Remove).collect();
             prop_assert_eq!(newest, kept.iter().map(|(b, _)| b.name.as_ref().unwrap().time()).max());

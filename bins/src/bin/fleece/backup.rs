@@ -10,11 +10,12 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
+use fleece_backup_core::dump::BackupName;
 use fleece_backup_core::{
     ArchiveOptions, Archived, CancelToken, Error, ErrorKind, at_target, units,
 };
 use fleece_fleecing::Switched;
-use fleece_guest_config::{ConfigFile, GuestConfig};
+use fleece_guest_config::{ConfigFile, GuestConfig, GuestId};
 use fleece_qmp_client::Address;
 use fleece_storage::Storages;
 use jiff::Zoned;
@@ -34,14 +35,14 @@ pub(crate) fn run(arguments: &Backup, places: &Places, log: &Log) -> Result<Exit
     let storages = places.storages()?;
     let path = archive_path(arguments, &guest, &storages, &now, &cancel)?;
     let mut archive = archive_options(arguments, path, &now);
-    let config = places.guest_config(&guest.name);
+    let config = places.guest_config(&guest.id);
     archive.configs = configs(&arguments.config)?;
     if let Some(config) = config.as_deref().filter(|_| arguments.config.is_empty()) {
         archive.guest = Some(load(config)?);
-        archive.firewall = firewall(places, &guest.name)?;
+        archive.firewall = firewall(places, &guest.id)?;
     }
 
-    log.info(&format!("Starting Backup of VM {} (qemu)", guest.name));
+    log.info(&format!("Starting Backup of VM {} (qemu)", guest.id));
     log.info(&format!(
         "Backup started at {}",
         now.strftime("%Y-%m-%d %H:%M:%S")
@@ -63,11 +64,10 @@ pub(crate) fn run(arguments: &Backup, places: &Places, log: &Log) -> Result<Exit
         (None, false) => disks::images(&job),
         (None, true) => live::guest(&job, config.as_deref()),
     };
-    let mut done =
-        done.inspect_err(|_| log.info(&format!("Backup of VM {} failed", guest.name)))?;
-    let warnings = afterwards::run(arguments, &done.archived, guest.vmid, log);
+    let mut done = done.inspect_err(|_| log.info(&format!("Backup of VM {} failed", guest.id)))?;
+    let warnings = afterwards::run(arguments, &done.archived, &guest.id, log);
     done.warnings = done.warnings.saturating_add(warnings);
-    tell(&done, &guest.name, log);
+    tell(&done, &guest.id, log);
     Ok(ExitCode::from(if done.warnings > 0 {
         exit::WARNINGS
     } else {
@@ -99,10 +99,13 @@ struct Done {
 fn named(arguments: &Backup) -> Result<Guest, Error> {
     let path = arguments.image.first().map(|text| Image::new(text).path);
     let other = arguments.native.clone().or(path).map(Address::unix);
-    Guest::new(arguments.vmid, other.as_ref().or(arguments.qmp.as_ref()))
+    Guest::new(
+        arguments.vmid.as_ref(),
+        other.as_ref().or(arguments.qmp.as_ref()),
+    )
 }
 
-fn tell(done: &Done, guest: &str, log: &Log) {
+fn tell(done: &Done, guest: &GuestId, log: &Log) {
     let archived = &done.archived;
     let seconds = archived.took.as_secs_f64();
     #[expect(
@@ -137,6 +140,7 @@ fn tell(done: &Done, guest: &str, log: &Log) {
     ));
     log.result(&json!({
         "event": "finished",
+        "guest": guest.to_string(),
         "archive": archived.path,
         "size": archived.size,
         "disks": archived.disks,
@@ -181,19 +185,14 @@ fn archive_path(
     if to.as_os_str() == "-" {
         return Ok(None);
     }
-    let name = format!(
-        "vzdump-qemu-{}-{}.vma{}",
-        guest.vmid,
-        now.strftime("%Y_%m_%d-%H_%M_%S"),
-        arguments.compress.ending()
-    );
+    let name = BackupName::new(&guest.id, now.datetime(), arguments.compress.wrapper())?;
     let look = {
         let (to, storages) = (to.to_owned(), storages.clone());
         move || target::directory(&to, &storages)
     };
     let limit = arguments.target_timeout;
     if let Some(directory) = at_target("a first look", limit, cancel, look)? {
-        return Ok(Some(directory.join(name)));
+        return Ok(Some(directory.join(name.to_string())));
     }
     if to.extension().is_some() {
         return Ok(Some(to.to_owned()));
@@ -226,7 +225,7 @@ fn configs(named: &[PathBuf]) -> Result<Vec<(String, Vec<u8>)>, Error> {
 }
 
 /// The guest's firewall rules, if there are any.
-fn firewall(places: &Places, guest: &str) -> Result<Option<Vec<u8>>, Error> {
+fn firewall(places: &Places, guest: &GuestId) -> Result<Option<Vec<u8>>, Error> {
     let Some(path) = places.firewall(guest) else {
         return Ok(None);
     };

@@ -17,7 +17,7 @@ pub(crate) fn run(arguments: &Cleanup, places: &Places, log: &Log) -> Result<Exi
     };
     let mut left = false;
     for guest in guests {
-        let place = places.record(&guest)?;
+        let place = places.record(&guest);
         let cleaned = match fleece_fleecing::cleanup(&place, arguments.qmp.as_ref(), &storages) {
             // One guest that is being backed up, or has a broken record, must not keep the others'
             // things where they are.

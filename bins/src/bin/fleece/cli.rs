@@ -8,6 +8,7 @@ use fleece_backup_core::Compression;
 use fleece_backup_core::dump::KeepRules;
 use fleece_backup_core::restore::DiskChoice;
 use fleece_backup_core::units::{self, parse_size};
+use fleece_guest_config::GuestId;
 use fleece_qmp_client::Address;
 use fleece_storage::VolumeFormat;
 
@@ -132,8 +133,8 @@ pub(crate) struct Backup {
 
     /// The guest's number, for names of archive and fleecing images [default: the socket's name, if
     /// that is a number].
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..1_000_000_000))]
-    pub(crate) vmid: Option<u32>,
+    #[arg(long, value_name = "N", value_parser = vmid)]
+    pub(crate) vmid: Option<GuestId>,
 
     /// Where the archive goes: a directory, a storage's id, a new file, or - for standard output.
     #[arg(long, value_name = "DIR")]
@@ -252,13 +253,8 @@ pub(crate) struct Restore {
     pub(crate) archive: PathBuf,
 
     /// The number of the guest that it becomes.
-    #[arg(
-        long,
-        value_name = "N",
-        required_unless_present = "to",
-        value_parser = clap::value_parser!(u32).range(1..1_000_000_000)
-    )]
-    pub(crate) vmid: Option<u32>,
+    #[arg(long, value_name = "N", required_unless_present = "to", value_parser = vmid)]
+    pub(crate) vmid: Option<GuestId>,
 
     /// Instead of a guest on storages: images in this directory, with what starts the guest.
     #[arg(long, value_name = "DIR", conflicts_with_all = ["vmid", "storage", "config_out"])]
@@ -301,9 +297,9 @@ pub(crate) struct List {
     #[arg(value_name = "DIR")]
     pub(crate) place: PathBuf,
 
-    /// Only this guest's.
-    #[arg(long, value_name = "N")]
-    pub(crate) vmid: Option<u32>,
+    /// Only this guest's: its number or name.
+    #[arg(long, value_name = "GUEST", alias = "vmid")]
+    pub(crate) guest: Option<GuestId>,
 }
 
 #[derive(Debug, Args)]
@@ -323,9 +319,9 @@ pub(crate) struct Prune {
     #[arg(long, value_name = "RULES")]
     pub(crate) keep: KeepRules,
 
-    /// Only this guest's.
-    #[arg(long, value_name = "N")]
-    pub(crate) vmid: Option<u32>,
+    /// Only this guest's: its number or name.
+    #[arg(long, value_name = "GUEST", alias = "vmid")]
+    pub(crate) guest: Option<GuestId>,
 
     /// Remove nothing; show what would become of each backup, and why.
     #[arg(long)]
@@ -397,7 +393,7 @@ pub(crate) struct StorageRemove {
 pub(crate) struct Cleanup {
     /// The guest's number, or the name that `backup` gave it.
     #[arg(value_name = "GUEST", required_unless_present = "all")]
-    pub(crate) guest: Option<String>,
+    pub(crate) guest: Option<GuestId>,
 
     /// All guests of which there is a record.
     #[arg(long, conflicts_with = "guest")]
@@ -426,6 +422,14 @@ pub(crate) struct Demo {
     /// [default: the system's].
     #[arg(long, value_name = "DIR")]
     pub(crate) dir: Option<PathBuf>,
+}
+
+fn vmid(text: &str) -> Result<GuestId, String> {
+    let number = text
+        .parse()
+        .ok()
+        .filter(|id: &GuestId| id.number().is_some());
+    number.ok_or_else(|| "expected a number from 1 to 999999999".into())
 }
 
 fn property(text: &str) -> Result<(String, String), String> {

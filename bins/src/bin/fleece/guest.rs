@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use fleece_backup_core::{Error, ErrorKind};
 use fleece_fleecing::Place;
+use fleece_guest_config::GuestId;
 use fleece_qmp_client::Address;
 use fleece_storage::Storages;
 
@@ -55,14 +56,14 @@ impl Places {
     }
 
     /// A guest's configuration file, if there is one.
-    pub(crate) fn guest_config(&self, guest: &str) -> Option<PathBuf> {
-        guest.parse::<u32>().ok()?;
+    pub(crate) fn guest_config(&self, guest: &GuestId) -> Option<PathBuf> {
+        guest.number()?;
         Some(self.config_dir().join(format!("{guest}.conf"))).filter(|path| path.exists())
     }
 
     /// Where a guest's firewall rules are, whether there are any or not; `None` if no place is known.
-    pub(crate) fn firewall(&self, guest: &str) -> Option<PathBuf> {
-        guest.parse::<u32>().ok()?;
+    pub(crate) fn firewall(&self, guest: &GuestId) -> Option<PathBuf> {
+        guest.number()?;
         // Configurations elsewhere are not those of Proxmox's guests, whose rules must stay.
         let proxmox = || {
             Some(Path::new(PROXMOX_FIREWALL))
@@ -73,26 +74,20 @@ impl Places {
     }
 
     /// Where what is made for a guest is recorded.
-    pub(crate) fn record(&self, guest: &str) -> Result<Place, Error> {
-        Place::new(self.state_dir(), guest, self.guest_config(guest))
-            .map_err(|error| Error::new(ErrorKind::Request, error.to_string()))
+    pub(crate) fn record(&self, guest: &GuestId) -> Place {
+        Place::new(self.state_dir(), guest.clone(), self.guest_config(guest))
     }
 }
 
-/// The number used for a guest of which no number is known: Proxmox's begin at 100.
-const UNKNOWN: u32 = 1;
-
 /// A guest, by number or by socket.
 pub(crate) struct Guest {
-    /// Its name in the records.
-    pub(crate) name: String,
-    pub(crate) vmid: u32,
+    pub(crate) id: GuestId,
     pub(crate) qmp: Address,
 }
 
 impl Guest {
     /// At least one of the two must be given.
-    pub(crate) fn new(vmid: Option<u32>, qmp: Option<&Address>) -> Result<Self, Error> {
+    pub(crate) fn new(vmid: Option<&GuestId>, qmp: Option<&Address>) -> Result<Self, Error> {
         let qmp = match (qmp, vmid) {
             (Some(qmp), _) => qmp.clone(),
             (None, Some(vmid)) => Address::unix(format!("/var/run/qemu-server/{vmid}.qmp")),
@@ -103,64 +98,15 @@ impl Guest {
                 ));
             }
         };
-        let stem = socket_stem(&qmp);
-        let vmid = vmid.or_else(|| stem.parse().ok().filter(|vmid| *vmid > 0));
-        let name = vmid.map_or(stem, |vmid| vmid.to_string());
-        Ok(Self {
-            name,
-            vmid: vmid.unwrap_or(UNKNOWN),
-            qmp,
-        })
-    }
-}
-
-/// A name for a guest of which only the socket is known.
-fn socket_stem(qmp: &Address) -> String {
-    let text = match qmp {
-        Address::Unix(path) => path
-            .file_stem()
-            .map(|stem| stem.to_string_lossy().into_owned())
-            .unwrap_or_default(),
-        other => other.to_string(),
-    };
-    let name: String = text
-        .chars()
-        .map(|c| {
-            if c.is_ascii_alphanumeric() || c == '-' {
-                c
-            } else {
-                '_'
-            }
-        })
-        .take(64)
-        .collect();
-    if name.is_empty() {
-        "guest".into()
-    } else {
-        name
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_guest_is_named_after_its_number_or_its_socket() {
-        let guest = |vmid, qmp: &str| {
-            let Ok(qmp) = qmp.parse();
-            let guest = Guest::new(vmid, Some(&qmp)).unwrap();
-            (guest.name, guest.vmid)
+        let stem = match &qmp {
+            Address::Unix(path) => path.file_stem().unwrap_or_default().to_string_lossy(),
+            other => other.to_string().into(),
         };
-        assert_eq!(guest(Some(7), "/run/x.qmp"), ("7".into(), 7));
-        assert_eq!(guest(None, "/run/100.qmp"), ("100".into(), 100));
-        assert_eq!(
-            guest(None, "/run/web server.sock"),
-            ("web_server".into(), UNKNOWN)
-        );
-        assert_eq!(
-            guest(None, "tcp:localhost:4444"),
-            ("tcp_localhost_4444".into(), UNKNOWN)
-        );
+        let id = vmid.cloned().or_else(|| GuestId::from_text(&stem));
+        let id = id.ok_or_else(|| {
+            let message = format!("no name can be made of {qmp}; give --vmid");
+            Error::new(ErrorKind::Request, message)
+        })?;
+        Ok(Self { id, qmp })
     }
 }

@@ -4,6 +4,7 @@ use std::process::ExitCode;
 
 use fleece_backup_core::dump::{Backup, Pruned, Verdict, plan};
 use fleece_backup_core::{Error, ErrorKind, units};
+use fleece_guest_config::GuestId;
 use jiff::tz::TimeZone;
 use serde_json::{Value, json};
 
@@ -15,7 +16,8 @@ use crate::{exit, target};
 /// Prints a table, or an object a backup.
 pub(crate) fn list(arguments: &List, places: &Places, log: &Log) -> Result<ExitCode, Error> {
     let mut backups = target::backups(&arguments.place, &places.storages()?)?.list()?;
-    backups.retain(|backup| arguments.vmid.is_none() || backup.vmid() == arguments.vmid);
+    backups
+        .retain(|backup| arguments.guest.is_none() || backup.guest() == arguments.guest.as_ref());
     for backup in &backups {
         log.result(&backup.to_json());
     }
@@ -25,7 +27,7 @@ pub(crate) fn list(arguments: &List, places: &Places, log: &Log) -> Result<ExitC
     }
     let rows = backups.iter().map(|backup| {
         let guest = backup
-            .vmid()
+            .guest()
             .map_or_else(|| "-".into(), |id| id.to_string());
         let notes = backup.notes().unwrap_or_default();
         [
@@ -63,14 +65,16 @@ pub(crate) fn prune(arguments: &Prune, places: &Places, log: &Log) -> Result<Exi
     let directory = target::backups(&arguments.place, &places.storages()?)?;
     let judged: Vec<(Backup, Verdict, Option<Error>)> = if arguments.dry_run {
         let mut backups = directory.list()?;
-        backups.retain(|backup| arguments.vmid.is_none() || backup.vmid() == arguments.vmid);
+        backups.retain(|backup| {
+            arguments.guest.is_none() || backup.guest() == arguments.guest.as_ref()
+        });
         let verdicts = plan(&backups, &rules);
         let judged = backups.into_iter().zip(verdicts);
         judged
             .map(|(backup, verdict)| (backup, verdict, None))
             .collect()
     } else {
-        let pruned = directory.prune(&rules, arguments.vmid)?;
+        let pruned = directory.prune(&rules, arguments.guest.as_ref())?;
         let judged = |pruned: Pruned| (pruned.backup, pruned.verdict, pruned.error);
         pruned.into_iter().map(judged).collect()
     };
@@ -109,7 +113,8 @@ fn verdict_json(backup: &Backup, verdict: &Verdict, error: Option<&str>, dry_run
     let removes = matches!(verdict, Verdict::Remove);
     json!({
         "file": backup.file_name(),
-        "vmid": backup.vmid(),
+        "guest": backup.guest().map(GuestId::to_string),
+        "vmid": backup.guest().and_then(GuestId::number),
         "verdict": verdict.to_string(),
         "removed": removes && error.is_none() && !dry_run,
         "error": error,

@@ -8,6 +8,7 @@ use fleece_backup_core::restore::{
 };
 use fleece_backup_core::units;
 use fleece_backup_core::{Error, ErrorKind};
+use fleece_guest_config::GuestId;
 use serde_json::{Map, Value, json};
 
 use crate::cli::{Places, Restore};
@@ -15,9 +16,9 @@ use crate::log::Log;
 use crate::{exit, signals};
 
 pub(crate) fn run(arguments: &Restore, places: &Places, log: &Log) -> Result<ExitCode, Error> {
-    let restored = match (&arguments.to, arguments.vmid) {
+    let restored = match (&arguments.to, &arguments.vmid) {
         (Some(folder), _) => to_folder(arguments, folder, log)?,
-        (None, Some(vmid)) => to_storages(arguments, vmid, places, log)?,
+        (None, Some(guest)) => to_storages(arguments, guest, places, log)?,
         (None, None) => {
             let message = "what is to be restored? give --vmid or --to";
             return Err(Error::new(ErrorKind::Request, message));
@@ -32,26 +33,20 @@ pub(crate) fn run(arguments: &Restore, places: &Places, log: &Log) -> Result<Exi
 
 fn to_storages(
     arguments: &Restore,
-    vmid: u32,
+    guest: &GuestId,
     places: &Places,
     log: &Log,
 ) -> Result<Restored, Error> {
     let cancel = signals::token()?;
-    let name = vmid.to_string();
     let config = match &arguments.config_out {
         Some(file) => std::path::absolute(file).unwrap_or_else(|_| file.clone()),
-        None => configuration(places, &name)?,
+        None => configuration(places, guest)?,
     };
-    let mut job = GuestRestore::new(
-        arguments.archive.clone(),
-        vmid,
-        config,
-        places.record(&name)?,
-    );
+    let mut job = GuestRestore::new(arguments.archive.clone(), config, places.record(guest));
     // A configuration that goes elsewhere is not that of the guest whose rules are there.
     job.firewall = match arguments.config_out {
         Some(_) if places.firewall_dir.is_none() => None,
-        _ => places.firewall(&name),
+        _ => places.firewall(guest),
     };
     job.storage.clone_from(&arguments.storage);
     job.disks.clone_from(&arguments.disk);
@@ -62,10 +57,10 @@ fn to_storages(
     let restored = restore_guest(&job, log, &cancel)?;
     tell(&restored, log);
     log.info(&format!(
-        "guest {vmid} is in {}",
+        "guest {guest} is in {}",
         Path::new(&restored.path).display()
     ));
-    let whose = [("vmid", vmid.into()), ("config", path(&restored))];
+    let whose = [("vmid", guest.number().into()), ("config", path(&restored))];
     log.result(&result(&restored, whose));
     Ok(restored)
 }
@@ -89,7 +84,7 @@ fn to_folder(arguments: &Restore, folder: &Path, log: &Log) -> Result<Restored, 
 }
 
 /// Where the guest's configuration goes if nothing is said.
-fn configuration(places: &Places, guest: &str) -> Result<PathBuf, Error> {
+fn configuration(places: &Places, guest: &GuestId) -> Result<PathBuf, Error> {
     let directory = places.config_dir();
     if directory.is_dir() {
         return Ok(directory.join(format!("{guest}.conf")));

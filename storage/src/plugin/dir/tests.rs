@@ -95,12 +95,12 @@ fn free_names_pass_over_taken_ones_of_any_format() {
     plain
         .allocate(&request("vm-1-fleece-2", VolumeFormat::Qcow2, 4096))
         .unwrap();
-    let names = free_names(&plain, 1, "fleece", 2).unwrap();
+    let names = free_names(&plain, &GuestId::try_from(1).unwrap(), "fleece", 2).unwrap();
     assert_eq!(
         names.iter().map(VolumeName::as_str).collect::<Vec<_>>(),
         ["vm-1-fleece-1", "vm-1-fleece-3"]
     );
-    assert!(free_names(&plain, 1, "a b", 1).is_err());
+    assert!(free_names(&plain, &GuestId::try_from(1).unwrap(), "a b", 1).is_err());
 }
 
 #[test]
@@ -165,7 +165,7 @@ fn an_image_that_is_not_what_its_name_says_is_listed_without_a_size() {
     )
     .unwrap();
     let plain = DirPlugin::plain(directory.path()).unwrap();
-    let volumes = plain.list(Some(1)).unwrap();
+    let volumes = plain.list(Some(&GuestId::try_from(1).unwrap())).unwrap();
     assert_eq!(volumes[0].size, None);
     assert_eq!(
         plain.size(&volumes[0].id).unwrap_err().kind(),
@@ -203,7 +203,9 @@ fn links_of_a_chain_of_snapshots_are_no_volumes() {
         images.join("snap-before-vm-1-disk-0.qcow2"),
     )
     .unwrap();
-    let listed = configured.list(Some(1)).unwrap();
+    let listed = configured
+        .list(Some(&GuestId::try_from(1).unwrap()))
+        .unwrap();
     let ids: Vec<_> = listed.iter().map(|volume| &volume.id).collect();
     assert_eq!(ids, [&made]);
 }

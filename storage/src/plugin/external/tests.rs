@@ -50,7 +50,7 @@ fn answers_that_make_no_sense_are_errors() {
 
 #[test]
 fn ids_paths_and_options_that_a_plugin_gives_are_checked() {
-    let name = VolumeName::numbered(1, "disk", 0).unwrap();
+    let name = "vm-1-disk-0".parse::<VolumeName>().unwrap();
     for volume in ["../x", "/x", "a b", "-x", ""] {
         let (_directory, plugin) = plugin(&format!(r#"{{"ok":{{"volume":"{volume}"}}}}"#));
         let error = plugin.volume_id(&name, VolumeFormat::Raw).unwrap_err();
@@ -81,7 +81,7 @@ fn what_is_odd_in_a_list_is_left_out() {
         volume("a/vm-1-disk-0", "vm-1-disk-0", "qcow2"),
     ];
     let (_directory, plugin) = plugin(&json!({ "ok": { "volumes": volumes } }).to_string());
-    let volumes = plugin.list(Some(1)).unwrap();
+    let volumes = plugin.list(Some(&GuestId::try_from(1).unwrap())).unwrap();
     let ids: Vec<_> = volumes.iter().map(|v| v.id.to_string()).collect();
     assert_eq!(ids, ["mine:a/vm-1-disk-0", "mine:b/vm-1-disk-1"]);
 }

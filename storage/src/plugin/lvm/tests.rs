@@ -31,7 +31,7 @@ fn group(transcript: &str) -> LvmPlugin {
 }
 
 fn request(size: u64) -> AllocationRequest {
-    let name = VolumeName::numbered(100, "disk", 0).unwrap();
+    let name = "vm-100-disk-0".parse::<VolumeName>().unwrap();
     AllocationRequest::new(name, VolumeFormat::Raw, size)
 }
 

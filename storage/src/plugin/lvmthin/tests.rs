@@ -26,7 +26,7 @@ fn pool(transcript: &str) -> LvmThinPlugin {
 #[test]
 fn volumes_of_the_pool_are_listed_with_the_room_they_take() {
     let pool = pool(&format!("{LVS}{VOLUMES}\n"));
-    let volumes = pool.list(Some(100)).unwrap();
+    let volumes = pool.list(Some(&GuestId::try_from(100).unwrap())).unwrap();
     let seen: Vec<_> = volumes
         .iter()
         .map(|v| (v.name.as_str(), v.size, v.used))
@@ -72,7 +72,7 @@ fn a_volume_whose_activation_cannot_be_set_is_not_left_behind() {
          $ lvchange --setautoactivation n pve/vm-100-disk-0\n! some words\n\
          {LVS}{VOLUMES}\n$ lvremove --force pve/vm-100-disk-0\n"
     ));
-    let name = VolumeName::numbered(100, "disk", 0).unwrap();
+    let name = "vm-100-disk-0".parse::<VolumeName>().unwrap();
     let request = AllocationRequest::new(name, VolumeFormat::Raw, 512);
     assert_eq!(
         pool.allocate(&request).unwrap_err().kind(),

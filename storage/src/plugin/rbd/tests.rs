@@ -56,7 +56,7 @@ fn images_are_listed_without_their_snapshots() {
 #[test]
 fn images_are_made_in_whole_mebibytes_with_their_data_pool() {
     let create = "rbd create --image-format 2 --size 2M --data-pool ec vms/prod/vm-100-fleece-0";
-    let name = VolumeName::numbered(100, "fleece", 0).unwrap();
+    let name = "vm-100-fleece-0".parse::<VolumeName>().unwrap();
     let request = AllocationRequest::new(name, VolumeFormat::Raw, (1 << 20) + 1);
     let made = pool(&with_identity(create));
     assert_eq!(made.allocate(&request).unwrap(), id());

@@ -30,15 +30,20 @@ fn zvols_are_listed_with_size_and_room() {
     let volumes = pool.list(None).unwrap();
     let seen: Vec<_> = volumes
         .iter()
-        .map(|v| (v.id.to_string(), v.vmid, v.size, v.used))
+        .map(|v| (v.id.to_string(), v.guest.number(), v.size, v.used))
         .collect();
     assert_eq!(
         seen,
         [
-            ("zfs:base-9-disk-0".to_owned(), 9, Some(1 << 20), Some(8192)),
+            (
+                "zfs:base-9-disk-0".to_owned(),
+                Some(9),
+                Some(1 << 20),
+                Some(8192)
+            ),
             (
                 "zfs:vm-100-disk-0".to_owned(),
-                100,
+                Some(100),
                 Some(4 << 30),
                 Some(57344)
             ),
@@ -52,7 +57,7 @@ fn a_taken_name_is_recognised_by_looking() {
         "$ zfs create -s -b 16k -V 2097152 tank/vm/vm-100-fleece-0\n! some words\n\
          {LIST}tank/vm/vm-100-fleece-0\t1048576\t8192\n"
     ));
-    let name = VolumeName::numbered(100, "fleece", 0).unwrap();
+    let name = "vm-100-fleece-0".parse::<VolumeName>().unwrap();
     let request = AllocationRequest::new(name, VolumeFormat::Raw, (1 << 20) + 1);
     assert_eq!(
         pool.allocate(&request).unwrap_err().kind(),
@@ -67,7 +72,7 @@ fn a_full_pool_is_recognised_by_looking() {
          $ zfs get -Hp -o value available,used tank/vm\n4096\n9000000\n"
     ));
     pool.sparse = false;
-    let name = VolumeName::numbered(100, "fleece", 0).unwrap();
+    let name = "vm-100-fleece-0".parse::<VolumeName>().unwrap();
     let request = AllocationRequest::new(name, VolumeFormat::Raw, 1 << 20);
     assert_eq!(
         pool.allocate(&request).unwrap_err().kind(),
@@ -164,6 +169,6 @@ fn pools_that_could_be_taken_for_options_are_refused() {
 #[test]
 fn free_names_are_found_among_zvols() {
     let pool = pool(&format!("{LIST}tank/vm/vm-100-fleece-0\t1048576\t8192\n"));
-    let names = free_names(&pool, 100, "fleece", 1).unwrap();
+    let names = free_names(&pool, &GuestId::try_from(100).unwrap(), "fleece", 1).unwrap();
     assert_eq!(names[0].as_str(), "vm-100-fleece-1");
 }

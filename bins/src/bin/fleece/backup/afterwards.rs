@@ -2,6 +2,7 @@
 
 use fleece_backup_core::dump::DumpDirectory;
 use fleece_backup_core::{Archived, Error, ErrorKind};
+use fleece_guest_config::GuestId;
 
 use crate::cli::Backup;
 use crate::log::Log;
@@ -20,7 +21,7 @@ pub(super) fn check(arguments: &Backup) -> Result<(), Error> {
 
 /// The archive is complete whatever comes of this, so what fails is a warning. Returns how many there
 /// were.
-pub(super) fn run(arguments: &Backup, archived: &Archived, vmid: u32, log: &Log) -> usize {
+pub(super) fn run(arguments: &Backup, archived: &Archived, guest: &GuestId, log: &Log) -> usize {
     let mut warnings = 0_usize;
     let mut warn = |error: &Error| {
         warnings = warnings.saturating_add(1);
@@ -51,7 +52,7 @@ pub(super) fn run(arguments: &Backup, archived: &Archived, vmid: u32, log: &Log)
     let Some(rules) = arguments.prune_backups.filter(|rules| !rules.keeps_all()) else {
         return warnings;
     };
-    match directory.prune(&rules, Some(vmid)) {
+    match directory.prune(&rules, Some(guest)) {
         Ok(pruned) => {
             for pruned in pruned {
                 match &pruned.error {

@@ -72,7 +72,7 @@ fn on_record(
     job: &Job<'_>,
     archive: impl FnOnce() -> Result<(Archived, Option<u64>), Error>,
 ) -> Result<Done, Error> {
-    let place = job.places.record(&job.guest.name)?;
+    let place = job.places.record(&job.guest.id);
     let record = Record::open(&place)?;
     let mut cleaned = Cleaned::default();
     fleece_fleecing::clean(&record, None, &job.storages, &mut cleaned)?;

@@ -15,8 +15,8 @@ pub(super) fn guest(job: &Job<'_>, config: Option<&Path>) -> Result<Done, Error>
     } = job;
     let mut fleecing = Fleecing::on(fleecing_place(job)?);
     fleecing.format = arguments.fleecing_format;
-    let record = job.places.record(&guest.name)?;
-    let mut backup = GuestBackup::new(guest.qmp.clone(), guest.vmid, record, fleecing);
+    let record = job.places.record(&guest.id);
+    let mut backup = GuestBackup::new(guest.qmp.clone(), record, fleecing);
     backup.storages.clone_from(&job.storages);
     backup.archive.clone_from(&job.archive);
     backup.include.clone_from(&arguments.include);
