@@ -128,6 +128,12 @@ impl Extent {
         self.buffer.filled()
     }
 
+    /// Whether it stores any block, or is a header alone.
+    #[must_use]
+    pub fn has_payload(&self) -> bool {
+        self.as_bytes().len() > EXTENT_HEADER_SIZE
+    }
+
     /// Its clusters with their payload.
     pub fn clusters(&self) -> impl Iterator<Item = Cluster<'_>> {
         let mut payload = self

@@ -62,6 +62,8 @@ impl<W: Write> IndexedOutput<W> {
 pub struct ExtentWriter<W: Write> {
     output: IndexedOutput<W>,
     digests: Option<Ordered<Extent, (ExtentDigest, Extent)>>,
+    /// How many extents may wait for their checksums.
+    max_pending: usize,
 }
 
 /// How many threads make checksums at most: the archive itself is written by one.
@@ -75,11 +77,16 @@ impl<W: Write> ExtentWriter<W> {
     pub fn new(header: &Header, output: Output<W>) -> Result<Self> {
         let output = IndexedOutput::new(header, output)?;
         let make = || Ok(|extent: Extent| Ok((ExtentDigest::of(&extent), extent)));
+        let threads = default_threads().min(MAX_THREADS);
         let digests = output
             .is_indexed()
-            .then(|| Ordered::new(threads(), make))
+            .then(|| Ordered::new(threads, make))
             .transpose()?;
-        Ok(Self { output, digests })
+        Ok(Self {
+            output,
+            digests,
+            max_pending: threads,
+        })
     }
 
     /// Writes the next extent, now or a little later; `recycle` gets those that have been written.
@@ -89,8 +96,13 @@ impl<W: Write> ExtentWriter<W> {
     pub fn write(&mut self, extent: Extent, recycle: &mut dyn FnMut(Extent)) -> Result<()> {
         match &mut self.digests {
             Some(digests) => {
-                digests.submit(extent);
-                self.drain(threads(), recycle)
+                if extent.has_payload() {
+                    digests.submit(extent);
+                } else {
+                    // To hand a header over would take longer than to make its checksum.
+                    digests.submit_done((ExtentDigest::of(&extent), extent));
+                }
+                self.drain(self.max_pending, recycle)
             }
             None => {
                 self.output.write(&extent, None)?;
@@ -122,8 +134,4 @@ impl<W: Write> ExtentWriter<W> {
         }
         Ok(())
     }
-}
-
-fn threads() -> usize {
-    default_threads().min(MAX_THREADS)
 }

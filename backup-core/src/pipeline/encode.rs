@@ -20,12 +20,16 @@ pub(super) struct Worker<'a> {
     pub(super) written: Receiver<Extent>,
 }
 
+/// How many extents without payload go to the store together: handing one over takes longer than making it.
+pub(super) const MOST_EMPTY: usize = 8;
+
 impl Worker<'_> {
     pub(super) fn run(
         &self,
         mut encoder: Encoder,
         sources: &[Arc<dyn Source>],
     ) -> Result<(), Stopped> {
+        let mut full = Vec::new();
         // The planner hangs up when it has planned everything, and also when it has failed.
         while let Ok(piece) = self.pieces.recv() {
             match piece {
@@ -35,8 +39,8 @@ impl Worker<'_> {
                     bytes,
                 } => {
                     for index in clusters {
-                        let full = self.or_fail(encoder.zero_cluster(device, index))?;
-                        self.pass_on(&mut encoder, full)?;
+                        full.extend(self.or_fail(encoder.zero_cluster(device, index))?);
+                        self.pass_on(&mut encoder, &mut full)?;
                     }
                     Counters::add(&self.shared.counters.done, bytes);
                 }
@@ -47,8 +51,8 @@ impl Worker<'_> {
                 } => {
                     let chunk = buffer.recv().map_err(|_| Stopped)?;
                     for (data, index) in chunk.chunks(CLUSTER_SIZE).zip(first..) {
-                        let full = self.or_fail(encoder.cluster(device, index, data))?;
-                        self.pass_on(&mut encoder, full)?;
+                        full.extend(self.or_fail(encoder.cluster(device, index, data))?);
+                        self.pass_on(&mut encoder, &mut full)?;
                     }
                     Step::Encoded.reached();
                     Counters::add(&self.shared.counters.done, chunk.len() as u64);
@@ -63,15 +67,21 @@ impl Worker<'_> {
             source.finish().map_err(|error| self.fail(error))?;
         }
         let (last, summary) = self.or_fail(encoder.finish())?;
-        if let Some(extent) = last {
-            self.store.send(Part::Extent(extent)).map_err(|_| Stopped)?;
-        }
+        full.extend(last);
+        self.store.send(Part::Extents(full)).map_err(|_| Stopped)?;
         self.store.send(Part::End(summary)).map_err(|_| Stopped)
     }
 
-    fn pass_on(&self, encoder: &mut Encoder, full: Option<Extent>) -> Result<(), Stopped> {
-        let Some(extent) = full else { return Ok(()) };
-        self.store.send(Part::Extent(extent)).map_err(|_| Stopped)?;
+    /// Hands over what is `full`, as soon as there is any payload in it or enough without.
+    fn pass_on(&self, encoder: &mut Encoder, full: &mut Vec<Extent>) -> Result<(), Stopped> {
+        let has_payload = full.last().is_some_and(Extent::has_payload);
+        if full.len() < MOST_EMPTY && !has_payload {
+            return Ok(());
+        }
+        let extents = std::mem::take(full);
+        self.store
+            .send(Part::Extents(extents))
+            .map_err(|_| Stopped)?;
         while let Ok(extent) = self.written.try_recv() {
             encoder.recycle(extent);
         }

@@ -44,9 +44,9 @@ const CHUNK_SIZE: usize = 1 << 20;
 /// Chunks that may be on their way between planner and encoder.
 const CHUNK_BUFFERS: usize = 16;
 
-/// Extents that wait between encoder and store, beside the one that each of them holds, so that
-/// neither stops for the other's hiccup.
-const EXTENTS_WAITING: usize = 1;
+/// Hand-overs of extents that wait between encoder and store, beside the one that each of them holds, so
+/// that neither stops for the other's hiccup.
+const HANDED_OVER: usize = 1;
 
 /// How far the threads stand back behind a guest's where both want a processor: with 10 they get a tenth
 /// of what it gets.
@@ -152,8 +152,8 @@ impl<W: Write + Send + 'static> Pipeline<W> {
         }
         let (plan_read, reads) = bounded(readers);
         let (plan_piece, pieces) = bounded(CHUNK_BUFFERS);
-        let (store, parts) = bounded(EXTENTS_WAITING);
-        let (write, written) = bounded(EXTENTS_WAITING.saturating_add(2));
+        let (store, parts) = bounded(HANDED_OVER);
+        let (write, written) = bounded(encode::MOST_EMPTY);
         let (done, outcome) = bounded(1);
 
         let sources: Vec<_> = disks.iter().map(|disk| Arc::clone(&disk.source)).collect();

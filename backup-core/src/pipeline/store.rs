@@ -11,7 +11,8 @@ use crate::{Error, ErrorKind};
 
 /// What the encoder hands over.
 pub(super) enum Part {
-    Extent(Extent),
+    /// The next extents, in their order.
+    Extents(Vec<Extent>),
     /// Nothing more will come.
     End(Summary),
 }
@@ -43,8 +44,10 @@ fn write<W: Write>(
     let mut writer = ExtentWriter::new(header, output)?;
     while !shared.is_stopped() {
         match parts.recv() {
-            Ok(Part::Extent(extent)) => {
-                writer.write(extent, &mut recycle)?;
+            Ok(Part::Extents(extents)) => {
+                for extent in extents {
+                    writer.write(extent, &mut recycle)?;
+                }
                 Step::Stored.reached();
             }
             Ok(Part::End(summary)) => {
