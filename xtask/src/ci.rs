@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use clap::ValueEnum;
 
 use crate::run::{Run, has, workspace};
-use crate::{Outcome, layers, metadata, musl, packages, peers, skips};
+use crate::{Outcome, deny, layers, metadata, musl, packages, peers, skips};
 
 /// A part of the check, in the order in which they run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -58,7 +58,7 @@ impl Step {
             Self::Test => test(),
             Self::Doctest => doctest(),
             Self::Doc => doc(),
-            Self::Deny => deny(),
+            Self::Deny => deny::check(),
             Self::Bench => bench(),
             Self::Musl => musl::check(),
             Self::Fuzz => fuzz(),
@@ -224,15 +224,6 @@ fn doc() -> Outcome {
     Run::cargo(&[&["doc", "--quiet"], &options[..]].concat())
         .env("RUSTDOCFLAGS", "-D warnings")
         .quietly()?;
-    Ok(String::new())
-}
-
-fn deny() -> Outcome {
-    if !has("cargo-deny") {
-        return Ok("not checked: cargo-deny is not installed".to_owned());
-    }
-    let checks = ["check", "bans", "licenses", "sources"];
-    Run::cargo(&[&["deny", "--offline"], &checks[..]].concat()).quietly()?;
     Ok(String::new())
 }
 

@@ -3,6 +3,7 @@
 #[cfg(feature = "assets")]
 mod assets;
 mod ci;
+mod deny;
 mod faults;
 mod layers;
 mod metadata;

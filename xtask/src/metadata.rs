@@ -20,9 +20,40 @@ pub(crate) struct Member {
     pub(crate) dependencies: Vec<(String, Kind)>,
 }
 
+/// A crate of others that ours are built with, on any system.
+#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Foreign {
+    pub(crate) name: String,
+    pub(crate) version: String,
+    pub(crate) license: String,
+    /// Where it comes from, as `Cargo.lock` names it.
+    pub(crate) source: String,
+}
+
 /// `cargo metadata`, without the crates of others.
 pub(crate) fn read() -> Result<Value, String> {
-    let text = Run::cargo(&["metadata", "--format-version=1", "--no-deps"]).quietly()?;
+    ask(&["--no-deps"])
+}
+
+/// The crates of others, as `Cargo.lock` has them.
+pub(crate) fn foreign() -> Result<Vec<Foreign>, String> {
+    let metadata = ask(&["--all-features", "--locked"])?;
+    let foreign = |package: &Value| Foreign {
+        name: text(package, "name"),
+        version: text(package, "version"),
+        license: text(package, "license"),
+        source: text(package, "source"),
+    };
+    // Ours come from a path, which has no source.
+    Ok(list(&metadata, "packages")
+        .iter()
+        .filter(|package| package.get("source").is_some_and(Value::is_string))
+        .map(foreign)
+        .collect())
+}
+
+fn ask(options: &[&str]) -> Result<Value, String> {
+    let text = Run::cargo(&[&["metadata", "--format-version=1"], options].concat()).quietly()?;
     serde_json::from_str(&text).map_err(|error| format!("cargo metadata: {error}"))
 }
 
