@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use clap::ValueEnum;
 
 use crate::run::{Run, has, workspace};
-use crate::{Outcome, deny, layers, metadata, musl, packages, peers, skips};
+use crate::{Outcome, commits, deny, layers, metadata, musl, packages, peers, skips};
 
 /// A part of the check, in the order in which they run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -24,6 +24,8 @@ pub(crate) enum Step {
     Lab,
     /// Dependencies between our crates go down only
     Layers,
+    /// Subjects of commits
+    Commits,
     /// Formatting
     Fmt,
     /// Lints, with every warning an error
@@ -53,6 +55,7 @@ impl Step {
             Self::Packages => packages::install(),
             Self::Lab => lab(),
             Self::Layers => layers::check(),
+            Self::Commits => commits::check(),
             Self::Fmt => fmt(),
             Self::Clippy => clippy(),
             Self::Test => test(),
@@ -130,7 +133,7 @@ pub(crate) fn lab() -> Outcome {
     Ok(format!("QEMU {versions}; guests on {accelerator}"))
 }
 
-fn fmt() -> Outcome {
+pub(crate) fn fmt() -> Outcome {
     Run::cargo(&["fmt", "--all", "--", "--check"]).quietly()?;
     if has_fuzz_targets() {
         Run::cargo(&["fmt", "--manifest-path", "fuzz/Cargo.toml", "--", "--check"]).quietly()?;

@@ -97,6 +97,7 @@ mod tests {
     fn a_new_crate_must_get_a_floor() {
         let member = Member {
             name: "fleece-new".to_owned(),
+            folder: "new".to_owned(),
             dependencies: Vec::new(),
         };
         assert_eq!(breaches(&[member]).len(), 1);

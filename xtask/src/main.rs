@@ -3,6 +3,7 @@
 #[cfg(feature = "assets")]
 mod assets;
 mod ci;
+mod commits;
 mod deny;
 mod faults;
 mod layers;
@@ -10,6 +11,7 @@ mod metadata;
 mod musl;
 mod packages;
 mod peers;
+mod quick;
 mod run;
 mod skips;
 
@@ -41,6 +43,8 @@ enum Task {
         #[arg(long)]
         long: bool,
     },
+    /// Format, lints, and the tests of what has changed, without guests: two minutes at most when built
+    Quick,
     /// Prepare what live tests need: stock QEMUs, a kernel and a tiny user land for the guest
     Lab,
 }
@@ -51,6 +55,7 @@ fn main() -> ExitCode {
         #[cfg(feature = "assets")]
         Task::Assets => assets::write(),
         Task::Faults { long } => faults::run(long),
+        Task::Quick => quick::run(),
         Task::Lab => ci::lab(),
     };
     match outcome {

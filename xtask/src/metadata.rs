@@ -1,8 +1,10 @@
 //! What cargo knows of the workspace.
 
+use std::path::Path;
+
 use serde_json::Value;
 
-use crate::run::Run;
+use crate::run::{Run, workspace};
 
 /// A member's dependency on another member.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -17,6 +19,8 @@ pub(crate) enum Kind {
 #[derive(Debug)]
 pub(crate) struct Member {
     pub(crate) name: String,
+    /// Where it is in the workspace.
+    pub(crate) folder: String,
     pub(crate) dependencies: Vec<(String, Kind)>,
 }
 
@@ -72,6 +76,7 @@ pub(crate) fn members(metadata: &Value) -> Vec<Member> {
         .iter()
         .map(|package| Member {
             name: text(package, "name"),
+            folder: folder(&text(package, "manifest_path")),
             dependencies: list(package, "dependencies")
                 .iter()
                 .map(|dependency| {
@@ -84,6 +89,15 @@ pub(crate) fn members(metadata: &Value) -> Vec<Member> {
                 .collect(),
         })
         .collect()
+}
+
+/// The folder of a manifest, relative to the workspace's.
+fn folder(manifest: &str) -> String {
+    let folder = Path::new(manifest)
+        .parent()
+        .unwrap_or_else(|| Path::new(""));
+    let inside = folder.strip_prefix(workspace()).unwrap_or(folder);
+    inside.display().to_string()
 }
 
 fn text(value: &Value, key: &str) -> String {
