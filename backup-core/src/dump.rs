@@ -14,6 +14,7 @@
 
 mod backup;
 mod directory;
+mod fault;
 mod name;
 mod prune;
 mod verified;
@@ -21,6 +22,7 @@ mod verify;
 
 pub use backup::Backup;
 pub use directory::{DumpDirectory, Pruned};
+pub use fault::Fault;
 pub use name::BackupName;
 pub use prune::{KeepRules, Reason, Verdict, plan};
 pub use verified::Verified;

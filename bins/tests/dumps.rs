@@ -1,6 +1,10 @@
 //! `fleece list`, `verify`, `prune`, `note`, `protect` and `delete`.
 
-#![expect(clippy::unwrap_used, reason = "a test may fail by a panic")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "a test may fail by a panic"
+)]
 
 mod support;
 
@@ -8,8 +12,16 @@ use std::fs;
 use std::path::PathBuf;
 use std::process::{Command, Output};
 
+use fleece_vma_format::HeaderBuilder;
 use serde_json::Value;
 use tempfile::TempDir;
+
+/// An archive of a config and no disks.
+fn archive() -> Vec<u8> {
+    let mut header = HeaderBuilder::new();
+    header.add_config("qemu-server.conf", "cores: 1\n").unwrap();
+    header.build().unwrap().as_bytes().to_vec()
+}
 
 /// A directory with five nights' backups of guest 100 and one of guest 101.
 struct Dumps(TempDir);
@@ -18,11 +30,33 @@ impl Dumps {
     fn new() -> Self {
         let dumps = Self(tempfile::tempdir().unwrap());
         for night in 1..=5 {
-            fs::write(dumps.archive(night), vec![0; 2048]).unwrap();
+            fs::write(dumps.archive(night), archive()).unwrap();
         }
         let other = "vzdump-qemu-101-2026_11_01-02_00_00.vma";
-        fs::write(dumps.0.path().join(other), "x").unwrap();
+        fs::write(dumps.0.path().join(other), archive()).unwrap();
         dumps
+    }
+
+    /// Real archives of one small disk instead, each with its index.
+    fn verifiable() -> Self {
+        let dumps = Self(tempfile::tempdir().unwrap());
+        let disk = dumps.0.path().join("disk");
+        fs::write(&disk, vec![0x5a; 1 << 20]).unwrap();
+        for night in 1..=5 {
+            let mut create = Command::new(env!("CARGO_BIN_EXE_vma"));
+            create.arg("create").arg(dumps.archive(night));
+            let disk = format!("drive-scsi0={}", disk.display());
+            support::succeed(create.arg(disk).args(["--compress", "zstd"]));
+        }
+        dumps
+    }
+
+    /// Changes one bit of the last payload.
+    fn damage(&self, night: u32) {
+        let mut bytes = fs::read(self.archive(night)).unwrap();
+        let middle = bytes.len() / 2;
+        bytes[middle] ^= 1;
+        fs::write(self.archive(night), bytes).unwrap();
     }
 
     fn archive(&self, night: u32) -> PathBuf {
@@ -64,7 +98,7 @@ fn backups_are_listed_with_what_is_known_of_them() {
     assert_eq!(listed.len(), 6);
     let second = &listed[1];
     assert_eq!(second["vmid"], 100);
-    assert_eq!(second["size"], 2048);
+    assert_eq!(second["size"], fs::metadata(archive).unwrap().len());
     assert_eq!(second["notes"], "before the\nupdate");
     assert_eq!(second["protected"], true);
     assert_eq!(dumps.json(&["list", ".", "--vmid", "101"]).len(), 1);
@@ -75,7 +109,7 @@ fn backups_are_listed_with_what_is_known_of_them() {
     for word in [
         "100",
         "2026-11-02 02:00:00",
-        "2.00 KiB",
+        "12.50 KiB",
         "yes",
         "before the",
     ] {
@@ -131,6 +165,148 @@ fn pruning_says_why_each_backup_stays_and_a_dry_run_removes_nothing() {
     );
     // Another guest's were not looked at.
     assert_eq!(dumps.json(&["list", ".", "--vmid", "101"]).len(), 1);
+}
+
+#[test]
+fn damaged_and_empty_backups_displace_no_sound_ones() {
+    let dumps = Dumps::verifiable();
+    dumps.damage(3);
+    dumps.damage(5);
+    let future = "vzdump-qemu-100-2099_01_01-00_00_00.vma.zst";
+    fs::write(dumps.0.path().join(future), "").unwrap();
+    let output = dumps.fleece(&["verify", "."]);
+    assert_eq!(output.status.code(), Some(4), "{}", support::text(&output));
+
+    let pruned = dumps.json(&["prune", ".", "--keep", "keep-last=2"]);
+    let verdicts: Vec<&str> = pruned
+        .iter()
+        .map(|one| one["verdict"].as_str().unwrap())
+        .collect();
+    let expected = [
+        "remove",
+        "keep (last)",
+        "remove (damaged)",
+        "keep (last)",
+        "keep (damaged, but nothing newer is sound)",
+        "keep (dated in the future, counts for no rule)",
+    ];
+    assert_eq!(verdicts, expected);
+    assert_eq!(pruned[2]["fault"], "damaged");
+    for (night, there) in [(1, false), (2, true), (3, false), (4, true), (5, true)] {
+        assert_eq!(dumps.archive(night).exists(), there, "{night}");
+    }
+}
+
+#[test]
+fn what_was_verified_of_late_is_passed_over_unless_asked_for() {
+    let dumps = Dumps::verifiable();
+    let read = |arguments: &[&str]| {
+        let verified = dumps.json(&[&["verify"], arguments].concat());
+        let passed = verified.iter().filter(|one| one["passed_over"] == true);
+        verified.len() - passed.count()
+    };
+    assert_eq!(read(&["."]), 5);
+    assert_eq!(read(&["."]), 0);
+    assert_eq!(read(&[".", "--all"]), 5);
+    assert_eq!(read(&[".", "--outdated-after", "0"]), 5);
+    assert_eq!(read(&[dumps.archive(1).to_str().unwrap()]), 1);
+    // A month ago, and damaged.
+    for (night, line) in [
+        (2, "sound 2026-01-01T00:00:00Z"),
+        (3, "damaged 2026-11-28T00:00:00Z"),
+    ] {
+        let side = format!("{}.verified", dumps.archive(night).display());
+        let old = fs::read_to_string(&side).unwrap();
+        let rest: Vec<&str> = old.split(' ').skip(2).collect();
+        fs::write(side, format!("{line} {}", rest.join(" "))).unwrap();
+    }
+    let output = dumps.fleece(&["verify", ".", "--outdated-after", "100000"]);
+    let said = support::text(&output);
+    assert_eq!(output.status.code(), Some(4), "{said}");
+    assert_eq!(said.matches("not verified again").count(), 5, "{said}");
+    fs::remove_file(format!("{}.verified", dumps.archive(3).display())).unwrap();
+    assert_eq!(read(&["."]), 2);
+}
+
+#[test]
+fn a_backup_is_verified_as_soon_as_it_is_written() {
+    let dumps = Dumps::new();
+    fs::write(dumps.0.path().join("disk.raw"), vec![0x5a; 1 << 20]).unwrap();
+    for compress in ["zstd", "none"] {
+        fs::create_dir(dumps.0.path().join(compress)).unwrap();
+        let backup = [
+            "backup",
+            "--state-dir",
+            "state",
+            "--image",
+            "disk.raw",
+            "--vmid",
+            "100",
+        ];
+        let how = ["--to", compress, "--verify", "--compress", compress];
+        let output = dumps.fleece(&[&backup[..], &how[..]].concat());
+        assert!(output.status.success(), "{}", support::text(&output));
+        assert_eq!(dumps.json(&["list", compress])[0]["verified"], "sound");
+    }
+}
+
+#[cfg(feature = "faults")]
+#[test]
+fn a_backup_that_is_damaged_as_soon_as_it_is_written_is_told_and_marked_and_prunes_nothing() {
+    use rustix::process::{Pid, Signal, WaitOptions, kill_process, waitpid};
+
+    let dumps = Dumps::new();
+    fs::write(dumps.0.path().join("disk.raw"), vec![0x5a; 1 << 20]).unwrap();
+    let mut backup = Command::new(env!("CARGO_BIN_EXE_fleece"));
+    backup
+        .current_dir(dumps.0.path())
+        .env("FLEECE_FAULT", "stop@renamed");
+    backup.args([
+        "backup",
+        "--state-dir",
+        "state",
+        "--image",
+        "disk.raw",
+        "--vmid",
+        "100",
+    ]);
+    backup.args([
+        "--to",
+        ".",
+        "--verify",
+        "--prune-backups",
+        "keep-last=1",
+        "--notes",
+        "new",
+    ]);
+    let child = backup.stderr(std::process::Stdio::piped()).spawn().unwrap();
+    let process = Pid::from_child(&child);
+    let (_, status) = waitpid(Some(process), WaitOptions::UNTRACED)
+        .unwrap()
+        .unwrap();
+    assert!(status.stopped());
+    let is_new = |name: &str| !name.contains("2026_11_0") && name.ends_with(".vma.zst");
+    let entries = fs::read_dir(dumps.0.path()).unwrap();
+    let new = entries
+        .map(|entry| entry.unwrap().path())
+        .find(|path| is_new(path.file_name().unwrap().to_str().unwrap()))
+        .unwrap();
+    let mut bytes = fs::read(&new).unwrap();
+    let place = bytes.len() / 2;
+    bytes[place] ^= 1;
+    fs::write(&new, bytes).unwrap();
+    kill_process(process, Signal::CONT).unwrap();
+    let output = child.wait_with_output().unwrap();
+    let said = support::text(&output);
+    assert_eq!(output.status.code(), Some(4), "{said}");
+    assert!(
+        said.contains("is damaged already; nothing was pruned"),
+        "{said}"
+    );
+    let listed = dumps.json(&["list", ".", "--vmid", "100"]);
+    assert_eq!(listed.len(), 6);
+    let marked = |one: &&Value| one["verified"] == "damaged" && one["notes"] == "new";
+    assert_eq!(listed.iter().filter(marked).count(), 1, "{listed:?}");
 }
 
 #[test]

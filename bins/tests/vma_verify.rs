@@ -54,7 +54,7 @@ fn deep_verify_finds_one_flipped_bit_of_payload_and_says_where() {
 }
 
 #[test]
-fn recover_restores_what_is_intact_and_never_claims_success() {
+fn recover_restores_what_is_intact_and_says_what_is_not() {
     let dir = TempDir::new().unwrap();
     let disk = disk(180 * 65536);
     let (to, out) = (made(&dir, "a.vma", &disk, "none"), path(&dir, "out"));
@@ -75,6 +75,41 @@ fn recover_restores_what_is_intact_and_never_claims_success() {
     assert!(
         map.contains(&format!("{from:#014x}  {:#014x}  -", end - from)),
         "{map}"
+    );
+}
+
+#[test]
+fn recover_believes_the_index_and_an_archive_without_damage_is_a_success() {
+    let dir = TempDir::new().unwrap();
+    let disk = disk(180 * 65536);
+    for (n, compress) in ["none", "zstd"].iter().enumerate() {
+        let to = made(&dir, &format!("{n}.vma"), &disk, compress);
+        let out = path(&dir, &format!("out{n}"));
+        ok(&["recover", &to, &out]);
+        assert!(fs::read(format!("{out}/disk-a.raw")).unwrap() == disk);
+        assert!(
+            fs::read_to_string(format!("{out}/disk-a.map"))
+                .unwrap()
+                .ends_with("  +\n")
+        );
+    }
+    let (to, out) = (path(&dir, "0.vma"), path(&dir, "bad"));
+    let mut bytes = fs::read(&to).unwrap();
+    let place = bytes.len() - 100;
+    bytes[place] ^= 1;
+    fs::write(&to, bytes).unwrap();
+    fails(&["recover", &to, &out], 4, "has wrong contents");
+    let map = fs::read_to_string(format!("{out}/disk-a.map")).unwrap();
+    let lost: Vec<&str> = map.lines().filter(|line| line.ends_with("  -")).collect();
+    assert_eq!(lost.len(), 1, "{map}");
+    assert!(lost[0].contains(&format!("{:#014x}", 65536)), "{map}");
+    // Nothing else tells.
+    fs::remove_file(format!("{to}.idx")).unwrap();
+    let output = run(&["recover", &to, &path(&dir, "unseen")]);
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(
+        output.status.success() && said.contains("there is no index"),
+        "{said}"
     );
 }
 

@@ -23,11 +23,14 @@
 //! one is writing, and is replaced. That, file systems without `RENAME_NOREPLACE` or without links, modes that do
 //! not depend on the umask, and the sync of the directory are what the crate `tempfile` does not offer.
 //!
+//! Where others write, too, [`regular`] opens what is there and waits for nobody.
+//!
 //! [`LockFile`] is the other file beside files: an exclusive lock that is gone when nobody holds it.
 
 mod directory;
 mod file;
 mod lock;
+pub mod regular;
 mod rename;
 
 pub use directory::{create_directories, sync_directory, sync_directory_of};

@@ -76,7 +76,7 @@ impl ClusterSet {
         }
     }
 
-    #[cfg(test)]
+    /// Whether a cluster is there.
     pub(crate) fn contains(&self, index: u64) -> bool {
         let (piece, word, bit) = place(index);
         match self.pieces.get(&piece) {

@@ -66,29 +66,20 @@ impl Coverage {
     /// `DuplicateCluster`.
     pub(crate) fn add(&mut self, entry: &ClusterEntry) -> Result<()> {
         let (seen, room) = self.seen(entry.device())?;
+        seen.check(entry)?;
         let (index, name) = (entry.index(), seen.device.name());
-        if seen.vmstate {
-            if index != seen.clusters.len() {
-                let detail = format!("found out of order vmstate data: cluster {index}");
-                return Err(Error::new(ErrorKind::VmstateOrder, detail));
-            }
-        } else {
-            if index >= seen.device.clusters() {
-                let detail = format!("cluster {index} lies behind the end of device {name}");
-                return Err(Error::new(ErrorKind::ClusterOutOfRange, detail));
-            }
-            let blocks = cluster_length(seen.device.size(), index).div_ceil(BLOCK_SIZE);
-            let behind = u32::from(entry.mask()).wrapping_shr(u32::try_from(blocks).unwrap_or(16));
-            if behind != 0 {
-                let detail = format!("cluster {index} has blocks behind the end of device {name}");
-                return Err(Error::new(ErrorKind::BlockOutOfRange, detail));
-            }
-        }
         if !seen.clusters.insert(index, room)? {
             let detail = format!("found duplicated cluster {index} for device {name}");
             return Err(Error::new(ErrorKind::DuplicateCluster, detail));
         }
         Ok(())
+    }
+
+    /// Whether a cluster that can be where it says has not come yet.
+    pub(crate) fn lacks(&mut self, entry: &ClusterEntry) -> bool {
+        self.seen(entry.device()).is_ok_and(|(seen, _)| {
+            seen.check(entry).is_ok() && !seen.clusters.contains(entry.index())
+        })
     }
 
     /// Which clusters never came, per device. A RAM state stream has no known length.
@@ -118,5 +109,30 @@ impl Coverage {
                 Err(Error::new(ErrorKind::MissingCluster, detail))
             }
         }
+    }
+}
+
+impl Seen {
+    /// That a cluster can be where it says.
+    fn check(&self, entry: &ClusterEntry) -> Result<()> {
+        let (index, name) = (entry.index(), self.device.name());
+        if self.vmstate {
+            if index != self.clusters.len() {
+                let detail = format!("found out of order vmstate data: cluster {index}");
+                return Err(Error::new(ErrorKind::VmstateOrder, detail));
+            }
+            return Ok(());
+        }
+        if index >= self.device.clusters() {
+            let detail = format!("cluster {index} lies behind the end of device {name}");
+            return Err(Error::new(ErrorKind::ClusterOutOfRange, detail));
+        }
+        let blocks = cluster_length(self.device.size(), index).div_ceil(BLOCK_SIZE);
+        let behind = u32::from(entry.mask()).wrapping_shr(u32::try_from(blocks).unwrap_or(16));
+        if behind != 0 {
+            let detail = format!("cluster {index} has blocks behind the end of device {name}");
+            return Err(Error::new(ErrorKind::BlockOutOfRange, detail));
+        }
+        Ok(())
     }
 }

@@ -1,5 +1,7 @@
 //! Getting out of a damaged archive all that is intact.
 
+mod known;
+
 use std::io::{self, Read, Write};
 use std::ops::Range;
 
@@ -10,24 +12,32 @@ use crate::layout::{DeviceId, cluster_offset};
 use crate::reader::read_damaged_header;
 use crate::restore::{Targets, write_cluster, write_zero_cluster};
 use crate::scan::{Found, Scanner};
-use crate::verify::{Damage, Watch};
-use crate::{Error, ErrorKind, Result, Tally};
+use crate::verify::{Damage, Teller, Watch};
+use crate::{Error, ErrorKind, Extent, Result, Tally};
+use known::{Known, Payload};
 
 /// What was lost.
 #[derive(Debug, Clone)]
 pub struct Recovered {
     damages: u64,
+    deep: bool,
     coverage: Coverage,
 }
 
 impl Recovered {
-    /// How many damages have been reported.
+    /// How many damages there are; no more than [`MAX_TOLD`](crate::verify::MAX_TOLD) have been told.
     #[must_use]
     pub const fn damages(&self) -> u64 {
         self.damages
     }
 
-    /// The ranges of a device's bytes that could not be restored, in ascending order; there can be
+    /// Whether payload has been checked against an index, to the end.
+    #[must_use]
+    pub const fn deep(&self) -> bool {
+        self.deep
+    }
+
+    /// The ranges of a device's bytes that could not be restored, or are not what they were, in ascending order; there can be
     /// more of them than memory holds. Of a RAM state, whose length is not known, there are none.
     pub fn lost(&self, device: DeviceId) -> impl Iterator<Item = Range<u64>> {
         let missing = self.coverage.missing();
@@ -41,6 +51,10 @@ impl Recovered {
 
 /// Reads an archive, however damaged, and writes every cluster that is intact to its target.
 ///
+/// With its index, what is intact is known to the bit. A cluster that is there but not what it was is
+/// written, too, since most of it may be right, but counts as lost. An index that is damaged or belongs
+/// to another archive is told as damage, and used as far as it goes.
+///
 /// `open` is called once, with the header, and gives the targets. A header whose checksum is wrong
 /// is used if its fields make sense; this is told as damage.
 ///
@@ -48,6 +62,7 @@ impl Recovered {
 /// An archive header that cannot be used, an error of the input or of a target, and that of `open` as it is.
 pub fn recover<'t, E: From<Error>>(
     mut input: impl Read,
+    index: Option<&mut dyn Read>,
     open: impl FnOnce(&Header) -> Result<Targets<'t>, E>,
     watch: &mut dyn Watch,
 ) -> Result<Recovered, E> {
@@ -59,12 +74,17 @@ pub fn recover<'t, E: From<Error>>(
         tally: Tally::new(&header),
         header: &header,
         targets,
-        watch,
-        damages: 0,
+        teller: Teller { watch, count: 0 },
+        known: None,
     };
+    let known = index.map(|index| Known::new(index, &header, wrong.is_some()));
     wrong
         .into_iter()
         .for_each(|error| run.damage(Damage::new(error)));
+    match known.transpose() {
+        Ok(known) => run.known = known,
+        Err(error) => run.damage(Damage::new(error)),
+    }
     let mut scanner = Scanner::new(input, &header);
     loop {
         match scanner.next() {
@@ -102,29 +122,69 @@ pub fn recover<'t, E: From<Error>>(
     Ok(run.finish())
 }
 
-struct Run<'a, 't> {
+struct Run<'a, 't, 'i> {
     header: &'a Header,
     targets: Targets<'t>,
     coverage: Coverage,
     tally: Tally,
-    watch: &'a mut dyn Watch,
-    damages: u64,
+    teller: Teller<'a>,
+    known: Option<Known<'i>>,
 }
 
-impl Run<'_, '_> {
+impl Run<'_, '_, '_> {
     fn damage(&mut self, damage: Damage) {
-        self.damages = self.damages.saturating_add(1);
-        self.watch.damage(damage);
+        self.teller.damage(damage);
     }
 
-    fn extent(&mut self, extent: &crate::Extent) -> Result<()> {
+    fn extent(&mut self, extent: &Extent) -> Result<()> {
+        let damaged = self.damaged(extent);
+        let mut damaged = damaged.iter().peekable();
         for cluster in extent.clusters() {
-            if self.account(&cluster.entry(), extent.offset()) {
+            let entry = cluster.entry();
+            let write = match damaged.next_if_eq(&&entry) {
+                None => self.account(&entry, extent.offset()),
+                // Behind the gap that it would leave in a RAM state nothing would find its place.
+                Some(_) if self.is_vmstate(&entry) => self.account(&entry, extent.offset()),
+                Some(_) => self.coverage.lacks(&entry),
+            };
+            if write {
                 write_cluster(&cluster, self.header, &self.targets)?;
             }
         }
-        self.watch.extent(&self.tally);
+        self.teller.watch.extent(&self.tally);
         Ok(())
+    }
+
+    fn is_vmstate(&self, entry: &ClusterEntry) -> bool {
+        let device = self.header.device(entry.device());
+        device.is_some_and(crate::Device::is_vmstate)
+    }
+
+    /// The clusters of an extent that are not what they were, in order, after telling so.
+    fn damaged(&mut self, extent: &Extent) -> Vec<ClusterEntry> {
+        let Some(known) = &mut self.known else {
+            return Vec::new();
+        };
+        let tell =
+            |detail: &str| Damage::new(Error::new(ErrorKind::Payload, detail).at(extent.offset()));
+        match known.compare(extent) {
+            Ok(Payload::Sound) => Vec::new(),
+            Ok(Payload::Damaged(entries)) => {
+                for entry in &entries {
+                    self.damage(Damage::contents(self.header, entry, extent.offset()));
+                }
+                entries
+            }
+            Ok(Payload::Unknown) => {
+                self.damage(tell("an extent that the index does not know"));
+                extent.header().entries().to_vec()
+            }
+            Err(error) => {
+                self.known = None;
+                self.damage(Damage::new(error));
+                Vec::new()
+            }
+        }
     }
 
     /// Whether the cluster is one that belongs there and has not come before.
@@ -141,18 +201,34 @@ impl Run<'_, '_> {
         }
     }
 
-    fn finish(self) -> Recovered {
+    fn finish(mut self) -> Recovered {
+        if let Some(known) = &mut self.known {
+            match known.rest() {
+                Ok(0) => {}
+                Ok(count) => {
+                    let detail = format!("{count} extents that the index knows are missing");
+                    self.damage(Damage::new(Error::new(ErrorKind::Payload, detail)));
+                }
+                Err(error) => {
+                    self.known = None;
+                    self.damage(Damage::new(error));
+                }
+            }
+        }
         let Self {
             coverage,
-            watch,
-            mut damages,
+            mut teller,
+            known,
             ..
         } = self;
         for (device, clusters) in coverage.missing() {
-            damages = damages.saturating_add(1);
-            watch.damage(Damage::missing(device, clusters));
+            teller.damage(Damage::missing(device, clusters));
         }
-        Recovered { damages, coverage }
+        Recovered {
+            damages: teller.count,
+            deep: known.is_some(),
+            coverage,
+        }
     }
 }
 

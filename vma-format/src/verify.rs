@@ -5,7 +5,8 @@ mod payload;
 
 use std::io::{BufReader, Read};
 
-pub use damage::Damage;
+pub(crate) use damage::Teller;
+pub use damage::{Damage, MAX_TOLD};
 use payload::Payload;
 
 use crate::archive;
@@ -30,7 +31,7 @@ pub struct Verified {
     pub tally: Tally,
     /// How many extents it has.
     pub extents: u64,
-    /// How many damages have been reported.
+    /// How many damages there are; no more than [`MAX_TOLD`] have been told.
     pub damages: u64,
     /// Whether payload has been checked.
     pub deep: bool,
@@ -44,7 +45,7 @@ pub trait Watch {
     /// An extent has been read.
     fn extent(&mut self, _tally: &Tally) {}
 
-    /// Something is wrong.
+    /// Something is wrong; told [`MAX_TOLD`] times at most.
     fn damage(&mut self, _damage: Damage) {}
 }
 
@@ -76,7 +77,7 @@ pub fn verify(
     let mut verifier = Verifier {
         coverage: Coverage::new(&state.header),
         state,
-        watch,
+        teller: Teller { watch, count: 0 },
     };
     let mut scanner = Scanner::new(input, &verifier.state.header);
     let mut payload = index.map(Payload::new).transpose()?;
@@ -138,13 +139,12 @@ pub fn verify_headers(source: &impl ReadAt, watch: &mut dyn Watch) -> Result<Ver
 struct Verifier<'a> {
     state: Verified,
     coverage: Coverage,
-    watch: &'a mut dyn Watch,
+    teller: Teller<'a>,
 }
 
 impl Verifier<'_> {
     fn damage(&mut self, damage: Damage) {
-        self.state.damages = self.state.damages.saturating_add(1);
-        self.watch.damage(damage);
+        self.teller.damage(damage);
     }
 
     fn extent(&mut self, extent: &Extent) {
@@ -159,19 +159,19 @@ impl Verifier<'_> {
             }
         }
         self.state.extents = self.state.extents.saturating_add(1);
-        self.watch.extent(&self.state.tally);
+        self.teller.watch.extent(&self.state.tally);
     }
 
     fn finish(self) -> Verified {
         let Self {
             mut state,
             coverage,
-            watch,
+            mut teller,
         } = self;
         for (device, range) in coverage.missing() {
-            state.damages = state.damages.saturating_add(1);
-            watch.damage(Damage::missing(device, range));
+            teller.damage(Damage::missing(device, range));
         }
+        state.damages = teller.count;
         state
     }
 }

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use serde_json::{Value, json};
 
-use super::{BackupName, Verified};
+use super::{BackupName, Fault, Verified};
 
 /// A backup, with what lies beside its archive.
 #[derive(Debug, Clone, PartialEq)]
@@ -21,6 +21,7 @@ pub struct Backup {
     pub(super) protected: bool,
     pub(super) indexed: bool,
     pub(super) verified: Verified,
+    pub(super) fault: Option<Fault>,
 }
 
 impl Backup {
@@ -76,12 +77,15 @@ impl Backup {
         self.verified
     }
 
+    /// What is known to be wrong with it. Whether its header can be read shows only when it is to be
+    /// pruned.
+    pub fn fault(&self) -> Option<&Fault> {
+        self.fault.as_ref()
+    }
+
     /// All of it for programs. Times are RFC 3339, in UTC.
     pub fn to_json(&self) -> Value {
-        let at = match self.verified {
-            Verified::Unknown => None,
-            Verified::Sound(time) | Verified::Damaged(time) => Some(time.to_string()),
-        };
+        let at = self.verified.at().map(|time| time.to_string());
         json!({
             "file": self.file_name,
             "path": self.path,

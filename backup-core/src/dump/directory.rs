@@ -6,10 +6,11 @@ use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
 use fleece_guest_config::GuestId;
-use jiff::Timestamp;
+use fleece_staged_file::regular::{self, Links};
+use jiff::{Timestamp, Zoned};
 
 use super::name::archive_stem;
-use super::{Backup, KeepRules, Verdict, Verified, plan};
+use super::{Backup, Fault, KeepRules, Verdict, Verified, plan};
 use crate::{Error, ErrorKind};
 
 /// Notes are for people to read; what is longer than this is cut off.
@@ -130,8 +131,8 @@ impl DumpDirectory {
     ///
     /// Kind [`ErrorKind::Target`].
     pub fn set_verified(&self, backup: &Backup, verified: Verified) -> Result<(), Error> {
-        let archive = fs::symlink_metadata(&backup.path)
-            .map_err(|error| target("read", &backup.path, error))?;
+        let archive =
+            fs::metadata(&backup.path).map_err(|error| target("read", &backup.path, error))?;
         self.write_beside(backup, "verified", verified.to_line(&archive).as_deref())
     }
 
@@ -156,19 +157,39 @@ impl DumpDirectory {
         sync_directory(&self.path)
     }
 
+    /// What pruning would do with each backup, of one guest or of all: [`plan`] now, by names, marks of
+    /// verifications, and the headers of archives that nothing is known of.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`list`](Self::list).
+    pub fn judge(
+        &self,
+        rules: &KeepRules,
+        guest: Option<&GuestId>,
+    ) -> Result<Vec<(Backup, Verdict)>, Error> {
+        let mut backups = self.list()?;
+        backups.retain(|backup| guest.is_none() || backup.guest() == guest);
+        for backup in &mut backups {
+            if backup.name.is_some() && backup.fault.is_none() {
+                backup.fault = Fault::of_header(backup);
+            }
+        }
+        let verdicts = plan(&backups, rules, Zoned::now().datetime());
+        Ok(backups.into_iter().zip(verdicts).collect())
+    }
+
     /// Removes the backups that no rule keeps, of one guest or of all. One that cannot be removed
-    /// does not stop the others. [`plan`] tells beforehand what would happen.
+    /// does not stop the others. [`judge`](Self::judge) tells beforehand what would happen.
     ///
     /// # Errors
     ///
     /// Those of [`list`](Self::list).
     pub fn prune(&self, rules: &KeepRules, guest: Option<&GuestId>) -> Result<Vec<Pruned>, Error> {
-        let mut backups = self.list()?;
-        backups.retain(|backup| guest.is_none() || backup.guest() == guest);
-        let verdicts = plan(&backups, rules);
-        let pruned = backups.into_iter().zip(verdicts).map(|(backup, verdict)| {
+        let judged = self.judge(rules, guest)?;
+        let pruned = judged.into_iter().map(|(backup, verdict)| {
             let error = match &verdict {
-                Verdict::Remove => self.remove(&backup).err(),
+                Verdict::Remove(_) => self.remove(&backup).err(),
                 Verdict::Keep(_) => None,
             };
             Pruned {
@@ -196,12 +217,14 @@ impl DumpDirectory {
             protected: false,
             indexed: false,
             verified: Verified::Unknown,
+            fault: None,
             path,
         };
         backup.notes = read_text(&self.beside(&backup, "notes"));
         backup.protected = self.beside(&backup, "protected").symlink_metadata().is_ok();
         backup.indexed = self.beside(&backup, "idx").is_file();
         backup.verified = self.verification(&backup, &metadata);
+        backup.fault = Fault::known(backup.size, backup.verified);
         Ok(Some(backup))
     }
 
@@ -253,7 +276,7 @@ fn write_new(path: &Path, text: &str) -> io::Result<()> {
 /// list the backup.
 fn read_text(path: &Path) -> Option<String> {
     let mut bytes = Vec::new();
-    File::open(path)
+    regular::open(path, Links::Refuse)
         .ok()?
         .take(MAX_NOTES)
         .read_to_end(&mut bytes)

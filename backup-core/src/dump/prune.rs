@@ -6,15 +6,21 @@
 //! and are passed over; other backups of a period that it serves are removed. What no rule has
 //! marked in the end is removed (`prune-backups` in `vzdump(1)` and
 //! `PVE::Storage::Plugin::prune_mark_backup_group`).
+//!
+//! Rules are for backups that can be restored. One that has a [`Fault`] takes nobody's place: it stays
+//! while nothing newer is sound, or as long as it would have stayed if it were sound, since much of it
+//! may still be got out of it. One of the future, from a clock that was wrong, takes no place either:
+//! it would have every backup to come removed.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::str::FromStr;
 
 use fleece_guest_config::GuestId;
+use jiff::Span;
 use jiff::civil::DateTime;
 
-use super::Backup;
+use super::{Backup, Fault};
 use crate::{Error, ErrorKind};
 
 /// How many backups to keep of each kind of period; the default keeps all.
@@ -41,8 +47,8 @@ pub struct KeepRules {
 pub enum Verdict {
     /// It stays, and why.
     Keep(Reason),
-    /// It goes.
-    Remove,
+    /// It goes, and what is wrong with it, if anything is.
+    Remove(Option<Fault>),
 }
 
 /// Why a backup stays.
@@ -57,6 +63,15 @@ pub enum Reason {
     Protected,
     /// Its name is not the standard one: somebody wanted it out of the way.
     Renamed,
+    /// By its name it is of the future, so its age is not known. It serves no period.
+    Future,
+    /// Something is wrong with it, so it serves no period, but no newer backup is sound.
+    NothingNewer(Fault),
+    /// Something is wrong with it, so it serves no period; if it were sound, this rule and period would
+    /// keep it.
+    IfSound(Fault, &'static str, String),
+    /// Whether it is sound is not known, since it cannot be read just now. It serves no period.
+    Unreadable(Fault),
 }
 
 /// A rule: the newest backup stays of each of `count` periods, which `form` names (`strftime(3)`).
@@ -104,26 +119,37 @@ impl KeepRules {
     }
 }
 
-/// The verdict on each of `backups`, in their order. Each guest's are judged by themselves.
-pub fn plan(backups: &[Backup], rules: &KeepRules) -> Vec<Verdict> {
+/// How far ahead of our clock the time in a name may be: names have the local time of the host that
+/// made them, and zones lie up to 26 hours apart.
+const AHEAD_HOURS: i64 = 26;
+
+/// The verdict on each of `backups`, in their order, at the local time `now`. Each guest's are judged by
+/// themselves.
+pub fn plan(backups: &[Backup], rules: &KeepRules, now: DateTime) -> Vec<Verdict> {
+    let latest = now.saturating_add(Span::new().hours(AHEAD_HOURS));
     let mut verdicts: Vec<Option<Verdict>> = Vec::new();
-    let mut guests: BTreeMap<&GuestId, Vec<(DateTime, usize)>> = BTreeMap::new();
+    let mut guests: BTreeMap<&GuestId, Guest<'_>> = BTreeMap::new();
     for (n, backup) in backups.iter().enumerate() {
-        verdicts.push(match backup.standard_name() {
+        let name = backup.standard_name();
+        let guest = name.map(|name| guests.entry(name.guest()).or_default());
+        let known = name.filter(|name| name.time() <= latest);
+        if let (Some(guest), Some(name), None) = (guest, known, &backup.fault) {
+            guest.sound = guest.sound.max(Some(name.time()));
+        }
+        verdicts.push(match name {
             _ if backup.is_protected() => Some(Verdict::Keep(Reason::Protected)),
             None => Some(Verdict::Keep(Reason::Renamed)),
             Some(_) if rules.keeps_all() => Some(Verdict::Keep(Reason::KeepAll)),
+            Some(name) if name.time() > latest => Some(Verdict::Keep(Reason::Future)),
             Some(name) => {
-                guests
-                    .entry(name.guest())
-                    .or_default()
-                    .push((name.time(), n));
+                let guest = guests.entry(name.guest()).or_default();
+                guest.backups.push((name.time(), n, backup.fault.as_ref()));
                 None
             }
         });
     }
-    for guest in guests.into_values() {
-        for (n, verdict) in judge(guest, rules) {
+    for guest in guests.values() {
+        for (n, verdict) in guest.judge(rules) {
             if let Some(place) = verdicts.get_mut(n) {
                 *place = Some(verdict);
             }
@@ -131,18 +157,67 @@ pub fn plan(backups: &[Backup], rules: &KeepRules) -> Vec<Verdict> {
     }
     verdicts
         .into_iter()
-        .map(|verdict| verdict.unwrap_or(Verdict::Remove))
+        .map(|verdict| verdict.unwrap_or(Verdict::Remove(None)))
         .collect()
 }
 
-/// The verdicts on one guest's backups: what is not among them is removed.
-fn judge(mut backups: Vec<(DateTime, usize)>, rules: &KeepRules) -> BTreeMap<usize, Verdict> {
+/// One guest's backups that rules apply to.
+#[derive(Default)]
+struct Guest<'a> {
+    /// Their times, their places in the list, and what is wrong with them.
+    backups: Vec<(DateTime, usize, Option<&'a Fault>)>,
+    /// The time of the newest sound one, protected or not.
+    sound: Option<DateTime>,
+}
+
+impl Guest<'_> {
+    fn judge(&self, rules: &KeepRules) -> Vec<(usize, Verdict)> {
+        let times = |faulty: bool| {
+            let among = self.backups.iter();
+            let among = among.filter(move |(.., fault)| faulty || fault.is_none());
+            among.map(|(time, n, _)| (*time, *n)).collect()
+        };
+        let sound = mark(times(false), rules);
+        let all = mark(times(true), rules);
+        let judged = self.backups.iter().map(|(time, n, fault)| {
+            let verdict = match (fault, all.get(n)) {
+                (None, _) => match sound.get(n) {
+                    Some(Mark::Keep(rule, period)) => {
+                        Verdict::Keep(Reason::Rule(rule, period.clone()))
+                    }
+                    _ => Verdict::Remove(None),
+                },
+                (Some(fault @ Fault::Unreadable(_)), _) => {
+                    Verdict::Keep(Reason::Unreadable((*fault).clone()))
+                }
+                (Some(fault), _) if self.sound.is_none_or(|sound| sound < *time) => {
+                    Verdict::Keep(Reason::NothingNewer((*fault).clone()))
+                }
+                (Some(fault), Some(Mark::Keep(rule, period))) => {
+                    Verdict::Keep(Reason::IfSound((*fault).clone(), rule, period.clone()))
+                }
+                (Some(fault), _) => Verdict::Remove(Some((*fault).clone())),
+            };
+            (*n, verdict)
+        });
+        judged.collect()
+    }
+}
+
+/// What a rule says of a backup.
+enum Mark {
+    Keep(&'static str, String),
+    Remove,
+}
+
+/// What the rules say of one guest's backups: what is not among them is removed.
+fn mark(mut backups: Vec<(DateTime, usize)>, rules: &KeepRules) -> BTreeMap<usize, Mark> {
     backups.sort_by(|a, b| b.cmp(a));
-    let mut marks: BTreeMap<usize, Verdict> = BTreeMap::new();
+    let mut marks: BTreeMap<usize, Mark> = BTreeMap::new();
     for rule in rules.rules() {
         let kept = backups
             .iter()
-            .filter(|(_, n)| matches!(marks.get(n), Some(Verdict::Keep(_))));
+            .filter(|(_, n)| matches!(marks.get(n), Some(Mark::Keep(..))));
         let served: BTreeSet<String> = kept.map(|(time, _)| rule.period(*time)).collect();
         let mut new: BTreeSet<String> = BTreeSet::new();
         for (time, n) in &backups {
@@ -151,13 +226,13 @@ fn judge(mut backups: Vec<(DateTime, usize)>, rules: &KeepRules) -> BTreeMap<usi
                 continue;
             }
             if new.contains(&period) {
-                marks.insert(*n, Verdict::Remove);
+                marks.insert(*n, Mark::Remove);
                 continue;
             }
             if u32::try_from(new.len()).is_ok_and(|taken| taken >= rule.count) {
                 break;
             }
-            marks.insert(*n, Verdict::Keep(Reason::Rule(rule.name, period.clone())));
+            marks.insert(*n, Mark::Keep(rule.name, period.clone()));
             new.insert(period);
         }
     }
@@ -220,7 +295,8 @@ impl fmt::Display for Verdict {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Keep(reason) => write!(f, "keep ({reason})"),
-            Self::Remove => f.write_str("remove"),
+            Self::Remove(None) => f.write_str("remove"),
+            Self::Remove(Some(fault)) => write!(f, "remove ({fault})"),
         }
     }
 }
@@ -229,11 +305,23 @@ impl fmt::Display for Reason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::KeepAll => f.write_str("no rule is given"),
-            Self::Rule("last", _) => f.write_str("last"),
-            Self::Rule(rule, period) => write!(f, "{rule} {period}"),
+            Self::Rule(rule, period) => f.write_str(&by_rule(rule, period)),
             Self::Protected => f.write_str("protected"),
             Self::Renamed => f.write_str("not a standard name"),
+            Self::Future => f.write_str("dated in the future, counts for no rule"),
+            Self::NothingNewer(fault) => write!(f, "{fault}, but nothing newer is sound"),
+            Self::IfSound(fault, rule, period) => {
+                write!(f, "{fault}, in nobody's place: {}", by_rule(rule, period))
+            }
+            Self::Unreadable(fault) => write!(f, "{fault}, counts for no rule"),
         }
+    }
+}
+
+fn by_rule(rule: &str, period: &str) -> String {
+    match rule {
+        "last" => rule.to_owned(),
+        _ => format!("{rule} {period}"),
     }
 }
 

@@ -4,7 +4,7 @@ use std::fmt;
 use std::fs::Metadata;
 use std::os::unix::fs::MetadataExt;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
 /// What is known about an archive being sound.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -19,7 +19,23 @@ pub enum Verified {
 }
 
 impl Verified {
-    /// One line: `sound|damaged TIME SIZE MTIME`, the last two those of the archive.
+    /// When the archive was verified.
+    pub fn at(self) -> Option<Timestamp> {
+        match self {
+            Self::Unknown => None,
+            Self::Sound(time) | Self::Damaged(time) => Some(time),
+        }
+    }
+
+    /// Whether that was less than `age` before `now`.
+    pub fn is_newer_than(self, age: SignedDuration, now: Timestamp) -> bool {
+        // A time to come is one of a clock that was wrong.
+        self.at()
+            .is_some_and(|time| time <= now && now.duration_since(time) < age)
+    }
+
+    /// One line: `sound|damaged TIME SIZE MTIME INODE NANOSECONDS`, from the third on those of the archive;
+    /// the last belongs to its MTIME.
     pub(super) fn to_line(self, archive: &Metadata) -> Option<String> {
         let (word, time) = match self {
             Self::Unknown => return None,
@@ -27,9 +43,11 @@ impl Verified {
             Self::Damaged(time) => ("damaged", time),
         };
         Some(format!(
-            "{word} {time:.0} {} {}\n",
+            "{word} {time:.0} {} {} {} {}\n",
             archive.size(),
-            archive.mtime()
+            archive.mtime(),
+            archive.ino(),
+            archive.mtime_nsec(),
         ))
     }
 
@@ -38,7 +56,13 @@ impl Verified {
         let mut words = line.split_whitespace();
         let mut next = || words.next().unwrap_or("");
         let (word, time, size, mtime) = (next(), next(), next(), next());
-        let same = size == archive.size().to_string() && mtime == archive.mtime().to_string();
+        let is = |word: &str, number: &dyn ToString| word == number.to_string();
+        // Lines once ended here.
+        let or_none = |word: &str, number: &dyn ToString| word.is_empty() || is(word, number);
+        let same = is(size, &archive.size())
+            && is(mtime, &archive.mtime())
+            && or_none(next(), &archive.ino())
+            && or_none(next(), &archive.mtime_nsec());
         match (word, time.parse()) {
             ("sound", Ok(time)) if same => Self::Sound(time),
             ("damaged", Ok(time)) if same => Self::Damaged(time),

@@ -2,11 +2,13 @@
 
 use std::fs::File;
 use std::io::{self, BufReader, Read};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
+use fleece_staged_file::regular::{self, Links};
 use fleece_vma_format::container;
-use fleece_vma_format::verify::{self as format, Damage, Watch};
+use fleece_vma_format::verify::{self as format, Damage, MAX_TOLD, Watch};
 use jiff::Timestamp;
+use rustix::fs::{Advice, fadvise};
 
 use super::{Backup, DumpDirectory, Verified};
 use crate::{CancelToken, Error, ErrorKind};
@@ -15,7 +17,7 @@ use crate::{CancelToken, Error, ErrorKind};
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Checked {
-    /// How many damages there are.
+    /// How many damages there are; `tell` got the first [`MAX_TOLD`] of them.
     pub damages: u64,
     /// Whether the payload was checked, too: the format has checksums only in the index.
     pub deep: bool,
@@ -71,19 +73,26 @@ fn look(
     tell: &mut dyn FnMut(String),
 ) -> fleece_vma_format::Result<Checked> {
     let open = |path: &Path| {
-        File::open(path).map_err(|error| fleece_vma_format::Error::io("open the archive", error))
+        regular::open(path, Links::Follow)
+            .map_err(|error| fleece_vma_format::Error::io("open the archive", error))
     };
     let mut index = index(path, open(path)?)?;
+    let file = open(path)?;
+    // What lies on the disk is of interest, not what memory still has of it; no more than a wish.
+    let _ = fadvise(&file, 0, None, Advice::DontNeed);
     let input = Interruptible {
-        file: open(path)?,
+        file,
         cancel: cancel.clone(),
     };
-    let mut watch = Teller(tell);
+    let mut watch = Teller(&mut *tell);
     let verified = format::verify(
         container::open(input)?,
         index.as_mut().map(|index| index as &mut dyn Read),
         &mut watch,
     )?;
+    if let Some(more @ 1..) = verified.damages.checked_sub(MAX_TOLD) {
+        tell(format!("and {more} more damages"));
+    }
     Ok(Checked {
         damages: verified.damages,
         deep: verified.deep,
@@ -97,7 +106,7 @@ fn index(path: &Path, file: File) -> fleece_vma_format::Result<Option<Box<dyn Re
     }
     let mut beside = path.as_os_str().to_owned();
     beside.push(".idx");
-    match File::open(PathBuf::from(beside)) {
+    match regular::open(Path::new(&beside), Links::Follow) {
         Ok(file) => Ok(Some(Box::new(BufReader::new(file)))),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(fleece_vma_format::Error::io("open the index", error)),

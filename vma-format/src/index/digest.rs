@@ -120,15 +120,24 @@ impl ExtentDigest {
         &self.crcs
     }
 
-    /// The clusters of `extent`, which should be this one, whose payload is not what it was.
+    /// The clusters of `extent`, which should be this one, whose payload is not what it was: all of
+    /// them, if they are others.
     pub fn damaged<'a>(&'a self, extent: &'a Extent) -> impl Iterator<Item = ClusterEntry> + 'a {
-        let stored = extent.clusters().filter(|cluster| !cluster.is_zero());
-        let changed =
-            |(cluster, crc): &(Cluster<'_>, &u32)| crc32fast::hash(cluster.blocks()) != **crc;
-        stored
-            .zip(&self.crcs)
+        let same = self.has_clusters_of(extent);
+        let mut crcs = self.crcs.iter();
+        let changed = move |cluster: &Cluster<'_>| {
+            !same || !cluster.is_zero() && crcs.next() != Some(&crc32fast::hash(cluster.blocks()))
+        };
+        extent
+            .clusters()
             .filter(changed)
-            .map(|(cluster, _)| cluster.entry())
+            .map(|cluster| cluster.entry())
+    }
+
+    /// Whether `extent` has the same blocks of the same clusters in the same order.
+    #[must_use]
+    pub fn has_clusters_of(&self, extent: &Extent) -> bool {
+        self.runs == runs(extent.header().entries())
     }
 
     /// Whether `extent` is, to the bit, what this was computed from.

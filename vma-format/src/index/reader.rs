@@ -89,6 +89,14 @@ impl<R: Read> IndexReader<R> {
         Err(Error::new(ErrorKind::IndexMismatch, detail))
     }
 
+    /// Whether the index is of an archive with the uuid and size of this header, which may be damaged
+    /// otherwise.
+    #[must_use]
+    pub fn is_likely_of(&self, header: &Header) -> bool {
+        let (uuid, size, _) = &self.head;
+        uuid == header.uuid() && *size == header.size()
+    }
+
     /// The record of the archive's next extent; `None` after the last.
     ///
     /// # Errors

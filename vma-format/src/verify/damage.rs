@@ -7,7 +7,27 @@ use crate::extent::ClusterEntry;
 use crate::header::{Device, Header};
 use crate::layout::DeviceId;
 use crate::scan::Junk;
+use crate::verify::Watch;
 use crate::{Error, ErrorKind};
+
+/// The most damages that are told one by one; the others are counted. A hostile archive has millions, and
+/// nobody reads on.
+pub const MAX_TOLD: u64 = 1000;
+
+/// Tells damages and counts them.
+pub(crate) struct Teller<'a> {
+    pub(crate) watch: &'a mut dyn Watch,
+    pub(crate) count: u64,
+}
+
+impl Teller<'_> {
+    pub(crate) fn damage(&mut self, damage: Damage) {
+        if self.count < MAX_TOLD {
+            self.watch.damage(damage);
+        }
+        self.count = self.count.saturating_add(1);
+    }
+}
 
 /// Something wrong with an archive.
 #[derive(Debug)]
@@ -72,6 +92,16 @@ impl Damage {
             clusters: Some(clusters),
             ..Self::new(error)
         }
+    }
+
+    /// A cluster, of the extent at `offset`, that is not what it was.
+    pub(crate) fn contents(header: &Header, entry: &ClusterEntry, offset: u64) -> Self {
+        let name = header.device(entry.device()).map_or("?", Device::name);
+        let detail = format!(
+            "cluster {} of device {name} has wrong contents",
+            entry.index()
+        );
+        Self::new(Error::new(ErrorKind::Payload, detail).at(offset)).of(header, entry)
     }
 
     pub(crate) fn of(mut self, header: &Header, entry: &ClusterEntry) -> Self {

@@ -94,17 +94,7 @@ impl<R: Read> Payload<R> {
         };
         let (extent, damaged, fits) = done?;
         for entry in &damaged {
-            let name = verifier
-                .state
-                .header
-                .device(entry.device())
-                .map_or("?", |d| d.name());
-            let detail = format!(
-                "cluster {} of device {name} has wrong contents",
-                entry.index()
-            );
-            let error = Error::new(ErrorKind::Payload, detail).at(extent.offset());
-            let damage = Damage::new(error).of(&verifier.state.header, entry);
+            let damage = Damage::contents(&verifier.state.header, entry, extent.offset());
             verifier.damage(damage);
         }
         if !fits && damaged.is_empty() {

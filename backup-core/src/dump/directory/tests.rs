@@ -1,3 +1,9 @@
+use std::os::unix::fs::symlink;
+use std::os::unix::net::UnixListener;
+
+use fleece_vma_format::HeaderBuilder;
+use rustix::fs::{CWD, Mode, mkfifoat};
+
 use super::*;
 use crate::dump::Reason;
 
@@ -10,6 +16,13 @@ fn directory(files: &[&str]) -> (tempfile::TempDir, DumpDirectory) {
     }
     let directory = DumpDirectory::new(temporary.path());
     (temporary, directory)
+}
+
+/// An archive of nothing but one config.
+fn archive() -> Vec<u8> {
+    let mut header = HeaderBuilder::new();
+    header.add_config("qemu-server.conf", "cores: 1\n").unwrap();
+    header.build().unwrap().as_bytes().to_vec()
 }
 
 fn names(directory: &DumpDirectory) -> Vec<String> {
@@ -133,6 +146,9 @@ fn pruning_removes_what_no_rule_keeps_of_the_guest_that_is_meant() {
     let newer = "vzdump-qemu-100-2026_01_02-00_00_00.vma.zst";
     let other = "vzdump-qemu-101-2025_01_01-00_00_00.vma.zst";
     let (_keep, directory) = directory(&[ARCHIVE, newer, other]);
+    for name in names(&directory) {
+        fs::write(directory.path().join(name), archive()).unwrap();
+    }
     let pruned = directory
         .prune(
             &"keep-last=1".parse().unwrap(),
@@ -141,8 +157,94 @@ fn pruning_removes_what_no_rule_keeps_of_the_guest_that_is_meant() {
         .unwrap();
     let verdicts: Vec<_> = pruned.into_iter().map(|pruned| pruned.verdict).collect();
     let last = Reason::Rule("last", "2026-01-02 00:00:00".to_owned());
-    assert_eq!(verdicts, [Verdict::Remove, Verdict::Keep(last)]);
+    assert_eq!(verdicts, [Verdict::Remove(None), Verdict::Keep(last)]);
     assert_eq!(names(&directory), [newer, other]);
+}
+
+#[test]
+fn pruning_counts_only_what_begins_as_an_archive() {
+    let night = |night: u32| format!("vzdump-qemu-100-2026_01_0{night}-00_00_00.vma.zst");
+    let names: Vec<String> = (1..=6).map(night).collect();
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    let (_keep, directory) = directory(&names);
+    let write = |n: usize, bytes: &[u8]| {
+        fs::write(directory.path().join(names[n]), bytes).unwrap();
+    };
+    write(0, &archive());
+    write(1, &archive());
+    write(2, &archive()[..100]);
+    let mut changed = archive();
+    changed[60] ^= 1;
+    write(3, &changed);
+    // What only a reader of bzip2 can tell.
+    write(4, b"BZh91AY&SY");
+    write(5, b"");
+    let pruned = directory
+        .prune(&"keep-last=2".parse().unwrap(), None)
+        .unwrap();
+    let kept = |n: usize| matches!(pruned[n].verdict, Verdict::Keep(Reason::Rule("last", _)));
+    assert!(kept(1) && kept(4), "{pruned:?}");
+    assert_eq!(pruned[0].verdict, Verdict::Remove(None));
+    for n in [2, 3] {
+        let fault = pruned[n].backup.fault().map(Fault::word);
+        assert_eq!(fault, Some("no archive"), "{n}");
+        assert!(!pruned[n].backup.path().exists());
+    }
+    assert!(pruned[5].backup.path().exists());
+}
+
+#[test]
+fn the_mark_of_a_verification_belongs_to_one_file() {
+    let (_keep, directory) = directory(&[ARCHIVE]);
+    let backup = directory.find(ARCHIVE).unwrap();
+    let verified = || directory.find(ARCHIVE).unwrap().verified();
+    let damaged = Verified::Damaged("2026-02-03T04:05:06Z".parse().unwrap());
+    directory.set_verified(&backup, damaged).unwrap();
+    assert_eq!(verified(), damaged);
+    // Another file of the same size and time.
+    let time = fs::metadata(backup.path()).unwrap().modified().unwrap();
+    let other = directory.path().join("other");
+    fs::write(&other, "ARCHIVE").unwrap();
+    File::options()
+        .write(true)
+        .open(&other)
+        .and_then(|file| file.set_modified(time))
+        .unwrap();
+    fs::rename(&other, backup.path()).unwrap();
+    assert_eq!(verified(), Verified::Unknown);
+    // A line as they once were.
+    let line = format!(
+        "damaged 2026-02-03T04:05:06Z 7 {}\n",
+        backup.modified.as_second()
+    );
+    fs::write(directory.beside(&backup, "verified"), line).unwrap();
+    assert_eq!(verified(), damaged);
+}
+
+#[test]
+fn what_is_no_file_beside_an_archive_is_neither_waited_for_nor_followed() {
+    let (keep, directory) = directory(&[ARCHIVE, "secret"]);
+    let at = |name: &str| keep.path().join(name);
+    let read = || {
+        let backup = directory.find(ARCHIVE).unwrap();
+        (backup.notes().map(str::to_owned), backup.verified())
+    };
+    for kind in ["notes", "verified"] {
+        let side = at(&format!("{ARCHIVE}.{kind}"));
+        mkfifoat(CWD, &side, Mode::RWXU).unwrap();
+        assert_eq!(read(), (None, Verified::Unknown));
+        fs::remove_file(&side).unwrap();
+        let _socket = UnixListener::bind(&side).unwrap();
+        assert_eq!(read(), (None, Verified::Unknown));
+        fs::remove_file(&side).unwrap();
+        symlink(at("secret"), &side).unwrap();
+        assert_eq!(read(), (None, Verified::Unknown));
+    }
+    // Written, it takes the link's place.
+    let backup = directory.find(ARCHIVE).unwrap();
+    directory.set_notes(&backup, "mine").unwrap();
+    assert_eq!(read().0.as_deref(), Some("mine"));
+    assert_eq!(fs::read_to_string(at("secret")).unwrap(), "archive");
 }
 
 #[test]

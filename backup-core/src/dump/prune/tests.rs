@@ -7,7 +7,10 @@ use proptest::prelude::*;
 use super::*;
 use crate::dump::{BackupName, Verified};
 
-/// A backup from `VMID YYYY-MM-DD HH:MM`, or with `protected` or `renamed` behind it.
+/// When the tables' backups are judged.
+const NOW: DateTime = DateTime::constant(2027, 2, 1, 0, 0, 0, 0);
+
+/// A backup from `VMID YYYY-MM-DD HH:MM`, or with `protected`, `renamed` or a fault's word behind it.
 fn backup(text: &str) -> Backup {
     let words: Vec<&str> = text.split(' ').collect();
     let time = format!("{}T{}:00", words[1], words[2]).parse().unwrap();
@@ -22,6 +25,15 @@ fn backup(text: &str) -> Backup {
         protected: words.contains(&"protected"),
         indexed: false,
         verified: Verified::Unknown,
+        fault: words.last().and_then(|word| {
+            Some(match *word {
+                "damaged" => Fault::Damaged,
+                "empty" => Fault::Empty,
+                "junk" => Fault::Header("junk".to_owned()),
+                "unreadable" => Fault::Unreadable("I/O error".to_owned()),
+                _ => return None,
+            })
+        }),
     }
 }
 
@@ -33,7 +45,7 @@ fn check(rules: &str, table: &str) {
         .map(|row| row.trim().split_once(" → ").unwrap())
         .collect();
     let backups: Vec<Backup> = rows.iter().map(|(text, _)| backup(text)).collect();
-    let verdicts = plan(&backups, &rules.parse().unwrap());
+    let verdicts = plan(&backups, &rules.parse().unwrap(), NOW);
     for ((text, expected), verdict) in rows.iter().zip(verdicts) {
         assert_eq!(verdict.to_string(), *expected, "{text} under {rules}");
     }
@@ -172,6 +184,67 @@ fn what_one_rule_removes_no_later_rule_keeps() {
 }
 
 #[test]
+fn what_is_damaged_empty_or_unreadable_takes_nobodys_place() {
+    for (fault, said) in [
+        ("damaged", "damaged"),
+        ("empty", "empty"),
+        ("junk", "no archive: junk"),
+    ] {
+        let table = format!(
+            "100 2026-01-01 00:00 → remove
+             100 2026-01-02 00:00 → keep (last)
+             100 2026-01-03 00:00 {fault} → remove ({said})
+             100 2026-01-04 00:00 → keep (last)
+             100 2026-01-05 00:00 {fault} → keep ({said}, but nothing newer is sound)"
+        );
+        check("keep-last=2", &table);
+    }
+    check(
+        "keep-last=1",
+        "100 2026-01-01 00:00 unreadable → keep (cannot be read: I/O error, counts for no rule)
+         100 2026-01-02 00:00 → remove
+         100 2026-01-03 00:00 → keep (last)
+         100 2026-01-04 00:00 unreadable → keep (cannot be read: I/O error, counts for no rule)",
+    );
+}
+
+#[test]
+fn what_is_damaged_stays_as_long_as_it_would_if_it_were_sound() {
+    check(
+        "keep-last=1,keep-daily=2",
+        "100 2026-01-01 00:00 damaged → remove (damaged)
+         100 2026-01-02 00:00 → keep (daily 2026-01-02)
+         100 2026-01-03 00:00 → keep (daily 2026-01-03)
+         100 2026-01-04 00:00 damaged → keep (damaged, in nobody's place: daily 2026-01-04)
+         100 2026-01-05 00:00 → keep (last)",
+    );
+}
+
+#[test]
+fn without_a_sound_one_nothing_that_is_damaged_goes() {
+    check(
+        "keep-last=1",
+        "100 2026-01-01 00:00 damaged → keep (damaged, but nothing newer is sound)
+         100 2026-01-02 00:00 empty → keep (empty, but nothing newer is sound)
+         101 2026-01-01 00:00 damaged → remove (damaged)
+         101 2026-01-02 00:00 protected → keep (protected)
+         101 2026-01-01 12:00 → keep (last)",
+    );
+}
+
+#[test]
+fn a_backup_of_the_future_takes_nobodys_place() {
+    check(
+        "keep-last=1,keep-yearly=1",
+        "100 2026-01-01 00:00 → keep (yearly 2026)
+         100 2027-01-31 23:00 → remove
+         100 2027-02-02 01:59 → keep (last)
+         100 2027-02-02 02:01 → keep (dated in the future, counts for no rule)
+         100 2038-01-19 00:00 empty → keep (dated in the future, counts for no rule)",
+    );
+}
+
+#[test]
 fn rules_are_read_and_written_in_proxmox_form() {
     let rules: KeepRules = "keep-last=3,keep-weekly=2".parse().unwrap();
     assert_eq!(
@@ -197,17 +270,27 @@ fn rules_are_read_and_written_in_proxmox_form() {
 }
 
 fn some_backups() -> impl Strategy<Value = Vec<Backup>> {
+    some_backups_that(Just(""))
+}
+
+fn some_backups_that(
+    are: impl Strategy<Value = &'static str>,
+) -> impl Strategy<Value = Vec<Backup>> {
     let time = (0..3i16, 1..=12i8, 1..=28i8, 0..24i8, 0..60i8);
     prop::collection::vec(
-        (prop::sample::select(vec!["100", "1", "web", "web-1"]), time),
+        (
+            prop::sample::select(vec!["100", "1", "web", "web-1"]),
+            time,
+            are,
+        ),
         0..40,
     )
     .prop_map(|backups| {
         let named = backups
             .into_iter()
-            .map(|(guest, (year, month, day, hour, minute))| {
+            .map(|(guest, (year, month, day, hour, minute), is)| {
                 let time = date(2024 + year, month, day).at(hour, minute, 0, 0);
-                backup(&format!("{guest} {}", time.strftime("%F %H:%M")))
+                backup(&format!("{guest} {} {is}", time.strftime("%F %H:%M")))
             });
         named.collect()
     })
@@ -233,12 +316,12 @@ proptest! {
         rules in some_rules(),
     ) {
         prop_assume!(!rules.keeps_all());
-        let verdicts = plan(&backups, &rules);
+        let verdicts = plan(&backups, &rules, NOW);
         for guest in ["100", "1", "web", "web-1"] {
             let guest: GuestId = guest.parse().unwrap();
             let of_guest = || backups.iter().zip(&verdicts).filter(|(b, _)| b.guest() == Some(&guest));
             let newest = of_guest().map(|(b, _)| b.name.as_ref().unwrap().time()).max();
-            let kept: Vec<_> = of_guest().filter(|(_, v)| **v != Verdict::Remove).collect();
+            let kept: Vec<_> = of_guest().filter(|(_, v)| !matches!(v, Verdict::Remove(_))).collect();
             prop_assert_eq!(newest, kept.iter().map(|(b, _)| b.name.as_ref().unwrap().time()).max());
             for rule in rules.rules() {
                 let by_rule = kept.iter().filter(
@@ -252,11 +335,38 @@ proptest! {
     #[test]
     fn what_is_kept_once_is_kept_again(backups in some_backups(), rules in some_rules()) {
         let keep = |backups: &[Backup]| -> Vec<Backup> {
-            let verdicts = plan(backups, &rules);
-            let kept = backups.iter().zip(verdicts).filter(|(_, v)| *v != Verdict::Remove);
+            let verdicts = plan(backups, &rules, NOW);
+            let kept = backups.iter().zip(verdicts).filter(|(_, v)| !matches!(v, Verdict::Remove(_)));
             kept.map(|(backup, _)| backup.clone()).collect()
         };
         let once = keep(&backups);
         prop_assert_eq!(keep(&once), once);
+    }
+
+    #[test]
+    fn faulty_ones_change_nothing_for_the_others(
+        backups in some_backups_that(prop::sample::select(
+            &["", "", "protected", "damaged", "empty", "junk", "unreadable"][..],
+        )),
+        rules in some_rules(),
+    ) {
+        prop_assume!(!rules.keeps_all());
+        let verdicts = plan(&backups, &rules, NOW);
+        let (sound, expected): (Vec<Backup>, Vec<Verdict>) = backups
+            .iter()
+            .zip(&verdicts)
+            .filter(|(backup, _)| backup.fault.is_none())
+            .map(|(backup, verdict)| (backup.clone(), verdict.clone()))
+            .unzip();
+        prop_assert_eq!(plan(&sound, &rules, NOW), expected);
+        for (backup, verdict) in backups.iter().zip(&verdicts) {
+            let newer = |other: &Backup| {
+                other.guest() == backup.guest()
+                    && other.fault.is_none()
+                    && other.standard_name().unwrap().time() >= backup.standard_name().unwrap().time()
+            };
+            let superseded = sound.iter().any(|other| other != backup && newer(other));
+            prop_assert!(superseded || matches!(verdict, Verdict::Keep(_)), "{:?}", backup);
+        }
     }
 }

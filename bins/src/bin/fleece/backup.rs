@@ -57,7 +57,7 @@ pub(crate) fn run(arguments: &Backup, places: &Places, log: &Log) -> Result<Exit
         guest: &guest,
         archive,
         log,
-        cancel,
+        cancel: cancel.clone(),
     };
     let done = match (&arguments.native, arguments.image.is_empty()) {
         (Some(control), _) => disks::served(&job, control),
@@ -65,7 +65,7 @@ pub(crate) fn run(arguments: &Backup, places: &Places, log: &Log) -> Result<Exit
         (None, true) => live::guest(&job, config.as_deref()),
     };
     let mut done = done.inspect_err(|_| log.info(&format!("Backup of VM {} failed", guest.id)))?;
-    let warnings = afterwards::run(arguments, &done.archived, &guest.id, log);
+    let warnings = afterwards::run(arguments, &done.archived, &guest.id, &cancel, log)?;
     done.warnings = done.warnings.saturating_add(warnings);
     tell(&done, &guest.id, log);
     Ok(ExitCode::from(if done.warnings > 0 {

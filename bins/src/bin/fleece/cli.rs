@@ -70,13 +70,17 @@ pub(crate) enum Command {
     List(List),
     /// Verify backups to the last byte, and record beside each whether it is sound.
     ///
+    /// Of a directory or storage, those that were verified in the last 30 days are passed over.
+    ///
     /// An archive without an index has no checksums over its payload: then only its structure is
     /// checked, and nothing is recorded.
     Verify(Verify),
     /// Remove the backups that no rule keeps, with what lies beside them.
     ///
     /// Each guest's backups are judged by themselves, by Proxmox's rules. Protected ones, and those whose
-    /// name is not the standard one, stay.
+    /// name is not the standard one, stay. Rules are for sound backups: one that is damaged, empty or no
+    /// archive takes nobody's place, and goes only when a newer one is sound and no rule would keep it if
+    /// it were sound. One dated in the future takes no place either, and stays.
     Prune(Prune),
     /// Print the notes of a backup, or write new ones.
     Note(Note),
@@ -203,6 +207,11 @@ pub(crate) struct Backup {
     #[arg(long)]
     pub(crate) protected: bool,
 
+    /// Read the archive again, and verify it to the last bit. If it is damaged, it stays with that mark, and
+    /// nothing is pruned.
+    #[arg(long)]
+    pub(crate) verify: bool,
+
     /// Then remove the guest's older backups that no rule keeps, e.g. keep-last=3,keep-weekly=4.
     #[arg(long, value_name = "RULES")]
     pub(crate) prune_backups: Option<KeepRules>,
@@ -307,6 +316,15 @@ pub(crate) struct Verify {
     /// Archives, directories or storages' ids.
     #[arg(value_name = "ARCHIVE", required = true)]
     pub(crate) places: Vec<PathBuf>,
+
+    /// Of a directory or storage, verify again what was verified longer ago than this. An archive that is
+    /// named itself is always verified.
+    #[arg(long, value_name = "DAYS", default_value = "30")]
+    pub(crate) outdated_after: u32,
+
+    /// Verify all, however recently each was verified.
+    #[arg(long)]
+    pub(crate) all: bool,
 }
 
 #[derive(Debug, Args)]

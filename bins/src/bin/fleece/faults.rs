@@ -41,6 +41,7 @@ impl Fault {
             "int" => Signal::INT,
             "term" => Signal::TERM,
             "hup" => Signal::HUP,
+            "stop" => Signal::STOP,
             _ => {
                 // The only fault that has to be one of the program's own.
                 #[expect(clippy::panic, reason = "that is what is tested")]

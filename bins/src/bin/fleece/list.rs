@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use fleece_backup_core::dump::{Backup, Pruned, Verdict, plan};
+use fleece_backup_core::dump::{Backup, Fault, Pruned, Verdict};
 use fleece_backup_core::{Error, ErrorKind, units};
 use fleece_guest_config::GuestId;
 use jiff::tz::TimeZone;
@@ -64,12 +64,9 @@ pub(crate) fn prune(arguments: &Prune, places: &Places, log: &Log) -> Result<Exi
     }
     let directory = target::backups(&arguments.place, &places.storages()?)?;
     let judged: Vec<(Backup, Verdict, Option<Error>)> = if arguments.dry_run {
-        let mut backups = directory.list()?;
-        backups.retain(|backup| {
-            arguments.guest.is_none() || backup.guest() == arguments.guest.as_ref()
-        });
-        let verdicts = plan(&backups, &rules);
-        let judged = backups.into_iter().zip(verdicts);
+        let judged = directory
+            .judge(&rules, arguments.guest.as_ref())?
+            .into_iter();
         judged
             .map(|(backup, verdict)| (backup, verdict, None))
             .collect()
@@ -110,12 +107,13 @@ pub(crate) fn prune(arguments: &Prune, places: &Places, log: &Log) -> Result<Exi
 }
 
 fn verdict_json(backup: &Backup, verdict: &Verdict, error: Option<&str>, dry_run: bool) -> Value {
-    let removes = matches!(verdict, Verdict::Remove);
+    let removes = matches!(verdict, Verdict::Remove(_));
     json!({
         "file": backup.file_name(),
         "guest": backup.guest().map(GuestId::to_string),
         "vmid": backup.guest().and_then(GuestId::number),
         "verdict": verdict.to_string(),
+        "fault": backup.fault().map(Fault::word),
         "removed": removes && error.is_none() && !dry_run,
         "error": error,
     })

@@ -1,36 +1,41 @@
 //! `fleece verify`
 
-use std::path::Path;
 use std::process::ExitCode;
 
-use fleece_backup_core::dump::{Backup, Checked, DumpDirectory};
+use fleece_backup_core::dump::{Backup, Checked, DumpDirectory, Verified};
 use fleece_backup_core::{CancelToken, Error, ErrorKind};
+use jiff::{SignedDuration, Timestamp};
 use serde_json::json;
 
 use crate::cli::{Places, Verify};
 use crate::log::Log;
 use crate::{beside, signals, target};
 
-/// Verifies all that is named; damage in one does not keep the others from being looked at.
+/// Verifies all that is named, and of a directory what has not been verified of late; damage in one does
+/// not keep the others from being looked at.
 pub(crate) fn run(arguments: &Verify, places: &Places, log: &Log) -> Result<ExitCode, Error> {
     let cancel = signals::token()?;
     let storages = places.storages()?;
+    let age = SignedDuration::from_hours(i64::from(arguments.outdated_after).saturating_mul(24));
+    let now = Timestamp::now();
     let mut damaged = 0_usize;
     for place in &arguments.places {
-        let found = match Path::new(place).is_file() {
-            true => {
-                let (directory, backup) = beside::find(place)?;
-                (directory, vec![backup])
-            }
-            false => {
-                let directory = target::backups(place, &storages)?;
-                let backups = directory.list()?;
-                (directory, backups)
-            }
+        let named = place.is_file();
+        let (directory, backups) = if named {
+            let (directory, backup) = beside::find(place)?;
+            (directory, vec![backup])
+        } else {
+            let directory = target::backups(place, &storages)?;
+            let backups = directory.list()?;
+            (directory, backups)
         };
-        for backup in &found.1 {
-            let checked = check(&found.0, backup, &cancel, log)?;
-            damaged = damaged.saturating_add(usize::from(checked.damages > 0));
+        for backup in &backups {
+            let known = !named && !arguments.all && backup.verified().is_newer_than(age, now);
+            let sound = match known {
+                true => pass_over(backup, log),
+                false => check(&directory, backup, &cancel, log)?.damages == 0,
+            };
+            damaged = damaged.saturating_add(usize::from(!sound));
         }
     }
     if damaged > 0 {
@@ -42,7 +47,25 @@ pub(crate) fn run(arguments: &Verify, places: &Places, log: &Log) -> Result<Exit
     Ok(ExitCode::SUCCESS)
 }
 
-fn check(
+/// Whether a backup that was verified of late was sound then.
+fn pass_over(backup: &Backup, log: &Log) -> bool {
+    let (name, verified) = (backup.file_name(), backup.verified());
+    let at = verified.at().map(|time| time.to_string());
+    let when = at.as_deref().unwrap_or_default();
+    log.info(&format!(
+        "{name}: {verified}, as verified {when}; not verified again"
+    ));
+    log.result(&json!({
+        "file": name,
+        "verified": verified.to_string(),
+        "verified_at": at,
+        "passed_over": true,
+    }));
+    !matches!(verified, Verified::Damaged(_))
+}
+
+/// Verifies one backup, and tells what is found.
+pub(crate) fn check(
     directory: &DumpDirectory,
     backup: &Backup,
     cancel: &CancelToken,

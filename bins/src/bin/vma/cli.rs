@@ -52,6 +52,10 @@ pub(super) enum Command {
     /// Write an archive again in disk order and with a stable uuid, for deduplicating stores
     Optimize(RewriteArgs),
     /// Restore all that is intact in a damaged archive
+    ///
+    /// With an index, inside the archive or as ARCHIVE.idx, what is intact is known to the bit; without
+    /// one, payload cannot be checked. Beside each disk a map says what of it is lost, in the format of
+    /// GNU ddrescue. A cluster that is there, but not what it was, is restored and called lost.
     Recover(RecoverArgs),
 }
 
@@ -230,6 +234,9 @@ pub(super) struct RewriteArgs {
 pub(super) struct RecoverArgs {
     /// Archive, or - for standard input
     pub(super) archive: OsString,
+    /// Index to check against [default: the one inside, or ARCHIVE.idx]
+    #[arg(long, value_name = "FILE")]
+    pub(super) index: Option<PathBuf>,
     /// Directory to be made; it must not exist
     pub(super) directory: PathBuf,
 }

@@ -12,10 +12,10 @@ use fleece_vma_format::verify::{Damage, Watch};
 use super::cli::{Format, RecoverArgs};
 use super::disk::DiskTarget;
 use super::extract::{Directory, Growing};
-use super::failure::{Failure, Result};
+use super::failure::{Failure, Result, talk};
 use super::input::{Input, Interruptible};
 use super::list::print_text;
-use super::verify::tell;
+use super::verify::{tell, untold};
 
 /// Restores all that is intact, and says what is not.
 pub(super) fn recover(args: &RecoverArgs) -> Result<()> {
@@ -26,20 +26,40 @@ pub(super) fn recover(args: &RecoverArgs) -> Result<()> {
         disks: Vec::new(),
         vmstate: None,
     };
+    let mut index = index(args, &input)?;
     let seekable = input.forgiving();
     let stream: Box<dyn Read + '_> = match &seekable {
         Some(zstd) => Box::new(zstd.reader()),
         None => Box::new(input.stream()?.0),
     };
     let open = |header: &Header| job.prepare(header);
-    let recovered = format_recover(Interruptible(stream), open, &mut Tell)?;
+    let known = index.as_mut().map(|index| index as &mut dyn Read);
+    let recovered = format_recover(Interruptible(stream), known, open, &mut Tell)?;
     job.finish(&recovered)?;
-    // Never a success: if nothing was found wrong, there was no reason to recover.
-    let message = match recovered.damages() {
-        0 => "no damage found; use `vma extract`".to_owned(),
-        count => format!("{count} damages found, what is intact has been restored"),
-    };
-    Err(Failure::damage(Some(message)))
+    untold(recovered.damages());
+    match recovered.damages() {
+        0 if index.is_none() => talk(
+            "vma: note: no damage found, but the payload has not been checked: there is no index",
+        ),
+        0 => {}
+        count => {
+            let message = format!("{count} damages found, what is intact has been restored");
+            return Err(Failure::damage(Some(message)));
+        }
+    }
+    Ok(())
+}
+
+/// One that cannot be had is not needed, unless it was asked for.
+fn index(args: &RecoverArgs, input: &Input) -> Result<Option<Box<dyn Read>>> {
+    match input.index(args.index.as_deref()) {
+        Ok(index) => Ok(index.map(|(_, index)| index)),
+        Err(failure) if args.index.is_some() => Err(failure),
+        Err(failure) => {
+            talk(format_args!("vma: warning: {}", failure.message()));
+            Ok(None)
+        }
+    }
 }
 
 /// Where everything goes.

@@ -3,7 +3,7 @@
 use std::io::Read;
 
 use fleece_vma_format::container::Container;
-use fleece_vma_format::verify::{self as format, Damage, Verified, Watch};
+use fleece_vma_format::verify::{self as format, Damage, MAX_TOLD, Verified, Watch};
 use fleece_vma_format::{Header, Tally};
 use serde_json::json;
 
@@ -20,6 +20,7 @@ pub(super) fn verify(args: &VerifyArgs) -> Result<()> {
         return tell_json(outcome);
     }
     let verified = outcome?;
+    untold(verified.damages);
     if verified.damages > 0 {
         let count = verified.damages;
         return Err(Failure::damage(Some(format!(
@@ -168,6 +169,14 @@ pub(super) fn tell(damage: &Damage) {
         "damage: {damage}{}",
         cause.unwrap_or_default()
     ));
+}
+
+/// Tells how many damages of `count` have not been told.
+pub(super) fn untold(count: u64) {
+    match count.saturating_sub(MAX_TOLD) {
+        0 => {}
+        more => talk(format_args!("damage: and {more} more")),
+    }
 }
 
 fn as_json(damage: &Damage) -> serde_json::Value {

@@ -1,19 +1,22 @@
-//! What becomes of a backup that is complete: notes, protection, and the removal of older ones.
+//! What becomes of a backup that is complete: notes, protection, verification, and the removal of older
+//! ones.
 
-use fleece_backup_core::dump::DumpDirectory;
-use fleece_backup_core::{Archived, Error, ErrorKind};
+use fleece_backup_core::dump::{DumpDirectory, Verdict};
+use fleece_backup_core::{Archived, CancelToken, Error, ErrorKind};
 use fleece_guest_config::GuestId;
 
 use crate::cli::Backup;
 use crate::log::Log;
+use crate::verify;
 
 /// Whether there is anything to do that standard output has no place for.
 pub(super) fn check(arguments: &Backup) -> Result<(), Error> {
-    let wanted =
-        arguments.notes.is_some() || arguments.protected || arguments.prune_backups.is_some();
+    let wanted = arguments.notes.is_some()
+        || arguments.protected
+        || arguments.verify
+        || arguments.prune_backups.is_some();
     if wanted && arguments.to.as_os_str() == "-" {
-        let message =
-            "--notes, --protected and --prune-backups need a directory, not standard output";
+        let message = "--notes, --protected, --verify and --prune-backups need a directory, not standard output";
         return Err(Error::new(ErrorKind::Request, message));
     }
     Ok(())
@@ -21,7 +24,18 @@ pub(super) fn check(arguments: &Backup) -> Result<(), Error> {
 
 /// The archive is complete whatever comes of this, so what fails is a warning. Returns how many there
 /// were.
-pub(super) fn run(arguments: &Backup, archived: &Archived, guest: &GuestId, log: &Log) -> usize {
+///
+/// # Errors
+///
+/// That the archive was to be verified and is not sound, or could not be read to its end. Then nothing is
+/// removed.
+pub(super) fn run(
+    arguments: &Backup,
+    archived: &Archived,
+    guest: &GuestId,
+    cancel: &CancelToken,
+    log: &Log,
+) -> Result<usize, Error> {
     let mut warnings = 0_usize;
     let mut warn = |error: &Error| {
         warnings = warnings.saturating_add(1);
@@ -33,7 +47,7 @@ pub(super) fn run(arguments: &Backup, archived: &Archived, guest: &GuestId, log:
             path.file_name()?.to_str()?,
         ))
     }) else {
-        return warnings;
+        return Ok(warnings);
     };
     if arguments.notes.is_some() || arguments.protected {
         let marked = directory.find(name).and_then(|backup| {
@@ -49,8 +63,18 @@ pub(super) fn run(arguments: &Backup, archived: &Archived, guest: &GuestId, log:
             warn(&error);
         }
     }
+    if arguments.verify {
+        let checked = verify::check(&directory, &directory.find(name)?, cancel, log)?;
+        if checked.damages > 0 {
+            let message = format!(
+                "{name} is damaged already; nothing was pruned. Look at the target's disks, memory and \
+                 network, and back up again"
+            );
+            return Err(Error::new(ErrorKind::Damage, message));
+        }
+    }
     let Some(rules) = arguments.prune_backups.filter(|rules| !rules.keeps_all()) else {
-        return warnings;
+        return Ok(warnings);
     };
     match directory.prune(&rules, Some(guest)) {
         Ok(pruned) => {
@@ -62,9 +86,12 @@ pub(super) fn run(arguments: &Backup, archived: &Archived, guest: &GuestId, log:
                     }
                     None => {}
                 }
+                if let (Some(_), Verdict::Keep(why)) = (pruned.backup.fault(), &pruned.verdict) {
+                    log.info(&format!("kept {}: {why}", pruned.backup.file_name()));
+                }
             }
         }
         Err(error) => warn(&error),
     }
-    warnings
+    Ok(warnings)
 }

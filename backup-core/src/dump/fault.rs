@@ -1,0 +1,79 @@
+//! What is wrong with a backup, as far as a short look tells.
+
+use std::fmt;
+use std::io::{self, Read, Seek as _};
+
+use fleece_staged_file::regular::{self, Links};
+use fleece_vma_format::{MAX_HEADER_SIZE, Reader, container};
+
+use super::{Backup, Verified};
+
+/// Why a backup cannot be counted on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Fault {
+    /// The last verification found it damaged.
+    Damaged,
+    /// Its archive has no bytes.
+    Empty,
+    /// Its archive does not begin as one does; in what way.
+    Header(String),
+    /// It could not be looked into, which may pass; why.
+    Unreadable(String),
+}
+
+/// How much of a file is searched for an archive's header, in bytes: all of a header, did it not compress
+/// at all, and what containers and frames of metadata put before it.
+const LOOK: u64 = (MAX_HEADER_SIZE as u64).saturating_add(4 << 20);
+
+impl Fault {
+    /// What is known without opening the archive.
+    pub(super) fn known(size: u64, verified: Verified) -> Option<Self> {
+        match verified {
+            _ if size == 0 => Some(Self::Empty),
+            Verified::Damaged(_) => Some(Self::Damaged),
+            Verified::Sound(_) | Verified::Unknown => None,
+        }
+    }
+
+    /// What the header of an archive shows that nothing else is known of.
+    pub(super) fn of_header(backup: &Backup) -> Option<Self> {
+        let unreadable = |error: io::Error| Some(Self::Unreadable(error.to_string()));
+        let mut file = match regular::open(backup.path(), Links::Follow) {
+            Ok(file) => file,
+            Err(error) => return unreadable(error),
+        };
+        // Proxmox once had bzip2, too, which nobody here reads.
+        let mut magic = [0; 3];
+        match file.read_exact(&mut magic).and_then(|()| file.rewind()) {
+            Ok(()) if magic == *b"BZh" => return None,
+            Err(error) if error.kind() != io::ErrorKind::UnexpectedEof => return unreadable(error),
+            Ok(()) | Err(_) => {}
+        }
+        match container::open(file.take(LOOK)).and_then(Reader::new) {
+            Ok(_) => None,
+            Err(error) if error.kind().is_damage() => Some(Self::Header(error.to_string())),
+            Err(error) => Some(Self::Unreadable(error.to_string())),
+        }
+    }
+
+    /// One word for programs.
+    pub fn word(&self) -> &'static str {
+        match self {
+            Self::Damaged => "damaged",
+            Self::Empty => "empty",
+            Self::Header(_) => "no archive",
+            Self::Unreadable(_) => "unreadable",
+        }
+    }
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Damaged | Self::Empty => f.write_str(self.word()),
+            Self::Header(why) => write!(f, "no archive: {why}"),
+            Self::Unreadable(why) => write!(f, "cannot be read: {why}"),
+        }
+    }
+}
