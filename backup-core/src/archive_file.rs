@@ -36,8 +36,7 @@ impl ArchiveFile {
     /// looks for `*.vma*`.
     #[must_use]
     pub fn temporary_name(path: &Path) -> PathBuf {
-        let name = path.file_name().unwrap_or_default().to_string_lossy();
-        path.with_file_name(format!(".{name}.tmp"))
+        fleece_fleecing::temporary_name(path)
     }
 
     /// Creates the temporary file.

@@ -11,10 +11,14 @@
 mod support;
 
 use std::os::unix::fs::FileExt as _;
+use std::os::unix::process::ExitStatusExt as _;
 use std::path::Path;
 use std::process::Command;
 
 use fleece_lab::{Disk, Qemu, StorageDaemon};
+use fleece_qmp_client::Client;
+use fleece_qmp_client::commands::{QueryBlockExports, QueryJobs, QueryNamedBlockNodes};
+use serde_json::json;
 use support::ended::Ended;
 use support::running::Running;
 use support::{Bench, daemon};
@@ -171,6 +175,129 @@ fn a_clean_up_does_not_stop_somebody_elses_server() {
     support::succeed(field.bench.fleece("cleanup").arg("7"));
     field.assert_clean();
     field.io(0, "read -P 0x11 0 8M");
+}
+
+/// Others' things in a QEMU, by names that begin as ours do.
+struct Others {
+    client: Client,
+    before: Vec<String>,
+}
+
+impl Others {
+    /// A node, an export of it, and a mirror of another, called so.
+    fn come(field: &Field, node: &str, export: &str, job: &str) -> Self {
+        let client = Client::connect_unix(field.daemon.qmp_socket()).unwrap();
+        let execute = |name: &str, arguments| client.execute_raw(name, Some(arguments)).unwrap();
+        for name in [node, "source", "target"] {
+            let options = json!({"driver": "null-co", "node-name": name, "size": SIZE});
+            execute("blockdev-add", options);
+        }
+        let options = json!({"type": "nbd", "id": export, "node-name": node, "name": "others"});
+        execute("block-export-add", options);
+        let mut mirror = json!({"job-id": job, "device": "source", "sync": "full"});
+        mirror["target"] = "target".into();
+        execute("blockdev-mirror", mirror);
+        let mut others = Self {
+            client,
+            before: Vec::new(),
+        };
+        others.before = others.names();
+        others
+    }
+
+    fn names(&self) -> Vec<String> {
+        let jobs = self.client.execute(&QueryJobs {}).unwrap();
+        let exports = self.client.execute(&QueryBlockExports {}).unwrap();
+        let nodes = QueryNamedBlockNodes { flat: Some(true) };
+        let nodes = self.client.execute(&nodes).unwrap();
+        let jobs = jobs.into_iter().map(|job| job.id);
+        let exports = exports.into_iter().map(|export| export.id);
+        let nodes = nodes.into_iter().filter_map(|node| node.node_name);
+        let names = jobs.chain(exports).chain(nodes);
+        let mut names: Vec<_> = names.filter(|name| name.starts_with("fleece-")).collect();
+        names.sort();
+        names
+    }
+
+    /// Lets go of the monitor while `work` is done.
+    fn look_away(self, field: &Field, work: impl FnOnce()) {
+        let Self { client, before } = self;
+        drop(client);
+        work();
+        let client = Client::connect_unix(field.daemon.qmp_socket()).unwrap();
+        let after = Self { client, before };
+        assert_eq!(after.names(), after.before);
+        assert_eq!(after.before.len(), 3);
+    }
+}
+
+#[test]
+fn what_others_call_like_ours_is_neither_touched_nor_in_the_way() {
+    for qemu in fleece_lab::qemus() {
+        let field = Field::on(qemu);
+        let others = Others::come(
+            &field,
+            "fleece-data",
+            "fleece-web-export",
+            "fleece-web-mirror",
+        );
+        others.look_away(&field, || {
+            let mut backup = field.backup();
+            Ended::of(backup.args(["--include", "disk1"])).expect_code(0);
+            let mut cleanup = field.bench.fleece("cleanup");
+            support::succeed(cleanup.args(["7", "--qmp"]).arg(field.daemon.qmp_socket()));
+        });
+    }
+}
+
+#[test]
+fn what_has_exactly_our_names_and_is_not_ours_is_named_and_left_alone() {
+    for qemu in fleece_lab::qemus() {
+        let field = Field::on(qemu);
+        let others = Others::come(&field, "fleece-img0", "fleece-exp0", "fleece-job0");
+        others.look_away(&field, || {
+            let mut backup = field.backup();
+            let refused = Ended::of(backup.args(["--include", "disk1"]));
+            refused.expect(5, &["none of Fleece's", "give it another"]);
+            field.bench.assert_clean_folders();
+            field.bench.assert_no_archive();
+            let mut cleanup = field.bench.fleece("cleanup");
+            support::succeed(cleanup.args(["7", "--qmp"]).arg(field.daemon.qmp_socket()));
+        });
+    }
+}
+
+#[test]
+fn what_a_lost_record_left_is_removed_by_the_command_that_the_refusal_names() {
+    for qemu in fleece_lab::qemus() {
+        let field = Field::on(qemu);
+        let killed = Ended::of(field.backup().env("FLEECE_FAULT", "kill@exported"));
+        assert_eq!(killed.status.signal(), Some(9), "{}", killed.said);
+        // Of the archive only the record knew.
+        for name in ["state", "archives"] {
+            std::fs::remove_dir_all(field.bench.path(name)).unwrap();
+            std::fs::create_dir(field.bench.path(name)).unwrap();
+        }
+        let refused = Ended::of(&mut field.backup());
+        let said = refused.expect(1, &["remove what it left: `fleece cleanup"]);
+        field.bench.assert_no_archive();
+        support::succeed(&mut support::advised(&said, &field.bench));
+        field.assert_clean();
+        support::succeed(&mut field.backup());
+        field.assert_before();
+        field.assert_clean();
+    }
+}
+
+#[test]
+fn a_guest_that_nobody_knows_cannot_be_cleaned_up() {
+    let bench = Bench::new();
+    std::fs::write(bench.path("state").join("8.state"), "paused: yes\n").unwrap();
+    let refused = Ended::of(bench.fleece("cleanup").arg("nosuchguest"));
+    refused.expect(1, &["no record of a guest nosuchguest", "only of 8"]);
+    let mut cleanup = bench.fleece("cleanup");
+    let refused = Ended::of(cleanup.arg("--qmp").arg(bench.path("nothing.qmp")));
+    refused.expect(1, &["no record of a guest nothing"]);
 }
 
 #[test]

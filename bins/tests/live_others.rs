@@ -209,7 +209,7 @@ fn a_clean_up_of_all_guests_passes_over_one_that_is_being_backed_up() {
     let Some(guest) = the_guest() else { return };
     let (bench, backup) = begin(&guest);
     // What a backup of another guest left.
-    let left = bench.path("archives").join("left.tmp");
+    let left = bench.path("archives").join(".left.vma.tmp");
     std::fs::write(&left, "").unwrap();
     let record = format!("files: [{left:?}]\n");
     std::fs::write(bench.path("state").join("8.state"), record).unwrap();
@@ -222,7 +222,7 @@ fn a_clean_up_of_all_guests_passes_over_one_that_is_being_backed_up() {
 }
 
 #[test]
-fn a_second_backup_under_another_name_is_refused_and_disturbs_nothing() {
+fn a_second_backup_or_clean_up_under_another_name_is_refused_and_disturbs_nothing() {
     let Some(guest) = the_guest() else { return };
     let writer = write(&guest);
     let (bench, backup) = begin(&guest);
@@ -231,6 +231,24 @@ fn a_second_backup_under_another_name_is_refused_and_disturbs_nothing() {
     let refused = Ended::of(second.args(["--vmid", "8"]));
     refused.expect(1, &["is being backed up under another name"]);
     other.assert_clean_folders();
+    // Nor does a clean-up take away what is at work, through whatever monitor it comes.
+    let mut cleanup = other.fleece("cleanup");
+    let refused = Ended::of(cleanup.arg("--qmp").arg(guest.test_socket()));
+    refused.expect(3, &["is being backed up under another name"]);
     assert_completes(backup, &bench, &guest);
+
+    // What a lost record leaves, with an NBD server of ours.
+    let mut killed = bench.backup(&guest.qmp_socket());
+    Ended::of(killed.env("FLEECE_FAULT", "kill@exported"));
+    for name in ["state", "archives"] {
+        std::fs::remove_dir_all(bench.path(name)).unwrap();
+        std::fs::create_dir(bench.path(name)).unwrap();
+    }
+    let refused = Ended::of(&mut bench.backup(&guest.qmp_socket()));
+    let said = refused.expect(1, &["remove what it left: `fleece cleanup"]);
+    support::succeed(&mut support::advised(&said, &bench));
+    bench.assert_clean(&guest.test_socket());
+    support::succeed(&mut bench.backup(&guest.qmp_socket()));
+    bench.assert_clean(&guest.test_socket());
     ordered::assert_wrote_well(writer);
 }

@@ -61,7 +61,7 @@ fn the_commands_of_the_service_are_understood() {
         .replace("${TO}", to.to_str().unwrap())
         .replace("$OPTIONS", "--prune-backups keep-daily=7,keep-weekly=4");
     let (_, start) = start.split_once(" fleece ").unwrap();
-    let clean = setting("ExecStopPost", "web");
+    let clean = setting("ExecStopPost", "web").replace("$GUEST", &guest);
     let run = |line: &str| {
         Command::new(env!("CARGO_BIN_EXE_fleece"))
             .args(line.split_whitespace())
@@ -79,5 +79,8 @@ fn the_commands_of_the_service_are_understood() {
     );
     assert!(said.contains("web.qmp"), "{said}");
     let cleaned = run(clean.strip_prefix("fleece ").unwrap());
-    assert!(cleaned.status.success(), "{cleaned:?}");
+    // Nothing is known of it: neither a monitor nor a record.
+    let said = String::from_utf8_lossy(&cleaned.stderr);
+    assert_eq!(cleaned.status.code(), Some(1), "{said}");
+    assert!(said.contains("no record of a guest web"), "{said}");
 }

@@ -303,6 +303,33 @@ fn a_restore_that_was_killed_is_removed_by_the_clean_up() {
 }
 
 #[test]
+fn what_a_record_names_and_fleece_has_not_made_stays_and_is_told() {
+    let host = Host::new();
+    let disk = host.bench.path("slow/images/8/vm-8-disk-0.raw");
+    fs::create_dir_all(disk.parent().unwrap()).unwrap();
+    fs::write(&disk, "another guest's").unwrap();
+    let state = host.bench.path("state").join("9.state");
+    let record = format!(
+        "restores: {}\nvolumes: slow:8/vm-8-disk-0.raw,fast:9/vm-9-disk-3.raw\n",
+        host.bench.path("configs/9.conf").display()
+    );
+    fs::write(&state, record).unwrap();
+    let made = host.bench.path("fast/images/9/vm-9-disk-3.raw");
+    fs::create_dir_all(made.parent().unwrap()).unwrap();
+    fs::write(&made, "ours").unwrap();
+    let said = host
+        .restore(FAST)
+        .expect(3, &["slow:8/vm-8-disk-0.raw is not touched"]);
+    assert!(disk.exists() && !made.exists(), "{said}");
+    let mut cleanup = host.bench.fleece("cleanup");
+    let storages = host.bench.path("storage.cfg");
+    cleanup.arg("9").arg("--storage-config").arg(storages);
+    let said = Ended::of(&mut cleanup).expect(3, &["called vm-9-disk-<number>"]);
+    assert!(disk.exists() && state.exists(), "{said}");
+    assert_eq!(host.volumes("fast").len(), 2, "the restored guest's");
+}
+
+#[test]
 fn a_signal_ends_a_restore_that_waits_for_a_pipe() {
     let host = Host::new();
     let piped = host.pipe(&mut host.command("-", FAST));

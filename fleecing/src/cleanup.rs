@@ -1,15 +1,19 @@
-//! Finishing what a killed backup left.
+//! Finishing what a killed backup or restore left.
+//!
+//! What a record names is taken away only if Fleece could have made it for this guest and nobody uses it
+//! (`made`, `in_use`, `named`). Everything else is told, and stays where it is and on record.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::slice;
 use std::time::Duration;
 
-use fleece_guest_config::{ConfigFile, ErrorKind as ConfigErrorKind};
 use fleece_qmp_client::{Address, Agent, ErrorKind as QmpErrorKind, Options};
 use fleece_storage::{Storages, VolumeId};
 
+use crate::made::Volume;
+use crate::named::Named;
 use crate::record::{Contents, Place, Record};
-use crate::{Error, ErrorKind, hang, image, inside};
+use crate::{Error, ErrorKind, hang, image, in_use, inside, made};
 
 /// What a clean-up did.
 #[derive(Debug, Default)]
@@ -21,7 +25,7 @@ pub struct Cleaned {
     pub failed: Vec<Error>,
 }
 
-/// Removes everything that the record of a guest names, and what carries our names inside its QEMU.
+/// Removes what the record of a guest names, as far as it is ours, and what is ours inside its QEMU.
 ///
 /// `qmp` is the guest's monitor, if it is not the recorded one. QEMU may run, have been restarted, or
 /// be gone. What cannot be removed, say because its storage does not answer, stays on record, and the
@@ -52,121 +56,235 @@ pub fn clean(
     cleaned: &mut Cleaned,
 ) -> Result<(), Error> {
     let contents = record.contents()?;
-    if let Some(agent) = &contents.frozen {
-        match thaw(agent) {
-            Ok(()) => {
-                record.note_frozen(None)?;
-                cleaned
-                    .done
-                    .push("freeze of the guest's file systems".into());
-            }
-            Err(error) => cleaned.failed.push(error),
-        }
+    let mut work = Work {
+        record,
+        contents: &contents,
+        storages,
+        cleaned,
+        named: None,
+    };
+    work.thaw()?;
+    work.remove_files()?;
+    if work.leave_qemu(qmp)? {
+        work.free_images()?;
     }
-    for file in &contents.files {
-        match remove_file(file) {
-            Ok(removed) => {
-                record.remove_files(slice::from_ref(file))?;
-                let what = removed.then(|| format!("unfinished archive {}", file.display()));
-                cleaned.done.extend(what);
-            }
-            Err(error) => cleaned.failed.push(error),
-        }
-    }
-    let recorded = contents
-        .qmp
-        .as_deref()
-        .map(|text| text.parse())
-        .transpose()
-        .unwrap_or_default();
-    let answer = || must_answer(&contents.images, storages);
-    if let Some(address) = qmp.or(recorded.as_ref())
-        && let Err(error) = inside::remove_all(None, address, record, &answer)
-    {
-        // What QEMU may still use must not be freed.
-        cleaned.failed.push(error);
-        return Ok(());
-    }
-    if let Some(socket) = &contents.nbd_socket {
-        record.note_nbd_socket(None)?;
-        cleaned
-            .done
-            .push(format!("NBD server on {}", socket.display()));
-    }
-    if contents.paused {
-        record.note_paused(false)?;
-    }
-    for name in &contents.images {
-        match free(record, name, storages) {
-            Ok(()) => cleaned.done.push(format!("fleecing image {name}")),
-            Err(error) => cleaned.failed.push(error),
-        }
-    }
-    free_volumes(record, &contents, storages, cleaned)?;
-    if cleaned.failed.is_empty() {
+    work.free_volumes()?;
+    if work.cleaned.failed.is_empty() {
         record.forget()?;
     }
     Ok(())
 }
 
-/// Frees what an unfinished restore made. A restore writes the guest's configuration last: volumes that
-/// the configuration names are complete and the guest's own.
-fn free_volumes(
-    record: &Record,
-    contents: &Contents,
-    storages: &Storages,
-    cleaned: &mut Cleaned,
-) -> Result<(), Error> {
-    let Some(path) = &contents.restores else {
-        return Ok(());
-    };
-    let config = match ConfigFile::new(path).load() {
-        Ok(config) => Some(config),
-        Err(error) if error.kind() == ConfigErrorKind::NotFound => None,
-        Err(error) => {
-            let message = "cannot tell whether the restored guest uses its volumes";
-            let error = Error::caused(ErrorKind::Record, message, error);
-            cleaned.failed.push(error);
-            return Ok(());
-        }
-    };
-    let mut left = false;
-    for name in &contents.volumes {
-        if config
-            .as_ref()
-            .is_some_and(|config| config.uses_volume(name))
-        {
-            record.remove_volume(name)?;
-            continue;
-        }
-        match free_volume(record, name, storages) {
-            Ok(()) => cleaned
-                .done
-                .push(format!("volume {name} of an unfinished restore")),
-            Err(error) => {
-                left = true;
-                cleaned.failed.push(error);
-            }
-        }
-    }
-    if !left {
-        record.note_restore(None)?;
-    }
-    Ok(())
+struct Work<'a> {
+    record: &'a Record,
+    contents: &'a Contents,
+    storages: &'a Storages,
+    cleaned: &'a mut Cleaned,
+    /// What guests' configurations name, once somebody has asked.
+    named: Option<Named>,
 }
 
-fn free_volume(record: &Record, name: &str, storages: &Storages) -> Result<(), Error> {
-    let failed = |error| {
-        Error::caused(
-            ErrorKind::Storage,
-            format!("cannot free the volume {name} of an unfinished restore"),
-            error,
-        )
-    };
-    let id: VolumeId = name.parse().map_err(failed)?;
-    let storage = storages.resolve(&id).map_err(failed)?;
-    storage.free(&id).map_err(failed)?;
-    record.remove_volume(name)
+impl Work<'_> {
+    fn thaw(&mut self) -> Result<(), Error> {
+        let Some(agent) = &self.contents.frozen else {
+            return Ok(());
+        };
+        match thaw(agent) {
+            Ok(()) => {
+                self.record.note_frozen(None)?;
+                let done = "freeze of the guest's file systems".into();
+                self.cleaned.done.push(done);
+            }
+            Err(error) => self.cleaned.failed.push(error),
+        }
+        Ok(())
+    }
+
+    fn remove_files(&mut self) -> Result<(), Error> {
+        if let Some(line) = &self.contents.illegible {
+            let message = format!("the record's list of files cannot be understood: {line}");
+            self.cleaned.failed.push(foreign(message));
+        }
+        for file in &self.contents.files {
+            match remove_file(file) {
+                Ok(removed) => {
+                    self.record.remove_files(slice::from_ref(file))?;
+                    let what = removed.then(|| format!("unfinished archive {}", file.display()));
+                    self.cleaned.done.extend(what);
+                }
+                Err(error) => self.cleaned.failed.push(error),
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes what is ours out of QEMU; tells whether that was done, so that images can be freed.
+    fn leave_qemu(&mut self, qmp: Option<&Address>) -> Result<bool, Error> {
+        let recorded = self.contents.qmp.as_deref().map(|text| {
+            let Ok(address) = text.parse();
+            address
+        });
+        let answer = || self.must_answer();
+        let known = self.places();
+        if let Some(address) = qmp.or(recorded.as_ref()) {
+            match inside::remove_all(None, address, self.record, &known, &answer) {
+                Ok(removed) => self.adopt(&removed, &known)?,
+                Err(error) => {
+                    self.cleaned.failed.push(error);
+                    return Ok(false);
+                }
+            }
+        }
+        match &self.contents.nbd_socket {
+            Some(socket) if self.record.is_our_socket(socket) => {
+                self.record.note_nbd_socket(None)?;
+                let done = format!("NBD server on {}", socket.display());
+                self.cleaned.done.push(done);
+            }
+            Some(socket) => self.cleaned.failed.push(foreign(format!(
+                "the socket {} is not where this guest's would be; it is not touched and stays on record",
+                socket.display()
+            ))),
+            None => {}
+        }
+        if self.contents.paused {
+            self.record.note_paused(false)?;
+        }
+        Ok(true)
+    }
+
+    /// Tells what was removed, and puts images on record that were found in QEMU only.
+    fn adopt(&mut self, removed: &inside::Removed, known: &[PathBuf]) -> Result<(), Error> {
+        let things = removed.things.iter();
+        self.cleaned
+            .done
+            .extend(things.map(|thing| format!("{thing} in QEMU")));
+        for file in &removed.images {
+            let path = Path::new(file);
+            if known.iter().any(|known| known == path) {
+                continue;
+            }
+            match made::volume_at(path, self.record.guest(), self.storages) {
+                Some(id) => self.record.add_image(&id)?,
+                None => self.cleaned.failed.push(foreign(format!(
+                    "QEMU had the fleecing image {file}, which is not on record and not of this guest by \
+                     its name; it is left where it is"
+                ))),
+            }
+        }
+        Ok(())
+    }
+
+    fn free_images(&mut self) -> Result<(), Error> {
+        // With those that were found in QEMU.
+        for name in self.record.contents()?.images {
+            let freed = self
+                .check(&name, made::IMAGE)
+                .and_then(|volume| free(self.record, &volume));
+            match freed {
+                Ok(()) => self.cleaned.done.push(format!("fleecing image {name}")),
+                Err(error) => self.cleaned.failed.push(error),
+            }
+        }
+        Ok(())
+    }
+
+    /// Frees what an unfinished restore made. A restore writes the guest's configuration last: volumes that
+    /// the configuration names are complete and the guest's own.
+    fn free_volumes(&mut self) -> Result<(), Error> {
+        for name in &self.contents.volumes {
+            let freed = self.check(name, made::DISK).and_then(|volume| {
+                let failed = |error| {
+                    let message = format!("cannot free the volume {name} of an unfinished restore");
+                    Error::caused(ErrorKind::Storage, message, error)
+                };
+                volume.storage.free(&volume.id).map_err(failed)
+            });
+            match freed {
+                Ok(_) => {
+                    self.record.remove_volume(name)?;
+                    let done = format!("volume {name} of an unfinished restore");
+                    self.cleaned.done.push(done);
+                }
+                Err(_) if self.is_restored(name) => self.record.remove_volume(name)?,
+                Err(error) => self.cleaned.failed.push(error),
+            }
+        }
+        self.record.end_restore(&[])
+    }
+
+    /// Whether the configuration names a volume that the restore was to write.
+    fn is_restored(&self, name: &str) -> bool {
+        let config = self.contents.restores.as_deref();
+        let named = self.named.as_ref().zip(config);
+        named.is_some_and(|(named, config)| named.names(config, name))
+    }
+
+    /// The volume of this name on record, if it may be freed.
+    fn check(&mut self, name: &str, purpose: &str) -> Result<Volume, Error> {
+        let volume = made::volume(name, self.record.guest(), purpose, self.storages)?;
+        let kept = |why: String| foreign(format!("{name} is not freed and stays on record: {why}"));
+        let named = match self.named.take() {
+            Some(named) => named,
+            None => Named::read(self.record.configs(self.contents))?,
+        };
+        let named = self.named.insert(named);
+        if let Some(config) = named.by(&volume, self.storages) {
+            return Err(kept(format!("{} names it", config.display())));
+        }
+        if let Ok(path) = volume.storage.path(&volume.id) {
+            // A link, where Fleece makes files. (A device's name is a link of the system.)
+            let is_link = path
+                .symlink_metadata()
+                .is_ok_and(|found| found.is_symlink());
+            if is_link && !path.starts_with("/dev") {
+                return Err(kept("it is a symbolic link".into()));
+            }
+            if let Some(user) = in_use::user_of(&path) {
+                return Err(kept(user));
+            }
+        }
+        Ok(volume)
+    }
+
+    /// Fails if one of the recorded images, which QEMU may have, is on a storage that hangs.
+    fn must_answer(&self) -> Result<(), Error> {
+        for name in &self.contents.images {
+            // What is not ours, or not to be found, is not to be waited for.
+            if let Ok(Volume { id, storage }) =
+                made::volume(name, self.record.guest(), made::IMAGE, self.storages)
+            {
+                hang::must_answer(&storage, &[id], hang::WAY_BACK)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Where the recorded images are.
+    fn places(&self) -> Vec<PathBuf> {
+        let images = self.contents.images.iter();
+        images
+            .filter_map(|name| {
+                let id: VolumeId = name.parse().ok()?;
+                self.storages.resolve(&id).ok()?.path(&id).ok()
+            })
+            .collect()
+    }
+}
+
+fn foreign(message: String) -> Error {
+    Error::new(ErrorKind::Foreign, message)
+}
+
+fn free(record: &Record, volume: &Volume) -> Result<(), Error> {
+    let Volume { id, storage } = volume;
+    hang::must_answer(storage, slice::from_ref(id), hang::FREEING)?;
+    // An image on a storage that is not mounted is not gone.
+    storage.activate().map_err(|error| {
+        let message = format!("cannot free the fleecing image {id}");
+        Error::caused(ErrorKind::Storage, message, error)
+    })?;
+    image::free(storage, record, id)
 }
 
 /// Thaws the guest. Without an agent that listens there is no such guest any more.
@@ -191,26 +309,19 @@ fn thaw(agent: &str) -> Result<(), Error> {
     }
 }
 
-/// Fails if one of the recorded images, which QEMU may have, is on a storage that hangs.
-fn must_answer(images: &[String], storages: &Storages) -> Result<(), Error> {
-    for name in images {
-        // What is not to be found is not to be waited for.
-        if let Ok(id) = name.parse::<VolumeId>()
-            && let Ok(storage) = storages.resolve(&id)
-        {
-            hang::must_answer(&storage, &[id], hang::WAY_BACK)?;
-        }
-    }
-    Ok(())
-}
-
 /// Removes a file; tells whether it was there. If its directory is gone, it may come back with it.
 fn remove_file(path: &Path) -> Result<bool, Error> {
+    if !made::is_temporary(path) {
+        return Err(foreign(format!(
+            "{} is not removed and stays on record: it has no name of an unfinished file",
+            path.display()
+        )));
+    }
     let removal = {
         let path = path.to_owned();
         move || try_to_remove(&path)
     };
-    hang::ask(hang::PATIENCE, removal).unwrap_or_else(|| {
+    hang::ask(in_use::PATIENCE, removal).unwrap_or_else(|| {
         Err(Error::new(
             ErrorKind::Storage,
             format!(
@@ -229,6 +340,20 @@ fn try_to_remove(path: &Path) -> Result<bool, Error> {
             error,
         )
     };
+    let kept = |why: String| {
+        let path = path.display();
+        foreign(format!("{path} is not removed and stays on record: {why}"))
+    };
+    match path.symlink_metadata() {
+        Ok(found) if !found.is_file() => return Err(kept("it is no regular file".into())),
+        Ok(_) => {
+            if let Some(user) = in_use::user_of(path) {
+                return Err(kept(user));
+            }
+        }
+        // Told below.
+        Err(_) => {}
+    }
     match std::fs::remove_file(path) {
         Ok(()) => Ok(true),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => match path.parent() {
@@ -239,18 +364,5 @@ fn try_to_remove(path: &Path) -> Result<bool, Error> {
     }
 }
 
-fn free(record: &Record, name: &str, storages: &Storages) -> Result<(), Error> {
-    let failed = |error| {
-        Error::caused(
-            ErrorKind::Storage,
-            format!("cannot free the fleecing image {name}"),
-            error,
-        )
-    };
-    let id: VolumeId = name.parse().map_err(failed)?;
-    let storage = storages.resolve(&id).map_err(failed)?;
-    hang::must_answer(&storage, slice::from_ref(&id), hang::FREEING)?;
-    // An image on a storage that is not mounted is not gone.
-    storage.activate().map_err(failed)?;
-    image::free(&storage, record, &id)
-}
+#[cfg(test)]
+mod tests;

@@ -9,7 +9,6 @@ use fleece_qmp_client::commands::{
 };
 use serde_json::{Map, Value};
 
-use crate::names;
 use crate::{Error, ErrorKind, iothread};
 
 /// A disk that can be backed up.
@@ -171,7 +170,7 @@ pub(crate) fn device_path(block: &BlockDevice) -> Option<String> {
     })
 }
 
-/// The disks of a storage daemon: what it exports, except what we export.
+/// The disks of a storage daemon: what it exports, except views of an instant.
 fn exported(client: &Client, nodes: &Nodes, graph: &BlockGraph) -> Result<Vec<Disk>, Error> {
     let mut exports = client
         .execute(&QueryBlockExports {})
@@ -180,10 +179,12 @@ fn exported(client: &Client, nodes: &Nodes, graph: &BlockGraph) -> Result<Vec<Di
     exports.sort_by(|one, other| one.id.cmp(&other.id));
     for export in exports {
         let node = export.node_name.as_str();
-        if names::is_ours(&export.id) || disks.iter().any(|disk| disk.root == node) {
+        if disks.iter().any(|disk| disk.root == node) {
             continue;
         }
-        let Some(info) = nodes.get(node).filter(|info| !info.ro) else {
+        // A view of ours is no disk.
+        let is_disk = |info: &&BlockMedium| !info.ro && info.drv != "snapshot-access";
+        let Some(info) = nodes.get(node).filter(is_disk) else {
             continue;
         };
         let size = info.image.virtual_size;

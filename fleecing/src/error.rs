@@ -21,6 +21,8 @@ pub enum ErrorKind {
     Hangs,
     /// Another backup or clean-up of the same guest is at work.
     Busy,
+    /// Something on record that Fleece has not made, or that somebody uses: it is not ours to take away.
+    Foreign,
 }
 
 /// An error with what was attempted, and the cause as [`StdError::source`].
@@ -69,5 +71,13 @@ impl Error {
     #[must_use]
     pub fn kind(&self) -> ErrorKind {
         self.kind
+    }
+}
+
+/// A record is a configuration file.
+impl From<fleece_guest_config::Error> for Error {
+    fn from(error: fleece_guest_config::Error) -> Self {
+        let message = "cannot write the record of what is made";
+        Self::caused(ErrorKind::Record, message, error)
     }
 }

@@ -1,15 +1,17 @@
 //! Views of the instant, exported for reading; and away again.
 
+use std::os::unix::fs::FileTypeExt as _;
 use std::path::Path;
 
 use fleece_qmp_client::commands::{
     BlockExportAdd, BlockExportDel, BlockdevAdd, BlockdevDel, ExportKind, ExportRemoveMode,
-    NbdServerAddress, NbdServerStart, NbdServerStop, QueryBlockExports,
+    NbdServerAddress, NbdServerStart, NbdServerStop,
 };
 use fleece_qmp_client::{Client, ErrorKind as QmpErrorKind};
 use serde_json::json;
 
-use crate::disk::{self, Disk};
+use crate::disk::Disk;
+use crate::ours::{self, Ours};
 use crate::record::Record;
 use crate::{Error, ErrorKind, Step, inside, names, wait};
 
@@ -48,7 +50,7 @@ pub(crate) fn start_server(client: &Client, record: &Record, socket: &Path) -> R
     record.note_nbd_socket(Some(socket))?;
     Step::ServerRecorded.reached();
     // What a dead QEMU left would be in the way of the new one.
-    let _ = std::fs::remove_file(socket);
+    remove_socket(socket);
     let addr = NbdServerAddress::Unix { path: path.into() };
     let start = NbdServerStart {
         addr,
@@ -96,38 +98,30 @@ pub(crate) fn add_exports(client: &Client, disks: &[Disk]) -> Result<(), Error> 
     Ok(())
 }
 
-/// Removes all exports and views of ours, and the server if the record says that it is ours.
-pub(crate) fn remove(client: &Client, server: Option<&Path>) -> Result<(), Error> {
-    let ours = || -> Result<Vec<String>, Error> {
-        let exports = client
-            .execute(&QueryBlockExports {})
-            .map_err(Error::qemu("cannot list the exports"))?;
-        Ok(exports
-            .into_iter()
-            .map(|export| export.id)
-            .filter(|id| names::is_ours(id))
-            .collect())
+/// Removes the exports and views of ours, and the server if the record says that it is ours.
+pub(crate) fn remove(client: &Client, ours: &Ours, server: Option<&Path>) -> Result<(), Error> {
+    let left = || -> Result<Vec<String>, Error> {
+        let ids = ours::exports(client)?.into_iter().map(|export| export.id);
+        Ok(ids.filter(|id| ours.exports.contains(id)).collect())
     };
-    for id in ours()? {
+    for id in left()? {
         // It may be going already; the wait below tells.
         let _ = client.execute(&BlockExportDel {
             id,
             mode: Some(ExportRemoveMode::Hard),
         });
     }
-    wait::until_gone("exports", ours)?;
+    wait::until_gone("exports", left)?;
     Step::ExportsRemoved.reached();
     if let Some(socket) = server {
         stop_server(client, socket)?;
     }
-    for (name, node) in disk::nodes(client)? {
-        if node.drv == "snapshot-access" && names::is_ours(&name) {
-            client
-                .execute(&BlockdevDel {
-                    node_name: name.clone(),
-                })
-                .map_err(Error::qemu(format!("cannot remove the view {name}")))?;
-        }
+    for name in &ours.views {
+        client
+            .execute(&BlockdevDel {
+                node_name: name.clone(),
+            })
+            .map_err(Error::qemu(format!("cannot remove the view {name}")))?;
     }
     Ok(())
 }
@@ -144,8 +138,16 @@ fn stop_server(client: &Client, socket: &Path) -> Result<(), Error> {
             Err(error) => return Err(Error::qemu("cannot stop the NBD server")(error)),
         }
     }
-    let _ = std::fs::remove_file(socket);
+    remove_socket(socket);
     Ok(())
+}
+
+/// Removes a socket that nobody listens on any more; what is no socket is not ours.
+pub(crate) fn remove_socket(socket: &Path) {
+    let is_socket = |metadata: std::fs::Metadata| metadata.file_type().is_socket();
+    if socket.symlink_metadata().is_ok_and(is_socket) {
+        let _ = std::fs::remove_file(socket);
+    }
 }
 
 /// `sun_path` has 108 bytes, one of them for the end (unix(7)).

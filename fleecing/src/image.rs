@@ -9,6 +9,7 @@ use fleece_storage::{AllocationRequest, Plugin, VolumeFormat, VolumeId, free_nam
 use serde_json::Value;
 
 use crate::disk::{self, Disk};
+use crate::ours::Ours;
 use crate::record::Record;
 use crate::{Error, ErrorKind, Step, hang, names};
 
@@ -104,12 +105,9 @@ pub(crate) fn attach(
     Ok(())
 }
 
-/// Detaches all images of ours.
-pub(crate) fn detach(client: &Client) -> Result<(), Error> {
-    let ours = disk::nodes(client)?
-        .into_keys()
-        .filter(|name| names::is_image(name));
-    for node_name in ours {
+/// Detaches the images of ours.
+pub(crate) fn detach(client: &Client, ours: &Ours) -> Result<(), Error> {
+    for node_name in &ours.images {
         client
             .execute(&BlockdevDel {
                 node_name: node_name.clone(),

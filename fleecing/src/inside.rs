@@ -1,31 +1,38 @@
 //! Everything of ours out of a QEMU: the way back of a session, and of a session that was killed.
 
 use std::os::unix::net::UnixStream;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use fleece_qmp_client::{Address, Client, ErrorKind as QmpErrorKind, Options};
 
+use crate::lock::QemuLock;
+use crate::names::Kind;
+use crate::ours::Ours;
 use crate::record::Record;
-use crate::{Error, ErrorKind, Step, disk, export, histogram, image, names, switch};
+use crate::{Error, ErrorKind, Step, export, histogram, image, made, server, switch};
 
-/// Removes exports, views, filters and image nodes, whoever of ours made them. All of it is found in
-/// QEMU itself by its names; doing it twice does no harm.
+/// Removes exports, views, filters and image nodes of ours. All of it is found in QEMU itself, by its names
+/// and by what it is; doing it twice does no harm.
 ///
 /// `client` may have been cut off; then the monitor is connected to once more. A QEMU that is gone has
-/// taken everything with it. One that runs is touched only if the images `answer`.
+/// taken everything with it. One that runs is touched only if the images, which are at `known` places,
+/// `answer`.
 pub(crate) fn remove_all(
     client: Option<&Client>,
     address: &Address,
     record: &Record,
+    known: &[PathBuf],
     answer: &dyn Fn() -> Result<(), Error>,
-) -> Result<(), Error> {
+) -> Result<Removed, Error> {
     let contents = record.contents()?;
     let socket = contents.nbd_socket.as_deref();
+    let socket = socket.filter(|socket| record.is_our_socket(socket));
     let remove = |client: &Client| {
         answer()?;
-        remove(client, socket)
+        remove(client, known, socket)
     };
+    let was_cut_off = client.is_some();
     if let Some(client) = client {
         match remove(client) {
             Err(error) if is_cut_off(&error) => {}
@@ -43,13 +50,18 @@ pub(crate) fn remove_all(
             ),
         )),
         Some(socket) => {
-            let _ = std::fs::remove_file(socket);
-            Ok(())
+            export::remove_socket(socket);
+            Ok(Removed::default())
         }
-        None => Ok(()),
+        None => Ok(Removed::default()),
     };
     match Client::connect(address, &Options::default()) {
         Ok(client) => {
+            // A session that was cut off holds it already.
+            let _lock = match was_cut_off {
+                true => None,
+                false => Some(QemuLock::acquire(&client)?),
+            };
             if contents.paused {
                 resume(&client)?;
             }
@@ -69,31 +81,81 @@ pub(crate) fn remove_all(
     }
 }
 
-fn remove(client: &Client, socket: Option<&Path>) -> Result<(), Error> {
-    export::remove(client, socket)?;
-    Step::ViewsRemoved.reached();
-    switch::remove(client)?;
-    Step::FiltersRemoved.reached();
-    image::detach(client)?;
-    Step::ImagesDetached.reached();
-    histogram::remove(client)
+/// What was in a QEMU.
+#[derive(Debug, Default)]
+pub(crate) struct Removed {
+    /// Names of things of ours that are gone now.
+    pub(crate) things: Vec<String>,
+    /// The files or devices of the images among them, as QEMU described them.
+    pub(crate) images: Vec<String>,
 }
 
-/// Refuses a QEMU in which another backup of ours is at work, under another name or state directory:
-/// our way back would take away what that one has made.
-pub(crate) fn must_be_free(client: &Client) -> Result<(), Error> {
-    let nodes = disk::nodes(client)?.into_keys();
-    match nodes.into_iter().find(|node| names::is_ours(node)) {
-        None => Ok(()),
-        Some(node) => Err(Error::new(
+fn remove(client: &Client, known: &[PathBuf], socket: Option<&Path>) -> Result<Removed, Error> {
+    let ours = Ours::find(client, known)?;
+    export::remove(client, &ours, socket)?;
+    if socket.is_none() {
+        server::stop_unreachable(client)?;
+    }
+    Step::ViewsRemoved.reached();
+    switch::remove(client, &ours)?;
+    Step::FiltersRemoved.reached();
+    image::detach(client, &ours)?;
+    Step::ImagesDetached.reached();
+    histogram::remove(client)?;
+    Ok(Removed {
+        things: ours.all().map(str::to_owned).collect(),
+        images: ours.files,
+    })
+}
+
+/// Refuses a QEMU in which something of ours is, which our way back would take away, or in which somebody
+/// else has given away the names that `disks` disks need.
+pub(crate) fn must_be_free(client: &Client, address: &Address, disks: usize) -> Result<(), Error> {
+    let ours = Ours::find(client, &[])?;
+    if let Some(thing) = ours.all().next() {
+        return Err(Error::new(
             ErrorKind::Busy,
             format!(
-                "this QEMU is being backed up under another name or with another --state-dir (it \
-                 has the node {node}); wait for that, or, if it was killed, run `fleece cleanup` \
-                 as it was called then"
+                "this QEMU is being backed up under another name or with another --state-dir, or such \
+                 a backup was killed (it has {thing}); wait for it, or, if there is none, remove what it \
+                 left: {}",
+                cleanup_command(client, &ours, address)
+            ),
+        ));
+    }
+    let in_the_way = |name: &&String| {
+        let numbers = Kind::ALL.iter().filter_map(|kind| kind.number(name));
+        numbers.into_iter().any(|n| n < disks)
+    };
+    match ours.impostors.iter().find(in_the_way) {
+        None => Ok(()),
+        Some(name) => Err(Error::new(
+            ErrorKind::Unsafe,
+            format!(
+                "this QEMU has something called {name} that is none of Fleece's, and a backup needs the \
+                 name; give it another"
             ),
         )),
     }
+}
+
+/// What removes the things of a backup of which nobody has the record: the images tell the guest.
+fn cleanup_command(client: &Client, ours: &Ours, address: &Address) -> String {
+    let mut command = vec!["fleece".to_owned(), "cleanup".into()];
+    let images = ours.files.iter().find_map(|file| made::image_in(file));
+    match server::record_of(client) {
+        Some((directory, guest)) => {
+            command.extend([
+                guest.to_string(),
+                "--state-dir".into(),
+                directory.to_string_lossy().into(),
+            ]);
+        }
+        None => command.extend(images.map(str::to_owned)),
+    }
+    command.extend(["--qmp".into(), address.to_string()]);
+    let line = shlex::try_join(command.iter().map(String::as_str));
+    format!("`{}`", line.unwrap_or_else(|_| command.join(" ")))
 }
 
 /// Whether QEMU lives, although its monitor is closed. One that ends closes its monitor first, and may

@@ -1,47 +1,80 @@
 //! Names of what we make inside QEMU.
 //!
-//! Everything carries one prefix, so that it can be told from what others made, also by a clean-up
-//! that runs much later. Node names have at most 31 characters (QAPI: a `node-name` is an
+//! A name is a prefix, the kind of the thing and the number of a disk, and nothing else is ours: others,
+//! too, may call theirs `fleece-…`. Node names have at most 31 characters (QAPI: a `node-name` is an
 //! identifier of less than 32).
 
-/// The prefix of every node, job and export of ours.
-pub const PREFIX: &str = "fleece-";
+const PREFIX: &str = "fleece-";
 
-/// Whether a node, job or export is ours.
-#[must_use]
-pub fn is_ours(name: &str) -> bool {
-    name.starts_with(PREFIX)
+/// What there is for each disk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// The node of the fleecing image.
+    Image,
+    /// The copy-before-write filter.
+    Filter,
+    /// The node through which the instant is read.
+    View,
+    /// The job that holds the filter, where the filter belongs to a job.
+    Job,
+    /// The export.
+    Export,
+}
+
+impl Kind {
+    pub(crate) const ALL: [Self; 5] = [
+        Self::Image,
+        Self::Filter,
+        Self::View,
+        Self::Job,
+        Self::Export,
+    ];
+
+    fn tag(self) -> &'static str {
+        match self {
+            Self::Image => "img",
+            Self::Filter => "cbw",
+            Self::View => "acc",
+            Self::Job => "job",
+            Self::Export => "exp",
+        }
+    }
+
+    /// The name of disk `n`'s.
+    pub(crate) fn name(self, n: usize) -> String {
+        format!("{PREFIX}{}{n}", self.tag())
+    }
+
+    /// The disk whose name this is, to the letter.
+    pub(crate) fn number(self, name: &str) -> Option<usize> {
+        let digits = name.strip_prefix(PREFIX)?.strip_prefix(self.tag())?;
+        digits.parse().ok().filter(|n| self.name(*n) == name)
+    }
 }
 
 /// The node of disk `n`'s fleecing image.
 pub(crate) fn image(n: usize) -> String {
-    format!("{PREFIX}img{n}")
-}
-
-/// Whether a node is one of our fleecing images.
-pub(crate) fn is_image(name: &str) -> bool {
-    name.strip_prefix(PREFIX)
-        .is_some_and(|rest| rest.starts_with("img"))
+    Kind::Image.name(n)
 }
 
 /// The copy-before-write filter of disk `n`.
 pub(crate) fn filter(n: usize) -> String {
-    format!("{PREFIX}cbw{n}")
+    Kind::Filter.name(n)
 }
 
 /// The node through which disk `n`'s instant is read.
 pub(crate) fn view(n: usize) -> String {
-    format!("{PREFIX}acc{n}")
+    Kind::View.name(n)
 }
 
 /// The job that holds disk `n`'s filter, where the filter belongs to a job.
 pub(crate) fn job(n: usize) -> String {
-    format!("{PREFIX}job{n}")
+    Kind::Job.name(n)
 }
 
 /// The export of disk `n`.
 pub(crate) fn export(n: usize) -> String {
-    format!("{PREFIX}exp{n}")
+    Kind::Export.name(n)
 }
 
 #[cfg(test)]
@@ -49,15 +82,35 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_are_short_enough_for_the_largest_guest() {
+    fn names_are_short_enough_for_the_largest_guest_and_tell_their_disk() {
+        for kind in Kind::ALL {
+            let name = kind.name(9999);
+            assert!(name.len() <= 31, "{name}");
+            for other in Kind::ALL {
+                assert_eq!(other.number(&name), (other == kind).then_some(9999));
+            }
+        }
+    }
+
+    #[test]
+    fn names_of_others_are_not_ours() {
         for name in [
-            image(9999),
-            filter(9999),
-            view(9999),
-            job(9999),
-            export(9999),
+            "fleece-",
+            "fleece-img",
+            "fleece-img00",
+            "fleece-img+1",
+            "fleece-img1a",
+            "fleece-image1",
+            "fleece-data",
+            "fleece-web-mirror",
+            "Fleece-img1",
+            "fleece-img99999999999999999999999",
+            "img0",
         ] {
-            assert!(is_ours(&name) && name.len() <= 31, "{name}");
+            assert!(
+                Kind::ALL.iter().all(|kind| kind.number(name).is_none()),
+                "{name}"
+            );
         }
     }
 }

@@ -37,6 +37,7 @@ pub struct Place {
     directory: PathBuf,
     guest: GuestId,
     config: Option<ConfigFile>,
+    configs: Option<PathBuf>,
 }
 
 impl Place {
@@ -47,7 +48,23 @@ impl Place {
             directory: directory.into(),
             guest,
             config: config.map(ConfigFile::new),
+            configs: None,
         }
+    }
+
+    /// The same, where the configurations of all guests are in `directory`: what one of them names is never
+    /// freed.
+    #[must_use]
+    pub fn with_configs(mut self, directory: impl Into<PathBuf>) -> Self {
+        self.configs = Some(directory.into());
+        self
+    }
+
+    /// Whether there is a record, or a configuration of the guest, to look into.
+    #[must_use]
+    pub fn is_known(&self) -> bool {
+        let mut files = ENDINGS.iter().map(|ending| self.file(ending));
+        self.config.is_some() || files.any(|file| file.exists())
     }
 
     /// All guests of which `directory` has a record or a lock, sorted.
@@ -105,7 +122,7 @@ fn stem_of(guest: &GuestId) -> String {
     guest.to_string().replace('.', ",")
 }
 
-fn guest_of(stem: &str) -> Option<GuestId> {
+pub(crate) fn guest_of(stem: &str) -> Option<GuestId> {
     stem.replace(',', ".").parse().ok()
 }
 
@@ -116,6 +133,7 @@ const ENDINGS: [&str; 4] = ["state.lock", "state.tmp.fleece", "state", "lock"];
 /// The record of one guest, locked for us.
 #[derive(Debug)]
 pub struct Record {
+    place: Place,
     state: ConfigFile,
     config: Option<ConfigFile>,
     _lock: GuestLock,
@@ -141,6 +159,8 @@ pub struct Contents {
     pub restores: Option<PathBuf>,
     /// Volume ids that a restore has made or is about to make.
     pub volumes: Vec<String>,
+    /// A list of files that cannot be understood.
+    pub illegible: Option<String>,
 }
 
 impl Contents {
@@ -179,9 +199,36 @@ impl Record {
             _lock: GuestLock::acquire(&place.file("lock"))?,
             state: ConfigFile::state(place.file("state")),
             config: place.config.clone(),
+            place: place.clone(),
         };
         Step::Locked.reached();
         Ok(record)
+    }
+
+    /// The guest whose record it is.
+    pub(crate) fn guest(&self) -> &GuestId {
+        self.place.guest()
+    }
+
+    /// Whether a server of ours would listen on `socket`.
+    pub(crate) fn is_our_socket(&self, socket: &Path) -> bool {
+        let ours = self.place.nbd_socket();
+        let directory = |path: &Path| path.parent().and_then(|path| path.canonicalize().ok());
+        socket.file_name() == ours.file_name()
+            && directory(socket).is_some_and(|parent| Some(parent) == directory(&ours))
+    }
+
+    /// Where guests' configurations are: those that are known, and those that a restore writes to.
+    pub(crate) fn configs(&self, contents: &Contents) -> Vec<PathBuf> {
+        let own = self.config.as_ref().map(ConfigFile::path);
+        let files = [own, contents.restores.as_deref()].into_iter().flatten();
+        let directories = files.filter_map(|file| file.parent().map(Path::to_owned));
+        self.place
+            .configs
+            .clone()
+            .into_iter()
+            .chain(directories)
+            .collect()
     }
 
     /// What was made and is not known to be gone.
@@ -202,7 +249,8 @@ impl Record {
             images,
             qmp: get(QMP),
             nbd_socket: get(NBD_SOCKET).map(Into::into),
-            files: files(&state),
+            files: files(&state).unwrap_or_default(),
+            illegible: files(&state).err(),
             paused: get(PAUSED).is_some(),
             frozen: get(FROZEN),
             restores: get(volumes::RESTORES).map(Into::into),
@@ -250,20 +298,25 @@ impl Record {
     }
 
     fn edit_files(&self, edit: impl FnOnce(&mut Vec<PathBuf>)) -> Result<(), Error> {
-        self.state
-            .update(|state| {
-                let mut files = files(state);
-                edit(&mut files);
-                if files.is_empty() {
-                    state.main_mut().remove(FILES);
-                    return Ok(());
-                }
-                // Paths may contain everything that could separate them.
-                let list =
-                    serde_json::Value::from_iter(files.iter().filter_map(|file| file.to_str()));
-                state.main_mut().set(FILES, &list.to_string())
-            })
-            .map_err(unwritable)
+        self.state.update::<_, Error>(|state| {
+            // What is not understood is not lost either.
+            let mut files = files(state).map_err(|line| {
+                let path = self.state.path().display();
+                let why = format!("cannot understand '{FILES}: {line}' in {path}; remove the line");
+                Error::new(ErrorKind::Record, why)
+            })?;
+            edit(&mut files);
+            if files.is_empty() {
+                state.main_mut().remove(FILES);
+                return Ok(());
+            }
+            // Paths may contain everything that could separate them.
+            let list = serde_json::Value::from_iter(files.iter().filter_map(|file| file.to_str()));
+            state
+                .main_mut()
+                .set(FILES, &list.to_string())
+                .map_err(Error::from)
+        })
     }
 
     /// Notes that the guest is about to be stopped for the switch, or that it runs again.
@@ -313,7 +366,7 @@ impl Record {
     /// Forgets the guest's QEMU, unless there are images that could not be freed.
     pub(crate) fn forget(&self) -> Result<(), Error> {
         self.state
-            .update(|state| {
+            .update::<_, fleece_guest_config::Error>(|state| {
                 if state.fleecing_images().is_empty() {
                     for key in [QMP, NBD_SOCKET, PAUSED, FROZEN] {
                         state.main_mut().remove(key);
@@ -321,21 +374,21 @@ impl Record {
                 }
                 Ok(())
             })
-            .map_err(unwritable)?;
+            .map_err(Error::from)?;
         Step::Forgotten.reached();
         Ok(())
     }
 
     fn note(&self, key: &str, value: Option<&str>) -> Result<(), Error> {
         self.state
-            .update(|state| match value {
+            .update::<_, fleece_guest_config::Error>(|state| match value {
                 Some(value) => state.main_mut().set(key, value),
                 None => {
                     state.main_mut().remove(key);
                     Ok(())
                 }
             })
-            .map_err(unwritable)
+            .map_err(Error::from)
     }
 
     /// A guest's configuration may have vanished with the guest; then there is nothing to edit.
@@ -348,17 +401,20 @@ impl Record {
 }
 
 fn edit_images(file: &ConfigFile, edit: impl FnOnce(&mut Vec<String>)) -> Result<(), Error> {
-    file.update(|config| {
+    file.update::<_, fleece_guest_config::Error>(|config| {
         let mut images = config.fleecing_images();
         edit(&mut images);
         config.set_fleecing_images(&images)
     })
-    .map_err(unwritable)
+    .map_err(Error::from)
 }
 
-fn files(state: &GuestConfig) -> Vec<PathBuf> {
-    let list = state.main().get(FILES).unwrap_or_default();
-    serde_json::from_str(list).unwrap_or_default()
+/// The files on record, or the text that is no list of them.
+fn files(state: &GuestConfig) -> Result<Vec<PathBuf>, String> {
+    match state.main().get(FILES) {
+        Some(list) => serde_json::from_str(list).map_err(|_| list.to_owned()),
+        None => Ok(Vec::new()),
+    }
 }
 
 /// The directory, which is still there after a power failure if the records in it are.
@@ -402,14 +458,6 @@ fn unreadable(error: fleece_guest_config::Error) -> Error {
     Error::caused(
         ErrorKind::Record,
         "cannot read the record of what was made",
-        error,
-    )
-}
-
-fn unwritable(error: fleece_guest_config::Error) -> Error {
-    Error::caused(
-        ErrorKind::Record,
-        "cannot write the record of what is made",
         error,
     )
 }

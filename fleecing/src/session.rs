@@ -18,10 +18,11 @@ use fleece_storage::{Plugin, VolumeFormat, VolumeId};
 
 use crate::disk::Disk;
 use crate::hang::Usage;
+use crate::lock::QemuLock;
 use crate::method::{self, Features, Method};
 use crate::record::Record;
 use crate::switch::{self, Switched};
-use crate::{Error, Step, export, hang, histogram, image, inside, names};
+use crate::{Error, Step, export, hang, histogram, image, inside, names, ours};
 
 /// How a session is to be.
 #[derive(Clone, Debug)]
@@ -72,6 +73,7 @@ pub struct Session<'r> {
     images: Vec<VolumeId>,
     usage: Usage,
     finished: bool,
+    _lock: QemuLock,
 }
 
 impl<'r> Session<'r> {
@@ -91,7 +93,8 @@ impl<'r> Session<'r> {
         // A storage on the network can hang, and so can one that cannot tell what it is.
         let may_hang = storage.capabilities().map_or(true, |able| able.shared);
         let method = method::choose(&Features::probe(&client)?, &disks, may_hang)?;
-        inside::must_be_free(&client)?;
+        let lock = QemuLock::acquire(&client)?;
+        inside::must_be_free(&client, &address, disks.len())?;
         record.note_qmp(&address)?;
         Ok(Self {
             client,
@@ -105,6 +108,7 @@ impl<'r> Session<'r> {
             images: Vec::new(),
             usage: Usage::of(Vec::new()),
             finished: false,
+            _lock: lock,
         })
     }
 
@@ -240,8 +244,8 @@ impl<'r> Session<'r> {
         if self.method != Method::Job {
             return None;
         }
-        let jobs = switch::jobs(&self.client).ok()?;
-        let has_job = |n| jobs.contains(&names::job(n));
+        let jobs = ours::jobs(&self.client).ok()?;
+        let has_job = |n| jobs.iter().any(|job| job.id == names::job(n));
         self.disks
             .iter()
             .enumerate()
@@ -259,8 +263,11 @@ impl<'r> Session<'r> {
     fn undo(&mut self) -> Result<(), Vec<Error>> {
         self.finished = true;
         let answers = || hang::must_answer(&self.storage, &self.images, hang::WAY_BACK);
+        let paths = self.images.iter();
+        let known: Vec<_> = paths.filter_map(|id| self.storage.path(id).ok()).collect();
         let client = Some(&self.client);
-        if let Err(error) = inside::remove_all(client, &self.address, self.record, &answers) {
+        let removed = inside::remove_all(client, &self.address, self.record, &known, &answers);
+        if let Err(error) = removed {
             // What QEMU may still use must not be freed.
             return Err(vec![error]);
         }

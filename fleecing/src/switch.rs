@@ -5,13 +5,14 @@ use std::time::{Duration, Instant};
 
 use fleece_qmp_client::commands::{
     Action, BlockJobCancel, BlockdevAdd, BlockdevDel, BlockdevReopen, Cont, QomSet, QueryBlock,
-    QueryJobs, QueryStatus, Transaction,
+    QueryStatus, Transaction,
 };
 use fleece_qmp_client::{Client, RawCommand};
 use serde_json::{Value, json};
 
 use crate::disk::{self, Disk};
 use crate::method::Method;
+use crate::ours::{self, Ours};
 use crate::record::Record;
 use crate::{Error, ErrorKind, Step, names, wait};
 
@@ -89,17 +90,15 @@ pub(crate) fn insert(
     })
 }
 
-/// Takes all filters of ours out, wherever they are. Nothing may read through them any more.
-pub(crate) fn remove(client: &Client) -> Result<(), Error> {
-    cancel_jobs(client)?;
+/// Takes the filters of ours out, wherever they are. Nothing may read through them any more.
+pub(crate) fn remove(client: &Client, ours: &Ours) -> Result<(), Error> {
+    cancel_jobs(client, ours)?;
     let nodes = disk::nodes(client)?;
     let graph = disk::graph(client)?;
     let mut reopen = Vec::new();
     let mut filters = Vec::new();
-    for (filter, node) in &nodes {
-        if node.drv != "copy-before-write" || !names::is_ours(filter) {
-            continue;
-        }
+    // A job has taken its filter along.
+    for filter in ours.filters.iter().filter(|name| nodes.contains_key(*name)) {
         filters.push(filter);
         let Some(below) = graph.child(filter, "file") else {
             continue;
@@ -163,27 +162,19 @@ fn start_jobs(client: &Client, disks: &[Disk]) -> Result<(), Error> {
         ))
 }
 
-fn cancel_jobs(client: &Client) -> Result<(), Error> {
-    for id in jobs(client)? {
+fn cancel_jobs(client: &Client, ours: &Ours) -> Result<(), Error> {
+    let left = || -> Result<Vec<String>, Error> {
+        let ids = ours::jobs(client)?.into_iter().map(|job| job.id);
+        Ok(ids.filter(|id| ours.jobs.contains(id)).collect())
+    };
+    for id in left()? {
         // It may have ended by itself since; the wait below tells.
         let _ = client.execute(&BlockJobCancel {
             device: id,
             force: Some(true),
         });
     }
-    wait::until_gone("backup jobs", || jobs(client))
-}
-
-/// The ids of our jobs.
-pub(crate) fn jobs(client: &Client) -> Result<Vec<String>, Error> {
-    let jobs = client
-        .execute(&QueryJobs {})
-        .map_err(Error::qemu("cannot list the jobs"))?;
-    Ok(jobs
-        .into_iter()
-        .map(|job| job.id)
-        .filter(|id| names::is_ours(id))
-        .collect())
+    wait::until_gone("backup jobs", left)
 }
 
 fn reopen(client: &Client, disks: &[Disk]) -> Result<(), Error> {

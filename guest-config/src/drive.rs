@@ -5,7 +5,7 @@ use std::fmt;
 use crate::config::GuestConfig;
 use crate::error::{Error, ErrorKind};
 use crate::property::PropertyString;
-use crate::section::Section;
+use crate::section::{Section, SectionKind};
 
 /// Drive keys with the number of their places (`qm.conf(5)`): `scsi0` … `scsi30`.
 const BUSES: [(&str, u32); 6] = [
@@ -158,6 +158,20 @@ impl GuestConfig {
                 .into_iter()
                 .any(|place| properties.get(place) == Some(volume))
         })
+    }
+
+    /// Every text in a value of any section that could be a volume's id or path, wherever it stands: in
+    /// `args`, too. The record of fleecing images is left out.
+    pub fn mentions(&self) -> impl Iterator<Item = &str> {
+        let is_record = |section: &&Section| section.kind() == SectionKind::Special("fleecing");
+        let sections = self.sections().filter(move |section| !is_record(section));
+        let entries = self
+            .main()
+            .entries()
+            .chain(sections.flat_map(Section::entries));
+        let ends = |c: char| c.is_whitespace() || matches!(c, ',' | ';' | '=' | '"' | '\'');
+        let words = entries.flat_map(move |(_, value)| value.split(ends));
+        words.filter(|word| word.contains([':', '/']))
     }
 }
 

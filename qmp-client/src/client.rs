@@ -76,6 +76,13 @@ impl Client {
         self.0.greeting()
     }
 
+    /// The number of the process that made the monitor's socket, where the kernel tells: QEMU, or what
+    /// stands in front of it.
+    #[must_use]
+    pub fn peer_process(&self) -> Option<u32> {
+        self.0.peer_process()
+    }
+
     /// Sends a command and waits for its reply, for as long as the command says.
     ///
     /// # Errors

@@ -6,6 +6,7 @@ use std::os::fd::{BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 
+use nix::sys::socket::sockopt::PeerCredentials;
 use rustix::net::{
     AddressFamily, SendAncillaryBuffer, SendAncillaryMessage, SendFlags, SocketAddrUnix,
     SocketFlags, SocketType, sockopt,
@@ -49,6 +50,16 @@ impl Socket {
             Self::Unix(stream) => stream.try_clone().ok().map(Into::into),
             Self::Tcp(_) => None,
         }
+    }
+
+    /// The process that listens at the other end, where the kernel tells.
+    pub(crate) fn peer_process(&self) -> Option<u32> {
+        let Self::Unix(stream) = self else {
+            return None;
+        };
+        // Not by rustix, whose process numbers cannot be zero: so a process of another container is called.
+        let peer = nix::sys::socket::getsockopt(stream, PeerCredentials).ok()?;
+        u32::try_from(peer.pid()).ok().filter(|id| *id > 0)
     }
 
     /// Ends both directions; whoever reads wakes up at the end of the stream.

@@ -87,7 +87,7 @@ pub fn restore_guest(
 
     let record = Record::open(&job.record)?;
     clean_before(&record, &job.storages, &reporter)?;
-    record.note_restore(Some(&job.config))?;
+    record.begin_restore(&job.config)?;
     let mut volumes = NewVolumes::new(&record);
     let work = Work {
         job,
@@ -106,7 +106,7 @@ pub fn restore_guest(
         .iter()
         .map(|made| made.id.to_string())
         .collect();
-    if let Err(error) = record.note_restore(None) {
+    if let Err(error) = record.end_restore(&ids) {
         reporter.warning(Error::from(error).chain());
     }
     if let Some(old) = &old {
@@ -221,8 +221,9 @@ fn clean_before(
     for done in cleaned.done {
         reporter.info(format!("removed what an earlier run left: {done}"));
     }
-    match cleaned.failed.into_iter().next() {
-        Some(error) => Err(error.into()),
-        None => Ok(()),
+    // What is not ours to take away, or cannot be reached, is not in the way of new volumes.
+    for failed in cleaned.failed {
+        reporter.warning(Error::from(failed).chain());
     }
+    Ok(())
 }

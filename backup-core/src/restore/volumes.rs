@@ -135,17 +135,13 @@ impl<'a> NewVolumes<'a> {
 
     /// Frees all of them; what cannot be freed stays on record.
     pub(super) fn free(&self, reporter: &Counting<'_>) {
-        let mut left = false;
         for volume in self.made.iter().rev() {
             match self.free_one(volume) {
                 Ok(()) => reporter.info(format!("freed the volume {}", volume.id)),
-                Err(error) => {
-                    left = true;
-                    reporter.warning(error.chain());
-                }
+                Err(error) => reporter.warning(error.chain()),
             }
         }
-        if !left && let Err(error) = self.record.note_restore(None) {
+        if let Err(error) = self.record.end_restore(&[]) {
             reporter.warning(Error::from(error).chain());
         }
     }

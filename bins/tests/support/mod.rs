@@ -143,6 +143,21 @@ pub(crate) fn assert_running(test_socket: &Path) {
     assert!(client.execute(&QueryStatus {}).unwrap().running);
 }
 
+/// The `fleece cleanup` that a message names, as it stands there.
+pub(crate) fn advised(said: &str, bench: &Bench) -> Command {
+    let (_, line) = said.split_once("`fleece cleanup").expect("a command");
+    let (line, _) = line.split_once('`').expect("its end");
+    let mut command = match line.contains("--state-dir") {
+        true => Command::new(env!("CARGO_BIN_EXE_fleece")),
+        false => bench.fleece("cleanup"),
+    };
+    if line.contains("--state-dir") {
+        command.arg("cleanup");
+    }
+    command.args(line.split_whitespace());
+    command
+}
+
 /// Whether this is the long form, `cargo xtask faults --long`.
 pub(crate) fn is_long() -> bool {
     std::env::var("FLEECE_FAULTS").is_ok_and(|form| form == "long")

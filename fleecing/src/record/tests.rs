@@ -91,3 +91,19 @@ fn guests_whose_names_look_like_files_have_files_of_their_own() {
     drop(records);
     assert_eq!(Place::guests(dir.path()).unwrap(), []);
 }
+
+#[test]
+fn a_list_of_files_that_is_none_is_kept_and_told() {
+    let dir = tempfile::tempdir().unwrap();
+    let place = Place::new(dir.path(), "100".parse().unwrap(), None);
+    let record = Record::open(&place).unwrap();
+    let line = r#"["/b/.x.vma.tmp","#;
+    std::fs::write(dir.path().join("100.state"), format!("files: {line}\n")).unwrap();
+    let contents = record.contents().unwrap();
+    assert!(!contents.is_empty());
+    assert_eq!(contents.illegible.as_deref(), Some(line));
+    let error = record.add_files(&["/b/.y.tmp".into()]).unwrap_err();
+    assert!(error.to_string().contains("remove the line"), "{error}");
+    let kept = std::fs::read_to_string(dir.path().join("100.state")).unwrap();
+    assert!(kept.contains(line), "{kept}");
+}

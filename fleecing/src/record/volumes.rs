@@ -5,7 +5,7 @@ use std::path::Path;
 use fleece_guest_config::GuestConfig;
 use fleece_storage::VolumeId;
 
-use super::{Record, text, unwritable};
+use super::{Record, text};
 use crate::Error;
 
 pub(super) const RESTORES: &str = "restores";
@@ -22,22 +22,25 @@ pub(super) fn list(state: &GuestConfig) -> Vec<String> {
 
 impl Record {
     /// Notes that a restore is about to make volumes, and the configuration that will name them once
-    /// they are complete; `None`: it names them, or they are gone.
+    /// they are complete.
     ///
     /// # Errors
     /// When the record cannot be written; nothing may be made then.
-    pub fn note_restore(&self, config: Option<&Path>) -> Result<(), Error> {
-        let config = config.map(text).transpose()?;
-        self.state
-            .update(|state| match config {
-                Some(config) => state.main_mut().set(RESTORES, config),
-                None => {
-                    state.main_mut().remove(RESTORES);
-                    state.main_mut().remove(VOLUMES);
-                    Ok(())
-                }
-            })
-            .map_err(unwritable)
+    pub fn begin_restore(&self, config: &Path) -> Result<(), Error> {
+        self.note(RESTORES, Some(text(config)?))
+    }
+
+    /// Notes that a restore is over: its configuration names these volumes. What else is on record, an
+    /// earlier restore's that could not be freed, stays.
+    ///
+    /// # Errors
+    /// When the record cannot be written.
+    pub fn end_restore(&self, complete: &[String]) -> Result<(), Error> {
+        self.edit_volumes(|volumes| volumes.retain(|volume| !complete.contains(volume)))?;
+        match self.contents()?.volumes.as_slice() {
+            [] => self.note(RESTORES, None),
+            _ => Ok(()),
+        }
     }
 
     /// Notes a volume that is about to be allocated.
@@ -58,7 +61,7 @@ impl Record {
 
     fn edit_volumes(&self, edit: impl FnOnce(&mut Vec<String>)) -> Result<(), Error> {
         self.state
-            .update(|state| {
+            .update::<_, fleece_guest_config::Error>(|state| {
                 let mut volumes = list(state);
                 edit(&mut volumes);
                 if volumes.is_empty() {
@@ -67,7 +70,7 @@ impl Record {
                 }
                 state.main_mut().set(VOLUMES, &volumes.join(","))
             })
-            .map_err(unwritable)
+            .map_err(Error::from)
     }
 }
 
@@ -93,7 +96,7 @@ mod tests {
             ),
         ] {
             let record = Record::open(&place).unwrap();
-            record.note_restore(Some(&config)).unwrap();
+            record.begin_restore(&config).unwrap();
             for volume in &volumes {
                 let id = volume.to_str().unwrap().parse().unwrap();
                 record.add_volume(&id).unwrap();

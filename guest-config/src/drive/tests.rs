@@ -78,3 +78,22 @@ fn a_volume_is_in_use_wherever_it_is_named() {
         assert!(!config.uses_volume(volume), "{volume}");
     }
 }
+
+#[test]
+fn whatever_could_be_a_volume_is_a_mention_except_in_the_record_of_fleecing_images() {
+    let text = "scsi0: file=l:vm-1-disk-0,size=1G\nunused0: /d/vm-1-disk-1.raw\n\
+                args: -drive 'file=/d/x.raw,if=none'\nname: web\n\n[PENDING]\nscsi1: l:p\n\n\
+                [special:fleecing]\nfleecing-images: l:vm-1-fleece-0\n\n[snap]\nvmstate: l:s\n";
+    let config = GuestConfig::parse(text).unwrap();
+    let mentions: Vec<_> = config.mentions().collect();
+    assert_eq!(
+        mentions,
+        [
+            "l:vm-1-disk-0",
+            "/d/vm-1-disk-1.raw",
+            "/d/x.raw",
+            "l:p",
+            "l:s"
+        ]
+    );
+}

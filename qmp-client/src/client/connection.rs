@@ -63,6 +63,12 @@ impl Connection {
         &self.greeting
     }
 
+    pub(super) fn peer_process(&self) -> Option<u32> {
+        let socket = &self.hangup.socket;
+        let socket = socket.lock().unwrap_or_else(PoisonError::into_inner);
+        socket.peer_process()
+    }
+
     pub(super) fn subscribe(&self) -> Arc<Queue> {
         self.switchboard.subscribe()
     }

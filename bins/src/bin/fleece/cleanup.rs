@@ -2,18 +2,22 @@
 
 use std::process::ExitCode;
 
-use fleece_backup_core::Error;
+use fleece_backup_core::{Error, ErrorKind};
 use fleece_fleecing::Place;
+use fleece_guest_config::GuestId;
+use fleece_qmp_client::Address;
 
 use crate::cli::{Cleanup, Places};
 use crate::exit;
+use crate::guest::Guest;
 use crate::log::Log;
 
 pub(crate) fn run(arguments: &Cleanup, places: &Places, log: &Log) -> Result<ExitCode, Error> {
     let storages = places.storages()?;
-    let guests = match &arguments.guest {
-        Some(guest) => vec![guest.clone()],
-        None => Place::guests(&places.state_dir())?,
+    let guests = if arguments.all {
+        Place::guests(&places.state_dir())?
+    } else {
+        vec![named(arguments, places)?]
     };
     let mut left = false;
     for guest in guests {
@@ -40,4 +44,37 @@ pub(crate) fn run(arguments: &Cleanup, places: &Places, log: &Log) -> Result<Exi
         }
     }
     Ok(ExitCode::from(if left { exit::WARNINGS } else { 0 }))
+}
+
+/// The guest that is meant, if there is anything of it to look into: a record, a configuration, a monitor.
+fn named(arguments: &Cleanup, places: &Places) -> Result<GuestId, Error> {
+    let qmp = arguments.qmp.as_ref();
+    let guest = match arguments.guest.as_ref().or(arguments.vmid.as_ref()) {
+        Some(guest) => guest.clone(),
+        None => Guest::new(None, qmp)?.id,
+    };
+    let there = match qmp {
+        Some(Address::Unix(path)) => path.exists(),
+        qmp => qmp.is_some(),
+    };
+    if there || places.record(&guest).is_known() {
+        return Ok(guest);
+    }
+    let directory = places.state_dir();
+    let known: Vec<String> = Place::guests(&directory)?
+        .iter()
+        .map(GuestId::to_string)
+        .collect();
+    let known = match known.as_slice() {
+        [] => "of none".to_owned(),
+        known => format!("only of {}", known.join(", ")),
+    };
+    Err(Error::new(
+        ErrorKind::Request,
+        format!(
+            "there is no record of a guest {guest} in {}, {known}; name its monitor with --qmp, or the \
+             directory of its record with --state-dir",
+            directory.display()
+        ),
+    ))
 }

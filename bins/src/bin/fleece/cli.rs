@@ -409,15 +409,19 @@ pub(crate) struct StorageRemove {
 
 #[derive(Debug, Args)]
 pub(crate) struct Cleanup {
-    /// The guest's number, or the name that `backup` gave it.
-    #[arg(value_name = "GUEST", required_unless_present = "all")]
+    /// The guest's number, or the name that `backup` gave it [default: what --qmp tells].
+    #[arg(value_name = "GUEST", required_unless_present_any = ["all", "qmp", "vmid"])]
     pub(crate) guest: Option<GuestId>,
+
+    /// The guest, as it is given to `backup`.
+    #[arg(long, value_name = "N", value_parser = vmid, conflicts_with_all = ["all", "guest"])]
+    pub(crate) vmid: Option<GuestId>,
 
     /// All guests of which there is a record.
     #[arg(long, conflicts_with = "guest")]
     pub(crate) all: bool,
 
-    /// The guest's monitor, if it is not the recorded one.
+    /// The guest's monitor, if it is not the recorded one, or there is no record any more.
     #[arg(long, value_name = "SOCKET", conflicts_with = "all")]
     pub(crate) qmp: Option<Address>,
 }

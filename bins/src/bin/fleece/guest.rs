@@ -76,6 +76,7 @@ impl Places {
     /// Where what is made for a guest is recorded.
     pub(crate) fn record(&self, guest: &GuestId) -> Place {
         Place::new(self.state_dir(), guest.clone(), self.guest_config(guest))
+            .with_configs(self.config_dir())
     }
 }
 
