@@ -59,15 +59,18 @@ fn config_prints_the_bytes_of_a_config() {
 fn what_is_no_archive_is_called_so() {
     let dir = TempDir::new().unwrap();
     let file = path(&dir, "x");
-    for (contents, reason) in [
-        (&b""[..], "not a vma file"),
-        (b"hello world", "not a vma file"),
-        (b"VMA\0", "not a vma file"),
-        (b"\x28\xb5\x2f\xfd", "damaged"),
+    // What something else is, is no damage of an archive.
+    for (contents, code, reason) in [
+        (&b""[..], 1, "not a vma file: this is empty"),
+        (b"hello world", 1, "not a vma file: this is a text"),
+        (b"BZh91AY&SY", 1, "bunzip2 -c FILE | vma"),
+        (b"\0\0\0\0", 4, "not a vma file - wrong magic number"),
+        (b"VMA\0", 4, "not a vma file"),
+        (b"\x28\xb5\x2f\xfd", 4, "damaged"),
     ] {
         fs::write(&file, contents).unwrap();
         for command in ["list", "config", "verify", "info"] {
-            fails(&[command, &file], 4, reason);
+            fails(&[command, &file], code, reason);
         }
     }
     fails(&["list", &path(&dir, "none")], 1, "can't open file");

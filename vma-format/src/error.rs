@@ -23,6 +23,8 @@ pub enum ErrorKind {
     Io,
     /// The input does not begin as a VMA archive does.
     NotVma,
+    /// The input is something else, which its first bytes tell.
+    Foreign,
     /// The header's fields contradict each other or exceed a limit.
     Header,
     /// The header's MD5 does not fit its bytes.
@@ -88,6 +90,7 @@ impl ErrorKind {
         !matches!(
             self,
             Self::Io
+                | Self::Foreign
                 | Self::HeaderFull
                 | Self::ClusterLength
                 | Self::Unsupported

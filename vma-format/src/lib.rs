@@ -24,6 +24,7 @@ mod encoder;
 mod error;
 mod extent;
 mod extent_writer;
+mod foreign;
 #[doc(hidden)]
 pub mod fuzzing;
 mod header;

@@ -45,7 +45,11 @@ impl DumpDirectory {
                     Error::cancelled,
                 ));
             }
-            Err(error) if error.kind().is_damage() => {
+            // Something else under the name of a backup restores no guest, either.
+            Err(error)
+                if error.kind().is_damage()
+                    || error.kind() == fleece_vma_format::ErrorKind::Foreign =>
+            {
                 tell(error.to_string());
                 Checked {
                     damages: 1,

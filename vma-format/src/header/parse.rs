@@ -10,6 +10,7 @@ use nom::number::complete::{be_i64, be_u32, be_u64};
 use nom::{IResult, Parser};
 
 use super::{Config, Device, Header, check_name};
+use crate::foreign::not_vma;
 use crate::layout::{DeviceId, FIXED_HEADER_SIZE, MAX_CLUSTERS, MAX_HEADER_SIZE, cluster_count};
 use crate::{Error, ErrorKind, Result};
 
@@ -40,8 +41,7 @@ pub(super) fn declared_size(start: &[u8]) -> Result<usize> {
         let (input, _) = take(52_usize)(input)?;
         be_u32(input)
     }
-    let (_, size) = fields(start)
-        .map_err(|_| Error::new(ErrorKind::NotVma, "not a vma file - wrong magic number").at(0))?;
+    let (_, size) = fields(start).map_err(|_| not_vma(start))?;
     usize::try_from(size)
         .ok()
         .filter(|size| (FIXED_HEADER_SIZE..=MAX_HEADER_SIZE).contains(size))

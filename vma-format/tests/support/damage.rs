@@ -174,7 +174,6 @@ fn cuts(good: &[u8]) -> Vec<Damaged> {
         });
     };
     let places = extents(good);
-    case(0, ErrorKind::NotVma);
     case(3, ErrorKind::NotVma);
     case(59, ErrorKind::NotVma);
     for length in [60, 4096, 12_287, 12_288, places[0] - 1] {
