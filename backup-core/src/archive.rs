@@ -9,10 +9,10 @@ use fleece_storage::VolumeId;
 use fleece_vma_format::{DeviceSummary, Header, HeaderBuilder};
 
 use crate::archive_file::ArchiveFile;
-use crate::output::{Compression, Destination, Slowed};
+use crate::output::{Compression, Destination, Published, Slowed};
 use crate::pace;
 use crate::pipeline::PipelineDisk;
-use crate::report::{Counters, Reporter};
+use crate::report::{Counters, Event, Reporter};
 use crate::source::Source;
 use crate::transfer::{GuestWatch, Settings, Transfer};
 use crate::{CancelToken, Error, ErrorKind, RateLimit, patience};
@@ -242,20 +242,27 @@ pub struct Archived {
     pub zero: u64,
     /// From the first read to the end of the sync.
     pub took: Duration,
+    /// What went wrong although the archive is complete and has its name; it is told already.
+    pub warnings: Vec<String>,
 }
 
 impl Archived {
     pub(crate) fn new(
-        (path, size): (Option<PathBuf>, u64),
+        published: Published,
         devices: &[DeviceSummary],
         took: Duration,
+        reporter: &dyn Reporter,
     ) -> Self {
+        for warning in &published.warnings {
+            reporter.report(&Event::Warning(warning.clone()));
+        }
         Self {
-            path,
-            size,
+            path: published.path,
+            size: published.size,
             disks: devices.iter().map(DeviceSummary::size).sum(),
             zero: devices.iter().map(DeviceSummary::zero_bytes).sum(),
             took,
+            warnings: published.warnings,
         }
     }
 }
@@ -309,8 +316,9 @@ pub(crate) fn archive_with(
         cancel,
     };
     let (archive, summary) = transfer.run(watch)?;
-    let committed = index.commit(archive, options.target_timeout, cancel)?;
-    Ok(Archived::new(committed, summary.devices(), start.elapsed()))
+    let published = index.commit(archive, options.target_timeout, cancel)?;
+    let took = start.elapsed();
+    Ok(Archived::new(published, summary.devices(), took, reporter))
 }
 
 #[cfg(test)]

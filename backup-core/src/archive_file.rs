@@ -1,11 +1,10 @@
 //! An archive's file, which appears only when it is complete.
 
-use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
-use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 
-use fleece_fleecing::Step;
+use fleece_staged_file::{Committed, StagedFile, temporary_name};
 use rustix::fs::{Advice, fadvise};
 
 use crate::{Error, ErrorKind};
@@ -16,27 +15,29 @@ use crate::{Error, ErrorKind};
 /// tells what it is.
 #[derive(Debug)]
 pub struct ArchiveFile {
-    file: File,
-    temporary: PathBuf,
+    /// Until it has its final name, or is given up.
+    staged: Option<StagedFile>,
     path: PathBuf,
     written: u64,
     /// Up to here the page cache was asked to write back and forget.
     forgotten: u64,
     /// Whether what was written is worth keeping when it does not become an archive.
     keep_partial: bool,
-    committed: bool,
 }
 
 /// Data is pushed out of the page cache in steps of this many bytes, so that a backup neither
 /// evicts what the host's guests use nor piles up dirty pages for the final sync.
 const WRITE_BACK_STEP: u64 = 32 << 20;
 
+/// Who may read an archive: it holds all of a guest.
+const MODE: u32 = 0o640;
+
 impl ArchiveFile {
     /// The temporary name for an archive: hidden, and not mistaken for an archive by anyone who
     /// looks for `*.vma*`.
     #[must_use]
     pub fn temporary_name(path: &Path) -> PathBuf {
-        fleece_fleecing::temporary_name(path)
+        temporary_name(path)
     }
 
     /// Creates the temporary file.
@@ -53,35 +54,23 @@ impl ArchiveFile {
                 ),
             ));
         }
-        let temporary = Self::temporary_name(path);
-        let file = OpenOptions::new()
-            .write(true)
-            .create_new(true)
-            .mode(0o640)
-            .open(&temporary)
-            .map_err(|error| {
-                let advice = match error.kind() {
-                    io::ErrorKind::NotFound => "; does the directory exist?",
-                    io::ErrorKind::AlreadyExists => {
-                        "; another backup is writing it, or `fleece cleanup` has to remove what a \
-                         killed one left"
-                    }
-                    _ => "",
-                };
-                Error::caused(
-                    ErrorKind::Target,
-                    format!("cannot create {}{advice}", temporary.display()),
-                    error,
-                )
-            })?;
+        let staged = StagedFile::create(path, MODE).map_err(|error| {
+            let advice = match error.kind() {
+                io::ErrorKind::NotFound => "; does the directory exist?",
+                _ => "",
+            };
+            Error::caused(
+                ErrorKind::Target,
+                format!("cannot create {}{advice}", path.display()),
+                error,
+            )
+        })?;
         Ok(Self {
-            file,
-            temporary,
+            staged: Some(staged),
             path: path.to_owned(),
             written: 0,
             forgotten: 0,
             keep_partial: false,
-            committed: false,
         })
     }
 
@@ -99,103 +88,73 @@ impl ArchiveFile {
         self.keep_partial = true;
     }
 
+    /// Its final name.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
     /// Bytes written so far.
     #[must_use]
     pub fn written(&self) -> u64 {
         self.written
     }
 
-    /// Syncs the file, checks its length against the bytes written, gives it its final name and
-    /// syncs the directory. Returns the final path.
+    /// Syncs the file and checks its length against the bytes written. A failed sync is final: a
+    /// second one could succeed without the data being on disk.
     ///
     /// # Errors
-    /// Kind [`ErrorKind::Target`]; the temporary file is removed then. A failed sync is final: a
-    /// second one could succeed without the data being on disk.
-    pub fn commit(mut self) -> Result<PathBuf, Error> {
-        self.sync()?;
-        Step::Synced.reached();
-        self.rename()?;
-        Step::Renamed.reached();
-        self.committed = true;
-        Ok(std::mem::take(&mut self.path))
-    }
-
-    fn sync(&self) -> Result<(), Error> {
-        let failed = |what, error| failed(what, &self.temporary, error);
-        self.file
-            .sync_all()
-            .map_err(|error| failed("sync", error))?;
-        let length = self
-            .file
+    /// Kind [`ErrorKind::Target`].
+    pub fn sync(&mut self) -> Result<(), Error> {
+        let written = self.written;
+        let staged = self.staged()?;
+        let path = staged.temporary().to_owned();
+        let failed = |what, error| failed(what, &path, error);
+        staged.sync().map_err(|error| failed("sync", error))?;
+        let length = staged
+            .file()
             .metadata()
             .map_err(|error| failed("examine", error))?
             .len();
-        if length != self.written {
+        if length != written {
             return Err(Error::new(
                 ErrorKind::Target,
                 format!(
-                    "{} holds {length} bytes after {} were written; the target storage lost data",
-                    self.temporary.display(),
-                    self.written
+                    "{} holds {length} bytes after {written} were written; the target storage lost data",
+                    path.display(),
                 ),
             ));
         }
         Ok(())
     }
 
-    /// Gives the file its final name, also after a power failure.
-    fn rename(&self) -> Result<(), Error> {
-        rustix::fs::renameat_with(
-            rustix::fs::CWD,
-            &self.temporary,
-            rustix::fs::CWD,
-            &self.path,
-            rustix::fs::RenameFlags::NOREPLACE,
-        )
-        .or_else(|error| match error {
-            // Some file systems know no NOREPLACE; `create` has checked the name before.
-            rustix::io::Errno::INVAL | rustix::io::Errno::NOSYS => {
-                rustix::fs::rename(&self.temporary, &self.path)
-            }
-            other => Err(other),
-        })
-        .map_err(|error| failed("rename to", &self.path, error.into()))?;
-        let directory = directory_of(&self.path);
-        File::open(directory)
-            .and_then(|directory| match directory.sync_all() {
-                // Not every file system can sync a directory.
-                Err(error) if error.raw_os_error() == Some(22) => Ok(()),
-                other => other,
-            })
-            .map_err(|error| failed("sync directory", directory, error))
+    /// Syncs the file if that was not done, gives it its final name and syncs the directory.
+    ///
+    /// # Errors
+    /// Kind [`ErrorKind::Target`]; the temporary file is removed then.
+    pub fn commit(mut self) -> Result<Committed, Error> {
+        self.sync()?;
+        let staged = self.staged.take().ok_or_else(gone)?;
+        staged
+            .commit_new()
+            .map_err(|error| failed("rename to", &self.path, error))
     }
 
-    fn give_up(&self) {
-        if self.keep_partial && self.written > 0 {
-            let partial = Self::partial_name(&self.path);
-            match std::fs::rename(&self.temporary, &partial) {
-                Ok(()) => return,
-                Err(error) => tracing::warn!(path = %partial.display(), %error, "cannot keep"),
-            }
-        }
-        if let Err(error) = std::fs::remove_file(&self.temporary)
-            && error.kind() != io::ErrorKind::NotFound
-        {
-            tracing::warn!(path = %self.temporary.display(), %error, "cannot remove");
-        }
+    fn staged(&mut self) -> Result<&mut StagedFile, Error> {
+        self.staged.as_mut().ok_or_else(gone)
     }
 
     fn write_back(&mut self) {
         let step = self.written.saturating_sub(self.forgotten);
-        if step < WRITE_BACK_STEP {
+        let Some(staged) = self.staged.as_ref().filter(|_| step >= WRITE_BACK_STEP) else {
             return;
-        }
+        };
         // On dirty pages this starts writing them back, on clean ones it drops them; so each range
         // is named twice: now, and one step later. It is only advice: errors do not matter.
         let from = self.forgotten.saturating_sub(WRITE_BACK_STEP);
         let length = self.written.saturating_sub(from);
         let _ = fadvise(
-            &self.file,
+            staged.file(),
             from,
             std::num::NonZeroU64::new(length),
             Advice::DontNeed,
@@ -206,7 +165,8 @@ impl ArchiveFile {
 
 impl Write for ArchiveFile {
     fn write(&mut self, buffer: &[u8]) -> io::Result<usize> {
-        let count = self.file.write_at(buffer, self.written)?;
+        let staged = self.staged.as_ref().ok_or(io::ErrorKind::BrokenPipe)?;
+        let count = staged.file().write_at(buffer, self.written)?;
         self.written = self
             .written
             .saturating_add(u64::try_from(count).unwrap_or(0));
@@ -221,8 +181,14 @@ impl Write for ArchiveFile {
 
 impl Drop for ArchiveFile {
     fn drop(&mut self) {
-        if !self.committed {
-            self.give_up();
+        let Some(staged) = self.staged.take() else {
+            return;
+        };
+        if self.keep_partial && self.written > 0 {
+            let partial = Self::partial_name(&self.path);
+            if let Err(error) = staged.keep_as(&partial) {
+                tracing::warn!(path = %partial.display(), %error, "cannot keep");
+            }
         }
     }
 }
@@ -235,11 +201,9 @@ fn failed(what: &str, path: &Path, error: io::Error) -> Error {
     )
 }
 
-fn directory_of(path: &Path) -> &Path {
-    match path.parent() {
-        Some(parent) if !parent.as_os_str().is_empty() => parent,
-        _ => Path::new("."),
-    }
+/// Nobody commits twice.
+fn gone() -> Error {
+    Error::new(ErrorKind::Internal, "the archive's file is closed already")
 }
 
 #[cfg(test)]
@@ -253,7 +217,7 @@ mod tests {
         let mut archive = ArchiveFile::create(&path).unwrap();
         archive.write_all(b"payload").unwrap();
         assert!(!path.exists());
-        assert_eq!(archive.commit().unwrap(), path);
+        assert!(archive.commit().unwrap().warning().is_none());
         assert_eq!(std::fs::read(&path).unwrap(), b"payload");
         assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1);
     }
@@ -314,7 +278,7 @@ mod tests {
         let mut archive = ArchiveFile::create(&path).unwrap();
         archive.write_all(b"payload").unwrap();
         let temporary = ArchiveFile::temporary_name(&path);
-        File::options()
+        std::fs::File::options()
             .write(true)
             .open(temporary)
             .unwrap()

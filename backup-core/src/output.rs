@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use fleece_fleecing::Step;
 use fleece_vma_format::container::FrameOptions;
 
 use crate::archive::ArchiveOptions;
@@ -144,7 +145,8 @@ const SLOWEST_SYNC: u64 = 1 << 20;
 pub(crate) struct Index(Option<SharedFile>);
 
 impl Index {
-    /// Makes index and archive durable, in this order. Returns the archive's path and size.
+    /// Makes the archive and its index durable, and then appear, in this order: what goes wrong with the index
+    /// of an archive that is there is a warning.
     ///
     /// `timeout` is that of a write; a sync may take as much more as what was written takes at
     /// [`SLOWEST_SYNC`].
@@ -153,16 +155,36 @@ impl Index {
         archive: Counted,
         timeout: Duration,
         cancel: &CancelToken,
-    ) -> Result<(Option<PathBuf>, u64), Error> {
+    ) -> Result<Published, Error> {
         let written = Counters::get(&archive.counters.written);
         let limit = timeout.saturating_add(Duration::from_secs(written / SLOWEST_SYNC));
         patience::at_target("the sync of the archive", limit, cancel, move || {
-            if let Some(file) = self.0.and_then(|index| index.take()) {
-                file.commit()?;
+            let mut index = self.0.and_then(|index| index.take());
+            if let Some(index) = &mut index {
+                index.sync()?;
             }
-            archive.commit()
+            let mut published = archive.commit()?;
+            let warnings = &mut published.warnings;
+            match index.map(ArchiveFile::commit) {
+                None => {}
+                Some(Ok(committed)) => warnings.extend(committed.warning().map(str::to_owned)),
+                Some(Err(error)) => warnings.push(format!(
+                    "the archive is complete and has no index; `vma index` makes one: {}",
+                    error.chain()
+                )),
+            }
+            Ok(published)
         })
     }
+}
+
+/// An archive that is complete and has its name.
+#[derive(Debug)]
+pub(crate) struct Published {
+    /// `None`: standard output.
+    pub(crate) path: Option<PathBuf>,
+    pub(crate) size: u64,
+    pub(crate) warnings: Vec<String>,
 }
 
 /// A file that is written in one place and committed in another.
@@ -245,15 +267,30 @@ pub(crate) struct Counted {
 }
 
 impl Counted {
-    fn commit(self) -> Result<(Option<PathBuf>, u64), Error> {
+    fn commit(self) -> Result<Published, Error> {
         let size = Counters::get(&self.counters.written);
         match self.place {
-            Place::File(file) => Ok((Some(file.commit()?), size)),
+            Place::File(mut file) => {
+                file.sync()?;
+                Step::Synced.reached();
+                let path = file.path().to_owned();
+                let committed = file.commit()?;
+                Step::Renamed.reached();
+                Ok(Published {
+                    path: Some(path),
+                    size,
+                    warnings: committed.warning().map(str::to_owned).into_iter().collect(),
+                })
+            }
             Place::Stdout(mut stdout) => {
                 stdout.flush().map_err(|error| {
                     Error::caused(ErrorKind::Target, "cannot write to standard output", error)
                 })?;
-                Ok((None, size))
+                Ok(Published {
+                    path: None,
+                    size,
+                    warnings: Vec::new(),
+                })
             }
         }
     }

@@ -166,7 +166,7 @@ pub fn backup(
         Err(_) => forget_archive(job, &record, reporter),
     }
     Ok(Outcome {
-        archived: Archived::new(committed?, summary.devices(), start.elapsed()),
+        archived: Archived::new(committed?, summary.devices(), start.elapsed(), reporter),
         switched,
         frozen,
         fleecing_peak,

@@ -100,10 +100,10 @@ fn on_record(
     }
     let (archived, fleecing_peak) = archived?;
     Ok(Done {
+        warnings: archived.warnings.len(),
         archived,
         switched: None,
         frozen: None,
         fleecing_peak,
-        warnings: 0,
     })
 }
