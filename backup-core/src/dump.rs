@@ -17,6 +17,7 @@ mod directory;
 mod fault;
 mod name;
 mod prune;
+mod side_files;
 mod verified;
 mod verify;
 

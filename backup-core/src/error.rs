@@ -22,6 +22,8 @@ pub enum ErrorKind {
     Archive,
     /// The archive is damaged, or is none.
     Damage,
+    /// What was asked for is done, but a power failure may undo it: a warning.
+    Unsynced,
     /// Somebody cancelled the job.
     Cancelled(CancelReason),
     /// A fault of ours: a worker died.
@@ -112,7 +114,13 @@ impl From<fleece_fleecing::Error> for Error {
 
 impl From<fleece_guest_config::Error> for Error {
     fn from(error: fleece_guest_config::Error) -> Self {
-        let message = "cannot write the guest's configuration";
-        Self::caused(ErrorKind::Target, message, error)
+        let (kind, message) = match error.kind() {
+            fleece_guest_config::ErrorKind::Unsynced => (
+                ErrorKind::Unsynced,
+                "the guest's configuration is written, but not synced",
+            ),
+            _ => (ErrorKind::Target, "cannot write the guest's configuration"),
+        };
+        Self::caused(kind, message, error)
     }
 }

@@ -46,7 +46,6 @@ mod wait;
 pub use cleanup::{Cleaned, clean, cleanup};
 pub use disk::{Disk, Top, discover};
 pub use error::{Error, ErrorKind};
-pub use made::temporary_name;
 pub use method::Method;
 pub use record::{Contents, Place, Record};
 pub use session::{Options, Session};

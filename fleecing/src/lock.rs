@@ -1,69 +1,40 @@
 //! One backup, restore or clean-up of a guest at a time, and one backup or clean-up in a QEMU.
 
-use std::fs::{File, OpenOptions, TryLockError};
-use std::io::{Read as _, Seek as _, Write as _};
-use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
-use std::path::{Path, PathBuf};
+use std::fs::{File, TryLockError};
+use std::path::Path;
 
 use fleece_qmp_client::Client;
+use fleece_staged_file::{LockFile, Locking};
 
 use crate::{Error, ErrorKind};
 
 /// An exclusive lock on a guest, given up on drop and by the kernel when the process dies.
 #[derive(Debug)]
 pub(crate) struct GuestLock {
-    _file: File,
-    path: PathBuf,
+    _file: LockFile,
 }
 
 impl GuestLock {
     /// Takes the lock `path`; does not wait.
     pub(crate) fn acquire(path: &Path) -> Result<Self, Error> {
-        let failed = |error| {
-            Error::caused(
-                ErrorKind::Record,
-                format!("cannot lock {}", path.display()),
-                error,
-            )
-        };
-        loop {
-            let mut file = OpenOptions::new()
-                .read(true)
-                .write(true)
-                .create(true)
-                .truncate(false)
-                .mode(0o600)
-                .open(path)
-                .map_err(failed)?;
-            match file.try_lock() {
-                Ok(()) => {}
-                Err(TryLockError::WouldBlock) => return Err(busy(&mut file, path)),
-                Err(TryLockError::Error(error)) => return Err(failed(error)),
+        let locking = LockFile::try_acquire(path).map_err(|error| {
+            let message = format!("cannot lock {}", path.display());
+            Error::caused(ErrorKind::Record, message, error)
+        })?;
+        match locking {
+            Locking::Held(mut file) => {
+                file.note(&std::process::id().to_string());
+                Ok(Self { _file: file })
             }
-            // The one who held it before may have removed the file that we just locked.
-            let same = path.metadata().is_ok_and(|now| {
-                file.metadata()
-                    .is_ok_and(|ours| (ours.dev(), ours.ino()) == (now.dev(), now.ino()))
-            });
-            if same {
-                file.set_len(0)
-                    .and_then(|()| file.rewind())
-                    .and_then(|()| write!(file, "{}", std::process::id()))
-                    .map_err(failed)?;
-                return Ok(Self {
-                    _file: file,
-                    path: path.to_owned(),
-                });
-            }
+            Locking::Busy(holder) => Err(busy(&holder, path)),
         }
     }
 }
 
-fn busy(file: &mut File, path: &Path) -> Error {
-    let mut holder = String::new();
-    let who = match file.take(16).read_to_string(&mut holder) {
-        Ok(length) if length > 0 => format!("process {holder}"),
-        _ => "another process".into(),
+fn busy(holder: &str, path: &Path) -> Error {
+    let who = match holder {
+        "" => "another process".to_owned(),
+        holder => format!("process {holder}"),
     };
     Error::new(
         ErrorKind::Busy,
@@ -72,15 +43,6 @@ fn busy(file: &mut File, path: &Path) -> Error {
             path.display()
         ),
     )
-}
-
-impl Drop for GuestLock {
-    fn drop(&mut self) {
-        // While it is still locked: who waits for it notices that it is gone and starts anew.
-        if let Err(error) = std::fs::remove_file(&self.path) {
-            tracing::debug!(path = %self.path.display(), %error, "cannot remove the lock file");
-        }
-    }
 }
 
 /// That we are at work in a QEMU, whatever the guest is called and wherever its record lies.

@@ -80,15 +80,7 @@ pub(crate) fn volume_at(path: &Path, guest: &GuestId, storages: &Storages) -> Op
     Some(id)
 }
 
-/// The name under which a file is made that is on record: hidden, and not mistaken for the finished one by
-/// anyone who looks for that.
-#[must_use]
-pub fn temporary_name(path: &Path) -> std::path::PathBuf {
-    let name = path.file_name().unwrap_or_default().to_string_lossy();
-    path.with_file_name(format!(".{name}.tmp"))
-}
-
-/// Whether a file could have been made under a [`temporary_name`].
+/// Whether a file could have been made under a [`fleece_staged_file::temporary_name`].
 pub(crate) fn is_temporary(path: &Path) -> bool {
     let name = path.file_name().and_then(|name| name.to_str());
     let inner = name.and_then(|name| name.strip_prefix('.')?.strip_suffix(".tmp"));
@@ -187,7 +179,7 @@ mod tests {
 
     #[test]
     fn files_of_the_temporary_form_are_what_we_make() {
-        let made = temporary_name(Path::new("/b/x.vma.zst"));
+        let made = fleece_staged_file::temporary_name(Path::new("/b/x.vma.zst"));
         assert_eq!(made, Path::new("/b/.x.vma.zst.tmp"));
         assert!(is_temporary(&made));
         for path in [

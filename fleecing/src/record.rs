@@ -21,11 +21,11 @@
 
 mod volumes;
 
-use std::fs::File;
 use std::path::{Path, PathBuf};
 
 use fleece_guest_config::{ConfigFile, GuestConfig, GuestId};
 use fleece_qmp_client::Address;
+use fleece_staged_file::create_directories;
 use fleece_storage::VolumeId;
 
 use crate::lock::GuestLock;
@@ -87,7 +87,8 @@ impl Place {
         for entry in entries {
             let name = entry.map_err(failed)?.file_name();
             let stem = name.to_str().and_then(|name| {
-                let (stem, ending) = name.split_once('.')?;
+                // That of a state file that was being replaced is hidden.
+                let (stem, ending) = name.trim_start_matches('.').split_once('.')?;
                 ENDINGS.contains(&ending).then_some(stem)
             });
             // What nobody can have recorded is somebody else's file.
@@ -128,7 +129,7 @@ pub(crate) fn guest_of(stem: &str) -> Option<GuestId> {
 
 /// How the names of a guest's files end. The first two are there for a moment while the state file is
 /// replaced, and stay if the process is killed in it.
-const ENDINGS: [&str; 4] = ["state.lock", "state.tmp.fleece", "state", "lock"];
+const ENDINGS: [&str; 4] = ["state.lock", "state.tmp", "state", "lock"];
 
 /// The record of one guest, locked for us.
 #[derive(Debug)]
@@ -422,11 +423,7 @@ fn create_directory(directory: &Path) -> std::io::Result<()> {
     if directory.is_dir() {
         return Ok(());
     }
-    std::fs::create_dir_all(directory)?;
-    let parent = directory
-        .parent()
-        .filter(|parent| !parent.as_os_str().is_empty());
-    File::open(parent.unwrap_or_else(|| Path::new("."))).and_then(|parent| parent.sync_all())
+    create_directories(directory, 0o755).map(drop)
 }
 
 /// A path as it is found from any working directory: the clean-up's may be another.

@@ -9,6 +9,8 @@ use std::path::{Path, PathBuf};
 pub enum ErrorKind {
     /// A file could not be read, written, synced or renamed.
     Io,
+    /// What was to be written is in its place, but a power failure may undo that.
+    Unsynced,
     /// There is no such configuration file.
     NotFound,
     /// The file is larger than any guest configuration can be.
@@ -57,6 +59,12 @@ impl Error {
             path: Some(path.to_owned()),
             source: Some(source),
         }
+    }
+
+    /// It is done, and only not durable.
+    pub(crate) fn unsynced(mut self) -> Self {
+        self.kind = ErrorKind::Unsynced;
+        self
     }
 
     pub(crate) fn at(mut self, path: &Path) -> Self {

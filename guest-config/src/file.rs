@@ -2,14 +2,14 @@
 
 mod lock;
 
-use std::fs::{self, File, Metadata, OpenOptions};
-use std::io::{ErrorKind as IoKind, Read, Write};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt, fchown};
+use std::fs::{self, File};
+use std::io::{ErrorKind as IoKind, Read, Write as _};
 use std::path::{Path, PathBuf};
+
+use fleece_staged_file::{StagedFile, remove_stale, sync_directory_of, temporary_name};
 
 use crate::config::{GuestConfig, MAX_SIZE};
 use crate::error::{Error, ErrorKind};
-use lock::Lock;
 
 /// A guest configuration on disk.
 ///
@@ -67,15 +67,16 @@ impl ConfigFile {
     /// # Errors
     ///
     /// Those of [`load`](Self::load), `Locked` if another process keeps the lock for ten seconds,
-    /// and what `edit` returns.
+    /// and what `edit` returns. Kind `Unsynced`: the file is in its place, but a power failure may undo
+    /// that.
     pub fn update<T, E: From<Error>>(
         &self,
         edit: impl FnOnce(&mut GuestConfig) -> Result<T, E>,
     ) -> Result<T, E> {
         let path = resolve(&self.path)?;
-        let _lock = Lock::acquire(&path)?;
+        let _lock = lock::acquire(&path)?;
         // What a process that was killed in `replace` left.
-        let _ = fs::remove_file(temporary_name(&path));
+        let _ = remove_stale(&temporary_name(&path));
         let old = match read(&path) {
             Ok(text) => Some(text),
             Err(error) if error.kind() == ErrorKind::NotFound => None,
@@ -132,60 +133,24 @@ fn read(path: &Path) -> Result<String, Error> {
     })
 }
 
-/// What lies under this name is a dead process's, for whoever holds the lock.
-fn temporary_name(path: &Path) -> PathBuf {
-    let mut name = path.as_os_str().to_owned();
-    name.push(".tmp.fleece");
-    name.into()
-}
-
 /// Must be called under the lock.
 fn replace(path: &Path, contents: &[u8]) -> Result<(), Error> {
-    let temporary = temporary_name(path);
-    let written = write_new(&temporary, contents, fs::metadata(path).ok().as_ref())
-        .map_err(|source| Error::io("write a new version of", path, source))
-        .and_then(|()| {
-            fs::rename(&temporary, path).map_err(|source| Error::io("replace", path, source))
-        });
-    if written.is_err() {
-        // The error that is told is the first one; a leftover is removed by the next update.
-        let _ = fs::remove_file(&temporary);
+    let replaced = StagedFile::create_like(path, 0o640).and_then(|mut staged| {
+        staged.write_all(contents)?;
+        staged.commit_replacing()
+    });
+    let committed = replaced.map_err(|source| Error::io("replace", path, source))?;
+    match committed.warning() {
+        Some(warning) => Err(Error::new(ErrorKind::Unsynced, warning)),
+        None => Ok(()),
     }
-    written?;
-    sync_directory(path)
-}
-
-fn write_new(path: &Path, contents: &[u8], old: Option<&Metadata>) -> std::io::Result<()> {
-    let mode = old.map_or(0o640, |old| old.permissions().mode() & 0o777);
-    let mut file = OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(mode)
-        .open(path)?;
-    if let Some(old) = old {
-        // Proxmox's cluster file system sets owner and mode itself and refuses both calls.
-        let _ = fchown(&file, Some(old.uid()), Some(old.gid()));
-        let _ = file.set_permissions(fs::Permissions::from_mode(mode));
-    }
-    file.write_all(contents)?;
-    file.sync_all()
 }
 
 fn remove(path: &Path) -> Result<(), Error> {
     match fs::remove_file(path) {
         Err(error) if error.kind() != IoKind::NotFound => Err(Error::io("remove", path, error)),
-        _ => sync_directory(path),
-    }
-}
-
-fn sync_directory(path: &Path) -> Result<(), Error> {
-    let Some(directory) = path.parent() else {
-        return Ok(());
-    };
-    match File::open(directory).and_then(|directory| directory.sync_all()) {
-        // Some file systems cannot sync a directory; their renames are as durable as they get.
-        Err(error) if matches!(error.kind(), IoKind::InvalidInput | IoKind::Unsupported) => Ok(()),
-        result => result.map_err(|source| Error::io("sync the directory of", path, source)),
+        _ => sync_directory_of(path)
+            .map_err(|source| Error::io("sync the removal of", path, source).unsynced()),
     }
 }
 

@@ -28,6 +28,8 @@ pub enum ErrorKind {
     InvalidName,
     /// The configuration of the storage is wrong.
     InvalidConfig,
+    /// What was to be written is in its place, but a power failure may undo that.
+    Unsynced,
     /// The storage, format or tool cannot do that.
     Unsupported,
     /// The storage should be mounted and is not.

@@ -1,8 +1,7 @@
 //! A directory of backups.
 
-use std::fs::{self, File, Metadata, OpenOptions};
-use std::io::{self, ErrorKind as IoKind, Read as _, Write as _};
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::fs::{self, File, Metadata};
+use std::io::{self, ErrorKind as IoKind, Read as _};
 use std::path::{Path, PathBuf};
 
 use fleece_guest_config::GuestId;
@@ -10,7 +9,7 @@ use fleece_staged_file::regular::{self, Links};
 use jiff::{Timestamp, Zoned};
 
 use super::name::archive_stem;
-use super::{Backup, Fault, KeepRules, Verdict, Verified, plan};
+use super::{Backup, Fault, KeepRules, Verdict, Verified, plan, side_files};
 use crate::{Error, ErrorKind};
 
 /// Notes are for people to read; what is longer than this is cut off.
@@ -133,7 +132,11 @@ impl DumpDirectory {
     pub fn set_verified(&self, backup: &Backup, verified: Verified) -> Result<(), Error> {
         let archive =
             fs::metadata(&backup.path).map_err(|error| target("read", &backup.path, error))?;
-        self.write_beside(backup, "verified", verified.to_line(&archive).as_deref())
+        match self.write_beside(backup, "verified", verified.to_line(&archive).as_deref()) {
+            // What a power failure takes away can be found out again.
+            Err(error) if error.kind() == ErrorKind::Unsynced => Ok(()),
+            written => written,
+        }
     }
 
     /// Removes a backup with all that lies beside it. One that is not there is no error.
@@ -147,14 +150,7 @@ impl DumpDirectory {
             let message = format!("{} is protected and stays", backup.file_name);
             return Err(Error::new(ErrorKind::Request, message));
         }
-        remove_file(&backup.path)?;
-        for kind in ["notes", "idx", "verified"] {
-            remove_file(&self.beside(backup, kind))?;
-        }
-        if let Some(stem) = archive_stem(&backup.file_name) {
-            remove_file(&self.path.join(format!("{stem}.log")))?;
-        }
-        sync_directory(&self.path)
+        side_files::remove_all(&backup.path)
     }
 
     /// What pruning would do with each backup, of one guest or of all: [`plan`] now, by names, marks of
@@ -186,6 +182,7 @@ impl DumpDirectory {
     ///
     /// Those of [`list`](Self::list).
     pub fn prune(&self, rules: &KeepRules, guest: Option<&GuestId>) -> Result<Vec<Pruned>, Error> {
+        side_files::sweep(&self.path);
         let judged = self.judge(rules, guest)?;
         let pruned = judged.into_iter().map(|(backup, verdict)| {
             let error = match &verdict {
@@ -236,40 +233,13 @@ impl DumpDirectory {
     }
 
     fn beside(&self, backup: &Backup, kind: &str) -> PathBuf {
-        self.path.join(format!("{}.{kind}", backup.file_name))
+        side_files::path(&backup.path, kind)
     }
 
     /// Replaces a side file at once, or removes it.
     fn write_beside(&self, backup: &Backup, kind: &str, text: Option<&str>) -> Result<(), Error> {
-        let path = self.beside(backup, kind);
-        let Some(text) = text else {
-            return remove_file(&path);
-        };
-        let temporary = self.path.join(format!(".{}.{kind}.tmp", backup.file_name));
-        let written = write_new(&temporary, text).and_then(|()| fs::rename(&temporary, &path));
-        if let Err(error) = written {
-            // The first error counts.
-            let _ = fs::remove_file(&temporary);
-            return Err(target("write", &path, error));
-        }
-        sync_directory(&self.path)
+        side_files::write(&self.beside(backup, kind), text)
     }
-}
-
-fn write_new(path: &Path, text: &str) -> io::Result<()> {
-    // Left by a process that died.
-    if let Err(error) = fs::remove_file(path)
-        && error.kind() != IoKind::NotFound
-    {
-        return Err(error);
-    }
-    let mut file = OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(0o644)
-        .open(path)?;
-    file.write_all(text.as_bytes())?;
-    file.sync_all()
 }
 
 /// The text of a side file, as far as it can be read: what is wrong with it is no reason not to
@@ -282,21 +252,6 @@ fn read_text(path: &Path) -> Option<String> {
         .read_to_end(&mut bytes)
         .ok()?;
     Some(String::from_utf8_lossy(&bytes).trim_end().to_owned())
-}
-
-fn remove_file(path: &Path) -> Result<(), Error> {
-    match fs::remove_file(path) {
-        Err(error) if error.kind() != IoKind::NotFound => Err(target("remove", path, error)),
-        _ => Ok(()),
-    }
-}
-
-fn sync_directory(path: &Path) -> Result<(), Error> {
-    match File::open(path).and_then(|directory| directory.sync_all()) {
-        // Some file systems cannot sync a directory.
-        Err(error) if matches!(error.kind(), IoKind::InvalidInput | IoKind::Unsupported) => Ok(()),
-        result => result.map_err(|error| target("sync", path, error)),
-    }
 }
 
 fn target(operation: &str, path: &Path, error: io::Error) -> Error {

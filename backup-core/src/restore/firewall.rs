@@ -1,14 +1,18 @@
 //! The restored guest's firewall rules, in a file of their own.
 
 use std::fs;
-use std::io;
+use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
+use fleece_staged_file::{Committed, StagedFile, sync_directory_of};
 use fleece_vma_format::Header;
 
 use crate::archive::FIREWALL;
 use crate::report::Counting;
 use crate::{Error, ErrorKind};
+
+/// Of rules that replace none.
+const MODE: u32 = 0o600;
 
 /// Rules that were written, and what was there before.
 #[derive(Debug)]
@@ -37,7 +41,10 @@ impl Rules {
             Err(error) if error.kind() == io::ErrorKind::NotFound => None,
             Err(error) => return Err(failed(path, error)),
         };
-        replace(path, rules.data()).map_err(|error| failed(path, error))?;
+        let committed = replace(path, rules.data()).map_err(|error| failed(path, error))?;
+        if let Some(warning) = committed.warning() {
+            reporter.warning(warning.to_owned());
+        }
         reporter.info(format!("firewall rules are in {}", path.display()));
         Ok(Self(Some((path.to_owned(), before))))
     }
@@ -48,8 +55,8 @@ impl Rules {
             return;
         };
         let undone = match before {
-            Some(before) => replace(path, before),
-            None => fs::remove_file(path),
+            Some(before) => replace(path, before).map(drop),
+            None => fs::remove_file(path).and_then(|()| sync_directory_of(path)),
         };
         if let Err(error) = undone {
             reporter.warning(failed(path, error).chain());
@@ -63,10 +70,8 @@ fn failed(path: &Path, error: io::Error) -> Error {
 }
 
 /// All or nothing, also for who reads meanwhile.
-fn replace(path: &Path, rules: &[u8]) -> io::Result<()> {
-    let mut temporary = path.as_os_str().to_owned();
-    temporary.push(".tmp.fleece");
-    fs::write(&temporary, rules)
-        .and_then(|()| fs::rename(&temporary, path))
-        .inspect_err(|_| drop(fs::remove_file(&temporary)))
+fn replace(path: &Path, rules: &[u8]) -> io::Result<Committed> {
+    let mut staged = StagedFile::create_like(path, MODE)?;
+    staged.write_all(rules)?;
+    staged.commit_replacing()
 }

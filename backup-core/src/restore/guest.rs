@@ -179,8 +179,17 @@ impl Work<'_> {
         }
         self.check_cancelled()?;
         let rules = Rules::restore(self.header, self.job.firewall.as_deref(), self.reporter)?;
-        self.write(config)
-            .inspect_err(|_| rules.undo(self.reporter))?;
+        match self.write(config) {
+            // It names the new volumes and is in its place: nothing may be undone any more.
+            Err(error) if error.kind() == ErrorKind::Unsynced => {
+                self.reporter.warning(error.chain());
+            }
+            Err(error) => {
+                rules.undo(self.reporter);
+                return Err(error);
+            }
+            Ok(()) => {}
+        }
         Ok(copied)
     }
 

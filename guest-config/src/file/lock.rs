@@ -1,10 +1,10 @@
 //! The lock of a configuration file: an exclusive `flock` on a file of its own.
 
-use std::fs::{self, File, OpenOptions, TryLockError};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
+
+use fleece_staged_file::{LockFile, Locking};
 
 use crate::error::{Error, ErrorKind};
 
@@ -13,43 +13,17 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// `flock` cannot wait with a time limit, so it is tried this often.
 const INTERVAL: Duration = Duration::from_millis(20);
 
-/// Held until dropped.
-#[derive(Debug)]
-pub(super) struct Lock {
-    _file: File,
-    /// Our own lock file, to be removed; Proxmox keeps its own.
-    own: Option<PathBuf>,
-}
-
-impl Lock {
-    /// Locks the configuration at `config`, an absolute path without links.
-    pub(super) fn acquire(config: &Path) -> Result<Self, Error> {
-        match proxmox_lock(config) {
-            Some(path) => Ok(Self {
-                _file: lock(&path, config)?,
-                own: None,
-            }),
-            None => {
-                let mut path = config.as_os_str().to_owned();
-                path.push(".lock");
-                let path = PathBuf::from(path);
-                Ok(Self {
-                    _file: lock(&path, config)?,
-                    own: Some(path),
-                })
-            }
-        }
+/// Locks the configuration at `config`, an absolute path without links. Our own lock file is gone
+/// afterwards; Proxmox keeps its own.
+pub(super) fn acquire(config: &Path) -> Result<LockFile, Error> {
+    if let Some(path) = proxmox_lock(config) {
+        let mut lock = lock(&path, config)?;
+        lock.keep_file();
+        return Ok(lock);
     }
-}
-
-impl Drop for Lock {
-    fn drop(&mut self) {
-        // Removed while the lock is held: whoever waits for it sees that the file is no longer
-        // the one under that name and takes a new one.
-        if let Some(path) = &self.own {
-            let _ = fs::remove_file(path);
-        }
-    }
+    let mut path = config.as_os_str().to_owned();
+    path.push(".lock");
+    lock(Path::new(&path), config)
 }
 
 /// `/var/lock/qemu-server/lock-<vmid>.conf` for a guest of this Proxmox host.
@@ -60,22 +34,12 @@ fn proxmox_lock(config: &Path) -> Option<PathBuf> {
     (ours && locks.is_dir()).then(|| locks.join(format!("lock-{name}")))
 }
 
-fn lock(path: &Path, config: &Path) -> Result<File, Error> {
-    let io = |source| Error::io("lock", config, source);
+fn lock(path: &Path, config: &Path) -> Result<LockFile, Error> {
     let deadline = Instant::now().checked_add(PATIENCE);
     loop {
-        let file = OpenOptions::new()
-            .append(true)
-            .create(true)
-            .mode(0o600)
-            .custom_flags(rustix::fs::OFlags::NOFOLLOW.bits().cast_signed())
-            .open(path)
-            .map_err(io)?;
-        match file.try_lock() {
-            Ok(()) if is_at(&file, path) => return Ok(file),
-            Ok(()) => continue,
-            Err(TryLockError::Error(source)) => return Err(io(source)),
-            Err(TryLockError::WouldBlock) => {}
+        match LockFile::try_acquire(path).map_err(|source| Error::io("lock", config, source))? {
+            Locking::Held(lock) => return Ok(lock),
+            Locking::Busy(_) => {}
         }
         if deadline.is_none_or(|deadline| Instant::now() >= deadline) {
             let message = format!(
@@ -86,12 +50,5 @@ fn lock(path: &Path, config: &Path) -> Result<File, Error> {
             return Err(Error::new(ErrorKind::Locked, message).at(config));
         }
         sleep(INTERVAL);
-    }
-}
-
-fn is_at(file: &File, path: &Path) -> bool {
-    match (file.metadata(), fs::symlink_metadata(path)) {
-        (Ok(file), Ok(path)) => (file.dev(), file.ino()) == (path.dev(), path.ino()),
-        _ => false,
     }
 }

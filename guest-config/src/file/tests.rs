@@ -1,3 +1,4 @@
+use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::fs::symlink;
 
 use super::*;
@@ -21,11 +22,7 @@ fn an_update_replaces_the_file_keeps_its_mode_and_leaves_nothing_beside_it() {
     let path = directory.path().join("100.conf");
     fs::write(&path, "name: old\nmemory: 1\n").unwrap();
     fs::set_permissions(&path, fs::Permissions::from_mode(0o604)).unwrap();
-    fs::write(
-        directory.path().join("100.conf.tmp.fleece"),
-        "of a dead process",
-    )
-    .unwrap();
+    fs::write(directory.path().join(".100.conf.tmp"), "of a dead process").unwrap();
 
     ConfigFile::new(&path).update(edit_name).unwrap();
 

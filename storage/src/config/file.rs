@@ -1,9 +1,10 @@
 //! `storage.cfg` on disk: read, and replaced atomically.
 
-use std::fs::{self, File, OpenOptions};
-use std::io::{ErrorKind as IoKind, Read, Write};
-use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
-use std::path::{Path, PathBuf};
+use std::fs::{self, File};
+use std::io::{Read, Write as _};
+use std::path::PathBuf;
+
+use fleece_staged_file::StagedFile;
 
 use super::{MAX_SIZE, StorageConfig};
 use crate::error::{Error, ErrorKind};
@@ -53,7 +54,8 @@ impl StorageFile {
     ///
     /// # Errors
     ///
-    /// Those of [`load`](Self::load) and of `edit`; `Busy` if the file changed meanwhile.
+    /// Those of [`load`](Self::load) and of `edit`; `Busy` if the file changed meanwhile. `Unsynced`: the
+    /// file is in its place, but a power failure may undo that.
     pub fn update<T>(
         &self,
         edit: impl FnOnce(&mut StorageConfig) -> Result<T, Error>,
@@ -77,59 +79,26 @@ impl StorageFile {
         let mut new = old.clone().unwrap_or_default();
         let result = edit(&mut new)?;
         if old.as_ref() != Some(&new) {
-            let temporary = self.write_beside(&new)?;
-            let replaced = if current()? == old {
-                fs::rename(&temporary, &self.path)
-                    .map_err(|source| Error::io("replace", &self.path, source))
-            } else {
+            let io = |source| Error::io("write a new version of", &self.path, source);
+            // Nobody of ours can do the same meanwhile.
+            let mut staged = StagedFile::create_like(&self.path, 0o640).map_err(io)?;
+            staged.write_all(new.to_string().as_bytes()).map_err(io)?;
+            staged.sync().map_err(io)?;
+            if current()? != old {
                 let message = "the file was changed by somebody else meanwhile; try again";
-                Err(Error::new(ErrorKind::Busy, self.path.display(), message))
-            };
-            if replaced.is_err() {
-                // The first error counts.
-                let _ = fs::remove_file(&temporary);
+                return Err(Error::new(ErrorKind::Busy, self.path.display(), message));
             }
-            replaced?;
-            self.sync_directory()?;
+            let replaced = staged.commit_replacing();
+            let committed = replaced.map_err(|source| Error::io("replace", &self.path, source))?;
+            if let Some(warning) = committed.warning() {
+                return Err(Error::new(
+                    ErrorKind::Unsynced,
+                    self.path.display(),
+                    warning,
+                ));
+            }
         }
         Ok(result)
-    }
-
-    fn write_beside(&self, config: &StorageConfig) -> Result<PathBuf, Error> {
-        let mut name = self.path.as_os_str().to_owned();
-        name.push(format!(".tmp.{}", std::process::id()));
-        let path = PathBuf::from(name);
-        let mode = fs::metadata(&self.path).map_or(0o640, |old| old.permissions().mode() & 0o777);
-        let mut options = OpenOptions::new();
-        let written = options
-            .write(true)
-            .create(true)
-            .truncate(true)
-            .mode(mode)
-            .open(&path);
-        let written = written.and_then(|mut file| {
-            file.write_all(config.to_string().as_bytes())?;
-            file.sync_all()
-        });
-        if written.is_err() {
-            let _ = fs::remove_file(&path);
-        }
-        let io = |source| Error::io("write a new version of", &self.path, source);
-        written.map(|()| path).map_err(io)
-    }
-
-    fn sync_directory(&self) -> Result<(), Error> {
-        let directory = match self.path.parent() {
-            Some(parent) if !parent.as_os_str().is_empty() => parent,
-            _ => Path::new("."),
-        };
-        match File::open(directory).and_then(|directory| directory.sync_all()) {
-            // Some file systems cannot sync a directory.
-            Err(error) if matches!(error.kind(), IoKind::InvalidInput | IoKind::Unsupported) => {
-                Ok(())
-            }
-            result => result.map_err(|source| Error::io("sync", directory, source)),
-        }
     }
 }
 

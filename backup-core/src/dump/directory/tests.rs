@@ -205,7 +205,7 @@ fn the_mark_of_a_verification_belongs_to_one_file() {
     let time = fs::metadata(backup.path()).unwrap().modified().unwrap();
     let other = directory.path().join("other");
     fs::write(&other, "ARCHIVE").unwrap();
-    File::options()
+    fs::File::options()
         .write(true)
         .open(&other)
         .and_then(|file| file.set_modified(time))

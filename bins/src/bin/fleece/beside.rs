@@ -7,6 +7,7 @@ use fleece_backup_core::dump::{Backup, DumpDirectory};
 use fleece_backup_core::{Error, ErrorKind};
 
 use crate::cli::{Delete, Note, Protect};
+use crate::exit;
 use crate::log::Log;
 
 pub(crate) fn note(arguments: &Note, log: &Log) -> Result<ExitCode, Error> {
@@ -32,14 +33,19 @@ pub(crate) fn protect(arguments: &Protect) -> Result<ExitCode, Error> {
 /// All that can be removed is; the first error is told.
 pub(crate) fn delete(arguments: &Delete, log: &Log) -> Result<ExitCode, Error> {
     let mut first = None;
+    let mut code = ExitCode::SUCCESS;
     for archive in &arguments.archives {
         match find(archive).and_then(|(directory, backup)| directory.remove(&backup)) {
             Ok(()) => log.info(&format!("removed {}", archive.display())),
+            Err(error) if error.kind() == ErrorKind::Unsynced => {
+                log.warning(&error.chain());
+                code = exit::code(&error);
+            }
             Err(error) if first.is_none() => first = Some(error),
             Err(error) => log.warning(&error.chain()),
         }
     }
-    first.map_or(Ok(ExitCode::SUCCESS), Err)
+    first.map_or(Ok(code), Err)
 }
 
 pub(crate) fn find(archive: &Path) -> Result<(DumpDirectory, Backup), Error> {

@@ -13,6 +13,7 @@ pub(crate) const DAMAGE: u8 = 4;
 /// The code for an error.
 pub(crate) fn code(error: &Error) -> ExitCode {
     ExitCode::from(match error.kind() {
+        ErrorKind::Unsynced => WARNINGS,
         ErrorKind::Damage => DAMAGE,
         ErrorKind::Guest | ErrorKind::Snapshot => 5,
         ErrorKind::Storage | ErrorKind::Target => 6,

@@ -23,6 +23,7 @@ mod verify;
 use std::process::ExitCode;
 
 use clap::Parser as _;
+use fleece_backup_core::ErrorKind;
 
 use crate::cli::{Cli, Command};
 
@@ -48,7 +49,10 @@ fn main() -> ExitCode {
     match result {
         Ok(code) => code,
         Err(error) => {
-            log.error(&error);
+            match error.kind() {
+                ErrorKind::Unsynced => log.warning(&error.chain()),
+                _ => log.error(&error),
+            }
             exit::code(&error)
         }
     }

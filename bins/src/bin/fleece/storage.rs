@@ -111,6 +111,12 @@ fn file(places: &Places) -> Result<StorageFile, Error> {
 }
 
 fn failed(error: fleece_storage::Error) -> Error {
-    let message = "cannot change the storage configuration";
-    Error::caused(ErrorKind::Storage, message, error)
+    let (kind, message) = match error.kind() {
+        fleece_storage::ErrorKind::Unsynced => (ErrorKind::Unsynced, "done"),
+        _ => (
+            ErrorKind::Storage,
+            "cannot change the storage configuration",
+        ),
+    };
+    Error::caused(kind, message, error)
 }

@@ -1,0 +1,255 @@
+//! What lies beside an archive: it comes after it, each file at once, and goes before it.
+
+use std::fs::{self, File};
+use std::io::{self, ErrorKind as IoKind, Write as _};
+use std::path::{Path, PathBuf};
+
+use fleece_staged_file::{StagedFile, remove_stale, rename_new, sync_directory, sync_directory_of};
+
+use super::name::archive_stem;
+use crate::{Error, ErrorKind};
+
+/// What there may be beside an archive, but for its protection, with which it is not removed.
+const KINDS: [&str; 4] = ["idx", "verified", "log", "notes"];
+
+/// What there may be that is written here.
+const WRITTEN: [&str; 4] = ["idx", "verified", "notes", "protected"];
+
+/// Who may read notes: whoever may list the backups.
+const MODE: u32 = 0o644;
+
+/// The side file of that kind.
+pub(super) fn path(archive: &Path, kind: &str) -> PathBuf {
+    let name = archive.file_name().unwrap_or_default().to_string_lossy();
+    match archive_stem(&name).filter(|_| kind == "log") {
+        Some(stem) => archive.with_file_name(format!("{stem}.log")),
+        None => archive.with_file_name(format!("{name}.{kind}")),
+    }
+}
+
+/// Replaces a side file at once, or removes it.
+pub(super) fn write(path: &Path, text: Option<&str>) -> Result<(), Error> {
+    if let Some(directory) = path.parent() {
+        sweep(directory);
+    }
+    let Some(text) = text else {
+        remove(path)?;
+        return settle(sync_directory_of(path), path);
+    };
+    let written = StagedFile::create(path, MODE).and_then(|mut staged| {
+        staged.write_all(text.as_bytes())?;
+        staged.commit_replacing()
+    });
+    match written
+        .map_err(|error| target("write", path, error))?
+        .warning()
+    {
+        Some(warning) => Err(Error::new(ErrorKind::Unsynced, warning)),
+        None => Ok(()),
+    }
+}
+
+/// Removes an archive with all that lies beside it: that goes first, and comes back if the archive stays.
+pub(super) fn remove_all(archive: &Path) -> Result<(), Error> {
+    let directory = archive.parent().unwrap_or_else(|| Path::new("."));
+    sweep(directory);
+    let mut aside = Aside::default();
+    for kind in KINDS {
+        aside.put(archive, kind)?;
+    }
+    // After a power failure nothing lies there without its archive.
+    sync_directory(directory).map_err(|error| target("sync", directory, error))?;
+    remove(archive)?;
+    aside.remove();
+    settle(sync_directory(directory), archive)
+}
+
+/// Side files under other names; they get their own again when dropped before [`Aside::remove`].
+#[derive(Default)]
+struct Aside(Vec<Moved>);
+
+struct Moved {
+    from: PathBuf,
+    to: PathBuf,
+    /// Tells others that somebody is at it, where files can be locked.
+    _lock: Option<File>,
+}
+
+impl Aside {
+    fn put(&mut self, archive: &Path, kind: &str) -> Result<(), Error> {
+        let (from, to) = (path(archive, kind), aside_name(archive, kind));
+        // A link is moved like a file, and nothing behind it is opened.
+        let is_file = from.symlink_metadata().is_ok_and(|there| there.is_file());
+        let lock = is_file.then(|| File::open(&from).ok()).flatten();
+        if let Some(file) = &lock {
+            let _ = file.try_lock();
+        }
+        match fs::rename(&from, &to) {
+            Ok(()) => self.0.push(Moved {
+                from,
+                to,
+                _lock: lock,
+            }),
+            Err(error) if error.kind() == IoKind::NotFound => {}
+            Err(error) => return Err(target("remove", &from, error)),
+        }
+        Ok(())
+    }
+
+    fn remove(mut self) {
+        for moved in self.0.drain(..) {
+            // What stays is removed by the next that removes or writes something here.
+            let _ = fs::remove_file(&moved.to);
+        }
+    }
+}
+
+impl Drop for Aside {
+    fn drop(&mut self) {
+        for moved in self.0.drain(..) {
+            let _ = rename_new(&moved.to, &moved.from);
+        }
+    }
+}
+
+/// What a side file is called while its archive is being removed.
+fn aside_name(archive: &Path, kind: &str) -> PathBuf {
+    let name = archive.file_name().unwrap_or_default().to_string_lossy();
+    archive.with_file_name(format!(".{name}.{kind}.removed"))
+}
+
+/// Puts in order what processes that were killed left: what was being written goes, and what was put aside
+/// comes back if its archive is still there.
+pub(super) fn sweep(directory: &Path) {
+    let entries = fs::read_dir(directory).into_iter().flatten();
+    for path in entries.filter_map(|entry| Some(entry.ok()?.path())) {
+        let Some(name) = path.file_name().and_then(|name| name.to_str()) else {
+            continue;
+        };
+        let Some(name) = name.strip_prefix('.') else {
+            continue;
+        };
+        if let Some((_, kind)) = name.strip_suffix(".tmp").and_then(of_archive)
+            && WRITTEN.contains(&kind)
+        {
+            let _ = remove_stale(&path);
+        }
+        if let Some((archive, kind)) = name.strip_suffix(".removed").and_then(of_archive)
+            && KINDS.contains(&kind)
+        {
+            restore(&path, &directory.join(archive), kind);
+        }
+    }
+}
+
+/// The archive and the kind of a side file of this name.
+fn of_archive(name: &str) -> Option<(&str, &str)> {
+    let (archive, kind) = name.rsplit_once('.')?;
+    archive_stem(archive).map(|_| (archive, kind))
+}
+
+fn restore(aside: &Path, archive: &Path, kind: &str) {
+    let is_file = aside.symlink_metadata().is_ok_and(|there| there.is_file());
+    let file = is_file.then(|| File::open(aside).ok()).flatten();
+    if let Some(Err(fs::TryLockError::WouldBlock)) = file.as_ref().map(File::try_lock) {
+        return;
+    }
+    let back =
+        archive.symlink_metadata().is_ok() && rename_new(aside, &path(archive, kind)).is_ok();
+    if !back {
+        let _ = fs::remove_file(aside);
+    }
+}
+
+fn remove(path: &Path) -> Result<(), Error> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != IoKind::NotFound => Err(target("remove", path, error)),
+        _ => Ok(()),
+    }
+}
+
+/// What was done is done, even if a power failure may undo it.
+fn settle(synced: io::Result<()>, path: &Path) -> Result<(), Error> {
+    synced.map_err(|error| {
+        let message = format!(
+            "{} is removed, but its directory cannot be synced: a power failure may bring it back",
+            path.display()
+        );
+        Error::caused(ErrorKind::Unsynced, message, error)
+    })
+}
+
+fn target(operation: &str, path: &Path, error: io::Error) -> Error {
+    let message = format!("cannot {operation} {}", path.display());
+    Error::caused(ErrorKind::Target, message, error)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ARCHIVE: &str = "vzdump-qemu-100-2026_01_01-00_00_00.vma.zst";
+
+    fn names(directory: &Path) -> Vec<String> {
+        let entries = fs::read_dir(directory).unwrap();
+        let names = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+        let mut names: Vec<_> = names.collect();
+        names.sort();
+        names
+    }
+
+    fn with(files: &[String]) -> tempfile::TempDir {
+        let dir = tempfile::tempdir().unwrap();
+        for file in files {
+            fs::write(dir.path().join(file), "x").unwrap();
+        }
+        dir
+    }
+
+    #[test]
+    fn what_killed_processes_left_is_swept_and_nothing_else() {
+        let stays = [
+            ".other.notes.tmp".to_owned(),
+            format!(".{ARCHIVE}.tmp"),
+            ARCHIVE.to_owned(),
+        ];
+        let goes = [
+            format!(".{ARCHIVE}.notes.tmp"),
+            format!(".{ARCHIVE}.protected.tmp"),
+            format!(".{}.notes.removed", ARCHIVE.replace("100", "101")),
+        ];
+        let dir = with(&[&stays[..], &goes[..]].concat());
+        write(&dir.path().join(format!("{ARCHIVE}.notes")), Some("text")).unwrap();
+        assert_eq!(
+            names(dir.path()),
+            [&stays[..], &[format!("{ARCHIVE}.notes")]].concat()
+        );
+    }
+
+    #[test]
+    fn side_files_come_back_to_an_archive_that_stayed() {
+        let aside = format!(".{ARCHIVE}.notes.removed");
+        let log = format!(".{ARCHIVE}.log.removed");
+        let dir = with(&[ARCHIVE.to_owned(), aside, log]);
+        sweep(dir.path());
+        let expected = [
+            "vzdump-qemu-100-2026_01_01-00_00_00.log",
+            ARCHIVE,
+            &format!("{ARCHIVE}.notes"),
+        ];
+        assert_eq!(names(dir.path()), expected);
+    }
+
+    #[test]
+    fn an_archive_that_cannot_be_removed_keeps_what_lies_beside_it() {
+        let dir = with(&[format!("{ARCHIVE}.notes"), format!("{ARCHIVE}.idx")]);
+        // No file, and so nothing that can be unlinked.
+        fs::create_dir(dir.path().join(ARCHIVE)).unwrap();
+        let before = names(dir.path());
+        remove_all(&dir.path().join(ARCHIVE)).unwrap_err();
+        assert_eq!(names(dir.path()), before);
+        fs::remove_dir(dir.path().join(ARCHIVE)).unwrap();
+        remove_all(&dir.path().join(ARCHIVE)).unwrap();
+        assert!(names(dir.path()).is_empty());
+    }
+}
