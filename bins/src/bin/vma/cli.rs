@@ -10,7 +10,7 @@ use fleece_vma_format::container::FrameOptions;
 /// VMA archives: list, extract, create, verify, and what the format itself lacks.
 ///
 /// An ARCHIVE may be compressed with zstd, gzip or lzop, which is recognised by its content; `-` is
-/// standard input. Exit codes: 0 ok, 1 error, 2 usage, 4 damage found, 130/143 signals.
+/// standard input. Exit codes: 0 ok, 1 error, 2 usage, 3 done with warnings, 4 damage found, 130/143 signals.
 #[derive(Debug, Parser)]
 #[command(name = "vma", version, max_term_width = 100)]
 pub(super) struct Cli {

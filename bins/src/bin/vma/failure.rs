@@ -20,6 +20,7 @@ pub(super) struct Failure {
 mod code {
     pub(super) const ERROR: u8 = 1;
     pub(super) const USAGE: u8 = 2;
+    pub(super) const WARNINGS: u8 = 3;
     pub(super) const DAMAGE: u8 = 4;
 }
 
@@ -35,6 +36,14 @@ impl Failure {
         Self {
             code: code::USAGE,
             message: Some(message.into()),
+        }
+    }
+
+    /// All is done, but something is not as it should be.
+    pub(super) fn warning(message: &str) -> Self {
+        Self {
+            code: code::WARNINGS,
+            message: Some(format!("warning: {message}")),
         }
     }
 

@@ -6,19 +6,20 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufWriter, IsTerminal, Write};
 use std::os::fd::AsFd;
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 
+use fleece_staged_file::StagedFile;
 use fleece_vma_format::Error;
-use rustix::fs::{CWD, RenameFlags, renameat_with};
-use rustix::io::Errno;
 
 use super::failure::{Failure, Result, chain};
 use super::input::beside;
 use super::signals;
 use super::writeback::Writeback;
+
+/// Who may read an archive: it holds all of a guest.
+const MODE: u32 = 0o640;
 
 /// A new archive's output.
 pub(super) struct OutFile {
@@ -30,7 +31,7 @@ pub(super) struct OutFile {
 
 enum End {
     /// The archive, and its index if it gets one of its own.
-    File(Pending, Option<Pending>),
+    File(StagedFile, Option<StagedFile>),
     Command(Child, OsString),
     Stream,
 }
@@ -58,25 +59,21 @@ impl OutFile {
                 if index {
                     must_be_new(&beside(&path))?;
                 }
-                let (pending, file) = Pending::create(path)?;
-                let index = index
-                    .then(|| beside(&pending.path))
-                    .map(Pending::create)
-                    .transpose()?;
-                let (index, index_file) = index.unzip();
+                let archive = stage(&path, sync)?;
+                let index = index.then(|| stage(&beside(&path), sync)).transpose()?;
+                let file = archive.file().try_clone();
+                let file = file.map_err(|e| cannot_create(&path, e))?;
                 let writeback = sync.then(|| written_back(&file)).transpose();
-                let writeback = writeback.map_err(|e| cannot_create(&pending.path, e))?;
+                let writeback = writeback.map_err(|e| cannot_create(&path, e))?;
                 let writer: Box<dyn Write + Send> = match &writeback {
                     Some(writeback) => Box::new(Counted(file, Arc::clone(writeback))),
                     None => Box::new(file),
                 };
-                let mut out = Self {
+                Ok(Self {
                     writer: Some(writer),
-                    end: End::File(pending, index),
+                    end: End::File(archive, index),
                     writeback,
-                };
-                out.hold_index(index_file);
-                Ok(out)
+                })
             }
         }
     }
@@ -118,12 +115,6 @@ impl OutFile {
         })
     }
 
-    fn hold_index(&mut self, file: Option<File>) {
-        if let End::File(_, Some(index)) = &mut self.end {
-            index.file = file;
-        }
-    }
-
     /// Takes the writer for the archive; it must be dropped before [`finish`](Self::finish).
     pub(super) fn writer(&mut self) -> Box<dyn Write + Send> {
         self.writer.take().unwrap_or_else(|| Box::new(io::sink()))
@@ -131,10 +122,10 @@ impl OutFile {
 
     /// Takes the writer for the index, if there is a file for it.
     pub(super) fn index_writer(&mut self) -> Option<Box<dyn Write + Send>> {
-        let End::File(_, Some(index)) = &mut self.end else {
+        let End::File(_, Some(index)) = &self.end else {
             return None;
         };
-        Some(Box::new(BufWriter::new(index.file.take()?)))
+        Some(Box::new(BufWriter::new(index.file().try_clone().ok()?)))
     }
 
     /// What made writing to it fail: a command that ends early is the cause of a broken pipe.
@@ -144,7 +135,7 @@ impl OutFile {
                 wait(child, &command).err().unwrap_or_else(|| error.into())
             }
             End::File(archive, _) if error.io_kind() == Some(io::ErrorKind::StorageFull) => {
-                let (to, why) = (archive.path.display(), chain(&error));
+                let (to, why) = (archive.path().display(), chain(&error));
                 Failure::new(format!(
                     "{to}: {why}; make room there, or write to another place"
                 ))
@@ -153,33 +144,49 @@ impl OutFile {
         }
     }
 
-    /// Makes everything durable, and the archive appear under its name.
+    /// Makes everything durable, and the archive appear under its name. What is wrong with one that has it is
+    /// a warning.
     pub(super) fn finish(self) -> Result<()> {
         match self.end {
             End::Stream => Ok(()),
             End::Command(child, command) => wait(child, &command),
-            End::File(archive, index) => {
+            End::File(mut archive, mut index) => {
+                let path = archive.path().to_owned();
+                let failed = |e| cannot_create(&path, e);
                 if let Some(writeback) = &self.writeback {
-                    let failed = |e| cannot_create(&archive.path, e);
                     writeback.finish().map_err(failed)?;
-                    archive.sync()?;
-                    index.as_ref().map_or(Ok(()), Pending::sync)?;
                 }
-                index.map_or(Ok(()), Pending::publish)?;
-                let parent = archive.parent();
-                archive.publish()?;
-                if self.writeback.is_some() {
-                    let synced = File::open(&parent).and_then(|directory| directory.sync_all());
-                    return match synced {
-                        // Not every file system can sync a directory.
-                        Err(e) if e.kind() == io::ErrorKind::InvalidInput => Ok(()),
-                        other => other.map_err(|e| cannot_create(&parent, e)),
-                    };
-                }
-                Ok(())
+                archive.sync().map_err(failed)?;
+                index
+                    .as_mut()
+                    .map_or(Ok(()), StagedFile::sync)
+                    .map_err(failed)?;
+                // An index comes after its archive, and without one that is whole.
+                let archive = archive.commit_new().map_err(failed)?;
+                let index = index.map(StagedFile::commit_new).transpose();
+                let warning = match &index {
+                    Ok(index) => [Some(&archive), index.as_ref()]
+                        .into_iter()
+                        .flatten()
+                        .find_map(|committed| committed.warning().map(str::to_owned)),
+                    Err(e) => Some(format!(
+                        "{} is complete and has no index; `vma index` makes one: {e}",
+                        path.display()
+                    )),
+                };
+                warning.map_or(Ok(()), |warning| Err(Failure::warning(&warning)))
             }
         }
     }
+}
+
+/// A file that appears when it is complete.
+fn stage(path: &Path, sync: bool) -> Result<StagedFile> {
+    let mut staged = StagedFile::create(path, MODE).map_err(|e| cannot_create(path, e))?;
+    if !sync {
+        staged.not_durable();
+    }
+    Ok(staged)
 }
 
 /// Waits for a command, which must succeed.
@@ -209,71 +216,6 @@ impl Write for Counted {
 
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
-    }
-}
-
-/// A file under a temporary name, removed unless published.
-struct Pending {
-    path: PathBuf,
-    temporary: PathBuf,
-    file: Option<File>,
-}
-
-impl Pending {
-    fn create(path: PathBuf) -> Result<(Self, File)> {
-        let mut name = OsString::from(&path);
-        name.push(format!(".tmp-{}", std::process::id()));
-        let temporary = PathBuf::from(name);
-        let options = OpenOptions::new()
-            .write(true)
-            .create_new(true)
-            .mode(0o644)
-            .clone();
-        let file = options
-            .open(&temporary)
-            .map_err(|e| cannot_create(&temporary, e))?;
-        Ok((
-            Self {
-                path,
-                temporary,
-                file: None,
-            },
-            file,
-        ))
-    }
-
-    fn sync(&self) -> Result<()> {
-        let opened = File::open(&self.temporary);
-        opened
-            .and_then(|file| file.sync_all())
-            .map_err(|e| cannot_create(&self.path, e))
-    }
-
-    /// Gives the file its name, unless something has that name already.
-    fn publish(self) -> Result<()> {
-        let (from, to) = (&self.temporary, &self.path);
-        match renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE) {
-            // Network file systems do not know the flag; what is there already is looked for twice.
-            Err(Errno::INVAL | Errno::NOSYS | Errno::NOTSUP) => {
-                must_be_new(to)?;
-                fs::rename(from, to).map_err(|e| cannot_create(to, e))
-            }
-            other => other.map_err(|e| cannot_create(to, e)),
-        }
-    }
-
-    fn parent(&self) -> PathBuf {
-        match self.path.parent() {
-            Some(parent) if !parent.as_os_str().is_empty() => parent.to_owned(),
-            _ => PathBuf::from("."),
-        }
-    }
-}
-
-impl Drop for Pending {
-    fn drop(&mut self) {
-        // After publishing there is nothing under this name any more.
-        let _ = fs::remove_file(&self.temporary);
     }
 }
 
