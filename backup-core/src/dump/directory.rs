@@ -1,6 +1,6 @@
 //! A directory of backups.
 
-use std::fs::{self, File, Metadata};
+use std::fs::{self, Metadata};
 use std::io::{self, ErrorKind as IoKind, Read as _};
 use std::path::{Path, PathBuf};
 
