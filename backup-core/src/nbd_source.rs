@@ -17,6 +17,8 @@ pub(crate) struct NbdSource {
     name: String,
     client: Client,
     meaning: Meaning,
+    /// No request crosses a multiple of this.
+    step: Option<u64>,
     /// Releases that have been sent and not yet answered.
     releasing: Mutex<VecDeque<Pending>>,
 }
@@ -34,8 +36,16 @@ impl NbdSource {
             name,
             client,
             meaning,
+            step: None,
             releasing: Mutex::new(VecDeque::new()),
         }
+    }
+
+    /// With no read, and no question for zeroes that is to be believed, across a multiple of `step`, for a
+    /// server that answers those wrongly.
+    #[must_use]
+    pub(crate) fn in_steps(self, step: Option<u64>) -> Self {
+        Self { step, ..self }
     }
 
     /// One big read first, which makes later ones faster, see [`Client::prime`].
@@ -43,6 +53,51 @@ impl NbdSource {
         self.client
             .prime()
             .map_err(|error| self.error("read the first bytes", error))
+    }
+
+    /// Sends all parts of a read before it waits for the first, so that this costs the server's time only.
+    fn read_in_steps(
+        &self,
+        offset: u64,
+        mut buffer: Vec<u8>,
+        step: u64,
+    ) -> Result<Vec<u8>, fleece_nbd::Error> {
+        let end = offset.saturating_add(buffer.len() as u64);
+        let mut under_way = Vec::new();
+        let mut at = offset;
+        while at < end {
+            let beyond = at.checked_rem(step).unwrap_or_default();
+            let length = step.saturating_sub(beyond).min(end.saturating_sub(at));
+            let part = vec![0; usize::try_from(length).unwrap_or_default()];
+            under_way.push(self.client.submit_read(at, part)?);
+            at = at.saturating_add(length);
+        }
+        buffer.clear();
+        for pending in under_way {
+            buffer.extend_from_slice(&pending.wait()?);
+        }
+        Ok(buffer)
+    }
+
+    /// Zeroes only where a question within one step has found them; of data it need not be asked twice,
+    /// since a read will tell.
+    fn block_status_in_steps(
+        &self,
+        offset: u64,
+        length: u64,
+        step: u64,
+    ) -> Result<Vec<fleece_nbd::Extent>, fleece_nbd::Error> {
+        let mut extents = Vec::new();
+        let mut at = offset;
+        for extent in self.client.block_status(offset, length)? {
+            if extent.zero {
+                extents.extend(self.client.block_status_in_steps(at, extent.length, step)?);
+            } else {
+                extents.push(extent);
+            }
+            at = at.saturating_add(extent.length);
+        }
+        Ok(extents)
     }
 
     fn error(&self, what: &str, error: fleece_nbd::Error) -> Error {
@@ -91,10 +146,11 @@ impl Source for NbdSource {
     }
 
     fn block_status(&self, offset: u64, length: u64) -> Result<Vec<Extent>, Error> {
-        let extents = self
-            .client
-            .block_status(offset, length)
-            .map_err(|error| self.error("ask for the block status", error))?;
+        let extents = match self.step {
+            Some(step) => self.block_status_in_steps(offset, length, step),
+            None => self.client.block_status(offset, length),
+        };
+        let extents = extents.map_err(|error| self.error("ask for the block status", error))?;
         let extent = |extent: fleece_nbd::Extent| Extent {
             length: extent.length,
             zero: extent.zero,
@@ -103,10 +159,14 @@ impl Source for NbdSource {
     }
 
     fn read(&self, offset: u64, buffer: Vec<u8>) -> Result<Vec<u8>, Error> {
-        self.client
-            .submit_read(offset, buffer)
-            .and_then(Pending::wait)
-            .map_err(|error| self.error(&format!("read at {offset}"), error))
+        let read = match self.step {
+            Some(step) => self.read_in_steps(offset, buffer, step),
+            None => self
+                .client
+                .submit_read(offset, buffer)
+                .and_then(Pending::wait),
+        };
+        read.map_err(|error| self.error(&format!("read at {offset}"), error))
     }
 
     fn release(&self, offset: u64, length: u64) -> Result<(), Error> {

@@ -61,6 +61,19 @@ impl Field {
         daemon::io(&self.qemu, &self.daemon, disk, command);
     }
 
+    /// Overwrites, zeroes and discards single clusters and pairs, between others that it leaves alone.
+    fn disturb(&self, disk: usize) {
+        const CLUSTER: u64 = 64 << 10;
+        let deeds = ["write -P 0x55", "write -z -u", "discard"];
+        let clusters = (40..200).filter(|number| number % 5 < 2 || number % 7 == 0);
+        let commands = clusters.map(|number| {
+            let deed = deeds[number as usize / 2 % deeds.len()];
+            format!("{deed} {} {CLUSTER}", number * CLUSTER)
+        });
+        let commands: Vec<_> = commands.collect();
+        daemon::io_all(&self.qemu, &self.daemon, disk, &commands);
+    }
+
     fn backup(&self) -> Command {
         daemon::backup(&self.bench, &self.daemon)
     }
@@ -102,13 +115,45 @@ fn what_is_overwritten_and_discarded_during_the_backup_is_saved_first() {
         let field = Field::on(qemu);
         let running = begun(&mut field.backup());
         for disk in [0, 1] {
-            field.io(disk, "write -P 0x55 4M 9M");
-            field.io(disk, "discard 0 2M");
+            field.disturb(disk);
+            field.io(disk, "write -P 0x55 12M 1M");
         }
         running.end().expect_code(0);
         field.assert_before();
         field.assert_clean();
-        field.io(0, "read -P 0x55 4M 9M");
+        field.io(0, "read -P 0x55 12M 1M");
+    }
+}
+
+/// On such a storage QEMU is not asked for holes, and so reads what it is asked for in one piece.
+#[test]
+fn so_it_is_where_the_fleecing_storage_can_hang() {
+    for qemu in fleece_lab::qemus() {
+        let field = Field::on(qemu);
+        let config = field.bench.path("storage.cfg");
+        let fleecing = field.bench.path("fleecing");
+        let section = format!(
+            "dir: net\n\tpath {}\n\tcontent images\n\tis_mountpoint /\n\tshared 1\n",
+            fleecing.display()
+        );
+        std::fs::write(&config, section).unwrap();
+        let mut command = field.bench.fleece("backup");
+        command.arg("--qmp").arg(field.daemon.qmp_socket());
+        command.arg("--to").arg(field.bench.path("archives"));
+        command.arg("--storage-config").arg(config);
+        command.arg("--nbd-server").arg(field.daemon.nbd_socket());
+        command.args(["--vmid", "7", "--fleecing", "net", "--bwlimit", "16M"]);
+        let mut running = Running::start(&mut command);
+        running.until("copy-before-write is active");
+        for disk in [0, 1] {
+            field.disturb(disk);
+        }
+        let images = fleecing.join("images/7");
+        assert_eq!(support::entries(&images).len(), 2);
+        running.end().expect(0, &["can hang"]);
+        field.assert_before();
+        assert!(!images.exists());
+        support::assert_clean_qemu(&field.daemon.qmp_socket());
     }
 }
 

@@ -18,6 +18,7 @@ impl Features {
             reopen: schema.has_command("blockdev-reopen"),
             qom_set: schema.has_command("qom-set"),
             threads_are_safe: client.greeting().version.qemu.major >= 9,
+            views_span_clusters: client.greeting().version.qemu.major >= 8,
         })
     }
 }

@@ -56,6 +56,10 @@ impl Options {
     }
 }
 
+/// What copy-before-write saves at once is never less than this, and always a power of two: larger where
+/// the fleecing image's own clusters are. So a request between two multiples of it is within one cluster.
+const CLUSTER: u64 = 64 << 10;
+
 /// Fleecing for some disks of one guest.
 ///
 /// Dropped without [`Session::finish`], as by a panic, it undoes what it can; what it cannot stays on
@@ -70,6 +74,7 @@ pub struct Session<'r> {
     options: Options,
     method: Method,
     may_hang: bool,
+    step: Option<u64>,
     images: Vec<VolumeId>,
     usage: Usage,
     finished: bool,
@@ -92,7 +97,8 @@ impl<'r> Session<'r> {
     ) -> Result<Self, Error> {
         // A storage on the network can hang, and so can one that cannot tell what it is.
         let may_hang = storage.capabilities().map_or(true, |able| able.shared);
-        let method = method::choose(&Features::probe(&client)?, &disks, may_hang)?;
+        let features = Features::probe(&client)?;
+        let method = method::choose(&features, &disks, may_hang)?;
         let lock = QemuLock::acquire(&client)?;
         inside::must_be_free(&client, &address, disks.len())?;
         record.note_qmp(&address)?;
@@ -105,6 +111,7 @@ impl<'r> Session<'r> {
             options,
             method,
             may_hang,
+            step: (!features.views_span_clusters).then_some(CLUSTER),
             images: Vec::new(),
             usage: Usage::of(Vec::new()),
             finished: false,
@@ -157,6 +164,15 @@ impl<'r> Session<'r> {
     #[must_use]
     pub fn may_hang(&self) -> bool {
         self.may_hang
+    }
+
+    /// If given, no request to a view may cross a multiple of this: this QEMU mixes up what it has saved
+    /// and what it has not where both are in one request.
+    ///
+    /// Nor may any two requests overlap that are under way at once: QEMU before 9.1 aborts then.
+    #[must_use]
+    pub fn step(&self) -> Option<u64> {
+        self.step
     }
 
     /// The fleecing images, one for each disk in their order.

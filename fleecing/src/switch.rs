@@ -55,6 +55,8 @@ pub(crate) fn make_filters(
             "node-name": names::filter(n),
             "file": below,
             "target": names::image(n),
+            // Without it the guest's discards end here, and it believes that they were done.
+            "discard": "unmap",
             "on-cbw-error": "break-snapshot",
             "cbw-timeout": cbw_timeout.as_secs().max(1),
         });

@@ -12,32 +12,45 @@ use crate::{Error, ErrorKind};
 /// Exports the instant and connects to each disk of it. `prime`: with one big read first, which a guest
 /// that writes would feel.
 pub(super) fn open(session: &Session<'_>, prime: bool) -> Result<Vec<Arc<dyn Source>>, Error> {
-    use fleece_qmp_client::Address as Monitor;
-    let address = match session.export()? {
-        Monitor::Unix(path) => Address::Unix(path),
-        Monitor::Tcp(host) => Address::Tcp(host),
-        other => {
-            return Err(Error::new(
-                ErrorKind::Request,
-                format!("cannot read from {other}"),
-            ));
-        }
-    };
-    let options = fleece_nbd::Options::default().with_block_status(!session.may_hang());
+    let address = export(session)?;
     let mut sources: Vec<Arc<dyn Source>> = Vec::new();
-    for (n, disk) in session.disks().iter().enumerate() {
-        let client =
-            Client::connect(&address, &Session::export_name(n), &options).map_err(|error| {
-                let message = format!("{}: cannot connect to the exported view", disk.name);
-                Error::caused(ErrorKind::Guest, message, error)
-            })?;
-        let source = NbdSource::new(disk.name.clone(), client, meaning);
-        if prime {
+    for n in 0..session.disks().len() {
+        let source = connect(session, &address, n, !session.may_hang())?;
+        // In small steps nothing is so big that QEMU would map memory for it.
+        if prime && session.step().is_none() {
             source.prime()?;
         }
         sources.push(Arc::new(source));
     }
     Ok(sources)
+}
+
+fn export(session: &Session<'_>) -> Result<Address, Error> {
+    use fleece_qmp_client::Address as Monitor;
+    match session.export()? {
+        Monitor::Unix(path) => Ok(Address::Unix(path)),
+        Monitor::Tcp(host) => Ok(Address::Tcp(host)),
+        other => Err(Error::new(
+            ErrorKind::Request,
+            format!("cannot read from {other}"),
+        )),
+    }
+}
+
+/// Disk `n`; `block_status`: with structured replies, in which QEMU leaves holes out.
+fn connect(
+    session: &Session<'_>,
+    address: &Address,
+    n: usize,
+    block_status: bool,
+) -> Result<NbdSource, Error> {
+    let name = session.disks().get(n).map_or("", |disk| &disk.name);
+    let options = fleece_nbd::Options::default().with_block_status(block_status);
+    let client = Client::connect(address, &Session::export_name(n), &options).map_err(|error| {
+        let message = format!("{name}: cannot connect to the exported view");
+        Error::caused(ErrorKind::Guest, message, error)
+    })?;
+    Ok(NbdSource::new(name.to_owned(), client, meaning).in_steps(session.step()))
 }
 
 /// QEMU's snapshot-access answers EACCES once the snapshot is broken, which its NBD server sends as
@@ -52,3 +65,6 @@ fn meaning(error: &fleece_nbd::Error) -> (ErrorKind, &'static str) {
         _ => (ErrorKind::Guest, ""),
     }
 }
+
+#[cfg(test)]
+mod tests;

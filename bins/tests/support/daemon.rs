@@ -17,7 +17,15 @@ pub(crate) fn backup(bench: &Bench, daemon: &StorageDaemon) -> Command {
 
 /// What its client does with a disk, such as `write -P 0x55 4M 9M`.
 pub(crate) fn io(qemu: &Qemu, daemon: &StorageDaemon, disk: usize, command: &str) {
+    io_all(qemu, daemon, disk, &[command.to_owned()]);
+}
+
+/// The same, one after the other.
+pub(crate) fn io_all(qemu: &Qemu, daemon: &StorageDaemon, disk: usize, commands: &[String]) {
     let mut io = qemu.io();
-    io.args(["-f", "raw", "-c", command, &daemon.nbd_uri(disk)]);
+    io.args(["-f", "raw", &daemon.nbd_uri(disk)]);
+    for command in commands {
+        io.args(["-c", command]);
+    }
     super::succeed(&mut io);
 }

@@ -1,7 +1,9 @@
 //! Which parts of the export hold data.
 
-use super::Client;
+use std::collections::VecDeque;
+
 use super::requests::Operation;
+use super::{Client, Pending};
 use crate::error::Error;
 use crate::extent::Extent;
 use crate::protocol::request;
@@ -9,6 +11,9 @@ use crate::protocol::request;
 /// Longest range that one request asks about: what 32 bits hold, less what makes it a multiple
 /// of every minimum block size (at most 64 KiB).
 const MAX_STATUS_LENGTH: u64 = (1 << 32) - (1 << 16);
+
+/// Requests under way at once where many small ones are sent; QEMU works on 16 per connection.
+const MAX_UNDER_WAY: usize = 64;
 
 impl Client {
     /// The status of all bytes of a range, in order (context `base:allocation`). Neighbours
@@ -37,21 +42,83 @@ impl Client {
         Ok(extents)
     }
 
+    /// The same, by requests none of which crosses a multiple of `step`, many at a time: for a server
+    /// that answers wrongly where it must look at more.
+    ///
+    /// # Errors
+    /// Those of [`Client::block_status`].
+    pub fn block_status_in_steps(
+        &self,
+        offset: u64,
+        length: u64,
+        step: u64,
+    ) -> Result<Vec<Extent>, Error> {
+        if !self.can_block_status() {
+            return self.block_status(offset, length);
+        }
+        let end = offset.saturating_add(length);
+        let mut extents = Vec::new();
+        let mut under_way: VecDeque<(u64, u64, Pending)> = VecDeque::new();
+        let mut sent = offset;
+        while sent < end || !under_way.is_empty() {
+            if sent < end && under_way.len() < MAX_UNDER_WAY {
+                let until = end.min(within(sent, step));
+                let length = until.saturating_sub(sent);
+                under_way.push_back((sent, length, self.submit_status(sent, length)?));
+                sent = until;
+                continue;
+            }
+            let Some((mut at, mut rest, pending)) = under_way.pop_front() else {
+                break;
+            };
+            let mut found = status_of(pending)?;
+            loop {
+                for extent in found {
+                    let length = extent.length.min(rest);
+                    at = at.saturating_add(length);
+                    rest = rest.saturating_sub(length);
+                    push(&mut extents, Extent { length, ..extent });
+                }
+                if rest == 0 {
+                    break;
+                }
+                found = status_of(self.submit_status(at, rest)?)?;
+            }
+        }
+        Ok(extents)
+    }
+
     /// At least one extent from `offset` on, none of them empty.
     fn status_once(&self, offset: u64, length: u64) -> Result<Vec<Extent>, Error> {
-        let short = self.check_range("query", offset, length, u32::MAX)?;
         if !self.can_block_status() {
+            self.check_range("query", offset, length, u32::MAX)?;
             return Ok(vec![Extent::data(length)]);
         }
-        let pending = self.submit(request::BLOCK_STATUS, offset, short, |connection| {
+        status_of(self.submit_status(offset, length)?)
+    }
+
+    fn submit_status(&self, offset: u64, length: u64) -> Result<Pending, Error> {
+        let short = self.check_range("query", offset, length, u32::MAX)?;
+        self.submit(request::BLOCK_STATUS, offset, short, |connection| {
             Operation::status(connection.base_allocation)
-        })?;
-        match pending.wait_for_operation()? {
-            Operation::Status { extents, .. } => Ok(extents),
-            _ => Err(Error::protocol(
-                "another request's reply to a block status request",
-            )),
-        }
+        })
+    }
+}
+
+fn status_of(pending: Pending) -> Result<Vec<Extent>, Error> {
+    match pending.wait_for_operation()? {
+        Operation::Status { extents, .. } => Ok(extents),
+        _ => Err(Error::protocol(
+            "another request's reply to a block status request",
+        )),
+    }
+}
+
+/// The first multiple of `step` above `offset`.
+fn within(offset: u64, step: u64) -> u64 {
+    match offset.checked_rem(step) {
+        Some(beyond) => offset.saturating_sub(beyond).saturating_add(step),
+        None => u64::MAX,
     }
 }
 
