@@ -12,8 +12,9 @@ use crate::protocol::request;
 /// of every minimum block size (at most 64 KiB).
 const MAX_STATUS_LENGTH: u64 = (1 << 32) - (1 << 16);
 
-/// Requests under way at once where many small ones are sent; QEMU works on 16 per connection.
-const MAX_UNDER_WAY: usize = 64;
+/// Requests under way at once where many small ones are sent: as many as QEMU works on per connection, so that
+/// others wait for few.
+const MAX_UNDER_WAY: usize = 16;
 
 impl Client {
     /// The status of all bytes of a range, in order (context `base:allocation`). Neighbours

@@ -10,6 +10,7 @@ use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 
 use fleece_fleecing::{Method, Options, Place, Record};
+use fleece_guest_config::GuestId;
 use fleece_lab::{Definition, Disk, Format, Guest, Qemu, StorageDaemon};
 use fleece_qmp_client::{Address as Monitor, Client as Qmp};
 use fleece_storage::{StorageConfig, Storages};
@@ -298,13 +299,14 @@ impl Field {
             u8::from(shared)
         );
         let storages = Storages::new(StorageConfig::parse(&config).unwrap());
-        let place = Place::new(dir.join("state"), "7", None).unwrap();
+        let vm: GuestId = "7".parse().unwrap();
+        let place = Place::new(dir.join("state"), vm.clone(), None);
         let record = Record::open(&place).unwrap();
         let monitor = Monitor::unix(self.peer.monitor());
         let qmp = Qmp::connect(&monitor, &fleece_qmp_client::Options::default()).unwrap();
         let mut disks = fleece_fleecing::discover(&qmp).unwrap();
         disks.sort_by(|one, other| one.name.cmp(&other.name));
-        let mut options = Options::new(7, place.nbd_socket());
+        let mut options = Options::new(vm, place.nbd_socket());
         if let Peer::Daemon(daemon) = &self.peer {
             options.running_server = Some(Monitor::unix(daemon.nbd_socket()));
         }
