@@ -2,6 +2,8 @@
 
 use std::error::Error as StdError;
 
+use fleece_plain_text::message;
+
 use crate::CancelReason;
 
 /// What kind of thing went wrong; programs turn it into exit codes.
@@ -92,7 +94,7 @@ impl Error {
             line.push_str(&error.to_string());
             cause = error.source();
         }
-        line
+        message(&line).into_owned()
     }
 }
 

@@ -310,6 +310,41 @@ fn a_backup_that_is_damaged_as_soon_as_it_is_written_is_told_and_marked_and_prun
 }
 
 #[test]
+fn names_and_notes_of_others_are_words() {
+    let dumps = Dumps::new();
+    let name = "a\u{1b}[2J\nERROR: \u{202e}x.vma";
+    fs::write(dumps.0.path().join(name), "").unwrap();
+    fs::write(
+        format!("{}.notes", dumps.archive(1).display()),
+        "\u{1b}]0;x\u{7}\nmine",
+    )
+    .unwrap();
+    let first = dumps.archive(1);
+    let cases = [
+        vec!["list", "."],
+        vec!["prune", ".", "--keep", "keep-last=9", "--dry-run"],
+        vec!["verify", "."],
+        vec!["verify", name],
+        vec!["delete", "b\u{1b}[2J.vma"],
+        vec!["note", first.to_str().unwrap()],
+    ];
+    for arguments in cases {
+        for json in [&["--json"][..], &[]] {
+            let output = dumps.fleece(&[&arguments[..], json].concat());
+            let said = [output.stdout, output.stderr].concat();
+            let said = String::from_utf8(said).unwrap();
+            let acts = |c: char| c.is_control() && c != '\n';
+            assert!(!said.is_empty() || !json.is_empty(), "{arguments:?}");
+            assert!(!said.contains(acts), "{arguments:?}: {said:?}");
+            assert!(
+                !said.lines().any(|line| line.starts_with("ERROR: ?x")),
+                "{said:?}"
+            );
+        }
+    }
+}
+
+#[test]
 fn a_protected_backup_is_not_deleted_and_others_go_with_their_side_files() {
     let dumps = Dumps::new();
     let (first, second) = (dumps.archive(1), dumps.archive(2));

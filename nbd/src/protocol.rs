@@ -84,17 +84,6 @@ pub(crate) mod state {
     pub(crate) const ZERO: u32 = 1 << 1;
 }
 
-/// Text from the other side, made fit for a message: bounded, no control characters.
-pub(crate) fn display_text(bytes: &[u8]) -> String {
-    let bytes = bytes.get(..MAX_STRING).unwrap_or(bytes);
-    String::from_utf8_lossy(bytes)
-        .chars()
-        .map(|c| if c.is_control() { ' ' } else { c })
-        .collect::<String>()
-        .trim()
-        .to_owned()
-}
-
 /// Runs `parser`, which must take all of `bytes`.
 fn whole<'a, O, P>(parser: P, bytes: &'a [u8]) -> Option<O>
 where

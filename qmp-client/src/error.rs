@@ -5,6 +5,8 @@ use std::fmt;
 use std::io;
 use std::sync::Arc;
 
+use fleece_plain_text::words;
+
 use crate::message::CommandError;
 
 /// A failed connection or command.
@@ -135,7 +137,8 @@ impl Error {
     }
 
     pub(crate) fn with_detail(mut self, detail: impl Into<String>) -> Self {
-        self.0.detail = Some(detail.into());
+        // Most of it is what QEMU says, or a guest's agent, which the guest can make say anything.
+        self.0.detail = Some(words(&detail.into()));
         self
     }
 

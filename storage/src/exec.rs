@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
+use fleece_plain_text::words;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{MemfdFlags, OFlags, fcntl_getfl, fcntl_setfl, memfd_create};
 use rustix::process::{Pid, PidfdFlags, Signal, kill_process_group, pidfd_open};
@@ -249,12 +250,15 @@ fn too_late(argv: &[&str], patience: Duration) -> Error {
 }
 
 fn command_line(argv: &[&str]) -> String {
-    format!("'{}'", argv.join(" "))
+    format!("'{}'", words(&argv.join(" ")))
 }
 
 /// The last lines of what a program complained about.
 fn summary(stderr: &[u8]) -> String {
-    let text = String::from_utf8_lossy(stderr);
+    /// More of it than is told, so that the end of it is, in bytes.
+    const END: usize = 4096;
+    let start = stderr.len().saturating_sub(END);
+    let text = String::from_utf8_lossy(stderr.get(start..).unwrap_or_default());
     let lines: Vec<&str> = text
         .lines()
         .map(str::trim)
@@ -267,7 +271,7 @@ fn summary(stderr: &[u8]) -> String {
         .collect::<Vec<_>>();
     match last.is_empty() {
         true => "it says nothing about why".to_owned(),
-        false => last.join("; ").chars().take(500).collect(),
+        false => words(&last.join("; ")),
     }
 }
 
@@ -301,6 +305,20 @@ mod tests {
         assert_eq!(sh(script, b"", MINUTE).unwrap().len(), 3_000_000);
         let error = sh("head -c 20000000 /dev/zero", b"", MINUTE).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::CommandFailed);
+    }
+
+    #[test]
+    fn complaints_are_words_and_not_many() {
+        let script = "head -c 3000000 /dev/zero >&2; echo >&2; for n in 1 2 3; do echo a >&2; done; printf '\\n\\033[2Jno\\r\\nERROR: all lost' >&2; exit 1";
+        let error = sh(script, b"", MINUTE).unwrap_err().to_string();
+        assert!(
+            error.contains("?[2Jno; ERROR: all lost") || error.contains("???"),
+            "{error}"
+        );
+        assert!(
+            error.len() < 2000 && !error.contains(char::is_control),
+            "{error}"
+        );
     }
 
     #[test]

@@ -3,6 +3,8 @@
 use std::fmt;
 use std::io;
 
+use fleece_plain_text::words;
+
 /// The result of every fallible operation of this crate.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
@@ -106,7 +108,8 @@ impl Error {
         Self {
             kind,
             offset: None,
-            detail: detail.into(),
+            // Names in it are the archive's.
+            detail: words(&detail.into()),
             source: None,
         }
     }

@@ -18,6 +18,7 @@
 use std::io::{self, BufRead, Write};
 use std::path::PathBuf;
 
+use fleece_plain_text::words;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
@@ -128,7 +129,7 @@ impl From<Failure> for crate::Error {
             Kind::Storage => ErrorKind::Storage,
             Kind::Internal => ErrorKind::Internal,
         };
-        Self::new(kind, failure.message)
+        Self::new(kind, words(&failure.message))
     }
 }
 

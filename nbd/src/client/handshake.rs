@@ -1,12 +1,12 @@
 //! The client's handshake, over anything that reads and writes.
 
+use fleece_plain_text::words_of;
 use std::io::{Read, Write};
 
 use crate::error::{Error, ErrorKind};
 use crate::protocol::option_reply::Info;
 use crate::protocol::{
-    BASE_ALLOCATION, display_text, greeting, handshake_flag, option, option_reply,
-    transmission_flag,
+    BASE_ALLOCATION, greeting, handshake_flag, option, option_reply, transmission_flag,
 };
 use crate::sizes::BlockSizes;
 
@@ -271,7 +271,7 @@ fn refusal(option: u32, code: u32, payload: &[u8]) -> Error {
         option_reply::ERR_BLOCK_SIZE_REQD => (ErrorKind::Refused, "insists on its block sizes"),
         _ => (ErrorKind::Refused, "refused"),
     };
-    let message = match display_text(payload) {
+    let message = match words_of(payload) {
         empty if empty.is_empty() => format!("reply {code:#x} to {option}"),
         message => format!("reply {code:#x} to {option}: {message}"),
     };

@@ -1,5 +1,6 @@
 //! Replies to options (proto.md, section "Option reply types").
 
+use fleece_plain_text::words_of;
 use nom::Parser;
 use nom::bytes::complete::tag;
 use nom::combinator::{map_opt, rest};
@@ -7,7 +8,7 @@ use nom::multi::length_data;
 use nom::number::complete::{be_u16, be_u32, be_u64};
 use nom::sequence::preceded;
 
-use super::{MAX_STRING, OPTION_REPLY_MAGIC, display_text, info, whole};
+use super::{MAX_STRING, OPTION_REPLY_MAGIC, info, whole};
 use crate::error::Error;
 use crate::sizes::BlockSizes;
 
@@ -143,7 +144,7 @@ pub(crate) fn parse_meta_context(payload: &[u8]) -> Result<(u32, &[u8]), Error> 
 /// Payload of a `SERVER` reply to `LIST`: the export's name, fit to be shown.
 pub(crate) fn parse_server(payload: &[u8]) -> Result<String, Error> {
     whole((length_data(be_u32), rest), payload)
-        .map(|(name, _description)| display_text(name))
+        .map(|(name, _description)| words_of(name))
         .ok_or_else(|| Error::protocol("a malformed entry in the list of exports"))
 }
 

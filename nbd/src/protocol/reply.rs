@@ -3,6 +3,7 @@
 //! proto.md, sections "Simple reply message", "Structured reply chunk message" and "Structured
 //! reply types".
 
+use fleece_plain_text::words_of;
 use nom::IResult;
 use nom::Parser;
 use nom::bytes::complete::take;
@@ -10,9 +11,7 @@ use nom::multi::many1;
 use nom::number::complete::{be_u16, be_u32, be_u64};
 use nom::sequence::pair;
 
-use super::{
-    MAX_STRING, SIMPLE_REPLY_MAGIC, STRUCTURED_REPLY_MAGIC, chunk, display_text, state, whole,
-};
+use super::{MAX_STRING, SIMPLE_REPLY_MAGIC, STRUCTURED_REPLY_MAGIC, chunk, state, whole};
 use crate::error::{Errno, Error};
 use crate::extent::Extent;
 
@@ -164,7 +163,7 @@ pub(crate) fn parse_error(kind: u16, bytes: &[u8]) -> Result<(Errno, String), Er
     if kind == chunk::ERROR_OFFSET && after.len() != OFFSET_SIZE as usize {
         return Err(malformed());
     }
-    Ok((Errno::from_wire(error), display_text(message)))
+    Ok((Errno::from_wire(error), words_of(message)))
 }
 
 /// The id of the metadata context and its extents; there is at least one, and none is empty.

@@ -186,6 +186,25 @@ fn refusals_and_odd_replies_are_told_apart() {
 }
 
 #[test]
+fn what_a_guest_says_in_an_error_is_words_and_not_many() {
+    let (mut agent, guest) = agent(|mut guest| {
+        guest.sync();
+        guest.command();
+        let desc = format!("no\nINFO: \u{1b}[2Jdone\u{202e}{}", "x".repeat(60_000));
+        let error = json!({"error": {"class": "GenericError", "desc": desc}});
+        guest.say(format!("{error}\n"));
+    });
+    let error = agent.fsfreeze_status(SOON).unwrap_err();
+    let said = error.to_string();
+    assert!(said.contains("no INFO: ?[2Jdone?xxx"), "{said}");
+    assert!(
+        said.len() < 700 && !said.contains(char::is_control),
+        "{said}"
+    );
+    guest.join().unwrap();
+}
+
+#[test]
 fn hanging_up_is_a_lost_connection() {
     let (mut agent, guest) = agent(|mut guest| {
         guest.command();

@@ -2,7 +2,7 @@
 
 use std::fs::{File, OpenOptions};
 use std::io;
-use std::os::unix::fs::{FileExt, FileTypeExt};
+use std::os::unix::fs::{FileExt, FileTypeExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{SeekFrom, fstatfs, seek};
@@ -35,6 +35,13 @@ pub struct RawFile {
     holes: bool,
 }
 
+/// A new file for a guest's data, which only its owner can read, whatever the umask allows.
+pub(super) fn new_file(path: &Path) -> io::Result<File> {
+    let mut options = OpenOptions::new();
+    options.read(true).write(true).create_new(true).mode(0o600);
+    options.open(path)
+}
+
 impl RawFile {
     /// Open an existing image or block device.
     ///
@@ -50,19 +57,15 @@ impl RawFile {
             .and_then(|file| Self::from_file(file, path, access))
     }
 
-    /// Create a sparse image of `size` bytes; there must be nothing at `path` yet.
+    /// Create a sparse image of `size` bytes that only its owner can read; there must be nothing at `path`
+    /// yet.
     ///
     /// # Errors
     ///
     /// If it exists already or cannot be created; a file that could not get its size is removed.
     pub fn create(path: &Path, size: u64) -> Result<Self> {
         let failed = |error| Error::from_io(Operation::Create, error).on(path);
-        let file = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .create_new(true)
-            .open(path)
-            .map_err(failed)?;
+        let file = new_file(path).map_err(failed)?;
         if let Err(error) = file.set_len(size) {
             // The size is what failed; that the empty file stays too would hide it.
             let _ = std::fs::remove_file(path);

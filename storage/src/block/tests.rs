@@ -304,3 +304,15 @@ fn errors_name_the_file_and_the_place_once() {
          4 bytes do not fit into a device of 10 bytes"
     );
 }
+
+#[test]
+fn what_is_created_is_for_its_owner() {
+    let dir = tempfile::tempdir().unwrap();
+    let paths = ["raw", "qcow2"].map(|name| dir.path().join(name));
+    RawFile::create(&paths[0], 4096).unwrap();
+    Qcow2::create(&paths[1], 4096).unwrap();
+    for path in paths {
+        let mode = fs::metadata(&path).unwrap().mode();
+        assert_eq!(mode & 0o777, 0o600, "{}", path.display());
+    }
+}

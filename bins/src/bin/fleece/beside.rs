@@ -6,6 +6,8 @@ use std::process::ExitCode;
 use fleece_backup_core::dump::{Backup, DumpDirectory};
 use fleece_backup_core::{Error, ErrorKind};
 
+use fleece_plain_text::lines;
+
 use crate::cli::{Delete, Note, Protect};
 use crate::exit;
 use crate::log::Log;
@@ -17,7 +19,7 @@ pub(crate) fn note(arguments: &Note, log: &Log) -> Result<ExitCode, Error> {
         None => {
             log.result(&backup.to_json());
             if let Some(notes) = backup.notes() {
-                log.data(&format!("{notes}\n"));
+                log.data(&format!("{}\n", lines(notes)));
             }
         }
     }

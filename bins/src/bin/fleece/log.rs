@@ -5,6 +5,7 @@ use std::io::Write as _;
 use std::time::Instant;
 
 use fleece_backup_core::{Error, Event, Progress, Reporter, units};
+use fleece_plain_text::message;
 use serde_json::{Value, json};
 
 /// Prints events.
@@ -61,10 +62,8 @@ impl Log {
 
     fn text(&self, level: &str, message: &str) {
         let mut stderr = std::io::stderr().lock();
-        for line in message.lines() {
-            // Nobody to tell that nobody listens.
-            let _ = writeln!(stderr, "{level}: {line}");
-        }
+        // Nobody to tell that nobody listens.
+        let _ = writeln!(stderr, "{level}: {message}");
     }
 
     fn object(&self, object: &Value) {
@@ -109,14 +108,14 @@ impl Log {
 impl Reporter for Log {
     fn report(&self, event: &Event) {
         match (event, self.json) {
-            (Event::Info(message), false) => self.text("INFO", message),
-            (Event::Warning(message), false) => self.text("WARN", message),
+            (Event::Info(info), false) => self.text("INFO", &message(info)),
+            (Event::Warning(warning), false) => self.text("WARN", &message(warning)),
             (Event::Progress(progress), false) => self.progress_line(progress),
-            (Event::Info(message), true) => {
-                self.object(&json!({"event": "info", "message": message}));
+            (Event::Info(info), true) => {
+                self.object(&json!({"event": "info", "message": message(info)}));
             }
-            (Event::Warning(message), true) => {
-                self.object(&json!({"event": "warning", "message": message}));
+            (Event::Warning(warning), true) => {
+                self.object(&json!({"event": "warning", "message": message(warning)}));
             }
             (Event::Progress(progress), true) => self.object(&json!({
                 "event": "progress",

@@ -1,8 +1,10 @@
 //! Tables for people.
 
-/// Columns two blanks apart, each as wide as its widest cell; control characters are for no terminal.
+use fleece_plain_text::words;
+
+/// Columns two blanks apart, each as wide as its widest cell, which names and notes of others may fill.
 pub(crate) fn table<const N: usize>(titles: [&str; N], rows: Vec<[String; N]>) -> String {
-    let clean = |cell: String| cell.replace(char::is_control, "?");
+    let clean = |cell: String| words(&cell);
     let rows: Vec<[String; N]> = std::iter::once(titles.map(str::to_owned))
         .chain(rows)
         .map(|row| row.map(clean))

@@ -4,6 +4,7 @@ use std::error::Error as StdError;
 use std::fmt::{Display, Write};
 use std::io::{self, Write as _};
 
+use fleece_plain_text::message;
 use fleece_storage::block;
 use fleece_vma_format as format;
 
@@ -120,7 +121,8 @@ const CLOSED_PIPE: u8 = u8::MAX;
 /// Prints a line to standard error. Where that cannot be written to, nothing is left to be done:
 /// work goes on, which `eprintln` would end by a panic.
 pub(super) fn talk(line: impl Display) {
-    let _ = writeln!(io::stderr(), "{line}");
+    let line = line.to_string();
+    let _ = writeln!(io::stderr(), "{}", message(&line));
 }
 
 impl From<format::Error> for Failure {

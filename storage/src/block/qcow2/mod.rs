@@ -19,11 +19,12 @@ use imago::format::gate::ImplicitOpenGate;
 use imago::qcow2::Qcow2 as Driver;
 use imago::{
     DenyImplicitOpenGate, FormatAccess, FormatCreateBuilder, FormatDriverBuilder, Mapping, Storage,
-    StorageCreateOptions, StorageOpenOptions,
+    StorageOpenOptions,
 };
 
 pub use header::Qcow2Header;
 
+use super::raw::new_file;
 use super::{
     Access, BlockStatus, Discard, Error, ErrorKind, Extent, Geometry, Operation, RawFile, ReadAt,
     Result, Status, WriteAt, check_range,
@@ -101,15 +102,19 @@ impl Qcow2 {
         Ok(Self::new(path, image, Access::ReadWrite, header))
     }
 
-    /// Create an empty image for a disk of `size` bytes; there must be nothing at `path` yet.
+    /// Create an empty image for a disk of `size` bytes, which only its owner can read; there must be
+    /// nothing at `path` yet.
     ///
     /// # Errors
     ///
     /// If it exists already or cannot be written; no half-made image stays behind.
     pub fn create(path: &Path, size: u64) -> Result<Self> {
         let error = |error| Error::from_io(Operation::Create, error).on(path);
-        let file =
-            ImageFile::create_open(StorageCreateOptions::new().filename(path)).map_err(error)?;
+        let file = new_file(path).and_then(|file| {
+            let options = StorageOpenOptions::new().filename(path).write(true);
+            ImageFile::from_open_file(file, options)
+        });
+        let file = file.map_err(error)?;
         if let Err(cause) = Driver::<ImageFile>::create_builder(file)
             .size(size)
             .create()

@@ -1,8 +1,8 @@
 //! The directory that an archive is extracted to.
 
-use std::fs::{self, File};
+use std::fs::{DirBuilder, File};
 use std::io::{self, BufWriter, Write};
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{DirBuilderExt as _, FileExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -35,7 +35,8 @@ impl Directory {
                 e,
             )
         };
-        fs::create_dir(path).map_err(failed)?;
+        // Whatever the umask allows: nobody else renames what is in it.
+        DirBuilder::new().mode(0o755).create(path).map_err(failed)?;
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let fd = openat(CWD, path, flags, Mode::empty()).map_err(|e| failed(e.into()))?;
         Ok(Self {
