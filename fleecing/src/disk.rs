@@ -1,15 +1,14 @@
-//! The guest's disks: what QEMU calls them, what an archive calls them, how a filter gets above them.
+//! A guest's disk: what QEMU calls it, what an archive calls it, how a filter gets above it.
 
 use std::collections::HashMap;
 
 use fleece_qmp_client::Client;
 use fleece_qmp_client::commands::{
-    BlockDevice, BlockGraph, BlockMedium, QueryBlock, QueryBlockExports, QueryBlockGraph,
-    QueryNamedBlockNodes,
+    BlockDevice, BlockGraph, BlockMedium, QueryBlockGraph, QueryNamedBlockNodes,
 };
 use serde_json::{Map, Value};
 
-use crate::{Error, ErrorKind, iothread};
+use crate::Error;
 
 /// A disk that can be backed up.
 #[derive(Clone, Debug, PartialEq)]
@@ -59,38 +58,6 @@ impl Top {
     }
 }
 
-/// All writable disks of the guest, in QEMU's order.
-///
-/// A storage daemon has no guest devices; its disks are the nodes that it exports to others.
-///
-/// # Errors
-/// [`ErrorKind::Qemu`], or [`ErrorKind::Disks`] if there are none.
-pub fn discover(client: &Client) -> Result<Vec<Disk>, Error> {
-    let blocks = client
-        .execute(&QueryBlock {})
-        .map_err(Error::qemu("cannot list the guest's disks"))?;
-    let nodes = nodes(client)?;
-    let graph = graph(client)?;
-    let mut disks = Vec::new();
-    for block in &blocks {
-        if let Some(mut disk) = attached(block, &nodes, &graph) {
-            disk.iothread = iothread::used_by(client, disk.device_path.as_deref())?;
-            disks.push(disk);
-        }
-    }
-    if blocks.iter().all(|block| block.qdev.is_none()) {
-        disks.extend(exported(client, &nodes, &graph)?);
-    }
-    if disks.is_empty() {
-        return Err(Error::new(
-            ErrorKind::Disks,
-            "this QEMU has no writable disk, so there is nothing to back up",
-        ));
-    }
-    make_unique(&mut disks);
-    Ok(disks)
-}
-
 /// Options that repeat the state of a throttle or raw node to `blockdev-reopen`, which otherwise
 /// resets what is not named. (`discard` is the exception: it keeps its value, and cannot be asked.)
 pub(crate) fn reopen_options(name: &str, node: &BlockMedium) -> Option<Map<String, Value>> {
@@ -128,7 +95,7 @@ pub(crate) fn reopen_options(name: &str, node: &BlockMedium) -> Option<Map<Strin
 /// the filter and the fleecing image below it must still be complete.
 const MAX_DESCRIPTION: usize = 2048;
 
-type Nodes = HashMap<String, BlockMedium>;
+pub(crate) type Nodes = HashMap<String, BlockMedium>;
 
 pub(crate) fn graph(client: &Client) -> Result<BlockGraph, Error> {
     client
@@ -146,20 +113,6 @@ pub(crate) fn nodes(client: &Client) -> Result<Nodes, Error> {
         .collect())
 }
 
-/// The disk of a guest's device; `None` for what is not backed up: empty, read-only, unattached.
-fn attached(block: &BlockDevice, nodes: &Nodes, graph: &BlockGraph) -> Option<Disk> {
-    let qdev = block.qdev.as_deref()?;
-    let inserted = block.inserted.as_ref().filter(|inserted| !inserted.ro)?;
-    let size = inserted.image.virtual_size;
-    let root = inserted.node_name.as_deref()?;
-    let path = device_path(block)?;
-    let name = archive_name(&block.device, root, &path);
-    let mut disk = on_node(name, root, size, nodes, graph)?;
-    disk.device_path = Some(path);
-    disk.stats_id = Some(qdev.to_owned());
-    Some(disk)
-}
-
 /// The QOM path of the device that uses a disk.
 pub(crate) fn device_path(block: &BlockDevice) -> Option<String> {
     let qdev = block.qdev.as_deref()?;
@@ -170,33 +123,14 @@ pub(crate) fn device_path(block: &BlockDevice) -> Option<String> {
     })
 }
 
-/// The disks of a storage daemon: what it exports, except views of an instant.
-fn exported(client: &Client, nodes: &Nodes, graph: &BlockGraph) -> Result<Vec<Disk>, Error> {
-    let mut exports = client
-        .execute(&QueryBlockExports {})
-        .map_err(Error::qemu("cannot list the storage daemon's exports"))?;
-    let mut disks: Vec<Disk> = Vec::new();
-    exports.sort_by(|one, other| one.id.cmp(&other.id));
-    for export in exports {
-        let node = export.node_name.as_str();
-        if disks.iter().any(|disk| disk.root == node) {
-            continue;
-        }
-        // A view of ours is no disk.
-        let is_disk = |info: &&BlockMedium| !info.ro && info.drv != "snapshot-access";
-        let Some(info) = nodes.get(node).filter(is_disk) else {
-            continue;
-        };
-        let size = info.image.virtual_size;
-        if let Some(mut disk) = on_node(file_safe(node), node, size, nodes, graph) {
-            disk.iothread = iothread::any(client)?;
-            disks.push(disk);
-        }
-    }
-    Ok(disks)
-}
-
-fn on_node(name: String, root: &str, size: u64, nodes: &Nodes, graph: &BlockGraph) -> Option<Disk> {
+/// The disk on the node `root`; `None` without such a node, or with nothing in it.
+pub(crate) fn on_node(
+    name: String,
+    root: &str,
+    size: u64,
+    nodes: &Nodes,
+    graph: &BlockGraph,
+) -> Option<Disk> {
     let info = nodes.get(root)?;
     if size == 0 {
         return None;
@@ -219,124 +153,4 @@ fn on_node(name: String, root: &str, size: u64, nodes: &Nodes, graph: &BlockGrap
         iothread: false,
         image: nodes.get(base)?.file.clone(),
     })
-}
-
-/// `drive-<key>` where a name tells the key: Proxmox calls the drive (`-drive`) or the top node
-/// (`-blockdev`) `drive-scsi0`, and the device `scsi0`. Otherwise the best name there is.
-fn archive_name(drive: &str, node: &str, path: &str) -> String {
-    for name in [drive, node] {
-        if let Some(key) = name.strip_prefix("drive-")
-            && !key.is_empty()
-        {
-            return file_safe(name);
-        }
-    }
-    let device = path
-        .trim_start_matches("/machine/")
-        .trim_start_matches("peripheral/")
-        .trim_end_matches("/virtio-backend");
-    let best = [device, drive, node]
-        .into_iter()
-        .find(|name| !name.is_empty() && !name.contains(['#', '/', '[']))
-        .unwrap_or(device);
-    format!("drive-{}", file_safe(best))
-}
-
-/// A name that every reader of archives accepts: letters, digits, `.`, `_` and `-`.
-fn file_safe(name: &str) -> String {
-    let safe: String = name
-        .chars()
-        .map(|c| {
-            if c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-') {
-                c
-            } else {
-                '-'
-            }
-        })
-        .collect();
-    safe.trim_matches(['-', '.']).chars().take(128).collect()
-}
-
-fn make_unique(disks: &mut [Disk]) {
-    let mut seen: HashMap<String, usize> = HashMap::new();
-    for disk in disks {
-        let count = seen.entry(disk.name.clone()).or_insert(0);
-        if *count > 0 {
-            disk.name = format!("{}-{count}", disk.name);
-        }
-        *count = count.saturating_add(1);
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn disks_are_called_as_proxmox_calls_them_where_that_can_be_known() {
-        for (drive, node, path, name) in [
-            (
-                "drive-virtio0",
-                "#block1",
-                "/machine/peripheral/virtio0/virtio-backend",
-                "drive-virtio0",
-            ),
-            (
-                "",
-                "drive-scsi0",
-                "/machine/peripheral/scsi0",
-                "drive-scsi0",
-            ),
-            (
-                "",
-                "node0",
-                "/machine/peripheral/virtio1/virtio-backend",
-                "drive-virtio1",
-            ),
-            (
-                "virtio0",
-                "#block2",
-                "/machine/peripheral-anon/device[0]/virtio-backend",
-                "drive-virtio0",
-            ),
-            (
-                "",
-                "libvirt-1-format",
-                "/machine/unattached/device[3]",
-                "drive-libvirt-1-format",
-            ),
-            (
-                "",
-                "#block9",
-                "/machine/unattached/device[3]",
-                "drive-unattached-device-3",
-            ),
-            (
-                "drive-../../x",
-                "",
-                "/machine/peripheral/a",
-                "drive-..-..-x",
-            ),
-        ] {
-            assert_eq!(archive_name(drive, node, path), name);
-        }
-    }
-
-    #[test]
-    fn the_same_name_twice_becomes_two_names() {
-        let disk = |name: &str| Disk {
-            name: name.into(),
-            root: String::new(),
-            base: String::new(),
-            size: 1,
-            top: Top::Fixed,
-            device_path: None,
-            stats_id: None,
-            iothread: false,
-            image: String::new(),
-        };
-        let mut disks = [disk("a"), disk("a"), disk("b"), disk("a")];
-        make_unique(&mut disks);
-        assert_eq!(disks.map(|disk| disk.name), ["a", "a-1", "b", "a-2"]);
-    }
 }

@@ -1,21 +1,20 @@
 //! Whether a disk's requests run in an iothread.
 
-use fleece_qmp_client::commands::{QomGet, QomList};
-use fleece_qmp_client::{Client, ErrorKind as QmpErrorKind};
+use fleece_qmp_client::Client;
 use serde_json::Value;
 
-use crate::Error;
+use crate::{Error, qom};
 
 /// Whether the device at `path`, or the controller on whose bus it sits, has an iothread.
 pub(crate) fn used_by(client: &Client, path: Option<&str>) -> Result<bool, Error> {
     let Some(path) = path else { return Ok(false) };
     // `iothread`, or a mapping of queues to several (QEMU 9.0), is a property of virtio-blk-pci itself,
     // and of the controller of a scsi-hd.
-    let bus = get(client, path, "parent_bus")?;
+    let bus = qom::get(client, path, "parent_bus")?;
     let bus = bus.as_ref().and_then(Value::as_str);
     for place in ancestors(path).chain(bus.into_iter().flat_map(ancestors)) {
         for property in ["iothread", "iothread-vq-mapping"] {
-            if get(client, place, property)?.is_some_and(|threads| names_any(&threads)) {
+            if qom::get(client, place, property)?.is_some_and(|threads| names_any(&threads)) {
                 return Ok(true);
             }
         }
@@ -34,28 +33,8 @@ fn names_any(threads: &Value) -> bool {
 
 /// Whether there is any iothread at all.
 pub(crate) fn any(client: &Client) -> Result<bool, Error> {
-    match client.execute(&QomList {
-        path: "/objects".into(),
-    }) {
-        Ok(objects) => Ok(objects
-            .iter()
-            .any(|object| object.kind == "child<iothread>")),
-        // A storage daemon without objects does not even have the place for them.
-        Err(error) if matches!(error.kind(), QmpErrorKind::Command(_)) => Ok(false),
-        Err(error) => Err(Error::qemu("cannot list QEMU's objects")(error)),
-    }
-}
-
-/// A property; `None` if the object does not have it.
-fn get(client: &Client, path: &str, property: &str) -> Result<Option<Value>, Error> {
-    match client.execute(&QomGet {
-        path: path.into(),
-        property: property.into(),
-    }) {
-        Ok(value) => Ok(Some(value)),
-        Err(error) if matches!(error.kind(), QmpErrorKind::Command(_)) => Ok(None),
-        Err(error) => Err(Error::qemu(format!("cannot look at {path}"))(error)),
-    }
+    let objects = qom::children(client, "/objects")?;
+    Ok(objects.iter().any(|(_, kind)| kind == "iothread"))
 }
 
 /// `path` and what contains it, up to a device's own place: `/machine/<container>/<device>`.

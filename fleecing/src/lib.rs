@@ -8,7 +8,7 @@
 //! what the data is for.
 //!
 //! ```text
-//!  guest ─► copy-before-write ──► disk          plan      disk, method
+//!  guest ─► copy-before-write ──► disk          plan      discover, preflight, method
 //!                │      ▲                       record    record, lock
 //!                ▼      │                       allocate  image
 //!        fleecing image │                       attach    image
@@ -20,6 +20,7 @@
 //! Start with [`discover`], then [`Session::new`]. What a killed process left, [`cleanup`] removes.
 
 mod cleanup;
+mod discover;
 mod disk;
 mod error;
 mod export;
@@ -35,7 +36,9 @@ mod method;
 mod named;
 mod names;
 mod ours;
+mod preflight;
 mod probe;
+mod qom;
 mod record;
 mod server;
 mod session;
@@ -44,9 +47,11 @@ mod switch;
 mod wait;
 
 pub use cleanup::{Cleaned, clean, cleanup};
-pub use disk::{Disk, Top, discover};
+pub use discover::{Gravity, Inventory, LeftOut, discover};
+pub use disk::{Disk, Top};
 pub use error::{Error, ErrorKind};
 pub use method::Method;
+pub use preflight::check_guest;
 pub use record::{Contents, Place, Record};
 pub use session::{Options, Session};
 pub use step::Step;

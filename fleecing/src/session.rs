@@ -1,7 +1,7 @@
 //! One backup's stay inside QEMU, from the record to its removal.
 //!
 //! ```text
-//! new       which method                                 nothing is made
+//! new       which method, what is in the way             nothing is made
 //! prepare   record → allocate → attach → make filters    the guest feels nothing
 //! switch    filters in, all at one instant               the guest may stand still for milliseconds
 //! export    views → NBD server → exports                 the instant can be read
@@ -22,7 +22,7 @@ use crate::lock::QemuLock;
 use crate::method::{self, Features, Method};
 use crate::record::Record;
 use crate::switch::{self, Switched};
-use crate::{Error, Step, export, hang, histogram, image, inside, names, ours};
+use crate::{Error, Step, export, hang, histogram, image, inside, names, ours, preflight};
 
 /// How a session is to be.
 #[derive(Clone, Debug)]
@@ -77,16 +77,17 @@ pub struct Session<'r> {
     step: Option<u64>,
     images: Vec<VolumeId>,
     usage: Usage,
-    finished: bool,
+    /// There is something to undo.
+    begun: bool,
     _lock: QemuLock,
 }
 
 impl<'r> Session<'r> {
-    /// Chooses the method, and puts the monitor on record.
+    /// Chooses the method, and looks for what is in the way. Nothing is touched, and nothing on record.
     ///
     /// # Errors
     /// [`ErrorKind::Unsafe`](crate::ErrorKind::Unsafe), or [`ErrorKind::Busy`](crate::ErrorKind::Busy)
-    /// if this QEMU is being backed up under another name, among others. Nothing was touched then.
+    /// if this QEMU is being backed up under another name, among others.
     pub fn new(
         client: Client,
         address: Address,
@@ -101,7 +102,7 @@ impl<'r> Session<'r> {
         let method = method::choose(&features, &disks, may_hang)?;
         let lock = QemuLock::acquire(&client)?;
         inside::must_be_free(&client, &address, disks.len())?;
-        record.note_qmp(&address)?;
+        preflight::check_disks(&client, &disks)?;
         Ok(Self {
             client,
             address,
@@ -114,16 +115,18 @@ impl<'r> Session<'r> {
             step: (!features.views_span_clusters).then_some(CLUSTER),
             images: Vec::new(),
             usage: Usage::of(Vec::new()),
-            finished: false,
+            begun: false,
             _lock: lock,
         })
     }
 
-    /// Puts the images on record, allocates and attaches them, and makes the filters.
+    /// Puts the monitor and the images on record, allocates and attaches them, and makes the filters.
     ///
     /// # Errors
     /// What failed. [`Session::finish`] undoes what was made.
     pub fn prepare(&mut self) -> Result<(), Error> {
+        self.begun = true;
+        self.record.note_qmp(&self.address)?;
         let Options {
             ref guest,
             format,
@@ -277,7 +280,9 @@ impl<'r> Session<'r> {
     }
 
     fn undo(&mut self) -> Result<(), Vec<Error>> {
-        self.finished = true;
+        if !std::mem::take(&mut self.begun) {
+            return Ok(());
+        }
         let answers = || hang::must_answer(&self.storage, &self.images, hang::WAY_BACK);
         let paths = self.images.iter();
         let known: Vec<_> = paths.filter_map(|id| self.storage.path(id).ok()).collect();
@@ -305,7 +310,7 @@ impl<'r> Session<'r> {
 
 impl Drop for Session<'_> {
     fn drop(&mut self) {
-        if !self.finished
+        if self.begun
             && let Err(errors) = self.undo()
         {
             for error in errors {

@@ -8,6 +8,7 @@ use fleece_qmp_client::{Address, Client};
 use fleece_storage::{Storages, VolumeFormat};
 use fleece_vma_format::Summary;
 
+use super::disks;
 use super::room::{check_room, explain};
 use super::source;
 use super::space::SpaceWatch;
@@ -122,7 +123,8 @@ pub fn backup(
     remove_left_overs(job, &record, reporter)?;
 
     let client = connect(&job.qmp)?;
-    let disks = select(job, fleece_fleecing::discover(&client)?)?;
+    fleece_fleecing::check_guest(&client)?;
+    let disks = disks::select(job, fleece_fleecing::discover(&client)?, reporter)?;
     for disk in &disks {
         let size = units::bytes(disk.size);
         reporter.info(format!(
@@ -130,12 +132,13 @@ pub fn backup(
             disk.name, disk.image
         ));
     }
+    let session = session(job, client, &record, disks)?;
     // Before the guest is touched: can the archive be written at all?
     let destination = create_destination(job, &record, cancel)?;
     let counters = Arc::new(Counters::default());
     let (output, index) = destination.open(job.archive.slowed(cancel), Arc::clone(&counters))?;
 
-    let session = match prepare(job, client, &record, disks, reporter) {
+    let session = match prepare(session, reporter) {
         Ok(session) => session,
         Err(error) => {
             drop((output, index));
@@ -204,41 +207,6 @@ fn connect(qmp: &Address) -> Result<Client, Error> {
         .map_err(|error| Error::caused(ErrorKind::Guest, "cannot use the guest's monitor", error))
 }
 
-/// The disks that the job asks for, in QEMU's order.
-fn select(job: &GuestBackup, disks: Vec<Disk>) -> Result<Vec<Disk>, Error> {
-    let is = |disk: &Disk, name: &String| {
-        disk.name == *name || disk.name.strip_prefix("drive-") == Some(name)
-    };
-    for name in job.include.iter().chain(&job.exclude) {
-        if !disks.iter().any(|disk| is(disk, name)) {
-            let known: Vec<_> = disks.iter().map(|disk| disk.name.as_str()).collect();
-            return Err(Error::new(
-                ErrorKind::Request,
-                format!(
-                    "the guest has no disk '{name}'; it has {}",
-                    known.join(", ")
-                ),
-            ));
-        }
-    }
-    let wanted = |disk: &Disk| {
-        (job.include.is_empty() || job.include.iter().any(|name| is(disk, name)))
-            && !job
-                .exclude
-                .iter()
-                .chain(&job.unwanted)
-                .any(|name| is(disk, name))
-    };
-    let disks: Vec<_> = disks.into_iter().filter(wanted).collect();
-    if disks.is_empty() {
-        return Err(Error::new(
-            ErrorKind::Request,
-            "all disks are excluded; nothing to back up",
-        ));
-    }
-    Ok(disks)
-}
-
 fn create_destination(
     job: &GuestBackup,
     record: &Record,
@@ -256,12 +224,12 @@ fn create_destination(
     Ok(destination)
 }
 
-fn prepare<'r>(
+/// What is going to be made in QEMU; nothing is yet.
+fn session<'r>(
     job: &GuestBackup,
     client: Client,
     record: &'r Record,
     disks: Vec<Disk>,
-    reporter: &Counting<'_>,
 ) -> Result<Session<'r>, Error> {
     let storage = job.storages.open(&job.fleecing.storage).map_err(|error| {
         let message = format!("cannot use the fleecing storage {}", job.fleecing.storage);
@@ -272,7 +240,13 @@ fn prepare<'r>(
     options.format = job.fleecing.format;
     options.cbw_timeout = job.cbw_timeout;
     options.running_server.clone_from(&job.nbd_server);
-    let mut session = Session::new(client, job.qmp.clone(), storage, record, disks, options)?;
+    let address = job.qmp.clone();
+    Ok(Session::new(
+        client, address, storage, record, disks, options,
+    )?)
+}
+
+fn prepare<'r>(mut session: Session<'r>, reporter: &Counting<'_>) -> Result<Session<'r>, Error> {
     match session.prepare() {
         Ok(()) => Ok(session),
         Err(error) => {

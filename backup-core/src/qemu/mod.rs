@@ -1,6 +1,7 @@
 //! Live guests on stock QEMU.
 
 mod backup;
+mod disks;
 mod room;
 mod source;
 mod space;

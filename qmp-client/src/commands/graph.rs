@@ -55,6 +55,9 @@ pub struct GraphEdge {
     pub child: u64,
     /// The role, such as `file`, `backing`, `target` or `root`.
     pub name: String,
+    /// What the user may do, such as `write` or `consistent-read` (QAPI `BlockPermission`).
+    #[serde(default)]
+    pub perm: Vec<String>,
 }
 
 impl BlockGraph {

@@ -25,6 +25,19 @@ pub struct Status {
     pub status: String,
 }
 
+/// Whether the guest is on its way to another host, or was. Not in `qemu-storage-daemon`.
+#[derive(Clone, Copy, Debug, Default, Serialize)]
+pub struct QueryMigrate {}
+command!(QueryMigrate, "query-migrate", Migration);
+
+/// QAPI `MigrationInfo`.
+#[derive(Clone, Debug, Deserialize)]
+#[non_exhaustive]
+pub struct Migration {
+    /// The `MigrationStatus`, such as `active` or `completed`; `None` if there never was one.
+    pub status: Option<String>,
+}
+
 /// The machine's name (`-name`).
 #[derive(Clone, Copy, Debug, Default, Serialize)]
 pub struct QueryName {}

@@ -37,8 +37,8 @@ pub use fd::{AddFd, AddedFd, CloseFd, FdInfo, FdSet, GetFd, QueryFdsets, RemoveF
 pub use graph::{BlockGraph, GraphEdge, GraphNode, GraphNodeKind, QueryBlockGraph};
 pub use job::{BlockJob, BlockJobCancel, BlockJobDismiss, Job, QueryBlockJobs, QueryJobs};
 pub use machine::{
-    Cont, IoThread, MachineName, MachineUuid, QueryIoThreads, QueryName, QueryStatus, QueryUuid,
-    QueryVersion, Quit, Status, Stop,
+    Cont, IoThread, MachineName, MachineUuid, Migration, QueryIoThreads, QueryMigrate, QueryName,
+    QueryStatus, QueryUuid, QueryVersion, Quit, Status, Stop,
 };
 pub use node::{BlockdevAdd, BlockdevDel, BlockdevReopen};
 pub use qom::{ObjectAdd, ObjectDel, QomGet, QomList, QomProperty, QomSet};

@@ -1,0 +1,92 @@
+//! Which of the guest's disks are backed up; each other one is told, with the reason.
+
+use fleece_fleecing::{Disk, Gravity, Inventory};
+
+use super::backup::GuestBackup;
+use crate::report::Counting;
+use crate::{Error, ErrorKind};
+
+/// The disks that the job asks for, in QEMU's order.
+pub(super) fn select(
+    job: &GuestBackup,
+    inventory: Inventory,
+    reporter: &Counting<'_>,
+) -> Result<Vec<Disk>, Error> {
+    let Inventory {
+        disks, left_out, ..
+    } = inventory;
+    let known: Vec<_> = disks.iter().map(|disk| disk.name.as_str()).collect();
+    let others: Vec<_> = left_out.iter().map(|disk| disk.name.as_str()).collect();
+    for name in job.include.iter().chain(&job.exclude) {
+        if !known.iter().chain(&others).any(|disk| is(disk, name)) {
+            return Err(Error::new(
+                ErrorKind::Request,
+                format!(
+                    "the guest has no disk '{name}'; it has {}",
+                    known.join(", ")
+                ),
+            ));
+        }
+    }
+    let mut refusals = Vec::new();
+    for disk in left_out {
+        if job.include.iter().any(|name| is(&disk.name, name)) {
+            refusals.push(format!("disk '{}': {}", disk.name, disk.reason));
+        } else if job.wants(&disk.name) {
+            let told = format!("leave out disk '{}': {}", disk.name, disk.reason);
+            match disk.gravity {
+                Gravity::Note => reporter.info(told),
+                Gravity::Warning => reporter.warning(told),
+                _ => refusals.push(format!(
+                    "disk '{}': {}; back up the others with --exclude {}",
+                    disk.name,
+                    disk.reason,
+                    disk.name.trim_start_matches("drive-")
+                )),
+            }
+        } else {
+            reporter.info(not_wanted(&disk.name));
+        }
+    }
+    if !refusals.is_empty() {
+        return Err(Error::new(ErrorKind::Guest, refusals.join("; ")));
+    }
+    if disks.is_empty() {
+        return Err(Error::new(
+            ErrorKind::Guest,
+            "this QEMU has no writable disk, so there is nothing to back up",
+        ));
+    }
+    let (wanted, unwanted): (Vec<_>, Vec<_>) =
+        disks.into_iter().partition(|disk| job.wants(&disk.name));
+    for disk in &unwanted {
+        reporter.info(not_wanted(&disk.name));
+    }
+    match wanted.is_empty() {
+        false => Ok(wanted),
+        true => Err(Error::new(
+            ErrorKind::Request,
+            "all disks are excluded; nothing to back up",
+        )),
+    }
+}
+
+fn not_wanted(disk: &str) -> String {
+    format!("leave out disk '{disk}', as asked for")
+}
+
+impl GuestBackup {
+    fn wants(&self, disk: &str) -> bool {
+        (self.include.is_empty() || self.include.iter().any(|name| is(disk, name)))
+            && !self
+                .exclude
+                .iter()
+                .chain(&self.unwanted)
+                .any(|name| is(disk, name))
+    }
+}
+
+/// Whether a disk is meant by a name, with or without its `drive-`.
+fn is(disk: &str, name: &str) -> bool {
+    disk == name || disk.strip_prefix("drive-") == Some(name)
+}

@@ -1,0 +1,241 @@
+//! What a backup would not get, or would harm, is found before anything is touched: by QEMUs with devices
+//! of all kinds and no guest in them.
+
+#![expect(clippy::unwrap_used, reason = "a test may fail by a panic")]
+
+mod support;
+
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use fleece_lab::{Machine, MachineBuilder, Qemu, StorageDaemon};
+use fleece_qmp_client::Client;
+use serde_json::{Value, json};
+use support::Bench;
+use support::ended::Ended;
+
+const SIZE: u64 = 1 << 20;
+
+const SOON: Duration = Duration::from_secs(60);
+
+/// A machine with one more raw disk, `name`, as QEMU's options name drives; for a `-device`.
+fn drive(machine: MachineBuilder, name: &str, more: &str) -> MachineBuilder {
+    let path = machine.folder().join(format!("{name}.raw"));
+    std::fs::File::create(&path).unwrap().set_len(SIZE).unwrap();
+    let value = format!("file={},if=none,id={name},format=raw{more}", path.display());
+    machine.option("-drive", value)
+}
+
+/// One with a disk like any other, `drive-virtio0`.
+fn machine(qemu: &Qemu) -> MachineBuilder {
+    let machine = drive(Machine::builder(qemu).unwrap(), "drive-virtio0", "");
+    machine.option("-device", "virtio-blk-pci,drive=drive-virtio0,id=virtio0")
+}
+
+fn qmp(machine: &Machine, name: &str, arguments: Value) -> Value {
+    let client = Client::connect_unix(machine.test_socket()).unwrap();
+    client.execute_raw(name, Some(arguments)).unwrap()
+}
+
+/// It ends with 5 and says all of `words`; nothing was touched, and nothing is left.
+fn refused(bench: &Bench, machine: &Machine, command: &mut Command, words: &[&str]) {
+    let said = Ended::of(command).expect(5, words);
+    assert!(!said.contains("fleecing images"), "{said}");
+    bench.assert_clean(&machine.test_socket());
+    bench.assert_no_archive();
+}
+
+#[test]
+fn disks_that_are_left_out_are_named_with_the_reason_and_a_hard_disk_is_a_warning() {
+    for qemu in fleece_lab::qemus() {
+        eprintln!("QEMU {}", qemu.version());
+        let backend = StorageDaemon::builder(&qemu).start().unwrap();
+        let image = backend.folder().join("image");
+        std::fs::File::create(&image)
+            .unwrap()
+            .set_len(SIZE)
+            .unwrap();
+        let socket = backend.folder().join("v");
+        let daemon = Client::connect_unix(backend.qmp_socket()).unwrap();
+        let node = json!({"driver": "file", "node-name": "f", "filename": image});
+        daemon.execute_raw("blockdev-add", Some(node)).unwrap();
+        let export = json!({"type": "vhost-user-blk", "id": "e", "node-name": "f", "writable": true,
+                            "addr": {"type": "unix", "path": socket}});
+        daemon
+            .execute_raw("block-export-add", Some(export))
+            .unwrap();
+
+        let machine = drive(machine(&qemu), "drive-virtio1", ",readonly=on");
+        let memory = "memory-backend-memfd,id=mem,size=64M,share=on";
+        let machine = machine
+            .option("-device", "virtio-blk-pci,drive=drive-virtio1,id=virtio1")
+            .option("-device", "ide-cd,id=cd0")
+            .option("-object", memory)
+            .option("-numa", "node,memdev=mem")
+            .option("-chardev", format!("socket,id=c,path={}", socket.display()))
+            .option("-device", "vhost-user-blk-pci,chardev=c,id=vub0")
+            .start()
+            .unwrap();
+        let bench = Bench::new();
+        let said = Ended::of(&mut bench.backup(&machine.qmp_socket())).expect(
+            3,
+            &[
+                "leave out disk 'drive-virtio1': it is read-only",
+                "leave out disk 'drive-vub0': another process serves it",
+                "leave out disk 'drive-cd0': there is no medium",
+            ],
+        );
+        let warnings = said.lines().filter(|line| line.contains("WARN"));
+        assert_eq!(warnings.count(), 2, "{said}");
+        bench.assert_clean(&machine.test_socket());
+
+        // Who asks for it need not be warned.
+        std::fs::remove_dir_all(bench.path("archives")).unwrap();
+        std::fs::create_dir(bench.path("archives")).unwrap();
+        let mut backup = bench.backup(&machine.qmp_socket());
+        backup.args(["--exclude", "vub0", "--exclude", "virtio1"]);
+        Ended::of(&mut backup).expect(0, &["leave out disk 'drive-vub0', as asked for"]);
+        std::fs::remove_dir_all(bench.path("archives")).unwrap();
+        std::fs::create_dir(bench.path("archives")).unwrap();
+        let mut backup = bench.backup(&machine.qmp_socket());
+        backup.args(["--include", "vub0"]);
+        refused(&bench, &machine, &mut backup, &["drive-vub0", "vhost-user"]);
+    }
+}
+
+#[test]
+fn a_guest_that_waits_for_a_migration_is_refused() {
+    for qemu in fleece_lab::qemus() {
+        eprintln!("QEMU {}", qemu.version());
+        let machine = machine(&qemu).option("-incoming", "defer").start().unwrap();
+        let bench = Bench::new();
+        let mut backup = bench.backup(&machine.qmp_socket());
+        refused(&bench, &machine, &mut backup, &["back it up where it runs"]);
+    }
+}
+
+#[test]
+fn a_guest_that_is_being_migrated_or_was_is_refused() {
+    for qemu in fleece_lab::qemus() {
+        eprintln!("QEMU {}", qemu.version());
+        let target = machine(&qemu);
+        let socket = target.folder().join("migration");
+        let uri = format!("unix:{}", socket.display());
+        let target = target.option("-incoming", &uri).start().unwrap();
+        let machine = machine(&qemu).start().unwrap();
+        // It waits before its end.
+        let wait = json!({"capability": "pause-before-switchover", "state": true});
+        let capabilities = json!({"capabilities": [wait]});
+        qmp(&machine, "migrate-set-capabilities", capabilities);
+        qmp(&machine, "migrate", json!({"uri": uri}));
+        let bench = Bench::new();
+        let mut backup = bench.backup(&machine.qmp_socket());
+        refused(
+            &bench,
+            &machine,
+            &mut backup,
+            &["is being migrated", "migrate_cancel"],
+        );
+
+        let client = Client::connect_unix(machine.test_socket()).unwrap();
+        let until = |command: &str, expected: &str| {
+            let start = Instant::now();
+            while client.execute_raw(command, None).unwrap()["status"] != expected {
+                assert!(start.elapsed() < SOON, "it never was {expected}");
+                // Not all of these states are events.
+                std::thread::sleep(Duration::from_millis(10));
+            }
+        };
+        until("query-migrate", "pre-switchover");
+        let go_on = json!({"state": "pre-switchover"});
+        client.execute_raw("migrate-continue", Some(go_on)).unwrap();
+        until("query-status", "postmigrate");
+        drop(client);
+        let mut backup = bench.backup(&machine.qmp_socket());
+        refused(&bench, &machine, &mut backup, &["has been migrated away"]);
+        drop(target);
+    }
+}
+
+#[test]
+fn a_disk_that_others_write_to_too_is_refused_and_can_be_excluded() {
+    for qemu in fleece_lab::qemus() {
+        eprintln!("QEMU {}", qemu.version());
+        let shared = |machine: MachineBuilder, names: &[&str]| {
+            let image = machine.folder().join("shared.raw");
+            std::fs::File::create(&image)
+                .unwrap()
+                .set_len(SIZE)
+                .unwrap();
+            let node = format!("driver=file,node-name=shared,filename={}", image.display());
+            let machine = machine
+                .option("-blockdev", node)
+                .option("-device", "virtio-scsi-pci,id=scsi");
+            let device = |name| format!("scsi-hd,bus=scsi.0,drive=shared,share-rw=on,id={name}");
+            let devices = names.iter();
+            devices.fold(machine, |machine, name| {
+                machine.option("-device", device(name))
+            })
+        };
+        let bench = Bench::new();
+        let two = shared(machine(&qemu), &["a", "b"]).start().unwrap();
+        let mut backup = bench.backup(&two.qmp_socket());
+        refused(
+            &bench,
+            &two,
+            &mut backup,
+            &["writes to it too", "--exclude a"],
+        );
+        let one = shared(machine(&qemu), &["a"]).start().unwrap();
+        let mut backup = bench.backup(&one.qmp_socket());
+        refused(&bench, &one, &mut backup, &["share-rw=on", "--exclude a"]);
+        let mut backup = bench.backup(&one.qmp_socket());
+        Ended::of(backup.args(["--exclude", "a"])).expect_code(0);
+        bench.assert_clean(&one.test_socket());
+    }
+}
+
+#[test]
+fn a_job_of_somebody_else_on_a_disk_is_named_and_goes_on() {
+    for qemu in fleece_lab::qemus() {
+        eprintln!("QEMU {}", qemu.version());
+        let machine = machine(&qemu).start().unwrap();
+        let copy = machine.folder().join("copy.raw");
+        std::fs::File::create(&copy).unwrap().set_len(SIZE).unwrap();
+        let mirror = json!({"device": "drive-virtio0", "target": copy, "mode": "existing",
+                            "format": "raw", "sync": "full", "job-id": "web-mirror"});
+        qmp(&machine, "drive-mirror", mirror);
+        let bench = Bench::new();
+        let mut backup = bench.backup(&machine.qmp_socket());
+        refused(
+            &bench,
+            &machine,
+            &mut backup,
+            &["the job web-mirror is at work"],
+        );
+        let jobs = qmp(&machine, "query-jobs", json!({}));
+        assert_eq!(jobs[0]["id"], "web-mirror", "{jobs}");
+    }
+}
+
+#[test]
+fn guests_that_stand_still_are_backed_up_like_others() {
+    for qemu in fleece_lab::qemus() {
+        eprintln!("QEMU {}", qemu.version());
+        let machine = machine(&qemu).start().unwrap();
+        let client = Client::connect_unix(machine.test_socket()).unwrap();
+        let run = |name: &str| client.execute_raw(name, None).unwrap();
+        let state = |expected: &str| {
+            let status = run("query-status");
+            assert_eq!(status["status"], expected);
+            let bench = Bench::new();
+            Ended::of(&mut bench.backup(&machine.qmp_socket())).expect_code(0);
+            bench.assert_clean_folders();
+            assert_eq!(run("query-status"), status);
+        };
+        state("prelaunch");
+        run("cont");
+        run("stop");
+        state("paused");
+    }
+}

@@ -1,0 +1,171 @@
+//! What is in the way of a backup, found before anything is touched.
+//!
+//! | what | why it is in the way |
+//! |---|---|
+//! | the guest migrates, or waits for a migration | its disks are or will be another host's |
+//! | a disk that others may write too | they write past the filter, so that the instant is lost silently |
+//! | somebody's job on a disk | it moves the disk's data from node to node below the filter |
+//! | a disk that has no room already | saving old data cannot help it |
+
+mod graph;
+
+use fleece_qmp_client::Client;
+use fleece_qmp_client::Command as _;
+use fleece_qmp_client::commands::{QueryBlock, QueryMigrate, QueryStatus};
+use serde_json::Value;
+
+use crate::disk::{self, Disk};
+use crate::{Error, ErrorKind, qom};
+
+/// Refuses a guest that is not, or not for long, where its QEMU is. Its disks cannot even be listed well
+/// before.
+///
+/// # Errors
+/// [`ErrorKind::Unsafe`] with the next step.
+pub fn check_guest(client: &Client) -> Result<(), Error> {
+    let schema = client
+        .schema()
+        .map_err(Error::qemu("cannot read QEMU's schema"))?;
+    // A storage daemon has no guest.
+    if !schema.has_command(QueryStatus::NAME) {
+        return Ok(());
+    }
+    let status = client
+        .execute(&QueryStatus {})
+        .map_err(Error::qemu("cannot ask for the guest's state"))?;
+    let migration = client
+        .execute(&QueryMigrate {})
+        .map_err(Error::qemu("cannot ask whether the guest migrates"))?;
+    let migration = migration.status.as_deref().unwrap_or("none");
+    match out_of_place(&status.status, migration) {
+        Some(reason) => Err(Error::new(ErrorKind::Unsafe, reason)),
+        None => Ok(()),
+    }
+}
+
+/// Why a guest cannot be backed up in a `RunState` and a `MigrationStatus` of QAPI; states that are
+/// unknown are no obstacle.
+fn out_of_place(state: &str, migration: &str) -> Option<String> {
+    let why = match (state, migration) {
+        ("inmigrate", _) => {
+            "waits for a migration to this host, and its disks are still another host's; back it up \
+             where it runs, or here when it has arrived"
+        }
+        ("postmigrate", _) => {
+            "has been migrated away; back it up where it runs now, or continue it here (`cont`) if the \
+             migration was given up"
+        }
+        ("save-vm" | "restore-vm", _) => {
+            "is being saved or restored as a whole; back it up when that is done"
+        }
+        ("finish-migrate" | "colo", _)
+        | (
+            _,
+            "setup"
+            | "active"
+            | "device"
+            | "pre-switchover"
+            | "wait-unplug"
+            | "cancelling"
+            | "colo"
+            | "postcopy-device"
+            | "postcopy-active"
+            | "postcopy-paused"
+            | "postcopy-recover"
+            | "postcopy-recover-setup",
+        ) => {
+            "is being migrated; back it up where it runs when that is done, or cancel the migration \
+             (`migrate_cancel`)"
+        }
+        _ => return None,
+    };
+    Some(format!("the guest {why}"))
+}
+
+/// Refuses disks that a filter could not guard.
+///
+/// # Errors
+/// [`ErrorKind::Unsafe`] with all that is in the way, and what to do about each.
+pub(crate) fn check_disks(client: &Client, disks: &[Disk]) -> Result<(), Error> {
+    let graph = disk::graph(client)?;
+    let mut refusals = Vec::new();
+    for disk in disks {
+        let refusal = match graph::obstacle(&graph, disk) {
+            Some(refusal) => Some(refusal),
+            None => obstacle(client, disk)?,
+        };
+        refusals.extend(refusal.map(|refusal| format!("{}: {refusal}", disk.name)));
+    }
+    match refusals.is_empty() {
+        true => Ok(()),
+        false => Err(Error::new(ErrorKind::Unsafe, refusals.join("; "))),
+    }
+}
+
+fn obstacle(client: &Client, disk: &Disk) -> Result<Option<String>, Error> {
+    let Some(path) = disk.device_path.as_deref() else {
+        return Ok(None);
+    };
+    if qom::get(client, path, "share-rw")? == Some(Value::Bool(true)) {
+        return Ok(Some(format!(
+            "it is shared with others (share-rw=on), and what they write cannot be saved before; {}",
+            exclude(&disk.name)
+        )));
+    }
+    let blocks = client
+        .execute(&QueryBlock {})
+        .map_err(Error::qemu("cannot list the guest's disks"))?;
+    let full = blocks
+        .iter()
+        .filter(|block| disk::device_path(block).as_deref() == Some(path))
+        .any(|block| block.io_status.as_deref() == Some("nospace"));
+    Ok(full.then(|| {
+        "there is no room for what the guest writes, so it stands still; make room where the disk is, \
+         and continue the guest (`cont`)"
+            .to_owned()
+    }))
+}
+
+/// The next step where a disk is the trouble.
+pub(crate) fn exclude(name: &str) -> String {
+    let name = name.strip_prefix("drive-").unwrap_or(name);
+    format!("back up the others with --exclude {name}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_guest_is_backed_up_where_it_is_at_home_whether_it_runs_or_not() {
+        for state in [
+            "running",
+            "paused",
+            "prelaunch",
+            "shutdown",
+            "suspended",
+            "io-error",
+        ] {
+            for migration in ["none", "completed", "failed", "cancelled"] {
+                assert_eq!(out_of_place(state, migration), None, "{state} {migration}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_guest_on_its_way_is_refused_with_the_next_step() {
+        for (state, migration, word) in [
+            ("inmigrate", "none", "when it has arrived"),
+            ("inmigrate", "active", "when it has arrived"),
+            ("postmigrate", "completed", "where it runs now"),
+            ("running", "active", "migrate_cancel"),
+            ("running", "postcopy-active", "migrate_cancel"),
+            ("paused", "setup", "migrate_cancel"),
+            ("finish-migrate", "device", "migrate_cancel"),
+            ("save-vm", "none", "when that is done"),
+        ] {
+            let told = out_of_place(state, migration).unwrap();
+            assert!(told.contains(word), "{told}");
+        }
+    }
+}
