@@ -6,7 +6,7 @@ use crate::run::{Run, has};
 use crate::{Outcome, peers};
 
 /// A program, and the package that has it.
-const PROGRAMS: [(&str, &str); 26] = [
+const PROGRAMS: [(&str, &str); 27] = [
     ("cc", "gcc"),
     // For libFuzzer.
     ("c++", "g++"),
@@ -25,6 +25,8 @@ const PROGRAMS: [(&str, &str); 26] = [
     ("pip3", "python3-pip"),
     // A directory that hangs or dies.
     ("bindfs", "bindfs"),
+    // A SCSI target.
+    ("tgtd", "tgt"),
     // Storages: file systems, volume groups, a Ceph cluster of one node.
     ("e2fsck", "e2fsprogs"),
     ("fuse2fs", "fuse2fs"),
