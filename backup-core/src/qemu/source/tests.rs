@@ -304,7 +304,7 @@ impl Field {
         let record = Record::open(&place).unwrap();
         let monitor = Monitor::unix(self.peer.monitor());
         let qmp = Qmp::connect(&monitor, &fleece_qmp_client::Options::default()).unwrap();
-        let mut disks = fleece_fleecing::discover(&qmp).unwrap();
+        let mut disks = fleece_fleecing::discover(&qmp).unwrap().disks;
         disks.sort_by(|one, other| one.name.cmp(&other.name));
         let mut options = Options::new(vm, place.nbd_socket());
         if let Peer::Daemon(daemon) = &self.peer {
