@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use fleece_guest_config::{Drive, GuestConfig, QmdumpMap};
 use fleece_storage::VolumeId;
-use fleece_vma_format::{DeviceSummary, Header, HeaderBuilder};
+use fleece_vma_format::{DeviceId, DeviceSummary, Header, HeaderBuilder};
 
 use crate::archive_file::ArchiveFile;
 use crate::output::{Compression, Destination, Published, Slowed};
@@ -131,11 +131,28 @@ impl ArchiveOptions {
             .unwrap_or_else(|_| unknown.map_or(Unfinished::Gone, Unfinished::Left))
     }
 
-    /// The archive's header, and its devices in their order.
-    pub(crate) fn header(
+    /// The header of an archive of `disks`, and where each goes.
+    pub(crate) fn header_of(
         &self,
         disks: &[Arc<dyn Source>],
     ) -> Result<(Header, Vec<PipelineDisk>), Error> {
+        let named: Vec<_> = disks
+            .iter()
+            .map(|disk| (disk.name(), disk.size()))
+            .collect();
+        let (header, devices) = self.header(&named)?;
+        let disks = devices.into_iter().zip(disks).map(|(device, disk)| {
+            let source = Arc::clone(disk);
+            PipelineDisk { device, source }
+        });
+        Ok((header, disks.collect()))
+    }
+
+    /// The archive's header, with disks of these names and sizes in bytes, and its devices in their order.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Archive`] for what no archive can hold.
+    pub(crate) fn header(&self, disks: &[(&str, u64)]) -> Result<(Header, Vec<DeviceId>), Error> {
         let refused = |error| {
             Error::caused(
                 ErrorKind::Archive,
@@ -145,7 +162,7 @@ impl ArchiveOptions {
         };
         let mut builder = HeaderBuilder::new().uuid(self.uuid).ctime(self.ctime);
         if let Some(guest) = &self.guest {
-            let names: Vec<&str> = disks.iter().map(|disk| disk.name()).collect();
+            let names: Vec<&str> = disks.iter().map(|(name, _)| *name).collect();
             let text = guest.archive_text(&maps(guest, &names)?);
             builder
                 .add_config(GUEST_CONFIG, text.as_bytes())
@@ -160,14 +177,8 @@ impl ArchiveOptions {
             builder.add_config(name, data.as_slice()).map_err(refused)?;
         }
         let mut devices = Vec::new();
-        for disk in disks {
-            let device = builder
-                .add_device(disk.name(), disk.size())
-                .map_err(refused)?;
-            devices.push(PipelineDisk {
-                device,
-                source: Arc::clone(disk),
-            });
+        for (name, size) in disks {
+            devices.push(builder.add_device(name, *size).map_err(refused)?);
         }
         Ok((builder.build().map_err(refused)?, devices))
     }
@@ -304,7 +315,7 @@ pub(crate) fn archive_with(
     let counters = Arc::new(Counters::default());
     let destination = Destination::create(options, cancel)?;
     let (output, index) = destination.open(options.slowed(cancel), Arc::clone(&counters))?;
-    let (header, devices) = options.header(disks)?;
+    let (header, devices) = options.header_of(disks)?;
     let counters = &counters;
     let transfer = Transfer {
         header,

@@ -239,3 +239,56 @@ fn guests_that_stand_still_are_backed_up_like_others() {
         state("paused");
     }
 }
+
+#[test]
+fn a_server_that_runs_already_is_found_before_anything_is_touched() {
+    for qemu in fleece_lab::qemus() {
+        eprintln!("QEMU {}", qemu.version());
+        let machine = machine(&qemu).start().unwrap();
+        // Without exports nothing tells of it.
+        let socket = machine.folder().join("nbd");
+        let address = json!({"type": "unix", "data": {"path": socket}});
+        qmp(&machine, "nbd-server-start", json!({"addr": address}));
+        let bench = Bench::new();
+        let mut backup = bench.backup(&machine.qmp_socket());
+        let said = Ended::of(&mut backup).expect(5, &["--nbd-server"]);
+        assert!(!said.contains("fleecing images"), "{said}");
+        bench.assert_clean(&machine.test_socket());
+        bench.assert_no_archive();
+        backup.arg("--nbd-server").arg(&socket);
+        Ended::of(&mut backup).expect_code(0);
+        bench.assert_clean(&machine.test_socket());
+    }
+}
+
+#[test]
+fn a_qemu_of_another_user_gets_files_and_sockets_open() {
+    const NOBODY: u32 = 65534;
+    if !rustix::process::geteuid().is_root() {
+        fleece_lab::skip("to run QEMU as another user needs root");
+        return;
+    }
+    for qemu in fleece_lab::qemus() {
+        for (format, state) in [("raw", "stopped"), ("raw", "running"), ("qcow2", "running")] {
+            eprintln!("QEMU {}, {format}, {state}", qemu.version());
+            let machine = machine(&qemu).user(NOBODY);
+            let image = machine.folder().join("drive-virtio0.raw");
+            std::os::unix::fs::chown(image, Some(NOBODY), Some(NOBODY)).unwrap();
+            let machine = machine.start().unwrap();
+            if state == "running" {
+                qmp(&machine, "cont", json!({}));
+            }
+            // Nobody else may look into the folders, which are as `tempfile` makes them.
+            let bench = Bench::new();
+            let mut backup = bench.backup(&machine.qmp_socket());
+            backup.args(["--fleecing-format", format]);
+            Ended::of(&mut backup).expect_code(0);
+            bench.assert_clean(&machine.test_socket());
+            let sets = qmp(&machine, "query-fdsets", json!({}));
+            // A QEMU 7.2 closes a file when its guest runs.
+            if state == "running" || qemu.version().major > 7 {
+                assert_eq!(sets, json!([]));
+            }
+        }
+    }
+}

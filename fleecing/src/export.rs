@@ -1,19 +1,21 @@
 //! Views of the instant, exported for reading; and away again.
 
+use std::os::fd::AsFd as _;
 use std::os::unix::fs::FileTypeExt as _;
+use std::os::unix::net::UnixListener;
 use std::path::Path;
 
 use fleece_qmp_client::commands::{
     BlockExportAdd, BlockExportDel, BlockdevAdd, BlockdevDel, ExportKind, ExportRemoveMode,
     NbdServerAddress, NbdServerStart, NbdServerStop,
 };
-use fleece_qmp_client::{Client, ErrorKind as QmpErrorKind};
+use fleece_qmp_client::{Client, Error as QmpError, ErrorKind as QmpErrorKind};
 use serde_json::json;
 
 use crate::disk::Disk;
 use crate::ours::{self, Ours};
 use crate::record::Record;
-use crate::{Error, ErrorKind, Step, inside, names, wait};
+use crate::{Error, ErrorKind, Step, descriptors, inside, names, wait};
 
 /// Makes a view above each filter.
 pub(crate) fn add_views(client: &Client, disks: &[Disk]) -> Result<(), Error> {
@@ -51,14 +53,20 @@ pub(crate) fn start_server(client: &Client, record: &Record, socket: &Path) -> R
     Step::ServerRecorded.reached();
     // What a dead QEMU left would be in the way of the new one.
     remove_socket(socket);
-    let addr = NbdServerAddress::Unix { path: path.into() };
-    let start = NbdServerStart {
+    let start = |addr| NbdServerStart {
         addr,
         max_connections: Some(0),
     };
-    client.execute(&start).map_err(|error| {
+    let started = match descriptors::takes_sockets(client)? {
+        true => listen(socket)?.serve(client, start),
+        false => client
+            .execute(&start(NbdServerAddress::Unix { path: path.into() }))
+            .map(drop),
+    };
+    started.map_err(|error| {
         // The server that runs is somebody else's: it must not be taken for ours.
         let noted = record.note_nbd_socket(None);
+        remove_socket(socket);
         let advice = match error.detail() {
             _ if noted.is_err() => "; the record of it could not be removed either",
             Some(text) if text.contains("already running") => {
@@ -74,6 +82,36 @@ pub(crate) fn start_server(client: &Client, record: &Record, socket: &Path) -> R
     })?;
     Step::ServerStarted.reached();
     Ok(())
+}
+
+/// A socket that QEMU is to listen at, and need not make itself.
+struct Listening(UnixListener);
+
+fn listen(socket: &Path) -> Result<Listening, Error> {
+    UnixListener::bind(socket).map(Listening).map_err(|error| {
+        let message = format!(
+            "cannot listen at {}; choose another --state-dir",
+            socket.display()
+        );
+        Error::caused(ErrorKind::Record, message, error)
+    })
+}
+
+impl Listening {
+    /// Starts the server with it; from then on QEMU alone has it.
+    fn serve(
+        self,
+        client: &Client,
+        start: impl FnOnce(NbdServerAddress) -> NbdServerStart,
+    ) -> Result<(), QmpError> {
+        let name = names::SOCKET.to_owned();
+        descriptors::give_socket(client, &name, self.0.as_fd())?;
+        let started = client.execute(&start(NbdServerAddress::Fd { name }));
+        if started.is_err() {
+            descriptors::close_socket(client, names::SOCKET);
+        }
+        started.map(drop)
+    }
 }
 
 /// Exports each view under a name that nobody else uses.

@@ -1,13 +1,16 @@
 //! Fleecing images: allocated on a storage, attached to QEMU, and away again.
 
+use std::fs::File;
+use std::path::Path;
 use std::sync::Arc;
 
 use fleece_guest_config::GuestId;
-use fleece_qmp_client::Client;
 use fleece_qmp_client::commands::{BlockdevAdd, BlockdevDel};
+use fleece_qmp_client::{Client, Error as QmpError, ErrorKind as QmpErrorKind};
 use fleece_storage::{AllocationRequest, Plugin, VolumeFormat, VolumeId, free_names};
 use serde_json::Value;
 
+use crate::descriptors::{self, Handed};
 use crate::disk::{self, Disk};
 use crate::ours::Ours;
 use crate::record::Record;
@@ -61,6 +64,27 @@ pub(crate) fn allocate(
     Ok(images)
 }
 
+/// Refuses a format that the storage does not have.
+pub(crate) fn check_format(storage: &dyn Plugin, format: VolumeFormat) -> Result<(), Error> {
+    // What cannot tell says so when it is asked for an image.
+    let formats = storage.capabilities().map(|able| able.formats);
+    match formats {
+        Ok(formats) if !formats.contains(&format) => {
+            let has: Vec<_> = formats.iter().map(ToString::to_string).collect();
+            Err(Error::new(
+                ErrorKind::Storage,
+                format!(
+                    "the fleecing storage {} has no {format} images, only {}; choose another with \
+                     --fleecing, or another --fleecing-format",
+                    storage.id(),
+                    has.join(" and ")
+                ),
+            ))
+        }
+        _ => Ok(()),
+    }
+}
+
 /// Attaches image `n` as the node `names::image(n)` and checks that QEMU sees the disk's size.
 pub(crate) fn attach(
     client: &Client,
@@ -68,6 +92,8 @@ pub(crate) fn attach(
     images: &[VolumeId],
     disks: &[Disk],
 ) -> Result<(), Error> {
+    let rounding = storage.capabilities().map_or(1, |able| able.size_rounding);
+    let rounds = |size: u64| size.checked_rem(rounding).unwrap_or_default() != 0;
     for (n, (image, disk)) in images.iter().zip(disks).enumerate() {
         let mut node = storage.blockdev(image).map_err(|error| {
             Error::caused(ErrorKind::Storage, format!("cannot locate {image}"), error)
@@ -76,13 +102,15 @@ pub(crate) fn attach(
             options.insert("node-name".into(), names::image(n).into());
             // What is read is freed, so that the image stays as small as it can.
             options.insert("discard".into(), "unmap".into());
+            if options.get("driver").and_then(Value::as_str) == Some("raw") && rounds(disk.size) {
+                options.insert("size".into(), disk.size.into());
+            }
         }
-        client
-            .execute(&BlockdevAdd(node))
-            .map_err(Error::qemu(format!(
-                "{}: cannot attach the fleecing image {image}; QEMU must be allowed to open it",
-                disk.name
-            )))?;
+        add(client, node, storage.path(image).ok().as_deref()).map_err(Error::qemu(format!(
+            "{}: cannot attach the fleecing image {image}; QEMU must be allowed to open it, or to take \
+             it open over a Unix socket of its monitor",
+            disk.name
+        )))?;
         Step::ImageAttached.reached();
     }
     let nodes = disk::nodes(client)?;
@@ -105,6 +133,26 @@ pub(crate) fn attach(
     Ok(())
 }
 
+/// Makes a node. Where QEMU may not open the file at `path`, it gets it open.
+fn add(client: &Client, mut node: Value, path: Option<&Path>) -> Result<(), QmpError> {
+    let refused = match client.execute(&BlockdevAdd(node.clone())) {
+        Err(error) if matches!(error.kind(), QmpErrorKind::Command(_)) => error,
+        done => return done.map(drop),
+    };
+    let (Some(path), Ok(true)) = (path, descriptors::takes_files(client)) else {
+        return Err(refused);
+    };
+    let (Ok(file), Some(name)) = (
+        File::options().read(true).write(true).open(path),
+        path.to_str(),
+    ) else {
+        return Err(refused);
+    };
+    let handed = Handed::over(client, &file, name)?;
+    descriptors::rename(&mut node, path, &handed.name());
+    client.execute(&BlockdevAdd(node)).map(drop)
+}
+
 /// Detaches the images of ours.
 pub(crate) fn detach(client: &Client, ours: &Ours) -> Result<(), Error> {
     for node_name in &ours.images {
@@ -116,7 +164,7 @@ pub(crate) fn detach(client: &Client, ours: &Ours) -> Result<(), Error> {
                 "cannot detach the fleecing image {node_name}"
             )))?;
     }
-    Ok(())
+    descriptors::take_back(client)
 }
 
 /// Frees an image that may or may not exist, and takes it off the record.

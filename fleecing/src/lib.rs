@@ -20,6 +20,7 @@
 //! Start with [`discover`], then [`Session::new`]. What a killed process left, [`cleanup`] removes.
 
 mod cleanup;
+mod descriptors;
 mod discover;
 mod disk;
 mod error;

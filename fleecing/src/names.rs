@@ -6,6 +6,9 @@
 
 const PREFIX: &str = "fleece-";
 
+/// The listening socket that QEMU's NBD server is given. It belongs to our connection.
+pub(crate) const SOCKET: &str = "fleece-nbd";
+
 /// What there is for each disk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {

@@ -4,10 +4,9 @@
 use std::path::PathBuf;
 
 use fleece_qmp_client::Client;
-use fleece_qmp_client::commands::{
-    BlockExport, BlockMedium, QueryBlock, QueryBlockExports, QueryJobs,
-};
+use fleece_qmp_client::commands::{BlockExport, QueryBlock, QueryBlockExports, QueryJobs};
 
+use crate::descriptors::Paths;
 use crate::names::{self, Kind};
 use crate::{Error, disk, made};
 
@@ -31,6 +30,7 @@ impl Ours {
     pub(crate) fn find(client: &Client, known: &[PathBuf]) -> Result<Self, Error> {
         let nodes = disk::nodes(client)?;
         let graph = disk::graph(client)?;
+        let paths = Paths::ask(client)?;
         let node = |kind: Kind, n| nodes.get(&kind.name(n));
         let target_of = |n| graph.child(&names::filter(n), "target");
         let is_filter = |n: usize| {
@@ -41,7 +41,7 @@ impl Ours {
         let is_image = |n| {
             node(Kind::Image, n).is_some_and(|node| {
                 matches!(node.drv.as_str(), "raw" | "qcow2")
-                    && (is_filter(n) || is_fleecing_image(node, known))
+                    && (is_filter(n) || is_fleecing_image(paths.of(&node.file), known))
             })
         };
         let mut ours = Self::default();
@@ -49,7 +49,7 @@ impl Ours {
             if let Some(n) = Kind::Image.number(name) {
                 if is_image(n) {
                     ours.files
-                        .extend(nodes.get(name).map(|node| node.file.clone()));
+                        .extend(nodes.get(name).map(|node| paths.of(&node.file).to_owned()));
                 }
                 ours.sort_in(name, Kind::Image, is_image(n));
             } else if let Some(n) = Kind::Filter.number(name) {
@@ -110,9 +110,8 @@ impl Ours {
     }
 }
 
-fn is_fleecing_image(node: &BlockMedium, known: &[PathBuf]) -> bool {
-    known.iter().any(|path| path.to_str() == Some(&node.file))
-        || made::image_in(&node.file).is_some()
+fn is_fleecing_image(file: &str, known: &[PathBuf]) -> bool {
+    known.iter().any(|path| path.to_str() == Some(file)) || made::image_in(file).is_some()
 }
 
 pub(crate) fn exports(client: &Client) -> Result<Vec<BlockExport>, Error> {

@@ -2,9 +2,9 @@
 //!
 //! ```text
 //! new       which method, what is in the way             nothing is made
-//! prepare   record → allocate → attach → make filters    the guest feels nothing
+//! prepare   server → allocate → attach → make filters    the guest feels nothing
 //! switch    filters in, all at one instant               the guest may stand still for milliseconds
-//! export    views → NBD server → exports                 the instant can be read
+//! export    views → exports                              the instant can be read
 //! finish    all of it back, in reverse
 //! ```
 
@@ -77,6 +77,8 @@ pub struct Session<'r> {
     step: Option<u64>,
     images: Vec<VolumeId>,
     usage: Usage,
+    /// QEMU's NBD server.
+    server: Address,
     /// There is something to undo.
     begun: bool,
     _lock: QemuLock,
@@ -100,6 +102,8 @@ impl<'r> Session<'r> {
         let may_hang = storage.capabilities().map_or(true, |able| able.shared);
         let features = Features::probe(&client)?;
         let method = method::choose(&features, &disks, may_hang)?;
+        image::check_format(storage.as_ref(), options.format)?;
+        let server = Address::unix(&options.nbd_socket);
         let lock = QemuLock::acquire(&client)?;
         inside::must_be_free(&client, &address, disks.len())?;
         preflight::check_disks(&client, &disks)?;
@@ -115,18 +119,29 @@ impl<'r> Session<'r> {
             step: (!features.views_span_clusters).then_some(CLUSTER),
             images: Vec::new(),
             usage: Usage::of(Vec::new()),
+            server,
             begun: false,
             _lock: lock,
         })
     }
 
-    /// Puts the monitor and the images on record, allocates and attaches them, and makes the filters.
+    /// Puts the monitor on record, starts the NBD server, puts the images on record, allocates and attaches
+    /// them, and makes the filters.
     ///
     /// # Errors
     /// What failed. [`Session::finish`] undoes what was made.
     pub fn prepare(&mut self) -> Result<(), Error> {
         self.begun = true;
         self.record.note_qmp(&self.address)?;
+        // Whether somebody else's server runs shows only when ours does not start.
+        self.server = match &self.options.running_server {
+            Some(server) => server.clone(),
+            None => {
+                let socket = &self.options.nbd_socket;
+                export::start_server(&self.client, self.record, socket)?;
+                Address::unix(socket)
+            }
+        };
         let Options {
             ref guest,
             format,
@@ -213,17 +228,9 @@ impl<'r> Session<'r> {
     pub fn export(&self) -> Result<Address, Error> {
         export::add_views(&self.client, &self.disks)?;
         Step::ViewsMade.reached();
-        let server = match &self.options.running_server {
-            Some(server) => server.clone(),
-            None => {
-                let socket = &self.options.nbd_socket;
-                export::start_server(&self.client, self.record, socket)?;
-                Address::unix(socket)
-            }
-        };
         export::add_exports(&self.client, &self.disks)?;
         Step::Exported.reached();
-        Ok(server)
+        Ok(self.server.clone())
     }
 
     /// What disk `n` is called at the NBD server, which may serve others too.

@@ -37,6 +37,10 @@ steps! {
     ArchiveCreated = "archive-created",
     /// The monitor is on record.
     MonitorRecorded = "monitor-recorded",
+    /// The NBD server's socket is on record.
+    ServerRecorded = "server-recorded",
+    /// The NBD server runs.
+    ServerStarted = "server-started",
     /// A fleecing image is on record.
     ImageRecorded = "image-recorded",
     /// It is allocated.
@@ -59,10 +63,6 @@ steps! {
     Thawed = "thawed",
     /// The views of the instant are made.
     ViewsMade = "views-made",
-    /// The NBD server's socket is on record.
-    ServerRecorded = "server-recorded",
-    /// The NBD server runs.
-    ServerStarted = "server-started",
     /// The views are exported.
     Exported = "exported",
     /// A reader has got a chunk.

@@ -121,6 +121,12 @@ impl Client {
             .call(C::NAME, Some(command), Some(fd), command.deadline())
     }
 
+    /// Whether [`execute_with_fd`](Self::execute_with_fd) can pass anything: over a Unix socket.
+    #[must_use]
+    pub fn passes_descriptors(&self) -> bool {
+        self.0.passes_descriptors()
+    }
+
     /// Sends any command by name, with the deadline that this crate has for that name.
     ///
     /// # Errors

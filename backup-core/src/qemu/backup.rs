@@ -132,6 +132,11 @@ pub fn backup(
             disk.name, disk.image
         ));
     }
+    let named: Vec<_> = disks
+        .iter()
+        .map(|disk| (disk.name.as_str(), disk.size))
+        .collect();
+    job.archive.header(&named)?;
     let session = session(job, client, &record, disks)?;
     // Before the guest is touched: can the archive be written at all?
     let destination = create_destination(job, &record, cancel)?;
@@ -281,7 +286,7 @@ fn move_data(
     let read = || {
         let idle = before.is_none();
         let sources = source::open(session, idle)?;
-        let (header, devices) = job.archive.header(&sources)?;
+        let (header, devices) = job.archive.header_of(&sources)?;
         let settings = Settings {
             idle,
             ..job.archive.settings(before)

@@ -69,6 +69,12 @@ impl Connection {
         socket.peer_process()
     }
 
+    pub(super) fn passes_descriptors(&self) -> bool {
+        let socket = &self.hangup.socket;
+        let socket = socket.lock().unwrap_or_else(PoisonError::into_inner);
+        socket.passes_descriptors()
+    }
+
     pub(super) fn subscribe(&self) -> Arc<Queue> {
         self.switchboard.subscribe()
     }
