@@ -25,7 +25,7 @@ use std::path::{Path, PathBuf};
 
 use fleece_guest_config::{ConfigFile, GuestConfig, GuestId};
 use fleece_qmp_client::Address;
-use fleece_staged_file::create_directories;
+use fleece_staged_file::{check_owned, create_directories};
 use fleece_storage::VolumeId;
 
 use crate::lock::GuestLock;
@@ -190,7 +190,7 @@ impl Record {
             Error::caused(
                 ErrorKind::Record,
                 format!(
-                    "cannot create {} for the records; choose another with --state-dir",
+                    "cannot use {} for the records; choose another with --state-dir",
                     directory.display()
                 ),
                 error,
@@ -420,10 +420,10 @@ fn files(state: &GuestConfig) -> Result<Vec<PathBuf>, String> {
 
 /// The directory, which is still there after a power failure if the records in it are.
 fn create_directory(directory: &Path) -> std::io::Result<()> {
-    if directory.is_dir() {
-        return Ok(());
+    if !directory.is_dir() {
+        create_directories(directory, 0o755)?;
     }
-    create_directories(directory, 0o755).map(drop)
+    check_owned(directory)
 }
 
 /// A path as it is found from any working directory: the clean-up's may be another.

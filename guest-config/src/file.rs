@@ -133,9 +133,13 @@ fn read(path: &Path) -> Result<String, Error> {
     })
 }
 
+/// Who may read a new configuration, which may hold passwords; Proxmox's cluster file system has its own
+/// modes.
+const MODE: u32 = 0o600;
+
 /// Must be called under the lock.
 fn replace(path: &Path, contents: &[u8]) -> Result<(), Error> {
-    let replaced = StagedFile::create_like(path, 0o640).and_then(|mut staged| {
+    let replaced = StagedFile::create_like(path, MODE).and_then(|mut staged| {
         staged.write_all(contents)?;
         staged.commit_replacing()
     });

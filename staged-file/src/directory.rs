@@ -2,8 +2,10 @@
 
 use std::fs::{DirBuilder, File};
 use std::io::{self, ErrorKind};
-use std::os::unix::fs::DirBuilderExt as _;
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
+
+use rustix::process::geteuid;
 
 /// Syncs the entries of a directory, where its file system can; others are as durable as they get.
 ///
@@ -63,6 +65,24 @@ pub fn create_directories(path: &Path, mode: u32) -> io::Result<Vec<PathBuf>> {
     Ok(made)
 }
 
+/// That nobody but us and root can make, rename or remove anything in a directory.
+///
+/// # Errors
+/// Kind `PermissionDenied`, with what to do about it; those of `stat`.
+pub fn check_owned(path: &Path) -> io::Result<()> {
+    let directory = path.metadata()?;
+    let (owner, us) = (directory.uid(), geteuid().as_raw());
+    let shown = path.display();
+    let message = if owner != us && owner != 0 {
+        format!("{shown} belongs to user {owner}, who could put anything there")
+    } else if directory.mode() & 0o022 != 0 {
+        format!("others can write to {shown}; `chmod go-w` it")
+    } else {
+        return Ok(());
+    };
+    Err(io::Error::new(ErrorKind::PermissionDenied, message))
+}
+
 pub(crate) fn directory_of(path: &Path) -> &Path {
     match path.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
@@ -72,7 +92,27 @@ pub(crate) fn directory_of(path: &Path) -> &Path {
 
 #[cfg(test)]
 mod tests {
+    use std::fs::Permissions;
+    use std::os::unix::fs::PermissionsExt as _;
+
     use super::*;
+
+    #[test]
+    fn a_directory_that_others_can_write_to_is_not_ours() {
+        let dir = tempfile::tempdir().unwrap();
+        check_owned(dir.path()).unwrap();
+        for mode in [0o770, 0o707, 0o1777] {
+            std::fs::set_permissions(dir.path(), Permissions::from_mode(mode)).unwrap();
+            let error = check_owned(dir.path()).unwrap_err();
+            assert!(error.to_string().contains("chmod go-w"), "{error}");
+        }
+        std::fs::set_permissions(dir.path(), Permissions::from_mode(0o755)).unwrap();
+        if geteuid().is_root() {
+            std::os::unix::fs::chown(dir.path(), Some(4711), None).unwrap();
+            let error = check_owned(dir.path()).unwrap_err();
+            assert!(error.to_string().contains("user 4711"), "{error}");
+        }
+    }
 
     #[test]
     fn missing_directories_are_made_and_named_from_the_inside() {

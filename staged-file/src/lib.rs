@@ -33,7 +33,7 @@ mod lock;
 pub mod regular;
 mod rename;
 
-pub use directory::{create_directories, sync_directory, sync_directory_of};
+pub use directory::{check_owned, create_directories, sync_directory, sync_directory_of};
 pub use file::{Committed, StagedFile, remove_stale, temporary_name};
 pub use lock::{LockFile, Locking};
 pub use rename::rename_new;

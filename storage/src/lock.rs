@@ -10,6 +10,8 @@ use std::path::Path;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
+use fleece_staged_file::regular::{self, Links};
+
 use crate::error::{Error, ErrorKind};
 
 const PROXMOX_LOCKS: &str = "/var/lock/pve-manager";
@@ -36,11 +38,9 @@ pub(crate) fn acquire(storage: &str) -> Result<StorageLock, Error> {
 
 fn acquire_at(path: &Path, patience: Duration) -> Result<StorageLock, Error> {
     let io = |source| Error::io("lock the storage", path, source);
-    let file = OpenOptions::new()
-        .append(true)
-        .create(true)
-        .open(path)
-        .map_err(io)?;
+    let mut options = OpenOptions::new();
+    options.append(true).create(true);
+    let file = regular::open_with(&mut options, path, Links::Refuse).map_err(io)?;
     let deadline = Instant::now().checked_add(patience);
     loop {
         match file.try_lock() {

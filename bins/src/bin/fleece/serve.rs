@@ -8,6 +8,7 @@ use std::sync::Arc;
 use fleece_backup_core::native::Server;
 use fleece_backup_core::{Error, ErrorKind};
 use fleece_nbd::Address;
+use fleece_staged_file::check_owned;
 use fleece_storage::block::BlockDevice;
 
 use crate::cli::{Places, Serve};
@@ -25,9 +26,10 @@ pub(crate) fn run(arguments: &Serve, places: &Places, log: &Log) -> Result<ExitC
         .recursive(true)
         .mode(0o700)
         .create(&directory)
+        .and_then(|()| check_owned(&directory))
         .map_err(|error| {
             let message = format!(
-                "cannot create {}; name another with --socket",
+                "cannot use {}; name another with --socket",
                 directory.display()
             );
             Error::caused(ErrorKind::Request, message, error)

@@ -14,7 +14,7 @@ use fleece_vma_format::{
 use super::cli::{CreateArgs, OutputArgs};
 use super::disk::Disk;
 use super::failure::{Failure, Result, chain, talk};
-use super::outfile::OutFile;
+use super::outfile::{MODE, OutFile};
 use super::progress::{percent, progress_bar};
 use super::signals;
 
@@ -46,7 +46,7 @@ pub(super) fn create(args: &CreateArgs) -> Result<()> {
     let summary = write(
         &header,
         &sources,
-        &args.archive,
+        (&args.archive, MODE),
         &args.output,
         Compression::None,
         &mut |d| {
@@ -57,18 +57,18 @@ pub(super) fn create(args: &CreateArgs) -> Result<()> {
     Ok(())
 }
 
-/// Packs `sources` into a new archive.
+/// Packs `sources` into a new archive, at a target that gets a mode if it is a file.
 pub(super) fn write(
     header: &Header,
     sources: &[&dyn Source],
-    target: &OsStr,
+    (target, mode): (&OsStr, u32),
     how: &OutputArgs,
     default: Compression,
     progress: &mut (dyn FnMut(&[DeviceSummary]) + Send),
 ) -> Result<Summary> {
     let compression = how.compression(default);
     let beside = !how.no_index && !matches!(compression, Compression::Zstd(_));
-    let mut file = OutFile::create(target, beside, !how.no_sync)?;
+    let mut file = OutFile::create(target, beside, !how.no_sync, mode)?;
     let output = Output::new(file.writer(), &compression, file.index_writer())?;
     let output = if how.no_index {
         output.without_index()

@@ -9,7 +9,7 @@ use fleece_vma_format::index::{ExtentDigest, IndexBuilder};
 use super::cli::IndexArgs;
 use super::failure::{Failure, Result};
 use super::input::{Input, beside};
-use super::outfile::OutFile;
+use super::outfile::{OutFile, must_be_new};
 
 /// Reads an archive and writes its index.
 pub(super) fn index(args: &IndexArgs) -> Result<()> {
@@ -21,10 +21,15 @@ pub(super) fn index(args: &IndexArgs) -> Result<()> {
                 "say with -o where the index of standard input goes",
             ));
         }
-        None => beside(&PathBuf::from(&args.archive)),
+        None => {
+            let path = beside(&PathBuf::from(&args.archive));
+            // A FIFO that was not named is nobody's wish.
+            must_be_new(&path)?;
+            path
+        }
     };
     let mut reader = Reader::new(input.stream()?)?;
-    let mut file = OutFile::create(path.as_os_str(), false, true)?;
+    let mut file = OutFile::create(path.as_os_str(), false, true, input.mode())?;
     let mut out = std::io::BufWriter::new(file.writer());
     let failed = |e| Failure::io(format!("cannot write {}", path.display()), e);
     let (mut builder, head) = IndexBuilder::new(reader.header());

@@ -3,14 +3,16 @@
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io::{self, BufReader, Read, Seek};
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, MetadataExt as _};
 use std::path::{Path, PathBuf};
 
+use fleece_staged_file::regular::{self, Links};
 use fleece_vma_format::ErrorKind::{Index, IndexMismatch, Unsupported};
 use fleece_vma_format::container::{self, Container, DETECT_LENGTH, Seekable, Stream};
 use fleece_vma_format::{Archive, ReadAt};
 
 use super::failure::{Failure, Result, talk};
+use super::outfile::MODE;
 use super::signals;
 
 /// An archive that has been opened.
@@ -67,6 +69,14 @@ impl Input {
     /// Whether it can be read anywhere and again.
     pub(super) const fn is_file(&self) -> bool {
         matches!(self.source, Source::File(_))
+    }
+
+    /// Who may read it, and so what is made of it.
+    pub(super) fn mode(&self) -> u32 {
+        match &self.source {
+            Source::File(file) => file.metadata().map_or(MODE, |file| file.mode() & 0o666),
+            Source::Pipe(_) => MODE,
+        }
     }
 
     /// The file's size.
@@ -180,7 +190,12 @@ impl Input {
             (None, Some(path)) => beside(path),
             (None, None) => return Ok(None),
         };
-        match File::open(&path) {
+        // One that was named may come through a pipe; what just lies there is a file.
+        let opened = match given {
+            Some(_) => signals::at_once(|| File::open(&path)),
+            None => regular::open(&path, Links::Follow),
+        };
+        match opened {
             Ok(file) => Ok(Some((
                 IndexPlace::Beside(path),
                 Box::new(BufReader::new(file)),

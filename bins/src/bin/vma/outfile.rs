@@ -18,8 +18,8 @@ use super::input::beside;
 use super::signals;
 use super::writeback::Writeback;
 
-/// Who may read an archive: it holds all of a guest.
-const MODE: u32 = 0o640;
+/// Who may read a new archive: it holds all of a guest.
+pub(super) const MODE: u32 = 0o640;
 
 /// A new archive's output.
 pub(super) struct OutFile {
@@ -37,8 +37,9 @@ enum End {
 }
 
 impl OutFile {
-    /// Opens `target`. With `index`, a file gets another for its index.
-    pub(super) fn create(target: &OsStr, index: bool, sync: bool) -> Result<Self> {
+    /// Opens `target`. With `index`, a file gets another for its index; both have this `mode`, whatever the
+    /// umask.
+    pub(super) fn create(target: &OsStr, index: bool, sync: bool, mode: u32) -> Result<Self> {
         if let Some(command) = target.as_bytes().strip_prefix(b"exec:") {
             return Self::command(OsStr::from_bytes(command));
         }
@@ -59,8 +60,10 @@ impl OutFile {
                 if index {
                     must_be_new(&beside(&path))?;
                 }
-                let archive = stage(&path, sync)?;
-                let index = index.then(|| stage(&beside(&path), sync)).transpose()?;
+                let archive = stage(&path, sync, mode)?;
+                let index = index
+                    .then(|| stage(&beside(&path), sync, mode))
+                    .transpose()?;
                 let file = archive.file().try_clone();
                 let file = file.map_err(|e| cannot_create(&path, e))?;
                 let writeback = sync.then(|| written_back(&file)).transpose();
@@ -181,8 +184,8 @@ impl OutFile {
 }
 
 /// A file that appears when it is complete.
-fn stage(path: &Path, sync: bool) -> Result<StagedFile> {
-    let mut staged = StagedFile::create(path, MODE).map_err(|e| cannot_create(path, e))?;
+fn stage(path: &Path, sync: bool, mode: u32) -> Result<StagedFile> {
+    let mut staged = StagedFile::create(path, mode).map_err(|e| cannot_create(path, e))?;
     if !sync {
         staged.not_durable();
     }
@@ -219,7 +222,7 @@ impl Write for Counted {
     }
 }
 
-fn must_be_new(path: &Path) -> Result<()> {
+pub(super) fn must_be_new(path: &Path) -> Result<()> {
     match fs::symlink_metadata(path) {
         Ok(_) => Err(Failure::new(format!(
             "cannot create {}: it exists already; remove it or choose another name",

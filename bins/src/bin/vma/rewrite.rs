@@ -20,7 +20,7 @@ pub(super) fn reframe(args: &RewriteArgs) -> Result<()> {
     let mut reader = Reader::new(input.stream()?)?;
     let compression = args.how.compression(zstd());
     let beside = !args.how.no_index && !matches!(compression, Compression::Zstd(_));
-    let mut file = OutFile::create(&args.output, beside, !args.how.no_sync)?;
+    let mut file = OutFile::create(&args.output, beside, !args.how.no_sync, input.mode())?;
     let mut output = Output::new(file.writer(), &compression, file.index_writer())?;
     if args.how.no_index {
         output = output.without_index();
@@ -76,7 +76,7 @@ pub(super) fn optimize(args: &RewriteArgs) -> Result<()> {
     write(
         &header,
         &sources,
-        OsStr::new(&args.output),
+        (OsStr::new(&args.output), input.mode()),
         &args.how,
         Compression::None,
         &mut |_| {},

@@ -1,11 +1,11 @@
 //! A guest that QEMU runs.
 
-use std::fs;
 use std::path::Path;
 
 use fleece_backup_core::qemu::{self, Fleecing, GuestBackup};
 use fleece_backup_core::{Error, ErrorKind};
 use fleece_guest_config::Drive;
+use fleece_staged_file::create_directories;
 
 use super::{Done, Job, load};
 
@@ -47,7 +47,7 @@ pub(super) fn fleecing_place(job: &Job<'_>) -> Result<String, Error> {
         (Some(storage), _) => Ok(storage.clone()),
         (None, false) => {
             let directory = places.state_dir().join("images");
-            fs::create_dir_all(&directory).map_err(|error| {
+            create_directories(&directory, 0o755).map_err(|error| {
                 let message = format!("cannot create {}; name another", directory.display());
                 Error::caused(
                     ErrorKind::Storage,
