@@ -5,6 +5,7 @@ use std::io::{ErrorKind as IoKind, Read, Seek, SeekFrom};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
+use fleece_staged_file::sync_directory_of;
 use imago::format::PreallocateMode;
 use imago::format::builder::{FormatCreateBuilder, FormatDriverBuilder};
 use imago::format::drivers::FormatDriverInstance;
@@ -33,11 +34,13 @@ pub(crate) fn create(path: &Path, format: VolumeFormat, size: u64) -> Result<(),
         VolumeFormat::Raw => file.set_len(size),
         VolumeFormat::Qcow2 => create_qcow2(file, size),
     };
-    made.map_err(|source| {
-        // The first error counts; the file is ours, made a moment ago.
-        let _ = std::fs::remove_file(path);
-        Error::io("make the new volume", path, source)
-    })
+    // What a guest's configuration will name is still there after a power failure.
+    made.and_then(|()| sync_directory_of(path))
+        .map_err(|source| {
+            // The first error counts; the file is ours, made a moment ago.
+            let _ = std::fs::remove_file(path);
+            Error::io("make the new volume", path, source)
+        })
 }
 
 /// The size that a guest sees, in bytes.

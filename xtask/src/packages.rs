@@ -23,6 +23,8 @@ const PROGRAMS: [(&str, &str); 27] = [
     ("fio", "fio"),
     ("python3", "python3"),
     ("pip3", "python3-pip"),
+    // System calls that fail.
+    ("strace", "strace"),
     // A directory that hangs or dies.
     ("bindfs", "bindfs"),
     // A SCSI target.

@@ -122,7 +122,9 @@ pub fn restore_folder(
     if let Some(reason) = cancel.reason() {
         return Err(Error::cancelled(reason));
     }
-    output.publish()?;
+    if let Some(warning) = output.publish()? {
+        reporter.warning(warning);
+    }
     let path = |image: &Image| job.folder.join(&image.file).display().to_string();
     let disks = images
         .iter()

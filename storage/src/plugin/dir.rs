@@ -2,10 +2,11 @@
 
 use std::fs;
 use std::io::ErrorKind as IoKind;
-use std::os::unix::fs::{DirBuilderExt, MetadataExt};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use fleece_guest_config::GuestId;
+use fleece_staged_file::create_directories;
 use serde_json::{Value, json};
 
 use super::{AllocationRequest, Capabilities, Freed, Plugin, Status, foreign};
@@ -312,10 +313,8 @@ pub(super) fn entries(directory: &Path) -> Result<Vec<PathBuf>, Error> {
 }
 
 pub(super) fn make_directory(path: &Path) -> Result<(), Error> {
-    fs::DirBuilder::new()
-        .recursive(true)
-        .mode(0o755)
-        .create(path)
+    create_directories(path, 0o755)
+        .map(drop)
         .map_err(|source| Error::io("create the directory", path, source))
 }
 

@@ -5,7 +5,7 @@ use std::io::{self, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{CWD, RenameFlags, renameat_with};
+use fleece_staged_file::{create_directories, rename_new, sync_directory};
 use rustix::process::geteuid;
 
 use crate::{Error, ErrorKind};
@@ -40,25 +40,22 @@ impl Output {
         if let Some(taken) = names.iter().find(there).filter(|_| !force) {
             return Err(taken_already(&folder.join(taken)));
         }
-        let made = missing(folder);
         let failed = |what: &Path, error| cannot("make", what, error);
-        fs::create_dir_all(folder).map_err(|error| failed(folder, error))?;
+        let made = create_directories(folder, 0o777).map_err(|error| failed(folder, error))?;
         let stage = folder.join(STAGE);
-        match fs::DirBuilder::new().mode(0o700).create(&stage) {
-            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
+        let new = match fs::DirBuilder::new().mode(0o700).create(&stage) {
+            Ok(()) => true,
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => false,
+            Err(error) => {
                 remove_empty(&made);
                 return Err(failed(&stage, error));
             }
-            _ => {}
-        }
-        check_own(&stage)?;
-        let lock = File::open(&stage).map_err(|error| cannot("open", &stage, error))?;
-        lock.try_lock().map_err(|error| {
-            let message = format!(
-                "another restore writes to {}; wait for it, or choose another folder",
-                folder.display()
-            );
-            Error::caused(ErrorKind::Target, message, error)
+        };
+        let lock = lock(folder, &stage).inspect_err(|_| {
+            if new {
+                let _ = fs::remove_dir(&stage);
+            }
+            remove_empty(&made);
         })?;
         let output = Self {
             folder: folder.to_owned(),
@@ -100,35 +97,66 @@ impl Output {
         self.names.retain(|kept| kept != name);
     }
 
-    /// Gives all files their names.
-    pub(super) fn publish(mut self) -> Result<(), Error> {
+    /// Gives all files their names, or none: what was there comes back then. Returns what is to be said of
+    /// them although they are complete.
+    pub(super) fn publish(mut self) -> Result<Option<String>, Error> {
         for (number, name) in self.names.iter().enumerate() {
             if let Err(error) = self.rename(name) {
-                // Those that replaced something stay: what was there before is gone.
-                if !self.force {
-                    for name in self.names.iter().take(number) {
-                        let _ = fs::remove_file(self.folder.join(name));
-                    }
+                for name in self.names.iter().take(number).rev() {
+                    self.undo(name);
                 }
                 return Err(error);
             }
         }
-        let sync = File::open(&self.folder).and_then(|folder| folder.sync_all());
-        sync.map_err(|error| cannot("sync", &self.folder, error))?;
         self.made.clear();
-        Ok(())
+        let synced = sync_directory(&self.folder).err();
+        Ok(synced.map(|error| {
+            let folder = self.folder.display();
+            format!("all is complete, but {folder} cannot be synced: a power failure may undo it ({error})")
+        }))
     }
 
     fn rename(&self, name: &str) -> Result<(), Error> {
         let (from, to) = (self.path(name), self.folder.join(name));
-        if self.force {
-            return fs::rename(&from, &to).map_err(|error| cannot("write", &to, error));
+        if !self.force {
+            return rename_new(&from, &to).map_err(|error| match error.kind() {
+                io::ErrorKind::AlreadyExists => taken_already(&to),
+                _ => cannot("write", &to, error),
+            });
         }
-        let renamed = renameat_with(CWD, &from, CWD, &to, RenameFlags::NOREPLACE);
-        renamed.map_err(|error| match error {
-            rustix::io::Errno::EXIST => taken_already(&to),
-            error => cannot("write", &to, error.into()),
+        let failed = |error| cannot("write", &to, error);
+        self.keep_old(name).map_err(failed)?;
+        fs::rename(&from, &to).map_err(failed).inspect_err(|_| {
+            // It may have got no second name but another.
+            let _ = rename_new(&self.old(name), &to);
         })
+    }
+
+    /// Gives the file that is replaced a second name, if there is one.
+    fn keep_old(&self, name: &str) -> io::Result<()> {
+        let (old, to) = (self.old(name), self.folder.join(name));
+        let there = match to.symlink_metadata() {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+            there => there?,
+        };
+        // No file replaces a directory.
+        if there.is_dir() || fs::hard_link(&to, &old).is_ok() {
+            return Ok(());
+        }
+        fs::rename(&to, &old)
+    }
+
+    /// Takes a name away again, and puts back what had it before.
+    fn undo(&self, name: &str) {
+        let to = self.folder.join(name);
+        if fs::rename(self.old(name), &to).is_err_and(|e| e.kind() == io::ErrorKind::NotFound) {
+            let _ = fs::remove_file(to);
+        }
+    }
+
+    /// What a replaced file is called until all are: no file of an archive has a name with such a sign.
+    fn old(&self, name: &str) -> PathBuf {
+        self.stage.join(format!("{name}~"))
     }
 
     fn empty_stage(&self) -> Result<(), Error> {
@@ -164,15 +192,18 @@ fn check_own(stage: &Path) -> Result<(), Error> {
     Err(Error::new(ErrorKind::Target, message))
 }
 
-/// Which folders on the way are to be made, the innermost first.
-fn missing(folder: &Path) -> Vec<PathBuf> {
-    let named = folder
-        .ancestors()
-        .filter(|path| !path.as_os_str().is_empty());
-    named
-        .take_while(|path| !path.exists())
-        .map(Path::to_owned)
-        .collect()
+/// Opens and locks the stage, if it is ours.
+fn lock(folder: &Path, stage: &Path) -> Result<File, Error> {
+    check_own(stage)?;
+    let lock = File::open(stage).map_err(|error| cannot("open", stage, error))?;
+    lock.try_lock().map_err(|error| {
+        let message = format!(
+            "another restore writes to {}; wait for it, or choose another folder",
+            folder.display()
+        );
+        Error::caused(ErrorKind::Target, message, error)
+    })?;
+    Ok(lock)
 }
 
 fn remove_empty(folders: &[PathBuf]) {
