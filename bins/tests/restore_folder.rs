@@ -88,6 +88,20 @@ fn arguments(host: &Host, script: &Path) -> Vec<String> {
     text.split_terminator('\0').map(str::to_owned).collect()
 }
 
+#[test]
+fn a_folder_on_a_file_system_without_flags_of_a_rename_will_do() {
+    let host = Host::new();
+    fs::create_dir_all(&host.folder).unwrap();
+    let Some(_fuse) = support::fuse::Fuse::mount(host.folder.clone(), &[]) else {
+        return;
+    };
+    host.restore(&[]).expect(0, &[]);
+    assert!(fs::read(host.folder.join("disk-drive-scsi0.raw")).unwrap() == host.archived.disks[0]);
+    host.restore(&[]).expect(6, &["is there already"]);
+    host.restore(&["--force"]).expect(0, &[]);
+    assert!(!host.folder.join(".fleece-restore").exists());
+}
+
 /// The domain is accepted by libvirt's schema, and by libvirt itself.
 fn assert_libvirt_takes(domain: &Path) {
     for program in ["virt-xml-validate", "xmllint", "virsh"] {
