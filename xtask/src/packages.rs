@@ -6,7 +6,7 @@ use crate::run::{Run, has};
 use crate::{Outcome, peers};
 
 /// A program, and the package that has it.
-const PROGRAMS: [(&str, &str); 27] = [
+const PROGRAMS: [(&str, &str); 28] = [
     ("cc", "gcc"),
     // For libFuzzer.
     ("c++", "g++"),

@@ -60,8 +60,10 @@ pub(super) fn remove_all(archive: &Path) -> Result<(), Error> {
     // After a power failure nothing lies there without its archive.
     sync_directory(directory).map_err(|error| target("sync", directory, error))?;
     remove(archive)?;
+    // What is put aside goes when the archive cannot come back any more.
+    let synced = sync_directory(directory);
     aside.remove();
-    settle(sync_directory(directory), archive)
+    settle(synced, archive)
 }
 
 /// Side files under other names; they get their own again when dropped before [`Aside::remove`].
