@@ -200,7 +200,7 @@ fn a_second_backup_of_the_same_guest_while_one_runs() {
     refused(
         second.args(["--vmid", "7"]),
         1,
-        &["backing up, restoring or cleaning up this guest"],
+        &["7 is the guest that answers elsewhere", "--name"],
     );
     let mut cleanup = bench.fleece("cleanup");
     refused(

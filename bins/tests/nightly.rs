@@ -5,8 +5,10 @@
     reason = "a test may fail by a panic"
 )]
 
+mod support;
+
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Output};
 
 fn unit(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -51,17 +53,22 @@ fn systemd_has_nothing_against_the_units() {
 
 #[test]
 fn the_commands_of_the_service_are_understood() {
+    let Some(qemu) = fleece_lab::qemu("10.0") else {
+        return;
+    };
     let dir = tempfile::tempdir().unwrap();
     let (state, to) = (dir.path().join("state"), dir.path().join("to"));
     std::fs::create_dir(&to).unwrap();
     let socket = dir.path().join("web.qmp");
     let guest = format!("--qmp {}", socket.display());
-    let start = setting("ExecStart", "web")
+    let mut machine = support::machine_at(&qemu, &socket, &[]);
+    let start = setting("ExecStart", "nightly")
         .replace("$GUEST", &guest)
         .replace("${TO}", to.to_str().unwrap())
         .replace("$OPTIONS", "--prune-backups keep-daily=7,keep-weekly=4");
     let (_, start) = start.split_once(" fleece ").unwrap();
-    let clean = setting("ExecStopPost", "web").replace("$GUEST", &guest);
+    let clean = setting("ExecStopPost", "nightly").replace("$GUEST", &guest);
+    let clean = clean.strip_prefix("fleece ").unwrap();
     let run = |line: &str| {
         Command::new(env!("CARGO_BIN_EXE_fleece"))
             .args(line.split_whitespace())
@@ -70,17 +77,20 @@ fn the_commands_of_the_service_are_understood() {
             .output()
             .unwrap()
     };
+    let said = |output: &Output| String::from_utf8_lossy(&output.stderr).into_owned();
     let started = run(start);
-    let said = String::from_utf8_lossy(&started.stderr);
-    assert_eq!(
-        started.status.code(),
-        Some(5),
-        "there is no such guest: {said}"
+    assert!(started.status.success(), "{}", said(&started));
+    let cleaned = run(clean);
+    assert!(
+        said(&cleaned).contains("web: nothing was left"),
+        "{cleaned:?}"
     );
-    assert!(said.contains("web.qmp"), "{said}");
-    let cleaned = run(clean.strip_prefix("fleece ").unwrap());
-    // Nothing is known of it: neither a monitor nor a record.
-    let said = String::from_utf8_lossy(&cleaned.stderr);
-    assert_eq!(cleaned.status.code(), Some(1), "{said}");
-    assert!(said.contains("no record of a guest web"), "{said}");
+    machine.kill();
+    // The guest is the same when it is gone.
+    assert_eq!(run(start).status.code(), Some(5));
+    let cleaned = run(clean);
+    assert!(
+        said(&cleaned).contains("web: nothing was left"),
+        "{cleaned:?}"
+    );
 }

@@ -10,6 +10,7 @@ use std::time::Duration;
 use fleece_qmp_client::{Address, Agent, ErrorKind as QmpErrorKind, Options};
 use fleece_storage::{Storages, VolumeId};
 
+use crate::identity::{self, Way};
 use crate::made::Volume;
 use crate::named::Named;
 use crate::record::{Contents, Place, Record};
@@ -40,6 +41,16 @@ pub fn cleanup(
     storages: &Storages,
 ) -> Result<Cleaned, Error> {
     let record = Record::open(place)?;
+    // Its QEMU may be at work for a backup under another name.
+    let recorded = record.contents()?.qmp;
+    let recorded = recorded.and_then(|text| text.parse().ok());
+    let _lock = qmp
+        .or(recorded.as_ref())
+        .map(|monitor| identity::lock(place.directory(), &Way::monitor(monitor)))
+        .transpose()?;
+    if let Some(monitor) = qmp {
+        identity::must_not_be_elsewhere(place.directory(), place.guest(), monitor)?;
+    }
     let mut cleaned = Cleaned::default();
     clean(&record, qmp, storages, &mut cleaned)?;
     Ok(cleaned)

@@ -19,6 +19,8 @@ pub enum ErrorKind {
     /// A fleecing image does not answer, so neither QEMU is asked to let go of it nor the storage to free
     /// it.
     Hangs,
+    /// It is not known which guest is meant, or its name is another guest's.
+    Identity,
     /// Another backup or clean-up of the same guest is at work.
     Busy,
     /// Something on record that Fleece has not made, or that somebody uses: it is not ours to take away.

@@ -28,6 +28,7 @@ use fleece_qmp_client::Address;
 use fleece_staged_file::{check_owned, create_directories};
 use fleece_storage::VolumeId;
 
+use crate::identity::absolute;
 use crate::lock::GuestLock;
 use crate::{Error, ErrorKind, Step};
 
@@ -60,43 +61,28 @@ impl Place {
         self
     }
 
-    /// Whether there is a record, or a configuration of the guest, to look into.
-    #[must_use]
-    pub fn is_known(&self) -> bool {
-        let mut files = ENDINGS.iter().map(|ending| self.file(ending));
-        self.config.is_some() || files.any(|file| file.exists())
-    }
-
     /// All guests of which `directory` has a record or a lock, sorted.
     ///
     /// # Errors
     /// When the directory cannot be read; a missing one is empty.
     pub fn guests(directory: &Path) -> Result<Vec<GuestId>, Error> {
-        let failed = |error| {
-            Error::caused(
-                ErrorKind::Record,
-                format!("cannot list {}", directory.display()),
-                error,
-            )
-        };
-        let entries = match std::fs::read_dir(directory) {
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
-            entries => entries.map_err(failed)?,
-        };
-        let mut guests = Vec::new();
-        for entry in entries {
-            let name = entry.map_err(failed)?.file_name();
-            let stem = name.to_str().and_then(|name| {
-                // That of a state file that was being replaced is hidden.
-                let (stem, ending) = name.trim_start_matches('.').split_once('.')?;
-                ENDINGS.contains(&ending).then_some(stem)
-            });
-            // What nobody can have recorded is somebody else's file.
-            guests.extend(stem.and_then(guest_of));
-        }
-        guests.sort();
-        guests.dedup();
-        Ok(guests)
+        guests_with(directory, &ENDINGS)
+    }
+
+    /// All guests that were ever backed up with records in `directory`, sorted.
+    ///
+    /// # Errors
+    /// As [`Place::guests`].
+    pub fn known(directory: &Path) -> Result<Vec<GuestId>, Error> {
+        let endings: Vec<&str> = ENDINGS.into_iter().chain([CLAIM]).collect();
+        guests_with(directory, &endings)
+    }
+
+    /// Whether this is one of them, or has a configuration.
+    #[must_use]
+    pub fn is_known(&self) -> bool {
+        self.config.is_some()
+            || Self::known(&self.directory).is_ok_and(|known| known.contains(&self.guest))
     }
 
     /// The guest.
@@ -112,9 +98,56 @@ impl Place {
     }
 
     fn file(&self, ending: &str) -> PathBuf {
-        self.directory
-            .join(format!("{}.{ending}", stem_of(&self.guest)))
+        file_of(&self.directory, &self.guest, ending)
     }
+
+    pub(crate) fn lock(&self) -> PathBuf {
+        self.file("lock")
+    }
+
+    pub(crate) fn directory(&self) -> &Path {
+        &self.directory
+    }
+}
+
+/// The guests of which `directory` has a file with one of these endings, sorted.
+pub(crate) fn guests_with(directory: &Path, endings: &[&str]) -> Result<Vec<GuestId>, Error> {
+    let failed = |error| {
+        Error::caused(
+            ErrorKind::Record,
+            format!("cannot list {}", directory.display()),
+            error,
+        )
+    };
+    let entries = match std::fs::read_dir(directory) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+        entries => entries.map_err(failed)?,
+    };
+    let mut guests = Vec::new();
+    for entry in entries {
+        let name = entry.map_err(failed)?.file_name();
+        let stem = name.to_str().and_then(|name| {
+            // That of a state file that was being replaced is hidden.
+            let (stem, ending) = name.trim_start_matches('.').split_once('.')?;
+            endings.contains(&ending).then_some(stem)
+        });
+        // What nobody can have recorded is somebody else's file.
+        guests.extend(stem.and_then(guest_of));
+    }
+    guests.sort();
+    guests.dedup();
+    Ok(guests)
+}
+
+/// One of a guest's files.
+pub(crate) fn file_of(directory: &Path, guest: &GuestId, ending: &str) -> PathBuf {
+    directory.join(format!("{}.{ending}", stem_of(guest)))
+}
+
+/// The monitor through which a record says that things were made.
+pub(crate) fn monitor(state: &GuestConfig) -> Option<Address> {
+    let Ok(address) = state.main().get(QMP)?.parse();
+    Some(address)
 }
 
 /// How the names of a guest's files begin. They end with what follows the first dot, so a dot of the
@@ -130,6 +163,9 @@ pub(crate) fn guest_of(stem: &str) -> Option<GuestId> {
 /// How the names of a guest's files end. The first two are there for a moment while the state file is
 /// replaced, and stay if the process is killed in it.
 const ENDINGS: [&str; 4] = ["state.lock", "state.tmp", "state", "lock"];
+
+/// How the names of those files end that tell whose a number or name is.
+pub(crate) const CLAIM: &str = "claim";
 
 /// The record of one guest, locked for us.
 #[derive(Debug)]
@@ -185,19 +221,9 @@ impl Record {
     /// [`ErrorKind::Busy`] while another process works on the guest, [`ErrorKind::Record`] when the
     /// directory cannot be used.
     pub fn open(place: &Place) -> Result<Self, Error> {
-        let directory = &place.directory;
-        create_directory(directory).map_err(|error| {
-            Error::caused(
-                ErrorKind::Record,
-                format!(
-                    "cannot use {} for the records; choose another with --state-dir",
-                    directory.display()
-                ),
-                error,
-            )
-        })?;
+        create_directory(&place.directory)?;
         let record = Self {
-            _lock: GuestLock::acquire(&place.file("lock"))?,
+            _lock: GuestLock::acquire(&place.lock())?,
             state: ConfigFile::state(place.file("state")),
             config: place.config.clone(),
             place: place.clone(),
@@ -418,17 +444,26 @@ fn files(state: &GuestConfig) -> Result<Vec<PathBuf>, String> {
     }
 }
 
-/// The directory, which is still there after a power failure if the records in it are.
-fn create_directory(directory: &Path) -> std::io::Result<()> {
+/// The directory of the records, which nobody else may write to.
+pub(crate) fn create_directory(directory: &Path) -> Result<(), Error> {
+    create_and_check(directory).map_err(|error| {
+        Error::caused(
+            ErrorKind::Record,
+            format!(
+                "cannot use {} for the records; choose another with --state-dir",
+                directory.display()
+            ),
+            error,
+        )
+    })
+}
+
+/// It is still there after a power failure if the records in it are.
+fn create_and_check(directory: &Path) -> std::io::Result<()> {
     if !directory.is_dir() {
         create_directories(directory, 0o755)?;
     }
     check_owned(directory)
-}
-
-/// A path as it is found from any working directory: the clean-up's may be another.
-fn absolute(path: &Path) -> PathBuf {
-    std::path::absolute(path).unwrap_or_else(|_| path.to_owned())
 }
 
 /// A socket's address, likewise.

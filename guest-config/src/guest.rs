@@ -42,7 +42,7 @@ impl GuestId {
     }
 
     /// A name made of somebody else's text, say what QEMU was called with `-name`: blanks and other
-    /// characters that a name cannot have become `_`. `None` if that cannot be a guest: it is empty or too
+    /// characters that a name cannot have become `_`, and what it cannot begin with is left out. `None` if that cannot be a guest: it is empty or too
     /// long, or has control characters or a path's parts in it. A number stays one.
     #[must_use]
     pub fn from_text(text: &str) -> Option<Self> {
@@ -55,7 +55,8 @@ impl GuestId {
             c if c.is_ascii_alphanumeric() => c,
             _ => '_',
         };
-        text.chars().map(fit).collect::<String>().parse().ok()
+        let name: String = text.chars().map(fit).collect();
+        name.trim_start_matches(['.', '_', '-']).parse().ok()
     }
 }
 
@@ -175,6 +176,8 @@ mod tests {
         assert_eq!(made("web").as_deref(), Some("web"));
         assert_eq!(made(" web server (2) ").as_deref(), Some("web_server__2_"));
         assert_eq!(made("100").as_deref(), Some("100"));
+        assert_eq!(made(".tmp-x").as_deref(), Some("tmp-x"));
+        assert_eq!(made("-web").as_deref(), Some("web"));
         for text in [
             "",
             "  ",
@@ -183,7 +186,7 @@ mod tests {
             "a\nb",
             "\u{1b}[31m",
             "100-web",
-            "-x",
+            "-",
             "ü",
             &"n".repeat(10_000),
         ] {

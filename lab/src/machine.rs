@@ -65,6 +65,11 @@ impl Machine {
     pub fn process_id(&self) -> u32 {
         self.process.id()
     }
+
+    /// Kills it at once. Its sockets stay, and nobody listens at them.
+    pub fn kill(&mut self) {
+        self.process.kill();
+    }
 }
 
 impl MachineBuilder {

@@ -1,15 +1,17 @@
 //! A directory of backups.
 
+use std::ffi::OsString;
 use std::fs::{self, Metadata};
 use std::io::{self, ErrorKind as IoKind, Read as _};
 use std::path::{Path, PathBuf};
 
 use fleece_guest_config::GuestId;
 use fleece_staged_file::regular::{self, Links};
-use jiff::{Timestamp, Zoned};
+use jiff::civil::DateTime;
+use jiff::{SignedDuration, Timestamp, Zoned};
 
 use super::name::archive_stem;
-use super::{Backup, Fault, KeepRules, Verdict, Verified, plan, side_files};
+use super::{Backup, BackupName, Fault, KeepRules, Verdict, Verified, plan, side_files};
 use crate::{Error, ErrorKind};
 
 /// Notes are for people to read; what is longer than this is cut off.
@@ -100,6 +102,42 @@ impl DumpDirectory {
             Err(error) if error.kind() == IoKind::NotFound => Err(none()),
             Err(error) => Err(target("read", &self.path.join(file_name), error)),
         }
+    }
+
+    /// The name for a new backup of `guest` that begins at `time`: of the first second from then on of which
+    /// nothing is there yet, complete or not.
+    ///
+    /// # Errors
+    ///
+    /// Kind [`ErrorKind::Target`] if the directory cannot be read or has one of every second of a minute,
+    /// and those of [`BackupName::new`].
+    pub fn free_name(
+        &self,
+        guest: &GuestId,
+        time: DateTime,
+        wrapper: Option<&str>,
+    ) -> Result<BackupName, Error> {
+        let failed = |error| target("list the backups in", &self.path, error);
+        let entries = fs::read_dir(&self.path).map_err(failed)?;
+        let names = entries.map(|entry| entry.map(|entry| entry.file_name()));
+        let taken: Vec<OsString> = names.collect::<Result<_, _>>().map_err(failed)?;
+        for seconds in 0..60 {
+            let time = time.saturating_add(SignedDuration::from_secs(seconds));
+            let name = BackupName::new(guest, time, wrapper)?;
+            let stem = format!("{}.", name.stem());
+            let is_its = |name: &OsString| {
+                let name = name.to_string_lossy();
+                name.trim_start_matches('.').starts_with(&stem)
+            };
+            if !taken.iter().any(is_its) {
+                return Ok(name);
+            }
+        }
+        let message = format!(
+            "{} has backups of guest {guest} of every second from {time} on; look whether the clock is right",
+            self.path.display()
+        );
+        Err(Error::new(ErrorKind::Target, message))
     }
 
     /// Puts notes beside an archive; empty ones remove what was there.

@@ -10,20 +10,18 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
-use fleece_backup_core::dump::BackupName;
+use fleece_backup_core::dump::DumpDirectory;
 use fleece_backup_core::{
     ArchiveOptions, Archived, CancelToken, Error, ErrorKind, at_target, units,
 };
 use fleece_fleecing::Switched;
 use fleece_guest_config::{ConfigFile, GuestConfig, GuestId};
-use fleece_qmp_client::Address;
 use fleece_storage::Storages;
 use jiff::Zoned;
 use serde_json::json;
 
 use crate::cli::{Backup, Places};
 use crate::guest::Guest;
-use crate::image::Image;
 use crate::log::Log;
 use crate::{exit, signals, target};
 
@@ -31,7 +29,7 @@ pub(crate) fn run(arguments: &Backup, places: &Places, log: &Log) -> Result<Exit
     afterwards::check(arguments)?;
     let cancel = signals::token()?;
     let now = Zoned::now();
-    let guest = named(arguments)?;
+    let guest = Guest::settle(&arguments.which, places, log)?;
     let storages = places.storages()?;
     let path = archive_path(arguments, &guest, &storages, &now, &cancel)?;
     let mut archive = archive_options(arguments, path, &now);
@@ -59,10 +57,10 @@ pub(crate) fn run(arguments: &Backup, places: &Places, log: &Log) -> Result<Exit
         log,
         cancel: cancel.clone(),
     };
-    let done = match (&arguments.native, arguments.image.is_empty()) {
+    let done = match (&arguments.which.native, &guest.qmp) {
         (Some(control), _) => disks::served(&job, control),
-        (None, false) => disks::images(&job),
-        (None, true) => live::guest(&job, config.as_deref()),
+        (None, Some(qmp)) => live::guest(&job, qmp, config.as_deref()),
+        (None, None) => disks::images(&job),
     };
     let mut done = done.inspect_err(|_| log.info(&format!("Backup of VM {} failed", guest.id)))?;
     let warnings = afterwards::run(arguments, &done.archived, &guest.id, &cancel, log)?;
@@ -93,16 +91,6 @@ struct Done {
     frozen: Option<Duration>,
     fleecing_peak: Option<u64>,
     warnings: usize,
-}
-
-/// The guest's number and name, from what it is reached by.
-fn named(arguments: &Backup) -> Result<Guest, Error> {
-    let path = arguments.image.first().map(|text| Image::new(text).path);
-    let other = arguments.native.clone().or(path).map(Address::unix);
-    Guest::new(
-        arguments.vmid.as_ref(),
-        other.as_ref().or(arguments.qmp.as_ref()),
-    )
 }
 
 fn tell(done: &Done, guest: &GuestId, log: &Log) {
@@ -185,14 +173,21 @@ fn archive_path(
     if to.as_os_str() == "-" {
         return Ok(None);
     }
-    let name = BackupName::new(&guest.id, now.datetime(), arguments.compress.wrapper())?;
     let look = {
-        let (to, storages) = (to.to_owned(), storages.clone());
-        move || target::directory(&to, &storages)
+        let (to, storages, guest) = (to.to_owned(), storages.clone(), guest.id.clone());
+        let (time, wrapper) = (now.datetime(), arguments.compress.wrapper());
+        move || {
+            let directory = target::directory(&to, &storages)?.map(DumpDirectory::new);
+            let name = directory.map(|directory| {
+                let name = directory.free_name(&guest, time, wrapper)?;
+                Ok(directory.path().join(name.to_string()))
+            });
+            name.transpose()
+        }
     };
     let limit = arguments.target_timeout;
-    if let Some(directory) = at_target("a first look", limit, cancel, look)? {
-        return Ok(Some(directory.join(name.to_string())));
+    if let Some(path) = at_target("a first look", limit, cancel, look)? {
+        return Ok(Some(path));
     }
     if to.extension().is_some() {
         return Ok(Some(to.to_owned()));

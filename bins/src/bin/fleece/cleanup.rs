@@ -1,31 +1,27 @@
 //! `fleece cleanup`
 
+use std::path::Path;
 use std::process::ExitCode;
 
 use fleece_backup_core::{Error, ErrorKind};
-use fleece_fleecing::Place;
+use fleece_fleecing::{Identity, Place};
 use fleece_guest_config::GuestId;
-use fleece_qmp_client::Address;
 
 use crate::cli::{Cleanup, Places};
 use crate::exit;
-use crate::guest::Guest;
 use crate::log::Log;
 
 pub(crate) fn run(arguments: &Cleanup, places: &Places, log: &Log) -> Result<ExitCode, Error> {
     let storages = places.storages()?;
-    let guests = if arguments.all {
-        Place::guests(&places.state_dir())?
-    } else {
-        vec![named(arguments, places)?]
-    };
+    let guests = guests(arguments, places)?;
+    let qmp = arguments.which.qmp.as_ref();
     let mut left = false;
-    for guest in guests {
-        let place = places.record(&guest);
-        let cleaned = match fleece_fleecing::cleanup(&place, arguments.qmp.as_ref(), &storages) {
+    for guest in &guests {
+        let place = places.record(guest);
+        let cleaned = match fleece_fleecing::cleanup(&place, qmp, &storages) {
             // One guest that is being backed up, or has a broken record, must not keep the others'
             // things where they are.
-            Err(error) if arguments.all => {
+            Err(error) if arguments.all || guests.len() > 1 => {
                 left = true;
                 log.warning(&format!("{guest}: {}", Error::from(error).chain()));
                 continue;
@@ -46,35 +42,38 @@ pub(crate) fn run(arguments: &Cleanup, places: &Places, log: &Log) -> Result<Exi
     Ok(ExitCode::from(if left { exit::WARNINGS } else { 0 }))
 }
 
-/// The guest that is meant, if there is anything of it to look into: a record, a configuration, a monitor.
-fn named(arguments: &Cleanup, places: &Places) -> Result<GuestId, Error> {
-    let qmp = arguments.qmp.as_ref();
-    let guest = match arguments.guest.as_ref().or(arguments.vmid.as_ref()) {
-        Some(guest) => guest.clone(),
-        None => Guest::new(None, qmp)?.id,
-    };
-    let there = match qmp {
-        Some(Address::Unix(path)) => path.exists(),
-        qmp => qmp.is_some(),
-    };
-    if there || places.record(&guest).is_known() {
-        return Ok(guest);
-    }
+/// The guests that are meant.
+fn guests(arguments: &Cleanup, places: &Places) -> Result<Vec<GuestId>, Error> {
     let directory = places.state_dir();
-    let known: Vec<String> = Place::guests(&directory)?
-        .iter()
-        .map(GuestId::to_string)
-        .collect();
+    if arguments.all {
+        return Ok(Place::guests(&directory)?);
+    }
+    let which = &arguments.which;
+    if let Some(guest) = arguments.guest.as_ref().or_else(|| which.given()) {
+        // Where the monitor is named too, there is something to look at in any case.
+        if which.qmp.is_none() && !places.record(guest).is_known() {
+            return Err(unknown(guest, &directory)?);
+        }
+        return Ok(vec![guest.clone()]);
+    }
+    let (way, qmp) = which.way().ok_or_else(|| {
+        let message = "which guest? give its number or name, --qmp, or --all";
+        Error::new(ErrorKind::Request, message)
+    })?;
+    Ok(Identity::find(&directory, &way, qmp.as_ref())?)
+}
+
+fn unknown(guest: &GuestId, directory: &Path) -> Result<Error, Error> {
+    let known = Place::known(directory)?;
+    let known: Vec<String> = known.iter().map(GuestId::to_string).collect();
     let known = match known.as_slice() {
         [] => "of none".to_owned(),
         known => format!("only of {}", known.join(", ")),
     };
-    Err(Error::new(
-        ErrorKind::Request,
-        format!(
-            "there is no record of a guest {guest} in {}, {known}; name its monitor with --qmp, or the \
-             directory of its record with --state-dir",
-            directory.display()
-        ),
-    ))
+    let message = format!(
+        "there is no record of a guest {guest} in {}, {known}; name its monitor with --qmp, or the \
+         directory of its record with --state-dir",
+        directory.display()
+    );
+    Ok(Error::new(ErrorKind::Request, message))
 }

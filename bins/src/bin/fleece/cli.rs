@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{ArgGroup, Args, Parser, Subcommand};
 use fleece_backup_core::Compression;
 use fleece_backup_core::dump::KeepRules;
 use fleece_backup_core::restore::DiskChoice;
@@ -114,16 +114,12 @@ impl Command {
     }
 }
 
+/// Which guest: the same for a backup as for the clean-up behind it.
 #[derive(Debug, Args)]
-pub(crate) struct Backup {
+pub(crate) struct Which {
     /// The guest's monitor: a QMP socket (path, unix:PATH, or tcp:HOST:PORT) that nobody else uses
     /// [default: Proxmox's for --vmid].
-    #[arg(
-        long,
-        value_name = "SOCKET",
-        required_unless_present_any = ["vmid", "native", "image"],
-        conflicts_with_all = ["native", "image"]
-    )]
+    #[arg(long, value_name = "SOCKET", conflicts_with_all = ["native", "image"])]
     pub(crate) qmp: Option<Address>,
 
     /// Instead of a QEMU guest: the disks behind this control socket of `fleece serve`.
@@ -135,10 +131,22 @@ pub(crate) struct Backup {
     #[arg(long, value_name = "IMAGE")]
     pub(crate) image: Vec<String>,
 
-    /// The guest's number, for names of archive and fleecing images [default: the socket's name, if
-    /// that is a number].
+    /// The guest's number, which its archives, records and fleecing images carry [default: the
+    /// socket's name, if that is a number].
     #[arg(long, value_name = "N", value_parser = vmid)]
     pub(crate) vmid: Option<GuestId>,
+
+    /// The guest's name, if it has no number [default: QEMU's -name; else what the socket or image is
+    /// called, or the directory that it is in].
+    #[arg(long, value_name = "NAME", conflicts_with = "vmid")]
+    pub(crate) name: Option<GuestId>,
+}
+
+#[derive(Debug, Args)]
+#[command(group = ArgGroup::new("who").args(["qmp", "native", "image", "vmid"]).multiple(true).required(true))]
+pub(crate) struct Backup {
+    #[command(flatten)]
+    pub(crate) which: Which,
 
     /// Where the archive goes: a directory, a storage's id, a new file, or - for standard output.
     #[arg(long, value_name = "DIR")]
@@ -325,6 +333,10 @@ pub(crate) struct Verify {
     /// Verify all, however recently each was verified.
     #[arg(long)]
     pub(crate) all: bool,
+
+    /// Only this guest's: its number or name.
+    #[arg(long, value_name = "GUEST", alias = "vmid")]
+    pub(crate) guest: Option<GuestId>,
 }
 
 #[derive(Debug, Args)]
@@ -408,22 +420,20 @@ pub(crate) struct StorageRemove {
 }
 
 #[derive(Debug, Args)]
+#[command(group = ArgGroup::new("who").args(["guest", "all", "qmp", "native", "image", "vmid", "name"])
+    .multiple(true).required(true))]
 pub(crate) struct Cleanup {
-    /// The guest's number, or the name that `backup` gave it [default: what --qmp tells].
-    #[arg(value_name = "GUEST", required_unless_present_any = ["all", "qmp", "vmid"])]
+    /// The guest's number or name; or say which guest as for `backup`. With --qmp: if its monitor is not
+    /// the recorded one any more.
+    #[arg(value_name = "GUEST", conflicts_with_all = ["vmid", "name", "native", "image"])]
     pub(crate) guest: Option<GuestId>,
 
-    /// The guest, as it is given to `backup`.
-    #[arg(long, value_name = "N", value_parser = vmid, conflicts_with_all = ["all", "guest"])]
-    pub(crate) vmid: Option<GuestId>,
-
     /// All guests of which there is a record.
-    #[arg(long, conflicts_with = "guest")]
+    #[arg(long, conflicts_with_all = ["guest", "qmp", "native", "image", "vmid", "name"])]
     pub(crate) all: bool,
 
-    /// The guest's monitor, if it is not the recorded one, or there is no record any more.
-    #[arg(long, value_name = "SOCKET", conflicts_with = "all")]
-    pub(crate) qmp: Option<Address>,
+    #[command(flatten)]
+    pub(crate) which: Which,
 }
 
 #[derive(Debug, Args)]

@@ -3,12 +3,14 @@
 use std::path::{Path, PathBuf};
 
 use fleece_backup_core::{Error, ErrorKind};
-use fleece_fleecing::Place;
+use fleece_fleecing::{Identity, Place, Way};
 use fleece_guest_config::GuestId;
 use fleece_qmp_client::Address;
 use fleece_storage::Storages;
 
-use crate::cli::Places;
+use crate::cli::{Places, Which};
+use crate::image::Image;
+use crate::log::Log;
 
 /// Proxmox's guest configurations, when this is a Proxmox host.
 const PROXMOX_CONFIGS: &str = "/etc/pve/qemu-server";
@@ -80,34 +82,53 @@ impl Places {
     }
 }
 
-/// A guest, by number or by socket.
+/// The guest that is backed up, ours to work on until this is dropped.
 pub(crate) struct Guest {
     pub(crate) id: GuestId,
-    pub(crate) qmp: Address,
+    /// Its monitor, if QEMU runs it.
+    pub(crate) qmp: Option<Address>,
+    _identity: Identity,
 }
 
 impl Guest {
-    /// At least one of the two must be given.
-    pub(crate) fn new(vmid: Option<&GuestId>, qmp: Option<&Address>) -> Result<Self, Error> {
-        let qmp = match (qmp, vmid) {
-            (Some(qmp), _) => qmp.clone(),
-            (None, Some(vmid)) => Address::unix(format!("/var/run/qemu-server/{vmid}.qmp")),
-            (None, None) => {
-                return Err(Error::new(
-                    ErrorKind::Request,
-                    "which guest? give --qmp or --vmid",
-                ));
-            }
-        };
-        let stem = match &qmp {
-            Address::Unix(path) => path.file_stem().unwrap_or_default().to_string_lossy(),
-            other => other.to_string().into(),
-        };
-        let id = vmid.cloned().or_else(|| GuestId::from_text(&stem));
-        let id = id.ok_or_else(|| {
-            let message = format!("no name can be made of {qmp}; give --vmid");
+    /// Settles which one is meant, and tells what is to be known about it.
+    pub(crate) fn settle(which: &Which, places: &Places, log: &Log) -> Result<Self, Error> {
+        let (way, qmp) = which.way().ok_or_else(|| {
+            let message = "which guest? give --qmp, --vmid, --native or --image";
             Error::new(ErrorKind::Request, message)
         })?;
-        Ok(Self { id, qmp })
+        let identity = Identity::settle(&places.state_dir(), &way, qmp.as_ref(), which.given())?;
+        for note in identity.notes() {
+            log.info(note);
+        }
+        Ok(Self {
+            id: identity.guest().clone(),
+            qmp,
+            _identity: identity,
+        })
+    }
+}
+
+impl Which {
+    /// The number or name that was given.
+    pub(crate) fn given(&self) -> Option<&GuestId> {
+        self.vmid.as_ref().or(self.name.as_ref())
+    }
+
+    /// How the guest is reached, and its monitor, if it has one.
+    pub(crate) fn way(&self) -> Option<(Way, Option<Address>)> {
+        if let Some(control) = &self.native {
+            return Some((Way::control(control), None));
+        }
+        if let Some(image) = self.image.first() {
+            let image = Image::new(image);
+            return Some((Way::image(&image.path, image.given_name()), None));
+        }
+        let proxmox = |vmid| Address::unix(format!("/var/run/qemu-server/{vmid}.qmp"));
+        let qmp = self
+            .qmp
+            .clone()
+            .or_else(|| self.vmid.as_ref().map(proxmox))?;
+        Some((Way::monitor(&qmp), Some(qmp)))
     }
 }

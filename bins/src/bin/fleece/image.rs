@@ -37,6 +37,11 @@ impl Image {
         }
     }
 
+    /// The disk's name, if one was given.
+    pub(crate) fn given_name(&self) -> Option<&str> {
+        self.name.as_deref()
+    }
+
     /// The disk's name in an archive: as given, or `drive-` and the file's name.
     pub(crate) fn name(&self) -> String {
         self.name.clone().unwrap_or_else(|| {

@@ -26,7 +26,9 @@ pub(crate) fn run(arguments: &Verify, places: &Places, log: &Log) -> Result<Exit
             (directory, vec![backup])
         } else {
             let directory = target::backups(place, &storages)?;
-            let backups = directory.list()?;
+            let mut backups = directory.list()?;
+            let wanted = arguments.guest.as_ref();
+            backups.retain(|backup| wanted.is_none() || backup.guest() == wanted);
             (directory, backups)
         };
         for backup in &backups {

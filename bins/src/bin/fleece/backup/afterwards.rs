@@ -19,6 +19,14 @@ pub(super) fn check(arguments: &Backup) -> Result<(), Error> {
         let message = "--notes, --protected, --verify and --prune-backups need a directory, not standard output";
         return Err(Error::new(ErrorKind::Request, message));
     }
+    if arguments.prune_backups.is_some()
+        && arguments.to.extension().is_some()
+        && !arguments.to.is_dir()
+    {
+        let message = "--prune-backups needs a directory or a storage: an archive with a name of its own is no \
+                       guest's, and is never removed";
+        return Err(Error::new(ErrorKind::Request, message));
+    }
     Ok(())
 }
 

@@ -44,7 +44,7 @@ pub(super) fn served(job: &Job<'_>, control: &Path) -> Result<Done, Error> {
 pub(super) fn images(job: &Job<'_>) -> Result<Done, Error> {
     let mut sources: Vec<Arc<dyn Source>> = Vec::new();
     let mut locks = Vec::new();
-    for text in &job.arguments.image {
+    for text in &job.arguments.which.image {
         let image = Image::new(text);
         let (device, lock) = image.open_for_reading()?;
         job.log.info(&format!(

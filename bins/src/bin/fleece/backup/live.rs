@@ -5,18 +5,19 @@ use std::path::Path;
 use fleece_backup_core::qemu::{self, Fleecing, GuestBackup};
 use fleece_backup_core::{Error, ErrorKind};
 use fleece_guest_config::Drive;
+use fleece_qmp_client::Address;
 use fleece_staged_file::create_directories;
 
 use super::{Done, Job, load};
 
-pub(super) fn guest(job: &Job<'_>, config: Option<&Path>) -> Result<Done, Error> {
+pub(super) fn guest(job: &Job<'_>, qmp: &Address, config: Option<&Path>) -> Result<Done, Error> {
     let Job {
         arguments, guest, ..
     } = job;
     let mut fleecing = Fleecing::on(fleecing_place(job)?);
     fleecing.format = arguments.fleecing_format;
     let record = job.places.record(&guest.id);
-    let mut backup = GuestBackup::new(guest.qmp.clone(), record, fleecing);
+    let mut backup = GuestBackup::new(qmp.clone(), record, fleecing);
     backup.storages.clone_from(&job.storages);
     backup.archive.clone_from(&job.archive);
     backup.include.clone_from(&arguments.include);

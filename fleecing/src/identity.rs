@@ -1,0 +1,250 @@
+//! Which guest it is: one number or name for one guest, wherever it is called from.
+//!
+//! A guest's archives, record, lock and fleecing images carry its number or name. So nothing is touched
+//! before it is settled whose that is:
+//!
+//! ```text
+//! way      the monitor without links, and locked: one backup of a guest at a time, whatever it is called
+//! told     what QEMU says of itself, `-name` and `-uuid`
+//! derive   the number or name, if it was not given
+//! claim    whose it is, for as long as the state directory lasts; another guest is refused
+//! ```
+
+mod claim;
+mod derive;
+mod told;
+mod way;
+
+use std::os::unix::net::UnixStream;
+use std::path::Path;
+
+use fleece_guest_config::{ConfigFile, GuestId};
+use fleece_qmp_client::{Address, ErrorKind as QmpErrorKind};
+use sha2::{Digest as _, Sha256};
+
+use crate::lock::GuestLock;
+use crate::record::{self, Place};
+use crate::{Error, ErrorKind};
+use claim::{Claim, Claimant};
+use told::{Told, cannot_ask};
+use way::Kind;
+
+pub use way::Way;
+pub(crate) use way::absolute;
+
+/// A guest that is known, and ours to work on until this is dropped.
+#[derive(Debug)]
+pub struct Identity {
+    guest: GuestId,
+    notes: Vec<String>,
+    _lock: GuestLock,
+}
+
+impl Identity {
+    /// Settles which guest is at the end of `way`, for a backup whose records are in `directory`: the
+    /// `given` one, or the one that follows from where it is and what its QEMU says.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Busy`] while another process works on the guest, or if one that was killed did under
+    /// another name; [`ErrorKind::Identity`] if no name can be found, or it is another guest's;
+    /// [`ErrorKind::Qemu`] if the monitor cannot be asked; [`ErrorKind::Record`]. Nothing of any guest was
+    /// touched then.
+    pub fn settle(
+        directory: &Path,
+        way: &Way,
+        monitor: Option<&Address>,
+        given: Option<&GuestId>,
+    ) -> Result<Self, Error> {
+        record::create_directory(directory)?;
+        let lock = lock(directory, way)?;
+        let told = match monitor {
+            Some(monitor) => Told::by(monitor).map_err(cannot_ask)?,
+            None => Told::default(),
+        };
+        let (guest, vouched) = match given {
+            Some(given) => (given.clone(), true),
+            None => derive::derive(way, told.text.as_deref()).ok_or_else(|| nameless(way))?,
+        };
+        if let Some(other) = recorded(directory, way)?
+            .into_iter()
+            .find(|other| *other != guest)
+        {
+            let message = format!(
+                "an unfinished backup of this guest is on record under another name; run `fleece cleanup \
+                 {other}` first"
+            );
+            return Err(Error::new(ErrorKind::Busy, message));
+        }
+        if let Some(monitor) = monitor {
+            must_not_be_elsewhere(directory, &guest, monitor)?;
+        }
+        let claimant = Claimant {
+            id: &guest,
+            way,
+            told: &told,
+            given: vouched,
+        };
+        let note = claimant.take(&claim::file(directory, &guest), &answers)?;
+        let others = claimed(directory, way)?;
+        let before = others.into_iter().filter(|other| *other != guest);
+        let before = before.map(|other| {
+            format!(
+                "this guest has also been called {other}; backups under that name are not this one's to prune"
+            )
+        });
+        Ok(Self {
+            notes: note.into_iter().chain(before).collect(),
+            guest,
+            _lock: lock,
+        })
+    }
+
+    /// The guests that may have left something at the end of `way`, for a clean-up: those that a record
+    /// names, else those that were ever backed up that way, else the one that is there.
+    ///
+    /// # Errors
+    /// As [`Identity::settle`]; if there is none, [`ErrorKind::Identity`], or [`ErrorKind::Qemu`] if
+    /// there is a QEMU that cannot be asked.
+    pub fn find(
+        directory: &Path,
+        way: &Way,
+        monitor: Option<&Address>,
+    ) -> Result<Vec<GuestId>, Error> {
+        for look in [recorded, claimed] {
+            let guests = look(directory, way)?;
+            if !guests.is_empty() {
+                return Ok(guests);
+            }
+        }
+        let unknown = || {
+            let called = derive::derive(way, None).map(|(guest, _)| guest.to_string());
+            format!(
+                "there is no record of a guest {} in {}",
+                called.as_ref().unwrap_or(&way.place),
+                directory.display()
+            )
+        };
+        let Some(monitor) = monitor else {
+            return Err(Error::new(ErrorKind::Identity, unknown()));
+        };
+        let told = Told::by(monitor).map_err(|error| {
+            let kind = match is_gone(&error) {
+                true => ErrorKind::Identity,
+                false => ErrorKind::Qemu,
+            };
+            let message = format!("{}, and its monitor cannot be used", unknown());
+            Error::caused(kind, message, error)
+        })?;
+        let (guest, given) =
+            derive::derive(way, told.text.as_deref()).ok_or_else(|| nameless(way))?;
+        let claimant = Claimant {
+            id: &guest,
+            way,
+            told: &told,
+            given,
+        };
+        // What is on record under that name may be another guest's.
+        claimant.check(&claim::file(directory, &guest), &answers)?;
+        Ok(vec![guest])
+    }
+
+    /// The guest.
+    #[must_use]
+    pub fn guest(&self) -> &GuestId {
+        &self.guest
+    }
+
+    /// What is worth knowing about how it was found, for people.
+    #[must_use]
+    pub fn notes(&self) -> &[String] {
+        &self.notes
+    }
+}
+
+/// The lock on a guest by how it is reached. No guest's name begins like its file's.
+pub(crate) fn lock(directory: &Path, way: &Way) -> Result<GuestLock, Error> {
+    let digest = Sha256::digest(way.place.as_bytes());
+    let name: String = digest.iter().take(8).map(|b| format!("{b:02x}")).collect();
+    GuestLock::acquire(&directory.join(format!(".{name}.way")))
+}
+
+/// Refuses a monitor for a guest if its record names another one that answers: what was made there would
+/// be freed while that QEMU uses it.
+pub(crate) fn must_not_be_elsewhere(
+    directory: &Path,
+    guest: &GuestId,
+    monitor: &Address,
+) -> Result<(), Error> {
+    let state = ConfigFile::state(record::file_of(directory, guest, "state")).load();
+    // One that cannot be read stops who works with it, a moment later.
+    let recorded = state.ok().and_then(|state| record::monitor(&state));
+    match recorded {
+        Some(recorded)
+            if Way::monitor(&recorded) != Way::monitor(monitor) && answers_at(&recorded, None) =>
+        {
+            let message = format!(
+                "what is on record of {guest} was made for a guest that answers at {recorded}, and not for \
+                 the one at {monitor}; run `fleece cleanup {guest}` first"
+            );
+            Err(Error::new(ErrorKind::Identity, message))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// The guests for which something was made through this monitor and is not known to be gone.
+fn recorded(directory: &Path, way: &Way) -> Result<Vec<GuestId>, Error> {
+    let mut guests = Place::guests(directory)?;
+    guests.retain(|guest| {
+        let state = ConfigFile::state(record::file_of(directory, guest, "state")).load();
+        // A record that cannot be read hinders its own guest.
+        let monitor = state.ok().and_then(|state| record::monitor(&state));
+        way.kind == Kind::Monitor && monitor.is_some_and(|monitor| Way::monitor(&monitor) == *way)
+    });
+    Ok(guests)
+}
+
+/// The guests that were last reached this way.
+fn claimed(directory: &Path, way: &Way) -> Result<Vec<GuestId>, Error> {
+    let mut guests = record::guests_with(directory, &[record::CLAIM])?;
+    guests.retain(|guest| {
+        let claim = Claim::load(&claim::file(directory, guest));
+        matches!(claim, Ok(Some(claim)) if claim.place(way.kind) == Some(&way.place))
+    });
+    Ok(guests)
+}
+
+/// Whether the guest of a claim is there, in any way that it was reached while it ran.
+fn answers(claim: &Claim) -> bool {
+    let control = claim.place(Kind::Control);
+    if control.is_some_and(|socket| UnixStream::connect(socket).is_ok()) {
+        return true;
+    }
+    let Some(monitor) = claim.place(Kind::Monitor) else {
+        return false;
+    };
+    let Ok(address) = monitor.parse();
+    answers_at(&address, claim.uuid())
+}
+
+/// Whether somebody answers at a monitor who may be the guest with this uuid.
+fn answers_at(monitor: &Address, uuid: Option<&str>) -> bool {
+    match Told::by(monitor) {
+        // Another guest may have got its socket.
+        Ok(told) => uuid.is_none() || told.uuid.is_none() || told.uuid.as_deref() == uuid,
+        Err(error) => !is_gone(&error),
+    }
+}
+
+/// Whether there is no QEMU any more.
+fn is_gone(error: &fleece_qmp_client::Error) -> bool {
+    matches!(error.kind(), QmpErrorKind::NoSocket | QmpErrorKind::Refused)
+}
+
+fn nameless(way: &Way) -> Error {
+    let message = format!(
+        "{} does not tell which guest it is; give it a name with --name, or its number with --vmid",
+        way.place
+    );
+    Error::new(ErrorKind::Identity, message)
+}

@@ -1,0 +1,143 @@
+//! The way to a guest: what makes it this one, wherever it is called from.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use fleece_qmp_client::Address;
+
+/// How a guest is reached. The same guest is reached the same way from every working directory, through
+/// every symbolic link, and below `/var/run` as below `/run`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Way {
+    pub(super) kind: Kind,
+    /// The path, or an address on a network, as it is compared and recorded.
+    pub(super) place: String,
+    /// What an image is called on the command line.
+    pub(super) label: Option<String>,
+}
+
+/// What a guest is reached by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    Monitor,
+    Control,
+    Image,
+}
+
+impl Way {
+    /// By QEMU's monitor.
+    #[must_use]
+    pub fn monitor(address: &Address) -> Self {
+        let address = match address {
+            Address::Unix(path) => Address::Unix(canonical(path)),
+            other => other.clone(),
+        };
+        Self::new(Kind::Monitor, address.to_string())
+    }
+
+    /// By the control socket of a server of ours.
+    #[must_use]
+    pub fn control(socket: &Path) -> Self {
+        Self::new(Kind::Control, canonical(socket).display().to_string())
+    }
+
+    /// By an image of the guest while it is stopped; `label` is what that disk is called.
+    #[must_use]
+    pub fn image(image: &Path, label: Option<&str>) -> Self {
+        // A link to a block device leads to another one after the next start of the host.
+        let path = in_canonical_directory(&absolute(image));
+        Self {
+            label: label.map(str::to_owned),
+            ..Self::new(Kind::Image, path.display().to_string())
+        }
+    }
+
+    fn new(kind: Kind, place: String) -> Self {
+        Self {
+            kind,
+            place,
+            label: None,
+        }
+    }
+}
+
+/// Links that lead to links: more than the kernel follows (`ELOOP`) is a circle.
+const MAX_LINKS: usize = 40;
+
+/// The path of a socket without links, whether the socket is there or not.
+fn canonical(path: &Path) -> PathBuf {
+    let mut path = absolute(path);
+    for _ in 0..MAX_LINKS {
+        path = in_canonical_directory(&path);
+        match (fs::read_link(&path), path.parent()) {
+            (Ok(target), Some(directory)) => path = directory.join(target),
+            _ => break,
+        }
+    }
+    path
+}
+
+fn in_canonical_directory(path: &Path) -> PathBuf {
+    match (path.parent(), path.file_name()) {
+        (Some(directory), Some(name)) => fs::canonicalize(directory)
+            .unwrap_or_else(|_| directory.to_owned())
+            .join(name),
+        _ => path.to_owned(),
+    }
+}
+
+/// A path as it is found from any working directory.
+pub(crate) fn absolute(path: &Path) -> PathBuf {
+    std::path::absolute(path).unwrap_or_else(|_| path.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::symlink;
+    use std::os::unix::net::UnixListener;
+
+    use super::*;
+
+    #[test]
+    fn a_socket_is_one_whatever_path_leads_to_it_and_whether_it_is_there() {
+        let dir = tempfile::tempdir().unwrap();
+        let root = fs::canonicalize(dir.path()).unwrap();
+        fs::create_dir(root.join("run")).unwrap();
+        symlink("run", root.join("var")).unwrap();
+        symlink("var/qmp.sock", root.join("link")).unwrap();
+        symlink(root.join("link"), root.join("run/link")).unwrap();
+        symlink("circle", root.join("circle")).unwrap();
+        let monitor = |path: &str| Way::monitor(&Address::unix(root.join(path)));
+        let check = || {
+            for path in [
+                "run/qmp.sock",
+                "var/qmp.sock",
+                "link",
+                "run/link",
+                "var/../link",
+            ] {
+                assert_eq!(monitor(path), monitor("run/qmp.sock"), "{path}");
+            }
+            assert_eq!(Path::new(&monitor("link").place), root.join("run/qmp.sock"));
+            assert_ne!(monitor("circle"), monitor("link"));
+        };
+        check();
+        let _socket = UnixListener::bind(root.join("run/qmp.sock")).unwrap();
+        check();
+    }
+
+    #[test]
+    fn an_image_keeps_the_name_that_it_is_given_in_its_directory() {
+        let dir = tempfile::tempdir().unwrap();
+        let root = fs::canonicalize(dir.path()).unwrap();
+        symlink("dm-3", root.join("web")).unwrap();
+        let way = Way::image(&root.join("web"), None);
+        assert_eq!(Path::new(&way.place), root.join("web"));
+    }
+
+    #[test]
+    fn an_address_on_a_network_stands_as_it_is() {
+        let Ok(address) = "tcp:localhost:4444".parse();
+        assert_eq!(Way::monitor(&address).place, "tcp:localhost:4444");
+    }
+}
