@@ -52,6 +52,21 @@ fn systemd_has_nothing_against_the_units() {
 }
 
 #[test]
+fn the_service_has_little_that_it_does_not_need() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("fleece-backup@100.service");
+    std::fs::copy(unit("fleece-backup@.service"), &path).unwrap();
+    // Below 3.0, of 10.
+    let checked = Command::new("systemd-analyze")
+        .args(["security", "--offline=true", "--threshold=29", "--no-pager"])
+        .arg(&path)
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&checked.stdout);
+    assert!(checked.status.success(), "{said}");
+}
+
+#[test]
 fn the_commands_of_the_service_are_understood() {
     let Some(qemu) = fleece_lab::qemu("10.0") else {
         return;
