@@ -1,14 +1,14 @@
 //! Serving disks to guests, and their instants to backups.
 
 use std::collections::HashMap;
-use std::io::{self, BufReader};
+use std::io::{self, BufReader, Read};
 use std::net::Shutdown;
 use std::os::unix::fs::FileTypeExt as _;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use fleece_nbd::Address;
 use fleece_storage::block::{Access, BlockDevice, Geometry, RawFile};
@@ -58,6 +58,10 @@ struct Served {
 
 /// More backups at once than disks can be in snapshots make no sense, nor do many askers of status.
 const MAX_CONNECTIONS: usize = 16;
+
+/// How long a connection without a snapshot may take for a request: one that says nothing, or a byte now and
+/// then, must not keep its place from others for ever.
+const SILENCE: Duration = Duration::from_secs(if cfg!(test) { 1 } else { 30 });
 
 /// Control connections that may wait to be accepted.
 const BACKLOG: i32 = 16;
@@ -198,7 +202,10 @@ impl Shared {
 
     /// Answer one connection until it ends, and with it its snapshot.
     fn converse(&self, stream: &UnixStream) -> io::Result<()> {
-        let mut requests = BufReader::new(stream);
+        let mut requests = BufReader::new(Impatient {
+            stream,
+            deadline: None,
+        });
         let mut session = None;
         let refuse = |error: &io::Error| {
             // A client of another version hears it; one that has gone does not.
@@ -206,13 +213,19 @@ impl Shared {
             let failure = Failure::from(&Error::new(ErrorKind::Request, message));
             drop(control::send(&mut { stream }, &Reply::Error(failure)));
         };
-        while let Some(request) = control::receive(&mut requests).inspect_err(refuse)? {
+        loop {
+            requests.get_mut().deadline = match &session {
+                None => Instant::now().checked_add(SILENCE),
+                Some(_) => None,
+            };
+            let Some(request) = control::receive(&mut requests).inspect_err(refuse)? else {
+                return Ok(());
+            };
             let reply = self
                 .answer(request, &mut session)
                 .unwrap_or_else(|error| Reply::Error(Failure::from(&error)));
             control::send(&mut { stream }, &reply)?;
         }
-        Ok(())
     }
 
     fn answer<'a>(
@@ -289,6 +302,32 @@ impl Shared {
                 .iter()
                 .map(|disk| disk.export.counters())
                 .collect(),
+        }
+    }
+}
+
+/// Reads until a deadline, however little comes each time.
+struct Impatient<'a> {
+    stream: &'a UnixStream,
+    deadline: Option<Instant>,
+}
+
+impl Read for Impatient<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let left = match self.deadline {
+            None => None,
+            Some(deadline) => match deadline.checked_duration_since(Instant::now()) {
+                None | Some(Duration::ZERO) => return Err(io::ErrorKind::TimedOut.into()),
+                left => left,
+            },
+        };
+        self.stream.set_read_timeout(left)?;
+        let mut stream = self.stream;
+        match stream.read(buffer) {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                Err(io::ErrorKind::TimedOut.into())
+            }
+            read => read,
         }
     }
 }

@@ -332,6 +332,32 @@ fn a_server_ends_though_somebody_removed_its_sockets() {
 }
 
 #[test]
+fn control_connections_that_say_nothing_or_too_little_make_room() {
+    use std::io::{Read as _, Write as _};
+    use std::os::unix::net::UnixStream;
+    let dir = TempDir::new().unwrap();
+    let disk = Arc::new(MemoryDevice::new(1 << 20));
+    let server = Server::start(vec![("drive-a".into(), disk as _)], dir.path()).unwrap();
+    let held = take(&server, dir.path()).unwrap();
+    let connect = || UnixStream::connect(server.control()).unwrap();
+    let silent: Vec<_> = std::iter::repeat_with(connect).take(15).collect();
+    // One that says a byte now and then.
+    let mut dribbler = silent[0].try_clone().unwrap();
+    let dribbling = std::thread::spawn(move || {
+        while dribbler.write_all(b"[").is_ok() {
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    });
+    for mut stream in silent {
+        // However it ends, it ends.
+        let _ = stream.read_to_end(&mut Vec::new());
+    }
+    dribbling.join().unwrap();
+    // The one with a snapshot has it still, though it said nothing either.
+    held.detach().unwrap();
+}
+
+#[test]
 fn a_control_connection_too_many_hears_so() {
     let dir = TempDir::new().unwrap();
     let disk = Arc::new(MemoryDevice::new(4096));
