@@ -43,7 +43,7 @@ pub trait GuestWatch {
     fn fleecing_used(&mut self) -> Option<u64>;
 
     /// Why there is no point in going on, if the last look at the images has told.
-    fn fleecing_error(&self) -> Option<Error> {
+    fn fleecing_error(&mut self) -> Option<Error> {
         None
     }
 }
@@ -141,7 +141,7 @@ impl Transfer<'_> {
                     .error()
                     .or_else(|| self.cancel.reason().map(Error::cancelled))
                     .or_else(|| hanging(self.counters, settings.target_timeout))
-                    .or_else(|| watch.as_ref()?.fleecing_error())
+                    .or_else(|| watch.as_mut()?.fleecing_error())
                     .or_else(|| {
                         fleecing_limit
                             .as_mut()?

@@ -10,7 +10,7 @@ use crate::lock::QemuLock;
 use crate::names::Kind;
 use crate::ours::Ours;
 use crate::record::Record;
-use crate::{Error, ErrorKind, Step, export, histogram, image, made, server, switch};
+use crate::{Error, ErrorKind, Step, export, histogram, image, made, meanwhile, server, switch};
 
 /// Removes exports, views, filters and image nodes of ours. All of it is found in QEMU itself, by its names
 /// and by what it is; doing it twice does no harm.
@@ -112,6 +112,10 @@ fn remove(client: &Client, known: &[PathBuf], socket: Option<&Path>) -> Result<R
 /// else has given away the names that `disks` disks need.
 pub(crate) fn must_be_free(client: &Client, address: &Address, disks: usize) -> Result<(), Error> {
     let ours = Ours::find(client, &[])?;
+    let held = |filter: &String| meanwhile::holder(client, filter);
+    if let Some(holder) = ours.filters.iter().find_map(held) {
+        return Err(Error::new(ErrorKind::Qemu, holder));
+    }
     if let Some(thing) = ours.all().next() {
         return Err(Error::new(
             ErrorKind::Busy,

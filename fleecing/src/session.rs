@@ -13,16 +13,20 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use fleece_guest_config::GuestId;
+use fleece_qmp_client::commands::QueryBlockGraph;
 use fleece_qmp_client::{Address, Client};
 use fleece_storage::{Plugin, VolumeFormat, VolumeId};
 
 use crate::disk::Disk;
 use crate::hang::Usage;
 use crate::lock::QemuLock;
+use crate::meanwhile::{self, Overlaid, Seen};
 use crate::method::{self, Features, Method};
 use crate::record::Record;
 use crate::switch::{self, Switched};
-use crate::{Error, Step, export, hang, histogram, image, inside, names, ours, preflight};
+use crate::{
+    Error, ErrorKind, Step, export, hang, histogram, image, inside, names, ours, preflight,
+};
 
 /// How a session is to be.
 #[derive(Clone, Debug)]
@@ -276,6 +280,57 @@ impl<'r> Session<'r> {
             .iter()
             .enumerate()
             .find_map(|(n, disk)| (!has_job(n)).then_some(disk))
+    }
+
+    /// Looks whether others have changed anything around the filters since the switch, and puts right what
+    /// would harm a disk; what there is to tell, once.
+    ///
+    /// # Errors
+    /// What would harm a disk and cannot be put right.
+    pub fn look_around(&self, seen: &mut Seen) -> Result<Vec<String>, Error> {
+        const PATIENCE: Duration = Duration::from_secs(2);
+        let mut news = Vec::new();
+        // While a job has the filter, QEMU refuses what others would do with the disk.
+        if self.method == Method::Job {
+            return Ok(news);
+        }
+        let Ok(graph) = self.client.execute_within(&QueryBlockGraph {}, PATIENCE) else {
+            return Ok(news);
+        };
+        for (n, disk) in self.disks.iter().enumerate() {
+            let filter = names::filter(n);
+            let has_leaked = seen.has_leaked(&graph, n);
+            let overlaid = meanwhile::overlaid(&graph, &filter);
+            if overlaid.is_some() {
+                hang::must_answer(&self.storage, &self.images, hang::WAY_BACK)?;
+                switch::pass_by(&self.client, &[&filter])?;
+            }
+            let what = match overlaid {
+                Some(Overlaid::Filter) => {
+                    let message = format!(
+                        "{}: somebody has taken a snapshot of the disk since the backup began, with which QEMU \
+                         takes the point in time away. The snapshot is sound: its overlay named Fleece's filter \
+                         as its backing file, and names the disk again. Back up once more",
+                        disk.name
+                    );
+                    return Err(Error::new(ErrorKind::Qemu, message));
+                }
+                Some(Overlaid::Top) => {
+                    "somebody has taken a snapshot of the disk since the backup began; its overlay must name \
+                     no filter of Fleece's, and does not now"
+                }
+                None if has_leaked => {
+                    "somebody has tried to start a block job on the disk since the backup began; QEMU has \
+                     refused it, but will not let go of Fleece's filter"
+                }
+                None => continue,
+            };
+            let what = format!("{}: {what}", disk.name);
+            if seen.is_new(&what) {
+                news.push(what);
+            }
+        }
+        Ok(news)
     }
 
     /// Undoes everything, in reverse, as far as it can.

@@ -14,7 +14,7 @@ use crate::disk::{self, Disk};
 use crate::method::Method;
 use crate::ours::{self, Ours};
 use crate::record::Record;
-use crate::{Error, ErrorKind, Step, names, wait};
+use crate::{Error, ErrorKind, Step, meanwhile, names, wait};
 
 /// How the switch went.
 #[derive(Clone, Copy, Debug)]
@@ -96,25 +96,62 @@ pub(crate) fn insert(
 pub(crate) fn remove(client: &Client, ours: &Ours) -> Result<(), Error> {
     cancel_jobs(client, ours)?;
     let nodes = disk::nodes(client)?;
+    // A job has taken its filter along.
+    let filters = ours.filters.iter().filter(|name| nodes.contains_key(*name));
+    let filters: Vec<&str> = filters.map(String::as_str).collect();
+    let mut passed = pass_by(client, &filters);
+    for filter in filters {
+        let gone = client
+            .execute(&BlockdevDel {
+                node_name: filter.to_owned(),
+            })
+            .map_err(|error| match meanwhile::holder(client, filter) {
+                Some(holder) => Error::caused(ErrorKind::Qemu, holder, error),
+                None => Error::qemu(format!("cannot remove the filter {filter}"))(error),
+            });
+        // Of what went wrong with a filter the last tells most; the other filters go all the same.
+        if gone.is_err() && passed.is_ok() {
+            passed = gone.map(drop);
+        }
+    }
+    passed
+}
+
+/// Leads the guest, and the overlays of snapshots that somebody has taken meanwhile, past `filters` to the
+/// disks below.
+pub(crate) fn pass_by(client: &Client, filters: &[&str]) -> Result<(), Error> {
+    let nodes = disk::nodes(client)?;
     let graph = disk::graph(client)?;
     let mut reopen = Vec::new();
-    let mut filters = Vec::new();
-    // A job has taken its filter along.
-    for filter in ours.filters.iter().filter(|name| nodes.contains_key(*name)) {
-        filters.push(filter);
+    let mut overlays = Vec::new();
+    let mut first = Ok(());
+    for &filter in filters {
         let Some(below) = graph.child(filter, "file") else {
             continue;
         };
         for (parent, role) in graph.parents(filter) {
-            let node = nodes.get(&parent.name);
-            if let Some(mut options) =
-                node.and_then(|node| disk::reopen_options(&parent.name, node))
+            let name = parent.name.as_str();
+            if role == "backing" {
+                overlays.push((filter, name, below));
+            } else if let Some(mut options) = nodes
+                .get(name)
+                .and_then(|node| disk::reopen_options(name, node))
             {
                 options.insert(role.into(), below.into());
                 reopen.push(Value::Object(options));
+                // They name all that was below this node.
+                let named = meanwhile::overlays(&graph, name);
+                overlays.extend(named.map(|overlay| (filter, overlay, name)));
             }
         }
-        restore_drives(client, filter, below)?;
+        let restored =
+            restore_drives(client, filter, below).map_err(|error| {
+                match meanwhile::holder(client, filter) {
+                    Some(holder) => Error::caused(ErrorKind::Qemu, holder, error),
+                    None => error,
+                }
+            });
+        first = first.and(restored);
     }
     if !reopen.is_empty() {
         client
@@ -123,14 +160,11 @@ pub(crate) fn remove(client: &Client, ours: &Ours) -> Result<(), Error> {
                 "cannot take the filters out from below the disks' top nodes",
             ))?;
     }
-    for filter in filters {
-        client
-            .execute(&BlockdevDel {
-                node_name: filter.clone(),
-            })
-            .map_err(Error::qemu(format!("cannot remove the filter {filter}")))?;
+    for (filter, overlay, base) in overlays {
+        let rebased = meanwhile::rebase(client, filter, overlay, base);
+        first = first.and(rebased);
     }
-    Ok(())
+    first
 }
 
 fn start_jobs(client: &Client, disks: &[Disk]) -> Result<(), Error> {

@@ -280,9 +280,11 @@ fn move_data(
     cancel: &CancelToken,
 ) -> Result<Moved, Error> {
     let space = SpaceWatch::start(Arc::clone(session.storage()));
-    let mut watch = QemuWatch::new(session, job.cbw_timeout);
+    let mut watch = QemuWatch::new(session, job.cbw_timeout, reporter);
     let before = look(job, session, &mut watch, reporter, cancel)?;
     let (switched, frozen) = switch(job, session, reporter)?;
+    // How it is when nobody has touched it.
+    watch.look_around().map_or(Ok(()), Err)?;
     let read = || {
         let idle = before.is_none();
         let sources = source::open(session, idle)?;
@@ -305,6 +307,8 @@ fn move_data(
     // Not before the switch: until then there is nothing that QEMU could give up.
     let (archive, summary) = read()
         .map_err(|error| explain(&error, job.cbw_timeout, session, &space).unwrap_or(error))?;
+    // What cannot be put right now, the way back will tell.
+    let _ = watch.look_around();
     Step::Moved.reached();
     Ok(Moved {
         archive,

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use fleece_fleecing::Session;
+use fleece_fleecing::{Seen, Session};
 
 use super::space::{FULL, Space, SpaceWatch};
 use crate::report::Counting;
@@ -60,6 +60,10 @@ pub(super) fn explain(
 ) -> Option<Error> {
     if !matches!(error.kind(), ErrorKind::Snapshot | ErrorKind::Guest) {
         return None;
+    }
+    // A view that somebody's snapshot has moved answers with errors of its own.
+    if let Err(error) = session.look_around(&mut Seen::default()) {
+        return Some(error.into());
     }
     if let Some(disk) = session.lost() {
         let why = "the disk was unplugged, or somebody cancelled the job; back up again";

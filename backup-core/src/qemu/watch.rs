@@ -1,13 +1,14 @@
 //! What a guest on QEMU tells about itself during a backup.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use fleece_fleecing::Session;
+use fleece_fleecing::{Seen, Session};
 use fleece_qmp_client::commands::{DeviceStats, LatencyHistogram, QueryBlockStats, QueryStatus};
 
 use super::room;
 use crate::Error;
 use crate::pace::{DiskWrites, GuestWrites};
+use crate::report::Counting;
 use crate::transfer::GuestWatch;
 
 /// Watches the disks of a session.
@@ -16,14 +17,24 @@ pub(crate) struct QemuWatch<'a> {
     /// After this long QEMU gives up to save old data.
     cbw_timeout: Duration,
     fleecing_peak: Option<u64>,
+    reporter: &'a Counting<'a>,
+    seen: Seen,
+    looked: Option<Instant>,
 }
 
 impl<'a> QemuWatch<'a> {
-    pub(crate) fn new(session: &'a Session<'a>, cbw_timeout: Duration) -> Self {
+    pub(crate) fn new(
+        session: &'a Session<'a>,
+        cbw_timeout: Duration,
+        reporter: &'a Counting<'a>,
+    ) -> Self {
         Self {
             session,
             cbw_timeout,
             fleecing_peak: None,
+            reporter,
+            seen: Seen::default(),
+            looked: None,
         }
     }
 
@@ -32,6 +43,24 @@ impl<'a> QemuWatch<'a> {
         self.fleecing_peak
     }
 }
+
+impl QemuWatch<'_> {
+    /// What others have done to the disks, from the switch on.
+    pub(crate) fn look_around(&mut self) -> Option<Error> {
+        match self.session.look_around(&mut self.seen) {
+            Ok(news) => {
+                for what in news {
+                    self.reporter.warning(what);
+                }
+                None
+            }
+            Err(error) => Some(error.into()),
+        }
+    }
+}
+
+/// What others do to the disks is looked for this often.
+const INTERVAL: Duration = Duration::from_secs(1);
 
 /// A monitor that does not answer in this time is busy with the guest's I/O; the next look tells.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -71,9 +100,19 @@ impl GuestWatch for QemuWatch<'_> {
         used
     }
 
-    fn fleecing_error(&self) -> Option<Error> {
-        let waits = self.session.hangs_for()?;
-        (waits > self.cbw_timeout).then(|| room::hangs(self.session, self.cbw_timeout))
+    fn fleecing_error(&mut self) -> Option<Error> {
+        match self.session.hangs_for() {
+            Some(waits) if waits > self.cbw_timeout => {
+                Some(room::hangs(self.session, self.cbw_timeout))
+            }
+            // QEMU waits for it, too.
+            Some(_) => None,
+            None if self.looked.is_some_and(|last| last.elapsed() < INTERVAL) => None,
+            None => {
+                self.looked = Some(Instant::now());
+                self.look_around()
+            }
+        }
     }
 }
 

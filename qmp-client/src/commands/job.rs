@@ -80,3 +80,18 @@ pub struct BlockJobDismiss {
     pub id: String,
 }
 command!(BlockJobDismiss, "block-job-dismiss", Done);
+
+/// Moves what is between a node and `base-node` into the node, and puts it onto `base-node`: where nothing is
+/// between them but filters, the node only gets another backing file, in its image too. The job goes by itself
+/// when it has ended.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct BlockStream {
+    /// The job's id.
+    pub job_id: String,
+    /// The node.
+    pub device: String,
+    /// The node that it is to lie on.
+    pub base_node: String,
+}
+command!(BlockStream, "block-stream", Done);

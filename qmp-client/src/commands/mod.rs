@@ -35,7 +35,9 @@ pub use export::{
 };
 pub use fd::{AddFd, AddedFd, CloseFd, FdInfo, FdSet, GetFd, QueryFdsets, RemoveFd};
 pub use graph::{BlockGraph, GraphEdge, GraphNode, GraphNodeKind, QueryBlockGraph};
-pub use job::{BlockJob, BlockJobCancel, BlockJobDismiss, Job, QueryBlockJobs, QueryJobs};
+pub use job::{
+    BlockJob, BlockJobCancel, BlockJobDismiss, BlockStream, Job, QueryBlockJobs, QueryJobs,
+};
 pub use machine::{
     Cont, IoThread, MachineName, MachineUuid, Migration, QueryIoThreads, QueryMigrate, QueryName,
     QueryStatus, QueryUuid, QueryVersion, Quit, Status, Stop,
