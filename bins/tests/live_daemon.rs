@@ -41,6 +41,10 @@ impl Field {
             .export()
             .start()
             .unwrap();
+        Self::with(qemu, daemon)
+    }
+
+    fn with(qemu: Qemu, daemon: StorageDaemon) -> Self {
         let bench = Bench::new();
         let field = Self {
             qemu,
@@ -155,6 +159,56 @@ fn so_it_is_where_the_fleecing_storage_can_hang() {
         field.assert_before();
         assert!(!images.exists());
         support::assert_clean_qemu(&field.daemon.qmp_socket());
+    }
+}
+
+/// What somebody does at the monitor.
+fn execute(monitor: &Path, command: &str, arguments: serde_json::Value) {
+    let client = Client::connect_unix(monitor).unwrap();
+    client.execute_raw(command, Some(arguments)).unwrap();
+}
+
+#[test]
+fn a_snapshot_that_somebody_takes_above_the_filter_names_no_filter_and_the_backup_goes_on() {
+    for qemu in fleece_lab::qemus() {
+        // The backup has the daemon's only monitor for itself, so the second is for the others.
+        let daemon = StorageDaemon::builder(&qemu)
+            .disk(Disk::raw(SIZE).throttled())
+            .disk(Disk::qcow2(SIZE).throttled())
+            .export()
+            .second_monitor()
+            .start()
+            .unwrap();
+        let field = Field::with(qemu, daemon);
+        let mut running = begun(&mut field.backup());
+        let overlays = [0, 1].map(|disk| {
+            let overlay = field.bench.path(&format!("overlay{disk}"));
+            let arguments = serde_json::json!({
+                "node-name": format!("disk{disk}"),
+                "snapshot-file": overlay,
+                "snapshot-node-name": format!("overlay{disk}"),
+                "format": "qcow2",
+            });
+            execute(
+                &field.daemon.test_socket(),
+                "blockdev-snapshot-sync",
+                arguments,
+            );
+            field.disturb(disk);
+            overlay
+        });
+        running.until("disk0: somebody has taken a snapshot");
+        running.until("disk1: somebody has taken a snapshot");
+        for overlay in overlays {
+            // Put right while the backup goes on: QEMU could end at any time.
+            let mut info = field.qemu.img();
+            let info = support::succeed(info.args(["info", "-U"]).arg(overlay));
+            let info = support::text(&info);
+            assert!(!info.contains("copy-before-wri"), "{info}");
+        }
+        running.end().expect_code(3);
+        field.assert_before();
+        field.assert_clean();
     }
 }
 

@@ -89,9 +89,9 @@ pub(crate) fn rebase(
     overlay: &str,
     base: &str,
 ) -> Result<(), Error> {
-    let job = Kind::Job.name(Kind::Filter.number(filter).unwrap_or_default());
     let stream = BlockStream {
-        job_id: job.clone(),
+        // Jobs have names of their own; this one may be needed while ours holds the filter.
+        job_id: filter.to_owned(),
         device: overlay.to_owned(),
         base_node: base.to_owned(),
     };
@@ -106,7 +106,7 @@ pub(crate) fn rebase(
     client.execute(&stream).map_err(Error::qemu(way_out()))?;
     wait::until_gone("the job that puts an overlay right", || {
         let ids = ours::jobs(client)?.into_iter().map(|found| found.id);
-        Ok(ids.filter(|id| *id == job).collect())
+        Ok(ids.filter(|id| id == filter).collect())
     })?;
     if disk::graph(client)?.child(overlay, "backing") == Some(base) {
         Ok(())

@@ -66,9 +66,7 @@ impl Ours {
         }
         for job in jobs(client)? {
             if let Some(n) = Kind::Job.number(&job.id) {
-                // A stream takes an overlay off a filter.
-                let is_ours = matches!(job.kind.as_str(), "backup" | "stream") && is_filter(n);
-                ours.sort_in(&job.id, Kind::Job, is_ours);
+                ours.sort_in(&job.id, Kind::Job, job.kind == "backup" && is_filter(n));
             }
         }
         // A drive's name is in the way of a node's.

@@ -22,6 +22,7 @@ pub struct StorageDaemonBuilder {
     qemu: Qemu,
     disks: Vec<Disk>,
     export: bool,
+    second_monitor: bool,
 }
 
 /// A running `qemu-storage-daemon`.
@@ -43,12 +44,18 @@ impl StorageDaemon {
             qemu: qemu.clone(),
             disks: Vec::new(),
             export: false,
+            second_monitor: false,
         }
     }
 
     /// The QMP socket; it serves one client at a time.
     pub fn qmp_socket(&self) -> PathBuf {
         self.scratch.socket("qmp")
+    }
+
+    /// Another QMP socket, for the test itself, if the daemon was built with one.
+    pub fn test_socket(&self) -> PathBuf {
+        self.scratch.socket("test")
     }
 
     /// The socket of the NBD server, if the disks are exported.
@@ -119,6 +126,13 @@ impl StorageDaemonBuilder {
         self
     }
 
+    /// With a second QMP socket.
+    #[must_use]
+    pub fn second_monitor(mut self) -> Self {
+        self.second_monitor = true;
+        self
+    }
+
     /// Starts the daemon and waits until all of the above is there.
     ///
     /// # Errors
@@ -135,7 +149,11 @@ impl StorageDaemonBuilder {
                 "socket,id=qmp,path={},server=on,wait=off",
                 path("qmp")
             ))
-            .args(["--monitor", "chardev=qmp"]);
+            .args(["--monitor", "chardev=qmp,id=qmp"]);
+        if self.second_monitor {
+            let socket = format!("socket,id=test,path={},server=on,wait=off", path("test"));
+            command.args(["--chardev", &socket, "--monitor", "chardev=test,id=test"]);
+        }
         let mut disks = Vec::new();
         for (disk, number) in self.disks.iter().zip(0..) {
             let image = disk.create(&self.qemu, scratch.folder(), number)?;

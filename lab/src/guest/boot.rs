@@ -191,14 +191,16 @@ impl GuestBuilder {
             .arg(initramfs)
             .args(["-append", &self.kernel_arguments()])
             .arg("-serial")
-            .arg(format!("file:{}", scratch.file("console").display()))
-            .args(socket("shell", scratch, ""))
-            .args(["-serial", "chardev:shell"]);
+            .arg(format!("file:{}", scratch.file("console").display()));
         for monitor in ["qmp", "test"] {
             command
                 .args(socket(monitor, scratch, SERVER))
                 .args(["-mon", &format!("chardev={monitor},mode=control")]);
         }
+        // QEMU makes them in this order, so its connection says that the monitors are there.
+        command
+            .args(socket("shell", scratch, ""))
+            .args(["-serial", "chardev:shell"]);
         if self.agent {
             let port = format!("virtserialport,chardev=agent,name={}", agent::PORT);
             command.args(socket("agent", scratch, SERVER)).args([
