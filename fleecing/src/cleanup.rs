@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::slice;
 use std::time::Duration;
 
+use fleece_guest_config::ConfigFile;
 use fleece_qmp_client::{Address, Agent, ErrorKind as QmpErrorKind, Options};
 use fleece_storage::{Storages, VolumeId};
 
@@ -220,6 +221,10 @@ impl Work<'_> {
                 Err(_) if self.is_restored(name) => self.record.remove_volume(name)?,
                 Err(error) => self.cleaned.failed.push(error),
             }
+        }
+        if let Some(config) = &self.contents.restores {
+            // The next restore does it otherwise.
+            let _ = ConfigFile::new(config).settle();
         }
         self.record.end_restore(&[])
     }

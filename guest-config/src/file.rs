@@ -97,6 +97,20 @@ impl ConfigFile {
     }
 }
 
+impl ConfigFile {
+    /// Removes what a process left beside the file that was killed while it changed it.
+    ///
+    /// # Errors
+    ///
+    /// As [`update`](Self::update).
+    pub fn settle(&self) -> Result<(), Error> {
+        match self.path.parent() {
+            Some(directory) if directory.is_dir() => self.update(|_| Ok(())),
+            _ => Ok(()),
+        }
+    }
+}
+
 /// Follows links, so that a rename replaces the file and not the link that leads to it.
 fn resolve(path: &Path) -> Result<PathBuf, Error> {
     match fs::canonicalize(path) {

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use fleece_fleecing::{Cleaned, Place, Record, clean};
 use fleece_guest_config::{ConfigFile, GuestConfig};
+use fleece_staged_file::temporary_name;
 use fleece_storage::{Storages, VolumeId};
 use fleece_vma_format::Header;
 
@@ -106,9 +107,6 @@ pub fn restore_guest(
         .iter()
         .map(|made| made.id.to_string())
         .collect();
-    if let Err(error) = record.end_restore(&ids) {
-        reporter.warning(Error::from(error).chain());
-    }
     if let Some(old) = &old {
         let keys: Vec<&str> = planned
             .iter()
@@ -120,6 +118,10 @@ pub fn restore_guest(
             &job.storages,
             &reporter,
         );
+    }
+    // Until here a clean-up looks after what a kill leaves beside the configuration.
+    if let Err(error) = record.end_restore(&ids) {
+        reporter.warning(Error::from(error).chain());
     }
     let names = planned
         .iter()
@@ -178,8 +180,12 @@ impl Work<'_> {
             old.keep_as_unused(&mut config)?;
         }
         self.check_cancelled()?;
-        let rules = Rules::restore(self.header, self.job.firewall.as_deref(), self.reporter)?;
-        match self.write(config) {
+        let firewall = self.job.firewall.as_deref();
+        let staged: Vec<PathBuf> = firewall.map(temporary_name).into_iter().collect();
+        volumes.record.add_files(&staged)?;
+        let rules = Rules::restore(self.header, firewall, self.reporter)?;
+        let settled = volumes.record.remove_files(&staged).map_err(Error::from);
+        match settled.and_then(|()| self.write(config)) {
             // It names the new volumes and is in its place: nothing may be undone any more.
             Err(error) if error.kind() == ErrorKind::Unsynced => {
                 self.reporter.warning(error.chain());

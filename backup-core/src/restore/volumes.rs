@@ -62,7 +62,7 @@ pub(super) struct NewVolume {
 /// All that were made, each on record before it existed.
 #[derive(Debug)]
 pub(super) struct NewVolumes<'a> {
-    record: &'a Record,
+    pub(super) record: &'a Record,
     pub(super) made: Vec<NewVolume>,
 }
 

@@ -13,6 +13,11 @@ use crate::{Error, ErrorKind};
 /// Where files are until all of them are complete.
 const STAGE: &str = ".fleece-restore";
 
+/// In the stage while complete files get their names, as new ones or in the place of others. No file of an
+/// archive has a name with such a sign.
+const NAMING: &str = "new~";
+const REPLACING: &str = "replacing~";
+
 /// Files in the making. Dropped without [`Output::publish`], they are removed, and so is the folder if it
 /// was made here.
 #[derive(Debug)]
@@ -35,6 +40,7 @@ impl Output {
         force: bool,
         names: impl Iterator<Item = &'a str>,
     ) -> Result<Self, Error> {
+        settle(folder);
         let names: Vec<String> = names.map(str::to_owned).collect();
         let there = |name: &&String| folder.join(name).symlink_metadata().is_ok();
         if let Some(taken) = names.iter().find(there).filter(|_| !force) {
@@ -100,6 +106,8 @@ impl Output {
     /// Gives all files their names, or none: what was there comes back then. Returns what is to be said of
     /// them although they are complete.
     pub(super) fn publish(mut self) -> Result<Option<String>, Error> {
+        // From here on the next restore finishes this one if it is killed.
+        self.write(if self.force { REPLACING } else { NAMING }, b"", false)?;
         for (number, name) in self.names.iter().enumerate() {
             if let Err(error) = self.rename(name) {
                 for name in self.names.iter().take(number).rev() {
@@ -211,6 +219,31 @@ fn remove_empty(folders: &[PathBuf]) {
         // One that somebody else uses meanwhile is not empty.
         let _ = fs::remove_dir(folder);
     }
+}
+
+/// Finishes what a killed restore had completed and was giving its names, and removes what else it left. What
+/// cannot be done is told when the folder is used.
+fn settle(folder: &Path) {
+    let stage = folder.join(STAGE);
+    if stage.symlink_metadata().is_err() {
+        return;
+    }
+    let Ok(_lock) = lock(folder, &stage) else {
+        return;
+    };
+    let is_there = |name: &str| stage.join(name).symlink_metadata().is_ok();
+    let (naming, replacing) = (is_there(NAMING), is_there(REPLACING));
+    for entry in fs::read_dir(&stage).into_iter().flatten().flatten() {
+        let (from, to) = (entry.path(), folder.join(entry.file_name()));
+        let _ = match () {
+            () if entry.file_name().to_string_lossy().ends_with('~') => fs::remove_file(&from),
+            () if replacing => fs::rename(&from, &to),
+            () if naming => rename_new(&from, &to),
+            () => fs::remove_file(&from),
+        };
+    }
+    let _ = sync_directory(folder);
+    let _ = fs::remove_dir(&stage);
 }
 
 fn taken_already(path: &Path) -> Error {
