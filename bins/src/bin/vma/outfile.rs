@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 
-use fleece_staged_file::StagedFile;
+use fleece_staged_file::{StagedFile, remove_stale, temporary_name};
 use fleece_vma_format::Error;
 
 use super::failure::{Failure, Result, chain};
@@ -55,6 +55,10 @@ impl OutFile {
                 Ok(Self::stream(stream))
             }
             _ => {
+                // What a killed process left; of what cannot be removed the next step tells.
+                for path in [&path, &beside(&path)] {
+                    let _ = remove_stale(&temporary_name(path));
+                }
                 // Told before hours of work, not after.
                 must_be_new(&path)?;
                 if index {

@@ -95,12 +95,18 @@ fn on_record(
         job.log.info(&message);
     }
     // An archive that could not be written has removed its files; a hung target keeps them.
-    if files.iter().all(|file| !file.exists()) {
-        record.remove_files(&files)?;
-    }
+    let forgotten = match files.iter().all(|file| !file.exists()) {
+        true => record.remove_files(&files),
+        false => Ok(()),
+    };
     let (archived, fleecing_peak) = archived?;
+    let mut warnings = archived.warnings.len();
+    if let Err(error) = forgotten {
+        job.log.warning(&Error::from(error).chain());
+        warnings = warnings.saturating_add(1);
+    }
     Ok(Done {
-        warnings: archived.warnings.len(),
+        warnings,
         archived,
         switched: None,
         frozen: None,
