@@ -16,8 +16,8 @@ const WITH_GUESTS: [&str; 7] = [
     "live_refusals",
 ];
 
-/// The same of disks that `fleece serve` serves: no guests, and so side by side.
-const WITHOUT: &str = "live_serve";
+/// The same of disks that `fleece serve` serves, and of failing system calls: no guests, and so side by side.
+const WITHOUT: [&str; 2] = ["live_serve", "fault_sweep"];
 
 /// Where all disks of a backup are proved to be of one instant.
 const ONE_INSTANT: &str = "live_guest";
@@ -29,7 +29,7 @@ const ROUNDS: &str = "50";
 pub(crate) fn run(long: bool) -> Outcome {
     let with_guests = WITH_GUESTS.into_iter().chain(long.then_some(ONE_INSTANT));
     let with_guests = test(with_guests, &["--test-threads=1"], long);
-    let without = test([WITHOUT], &[], long);
+    let without = test(WITHOUT, &[], long);
     with_guests.and(without)?;
     Ok("every fault ended as docs/FAULTS.md says".to_owned())
 }
