@@ -4,12 +4,14 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use fleece_fleecing::{Cleaned, Disk, Place as RecordPlace, Record, Session, Step, Switched};
+use fleece_qmp_client::commands::{BlockDevice, Cont, QueryBlock, QueryStatus};
 use fleece_qmp_client::{Address, Client};
 use fleece_storage::{Storages, VolumeFormat};
 use fleece_vma_format::Summary;
 
 use super::disks;
 use super::room::{check_room, explain};
+use super::shared_room::SharedRoom;
 use super::source;
 use super::space::SpaceWatch;
 use super::watch::QemuWatch;
@@ -153,7 +155,11 @@ pub fn backup(
     };
     let moved = move_data(job, &session, output, &counters, reporter, cancel);
     // The guest first: its disks are plain again before the archive is synced.
-    finish(session, reporter);
+    let client = session.client().clone();
+    if finish(session, reporter) && moved.is_err() {
+        go_on(&client, reporter);
+    }
+    drop(client);
     let Moved {
         archive,
         summary,
@@ -279,8 +285,9 @@ fn move_data(
     reporter: &Counting<'_>,
     cancel: &CancelToken,
 ) -> Result<Moved, Error> {
-    let space = SpaceWatch::start(Arc::clone(session.storage()));
-    let mut watch = QemuWatch::new(session, job.cbw_timeout, reporter);
+    let space = SpaceWatch::start(Arc::clone(session.storage()), SharedRoom::of(session));
+    let mut watch = QemuWatch::new(session, &space, job.cbw_timeout, reporter);
+    check_room(session, &space, job.archive.fleecing_limit, reporter)?;
     let before = look(job, session, &mut watch, reporter, cancel)?;
     let (switched, frozen) = switch(job, session, reporter)?;
     // How it is when nobody has touched it.
@@ -328,7 +335,6 @@ fn look(
     reporter: &Counting<'_>,
     cancel: &CancelToken,
 ) -> Result<Option<Duration>, Error> {
-    check_room(session, reporter)?;
     // Where the limit is given, all that is asked is whether the guest writes.
     let looks = job.archive.guest_latency.map_or(LOOKS, |_| 1);
     let before = transfer::before(watch, looks, cancel);
@@ -379,9 +385,39 @@ fn millis(duration: Duration) -> String {
     format!("{:.1} ms", duration.as_secs_f64() * 1000.0)
 }
 
-fn finish(session: Session<'_>, reporter: &Counting<'_>) {
-    for error in session.finish().err().into_iter().flatten() {
+/// Whether nothing is left.
+fn finish(session: Session<'_>, reporter: &Counting<'_>) -> bool {
+    let errors = session.finish().err().unwrap_or_default();
+    let clean = errors.is_empty();
+    for error in errors {
         reporter.warning(Error::from(error).chain());
+    }
+    clean
+}
+
+/// Continues a guest that stands still because a disk of it found no room, which was ours perhaps and is free
+/// now: QEMU tries the write again, and the guest stands still again if there is still no room. One that
+/// somebody has stopped, or that stands still for another reason, is left alone.
+fn go_on(client: &Client, reporter: &Counting<'_>) {
+    let waits_for_room = || {
+        let status = client.execute(&QueryStatus {}).ok()?;
+        let disks = client.execute(&QueryBlock {}).ok()?;
+        let full = |disk: &BlockDevice| disk.io_status.as_deref() == Some("nospace");
+        Some(status.status == "io-error" && disks.iter().any(full))
+    };
+    if waits_for_room() != Some(true) {
+        return;
+    }
+    match client.execute(&Cont {}) {
+        Ok(_) => reporter.info(
+            "the guest stood still since a disk of it found no room; the fleecing images are gone, and it \
+             goes on"
+                .into(),
+        ),
+        Err(error) => reporter.warning(format!(
+            "the guest stands still since a disk of it found no room, and cannot be continued; do it with \
+             `cont` when there is room: {error}"
+        )),
     }
 }
 

@@ -3,6 +3,7 @@
 mod backup;
 mod disks;
 mod room;
+mod shared_room;
 mod source;
 mod space;
 mod watch;

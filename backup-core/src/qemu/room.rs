@@ -4,12 +4,18 @@ use std::time::Duration;
 
 use fleece_fleecing::{Seen, Session};
 
-use super::space::{FULL, Space, SpaceWatch};
+use super::space::{FULL, Shared, Space, SpaceWatch};
 use crate::report::Counting;
 use crate::{Error, ErrorKind, units};
 
-/// Tells how much room the fleecing images may need, and that there is any at all.
-pub(super) fn check_room(session: &Session<'_>, reporter: &Counting<'_>) -> Result<(), Error> {
+/// Tells how much room the fleecing images may need, that there is any at all, and whether the guest's disks
+/// want the same.
+pub(super) fn check_room(
+    session: &Session<'_>,
+    space: &SpaceWatch,
+    limit: Option<u64>,
+    reporter: &Counting<'_>,
+) -> Result<(), Error> {
     let storage = session.storage();
     let Ok(status) = storage.status() else {
         return Ok(());
@@ -23,8 +29,54 @@ pub(super) fn check_room(session: &Session<'_>, reporter: &Counting<'_>) -> Resu
         "fleecing images need at most {}, if the guest overwrites everything; {free} are free on {id}",
         units::bytes(most)
     ));
+    // Waits for the first look.
+    let looked = space.space();
+    if looked != Space::Silent
+        && let Some(Shared { left, wanted }) = space.shared()
+        && left < wanted.saturating_add(limit.map_or(most, |limit| limit.min(most)))
+    {
+        reporter.warning(format!(
+            "the fleecing images are on the file system of the guest's own disks, which may yet take {} of \
+             the {} that are left there; the backup ends before the guest has none. Keep the images elsewhere \
+             with --fleecing, or smaller with --fleecing-limit",
+            units::bytes(wanted),
+            units::bytes(left)
+        ));
+    }
     Ok(())
 }
+
+/// The end of a backup that takes the room of the guest's own disks.
+pub(super) fn short(session: &Session<'_>, shared: Shared) -> Error {
+    Error::new(
+        ErrorKind::Storage,
+        format!(
+            "{} are left on the file system that the guest's disks share with the fleecing images on {}, and \
+             the disks may yet take {}; the backup ends so that the guest's writes find room. {ADVICE}",
+            units::bytes(shared.left),
+            session.storage().id(),
+            units::bytes(shared.wanted)
+        ),
+    )
+}
+
+/// The end of a backup during which a disk of the guest found no room.
+pub(super) fn no_room(session: &Session<'_>, disk: &str) -> Error {
+    let name = match disk {
+        "" => String::new(),
+        name => format!(" ({name})"),
+    };
+    Error::new(
+        ErrorKind::Storage,
+        format!(
+            "a disk of the guest{name} finds no room for what the guest writes; the backup ends, so that the room \
+             of the fleecing images on {} is free again. {ADVICE}",
+            session.storage().id()
+        ),
+    )
+}
+
+const ADVICE: &str = "Make room there, or keep the images elsewhere with --fleecing";
 
 fn full(storage: &str, left: &str) -> Error {
     Error::new(

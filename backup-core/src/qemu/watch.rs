@@ -4,8 +4,10 @@ use std::time::{Duration, Instant};
 
 use fleece_fleecing::{Seen, Session};
 use fleece_qmp_client::commands::{DeviceStats, LatencyHistogram, QueryBlockStats, QueryStatus};
+use fleece_qmp_client::{KnownEvent, Subscription};
 
 use super::room;
+use super::space::SpaceWatch;
 use crate::Error;
 use crate::pace::{DiskWrites, GuestWrites};
 use crate::report::Counting;
@@ -20,11 +22,14 @@ pub(crate) struct QemuWatch<'a> {
     reporter: &'a Counting<'a>,
     seen: Seen,
     looked: Option<Instant>,
+    space: &'a SpaceWatch,
+    events: Subscription,
 }
 
 impl<'a> QemuWatch<'a> {
     pub(crate) fn new(
         session: &'a Session<'a>,
+        space: &'a SpaceWatch,
         cbw_timeout: Duration,
         reporter: &'a Counting<'a>,
     ) -> Self {
@@ -35,6 +40,8 @@ impl<'a> QemuWatch<'a> {
             reporter,
             seen: Seen::default(),
             looked: None,
+            space,
+            events: session.client().subscribe(),
         }
     }
 
@@ -101,6 +108,12 @@ impl GuestWatch for QemuWatch<'_> {
     }
 
     fn fleecing_error(&mut self) -> Option<Error> {
+        if let Some(disk) = self.without_room() {
+            return Some(room::no_room(self.session, &disk));
+        }
+        if let Some(shared) = self.space.short() {
+            return Some(room::short(self.session, shared));
+        }
         match self.session.hangs_for() {
             Some(waits) if waits > self.cbw_timeout => {
                 Some(room::hangs(self.session, self.cbw_timeout))
@@ -113,6 +126,23 @@ impl GuestWatch for QemuWatch<'_> {
                 self.look_around()
             }
         }
+    }
+}
+
+impl QemuWatch<'_> {
+    /// The disk of the guest that found no room since the last look, if one did; it may have no name.
+    fn without_room(&self) -> Option<String> {
+        while let Ok(Some(event)) = self.events.next(Duration::ZERO) {
+            if let Some(KnownEvent::BlockIoError {
+                device,
+                nospace: true,
+                ..
+            }) = event.known()
+            {
+                return Some(device);
+            }
+        }
+        None
     }
 }
 
