@@ -239,6 +239,7 @@ fn a_guest_that_moves_is_known_by_its_uuid_and_its_clone_is_told_apart() {
     let _moved = host.start("c/qmp.sock", &arguments);
     let said = host.run("c/qmp.sock", &[]).expect_code(0);
     assert!(said.contains("web has moved from"), "{said}");
+    assert!(said.contains("was called clone before"), "{said}");
     assert_eq!(host.archives(), ["clone", "web", "web"]);
     host.bench.assert_clean_folders();
 }

@@ -100,7 +100,11 @@ fn targets_and_storages_that_cannot_be_used() {
         6,
         &["/nonexistent", "no directory"],
     );
-    refused(&mut backup("/proc", &fleecing), 6, &["cannot use /proc/"]);
+    refused(
+        &mut backup("/proc", &fleecing),
+        6,
+        &["cannot create /proc/"],
+    );
     refused(
         &mut backup(&archives, "/nonexistent/"),
         6,

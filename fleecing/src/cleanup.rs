@@ -44,11 +44,9 @@ pub fn cleanup(
     let record = Record::open(place)?;
     // Its QEMU may be at work for a backup under another name.
     let recorded = record.contents()?.qmp;
-    let recorded = recorded.and_then(|text| text.parse().ok());
-    let _lock = qmp
-        .or(recorded.as_ref())
-        .map(|monitor| identity::lock(place.directory(), &Way::monitor(monitor)))
-        .transpose()?;
+    let recorded: Option<Address> = recorded.and_then(|text| text.parse().ok());
+    let monitor = qmp.or(recorded.as_ref()).map(Way::monitor);
+    let _locks = identity::lock_all(place, monitor)?;
     if let Some(monitor) = qmp {
         identity::must_not_be_elsewhere(place.directory(), place.guest(), monitor)?;
     }

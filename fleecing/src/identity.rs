@@ -85,11 +85,12 @@ impl Identity {
             given: vouched,
         };
         let note = claimant.take(&claim::file(directory, &guest), &answers)?;
-        let others = claimed(directory, way)?;
+        let others = claimed(directory, |claim| claim.is_at(way) || claim.is_of(&told))?;
         let before = others.into_iter().filter(|other| *other != guest);
         let before = before.map(|other| {
             format!(
-                "this guest has also been called {other}; backups under that name are not this one's to prune"
+                "a guest with this monitor or uuid was called {other} before; backups under that name stay \
+                 until it is pruned"
             )
         });
         Ok(Self {
@@ -110,11 +111,13 @@ impl Identity {
         way: &Way,
         monitor: Option<&Address>,
     ) -> Result<Vec<GuestId>, Error> {
-        for look in [recorded, claimed] {
-            let guests = look(directory, way)?;
-            if !guests.is_empty() {
-                return Ok(guests);
-            }
+        let recorded = recorded(directory, way)?;
+        if !recorded.is_empty() {
+            return Ok(recorded);
+        }
+        let claimed_here = claimed(directory, |claim| claim.is_at(way))?;
+        if !claimed_here.is_empty() {
+            return Ok(claimed_here);
         }
         let unknown = || {
             let called = derive::derive(way, None).map(|(guest, _)| guest.to_string());
@@ -168,6 +171,19 @@ pub(crate) fn lock(directory: &Path, way: &Way) -> Result<GuestLock, Error> {
     GuestLock::acquire(&directory.join(format!(".{name}.way")))
 }
 
+/// The locks on a guest in all ways in which it was ever reached, and in one more. Of a process that was
+/// killed nothing is left afterwards.
+pub(crate) fn lock_all(place: &Place, way: Option<Way>) -> Result<Vec<GuestLock>, Error> {
+    let directory = place.directory();
+    // A damaged claim must not keep what is to be removed.
+    let claim = Claim::load(&claim::file(directory, place.guest())).unwrap_or_default();
+    let mut ways: Vec<Way> = claim.map(|claim| claim.ways()).unwrap_or_default();
+    if let Some(way) = way.filter(|way| !ways.contains(way)) {
+        ways.push(way);
+    }
+    ways.iter().map(|way| lock(directory, way)).collect()
+}
+
 /// Refuses a monitor for a guest if its record names another one that answers: what was made there would
 /// be freed while that QEMU uses it.
 pub(crate) fn must_not_be_elsewhere(
@@ -204,12 +220,12 @@ fn recorded(directory: &Path, way: &Way) -> Result<Vec<GuestId>, Error> {
     Ok(guests)
 }
 
-/// The guests that were last reached this way.
-fn claimed(directory: &Path, way: &Way) -> Result<Vec<GuestId>, Error> {
+/// The guests with such claims. A damaged one hinders its own guest.
+fn claimed(directory: &Path, wanted: impl Fn(&Claim) -> bool) -> Result<Vec<GuestId>, Error> {
     let mut guests = record::guests_with(directory, &[record::CLAIM])?;
     guests.retain(|guest| {
         let claim = Claim::load(&claim::file(directory, guest));
-        matches!(claim, Ok(Some(claim)) if claim.place(way.kind) == Some(&way.place))
+        matches!(claim, Ok(Some(claim)) if wanted(&claim))
     });
     Ok(guests)
 }

@@ -1,6 +1,6 @@
 //! What the fuzz target feeds, and what must hold of any text.
 
-use crate::{GuestConfig, Restoration};
+use crate::{GuestConfig, GuestId, Restoration};
 
 /// A configuration as somebody may have edited it, or as an archive carries it.
 ///
@@ -28,4 +28,28 @@ pub fn guest_config(data: &[u8]) {
     let images = config.fleecing_images();
     assert!(config.set_fleecing_images(&images).is_ok());
     assert_eq!(config.fleecing_images(), images);
+}
+
+/// What somebody called a guest, or its QEMU says of it.
+///
+/// # Panics
+///
+/// If a name was taken that could lead elsewhere, or be read as another guest's.
+pub fn guest_name(data: &[u8]) {
+    let Ok(text) = std::str::from_utf8(data) else {
+        return;
+    };
+    for id in text
+        .parse()
+        .ok()
+        .into_iter()
+        .chain(GuestId::from_text(text))
+    {
+        let name = id.to_string();
+        assert_eq!(name.parse().ok(), Some(id.clone()));
+        assert!(name.len() <= 64 && name.bytes().all(|b| b.is_ascii_graphic() && b != b'/'));
+        assert!(name.starts_with(|c: char| c.is_ascii_alphanumeric()));
+        let first = name.split('-').next().unwrap_or_default();
+        assert_eq!(first.parse::<u64>().is_ok(), id.number().is_some());
+    }
 }

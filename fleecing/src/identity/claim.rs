@@ -80,6 +80,23 @@ impl Claim {
         self.uuid.as_deref()
     }
 
+    /// All ways in which the guest was reached last.
+    pub(super) fn ways(&self) -> Vec<Way> {
+        let kinds = [Kind::Monitor, Kind::Control, Kind::Image].into_iter();
+        let way = |kind| Some(Way::recorded(kind, self.place(kind)?));
+        kinds.filter_map(way).collect()
+    }
+
+    /// Whether the guest was last reached this way.
+    pub(super) fn is_at(&self, way: &Way) -> bool {
+        self.place(way.kind) == Some(&way.place)
+    }
+
+    /// Whether it is the guest, or a clone of it, that says this of itself.
+    pub(super) fn is_of(&self, told: &Told) -> bool {
+        self.uuid.is_some() && self.uuid == told.uuid
+    }
+
     /// The same with what is known now.
     fn updated(mut self, way: &Way, told: &Told) -> Self {
         let place = Some(way.place.clone());

@@ -11,9 +11,9 @@ use super::way::{Kind, Way};
 const PROXMOX: &str = "/run/qemu-server";
 
 /// Words that say what a file is, not whose. With a number behind it, each is the same.
-const GENERIC: [&str; 15] = [
-    "qmp", "hmp", "monitor", "mon", "socket", "sock", "control", "ctrl", "ctl", "drive", "disk",
-    "image", "img", "raw", "qcow",
+const GENERIC: [&str; 17] = [
+    "fleece", "backup", "qmp", "hmp", "monitor", "mon", "socket", "sock", "control", "ctrl", "ctl",
+    "drive", "disk", "image", "img", "raw", "qcow",
 ];
 
 /// Directories that are everybody's.
@@ -171,6 +171,8 @@ mod tests {
             ("/x/42/monitor", Some("42")),
             ("/x/qemu1/qmp.sock", Some("qemu1")),
             ("/x/qmp-1.sock", Some("x")),
+            ("/run/vm1/fleece.qmp", Some("vm1")),
+            ("/run/fleece.qmp", None),
             ("/run/qmp.sock", None),
             ("/run/qemu/qmp.sock", Some("qemu")),
             ("/tmp/.x/socket/control.sock", Some("x")),

@@ -52,6 +52,11 @@ impl Way {
         }
     }
 
+    /// What is on file.
+    pub(super) fn recorded(kind: Kind, place: &str) -> Self {
+        Self::new(kind, place.to_owned())
+    }
+
     fn new(kind: Kind, place: String) -> Self {
         Self {
             kind,
