@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use crossbeam_channel::{Receiver, Sender, bounded};
+use fleece_qmp_client::Interrupt;
 
 /// Why a job was told to stop.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,6 +35,8 @@ pub struct CancelToken {
 }
 
 struct Inner {
+    /// Ends the waiting for QEMU and its guest's agent.
+    interrupt: Interrupt,
     reason: OnceLock<CancelReason>,
     /// Dropped on cancellation, which wakes everyone who selects on `fired`.
     armed: Mutex<Option<Sender<()>>>,
@@ -47,6 +50,7 @@ impl CancelToken {
         let (armed, fired) = bounded(0);
         Self {
             inner: Arc::new(Inner {
+                interrupt: Interrupt::default(),
                 reason: OnceLock::new(),
                 armed: Mutex::new(Some(armed)),
                 fired,
@@ -57,6 +61,7 @@ impl CancelToken {
     /// Fires the token. Only the first reason is kept.
     pub fn cancel(&self, reason: CancelReason) {
         let _ = self.inner.reason.set(reason);
+        self.inner.interrupt.fire();
         self.inner
             .armed
             .lock()
@@ -68,6 +73,13 @@ impl CancelToken {
     #[must_use]
     pub fn reason(&self) -> Option<CancelReason> {
         self.inner.reason.get().copied()
+    }
+
+    /// What ends waiting for QEMU and its guest's agent. What is to be done all the same, the way back, lets it
+    /// [hear](Interrupt::hear) first.
+    #[must_use]
+    pub fn interrupt(&self) -> &Interrupt {
+        &self.inner.interrupt
     }
 
     /// A channel that never carries a message and is disconnected by [`CancelToken::cancel`]:

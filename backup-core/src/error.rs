@@ -103,7 +103,7 @@ impl From<fleece_fleecing::Error> for Error {
         use fleece_fleecing::ErrorKind as Kind;
         let kind = match error.kind() {
             Kind::Storage | Kind::Record | Kind::Hangs => ErrorKind::Storage,
-            Kind::Qemu | Kind::Disks | Kind::Unsafe => ErrorKind::Guest,
+            Kind::Qemu | Kind::Disks | Kind::Unsafe | Kind::Frozen => ErrorKind::Guest,
             _ => ErrorKind::Request,
         };
         let message = error.to_string();

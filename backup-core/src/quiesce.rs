@@ -1,136 +1,214 @@
 //! File systems frozen by the guest's agent while the point in time is fixed.
 //!
-//! A freeze that is not lifted hangs the guest, so it is on record before it is asked for, and lifted
-//! by a guard on every way out; after a SIGKILL by the clean-up.
+//! A freeze that is not lifted hangs the guest, so it is on record before it is asked for, lifted by a guard
+//! on every way out, and stays on record until the agent says that it is lifted. An agent may do so late, or
+//! never: it is asked again, and who is left frozen is told, with the way out.
 
+use std::collections::HashSet;
 use std::time::{Duration, Instant};
 
-use fleece_fleecing::{Record, Step};
+use fleece_fleecing::{ErrorKind as FleecingErrorKind, Record, Step, Thawed};
 use fleece_qmp_client::{Address, Agent, FreezeStatus, Options};
 
 use crate::Error;
+use crate::cancel::CancelToken;
 use crate::report::{Event, Reporter};
 
-/// An agent that does not answer a ping in this time is not there.
-const PING: Duration = Duration::from_secs(3);
+/// How long an agent may take.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Patience {
+    /// One that does not answer a question in this time is not there.
+    pub(crate) answer: Duration,
+    /// Writing out all dirty data of the guest can take this long.
+    pub(crate) freeze: Duration,
+    /// How long to go on trying to thaw.
+    pub(crate) thaw: Duration,
+}
 
-/// Writing out all dirty data of the guest can take this long.
-const FREEZE: Duration = Duration::from_secs(120);
+impl Default for Patience {
+    fn default() -> Self {
+        Self {
+            answer: Duration::from_secs(3),
+            freeze: Duration::from_secs(120),
+            thaw: Duration::from_secs(20),
+        }
+    }
+}
 
-/// How long to go on trying to thaw.
-const THAW: Duration = Duration::from_secs(30);
+/// A guest's agent, and who hears of what it does.
+#[derive(Clone, Copy)]
+pub(crate) struct Quiesce<'a> {
+    pub(crate) agent: &'a Address,
+    pub(crate) record: &'a Record,
+    pub(crate) reporter: &'a dyn Reporter,
+    pub(crate) cancel: &'a CancelToken,
+    /// Whether the guest's QEMU runs.
+    pub(crate) is_alive: &'a dyn Fn() -> bool,
+    pub(crate) patience: Patience,
+}
 
 /// Frozen file systems; thawed on drop.
 pub(crate) struct Frozen<'a> {
-    agent: Agent,
-    address: Address,
-    record: &'a Record,
-    reporter: &'a dyn Reporter,
+    quiesce: Quiesce<'a>,
+    agent: Option<Agent>,
+    count: u64,
     since: Instant,
     lifted: bool,
 }
 
-impl<'a> Frozen<'a> {
+impl<'a> Quiesce<'a> {
     /// Freezes, if an agent answers. A guest without one is backed up as after a power failure, which
     /// is told but is no error.
-    pub(crate) fn freeze(
-        address: &Address,
-        record: &'a Record,
-        reporter: &'a dyn Reporter,
-    ) -> Option<Self> {
-        let skip = |why: String| {
-            reporter.report(&Event::Warning(format!(
-                "skipping guest filesystem freeze - {why}"
-            )));
-            None
-        };
-        let mut agent = match Agent::connect(address, &Options::default()) {
+    ///
+    /// # Errors
+    /// If the guest may be left frozen, or the job was cancelled.
+    pub(crate) fn freeze(self) -> Result<Option<Frozen<'a>>, Error> {
+        let mut agent = match self.find() {
             Ok(agent) => agent,
-            Err(error) => return skip(format!("no agent at {address}: {error}")),
+            Err(why) => return self.skip(&why),
         };
-        if let Err(error) = agent.ping(PING) {
-            return skip(format!("agent configured but not running? ({error})"));
+        let expected = self.freezable(&mut agent);
+        if let Err(error) = self.record.note_frozen(Some(self.agent)) {
+            return self.skip(&Error::from(error).chain());
         }
-        match agent.fsfreeze_status(PING) {
-            Ok(FreezeStatus::Thawed) => {}
-            // Whoever froze it will thaw it; if we did, they would be thawed under them.
-            Ok(_) => return skip("already frozen by somebody else".into()),
-            Err(error) => return skip(format!("the agent cannot freeze: {error}")),
-        }
-        if let Err(error) = record.note_frozen(Some(address)) {
-            return skip(error.to_string());
-        }
-        reporter.report(&Event::Info(
-            "issuing guest-agent 'fs-freeze' command".into(),
-        ));
-        let frozen = agent.fsfreeze_freeze(FREEZE);
-        // From here on the guard thaws, also when the freeze failed or came too late.
-        let guard = Self {
-            agent,
-            address: address.clone(),
-            record,
-            reporter,
-            since: Instant::now(),
-            lifted: false,
-        };
-        match frozen {
-            Ok(_) => {
+        self.info("issuing guest-agent 'fs-freeze' command");
+        match agent.fsfreeze_freeze(self.patience.freeze) {
+            Ok(count) => {
                 Step::Frozen.reached();
-                Some(guard)
+                let frozen = Frozen {
+                    quiesce: self,
+                    agent: Some(agent),
+                    count,
+                    since: Instant::now(),
+                    lifted: false,
+                };
+                let expected = expected.unwrap_or(count).max(1);
+                if count < expected {
+                    self.warn(&format!(
+                        "the guest's agent has frozen {count} of {expected} file systems; the others are as \
+                         after a power failure"
+                    ));
+                }
+                Ok(Some(frozen))
             }
-            Err(error) => skip(format!("freeze failed: {error}")),
+            Err(error) => {
+                // It may have frozen all the same, or do so later.
+                self.lift(Some(agent))?;
+                self.skip(&format!("freeze failed: {error}"))
+            }
         }
+    }
+
+    /// An agent that could freeze.
+    fn find(&self) -> Result<Agent, String> {
+        let mut options = Options::default();
+        options.deadline = self.patience.answer;
+        options.interrupt = self.cancel.interrupt().clone();
+        let mut agent = Agent::connect(self.agent, &options)
+            .map_err(|error| format!("no agent at {}: {error}", self.agent))?;
+        agent
+            .ping(self.patience.answer)
+            .map_err(|error| format!("agent configured but not running? ({error})"))?;
+        match agent.fsfreeze_status(self.patience.answer) {
+            Ok(FreezeStatus::Thawed) => Ok(agent),
+            // Whoever froze it will thaw it; if we did, they would be thawed under them.
+            Ok(_) => Err("already frozen by somebody else".into()),
+            Err(error) => Err(format!("the agent cannot freeze: {error}")),
+        }
+    }
+
+    /// How many file systems there are that a Linux guest can freeze; `None` if the agent does not tell.
+    fn freezable(&self, agent: &mut Agent) -> Option<u64> {
+        const KINDS: [&str; 6] = ["ext3", "ext4", "xfs", "btrfs", "f2fs", "bcachefs"];
+        let mounted = agent.file_systems(self.patience.answer).ok()?;
+        let names = mounted
+            .into_iter()
+            .filter(|mounted| KINDS.contains(&mounted.kind.as_str()))
+            .map(|mounted| mounted.name);
+        // One that is mounted twice is frozen once.
+        u64::try_from(names.collect::<HashSet<_>>().len()).ok()
+    }
+
+    /// Thaws.
+    fn lift(&self, connection: Option<Agent>) -> Result<Thawed, Error> {
+        self.info("issuing guest-agent 'fs-thaw' command");
+        let thawed = fleece_fleecing::thaw(
+            self.record,
+            self.agent,
+            connection,
+            self.is_alive,
+            self.patience.thaw,
+            self.cancel.interrupt(),
+        );
+        match thawed {
+            Ok(thawed) => {
+                Step::Thawed.reached();
+                Ok(thawed)
+            }
+            Err(error) if error.kind() == FleecingErrorKind::Frozen => Err(error.into()),
+            // Thawed, and still on record: the next clean-up asks once more.
+            Err(error) => {
+                self.warn(&Error::from(error).chain());
+                Ok(Thawed::Confirmed(None))
+            }
+        }
+    }
+
+    fn skip<T>(&self, why: &str) -> Result<Option<T>, Error> {
+        if let Some(reason) = self.cancel.reason() {
+            return Err(Error::cancelled(reason));
+        }
+        self.warn(&format!("skipping guest filesystem freeze - {why}"));
+        Ok(None)
+    }
+
+    fn info(&self, message: &str) {
+        self.reporter.report(&Event::Info(message.into()));
+    }
+
+    fn warn(&self, message: &str) {
+        self.reporter.report(&Event::Warning(message.into()));
     }
 }
 
 impl Frozen<'_> {
-    /// Thaws, and tells for how long the guest was frozen; `None` if it could not be thawed.
-    pub(crate) fn thaw(mut self) -> Option<Duration> {
-        self.lift()
-    }
-
-    fn lift(&mut self) -> Option<Duration> {
+    /// Thaws, and tells for how long the guest was frozen; `None` if it was not, all of that time.
+    ///
+    /// # Errors
+    /// If it may still be frozen.
+    pub(crate) fn thaw(mut self) -> Result<Option<Duration>, Error> {
         self.lifted = true;
-        self.reporter
-            .report(&Event::Info("issuing guest-agent 'fs-thaw' command".into()));
-        let start = Instant::now();
-        loop {
-            match self.agent.fsfreeze_thaw(THAW) {
-                Ok(_) => break,
-                Err(error) if start.elapsed() >= THAW => {
-                    self.reporter.report(&Event::Warning(format!(
-                        "the guest's file systems could not be thawed: {error}; run `fleece \
-                         cleanup`, or thaw them in the guest with `fsfreeze -u`"
-                    )));
-                    return None;
-                }
-                Err(_) => {
-                    std::thread::sleep(Duration::from_millis(200));
-                    // The connection itself may be what broke.
-                    if let Ok(agent) = Agent::connect(&self.address, &Options::default()) {
-                        self.agent = agent;
-                    }
-                }
+        let thawed = self.quiesce.lift(self.agent.take())?;
+        match thawed {
+            _ if self.count == 0 => Ok(None),
+            Thawed::Confirmed(Some(0)) => {
+                self.quiesce.warn(
+                    "somebody else has thawed the guest's file systems, perhaps before the instant of the \
+                     backup: they are as after a power failure",
+                );
+                Ok(None)
             }
+            Thawed::Confirmed(_) => {
+                let frozen = self.since.elapsed();
+                let millis = frozen.as_secs_f64() * 1000.0;
+                let message = format!("guest filesystems were frozen for {millis:.1} ms");
+                self.quiesce.info(&message);
+                Ok(Some(frozen))
+            }
+            _ => Ok(None),
         }
-        Step::Thawed.reached();
-        let frozen = self.since.elapsed();
-        self.reporter.report(&Event::Info(format!(
-            "guest filesystems were frozen for {:.1} ms",
-            frozen.as_secs_f64() * 1000.0
-        )));
-        if let Err(error) = self.record.note_frozen(None) {
-            self.reporter
-                .report(&Event::Warning(Error::from(error).chain()));
-        }
-        Some(frozen)
     }
 }
 
 impl Drop for Frozen<'_> {
     fn drop(&mut self) {
-        if !self.lifted {
-            self.lift();
+        if !self.lifted
+            && let Err(error) = self.quiesce.lift(self.agent.take())
+        {
+            self.quiesce.warn(&error.chain());
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

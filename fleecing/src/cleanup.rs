@@ -8,14 +8,14 @@ use std::slice;
 use std::time::Duration;
 
 use fleece_guest_config::ConfigFile;
-use fleece_qmp_client::{Address, Agent, ErrorKind as QmpErrorKind, Options};
+use fleece_qmp_client::{Address, Client, Interrupt, Options};
 use fleece_storage::{Storages, VolumeId};
 
 use crate::identity::{self, Way};
 use crate::made::Volume;
 use crate::named::Named;
 use crate::record::{Contents, Place, Record};
-use crate::{Error, ErrorKind, hang, image, in_use, inside, made};
+use crate::{Error, ErrorKind, hang, image, in_use, inside, made, thaw};
 
 /// What a clean-up did.
 #[derive(Debug, Default)]
@@ -51,11 +51,12 @@ pub fn cleanup(
         identity::must_not_be_elsewhere(place.directory(), place.guest(), monitor)?;
     }
     let mut cleaned = Cleaned::default();
-    clean(&record, qmp, storages, &mut cleaned)?;
+    clean(&record, qmp, storages, &Interrupt::default(), &mut cleaned)?;
     Ok(cleaned)
 }
 
-/// The same for a record that is open: what every backup does first.
+/// The same for a record that is open: what every backup does first. `interrupt` ends the waiting for QEMU and
+/// the agent.
 ///
 /// # Errors
 /// As [`cleanup`].
@@ -63,6 +64,7 @@ pub fn clean(
     record: &Record,
     qmp: Option<&Address>,
     storages: &Storages,
+    interrupt: &Interrupt,
     cleaned: &mut Cleaned,
 ) -> Result<(), Error> {
     let contents = record.contents()?;
@@ -72,8 +74,9 @@ pub fn clean(
         storages,
         cleaned,
         named: None,
+        interrupt,
     };
-    work.thaw()?;
+    work.thaw(qmp)?;
     work.remove_files()?;
     if work.leave_qemu(qmp)? {
         work.free_images()?;
@@ -92,22 +95,40 @@ struct Work<'a> {
     cleaned: &'a mut Cleaned,
     /// What guests' configurations name, once somebody has asked.
     named: Option<Named>,
+    interrupt: &'a Interrupt,
 }
 
 impl Work<'_> {
-    fn thaw(&mut self) -> Result<(), Error> {
-        let Some(agent) = &self.contents.frozen else {
+    fn thaw(&mut self, qmp: Option<&Address>) -> Result<(), Error> {
+        let Some(agent) = self.contents.frozen.as_deref().map(address) else {
             return Ok(());
         };
-        match thaw(agent) {
-            Ok(()) => {
-                self.record.note_frozen(None)?;
+        let monitors = [qmp.cloned(), self.contents.qmp.as_deref().map(address)];
+        let is_alive = || {
+            monitors
+                .iter()
+                .flatten()
+                .any(|monitor| self.listens(monitor))
+        };
+        match thaw(self.record, &agent, None, &is_alive, THAW, self.interrupt) {
+            Ok(_) => {
                 let done = "freeze of the guest's file systems".into();
                 self.cleaned.done.push(done);
             }
-            Err(error) => self.cleaned.failed.push(error),
+            Err(error) if error.kind() == ErrorKind::Frozen => self.cleaned.failed.push(error),
+            Err(error) => return Err(error),
         }
         Ok(())
+    }
+
+    /// Whether there is a QEMU behind a monitor, even one that does not answer.
+    fn listens(&self, monitor: &Address) -> bool {
+        let mut options = Options::default();
+        options.interrupt = self.interrupt.clone();
+        match Client::connect(monitor, &options) {
+            Ok(_) => true,
+            Err(error) => !thaw::is_gone(&error),
+        }
     }
 
     fn remove_files(&mut self) -> Result<(), Error> {
@@ -130,14 +151,11 @@ impl Work<'_> {
 
     /// Takes what is ours out of QEMU; tells whether that was done, so that images can be freed.
     fn leave_qemu(&mut self, qmp: Option<&Address>) -> Result<bool, Error> {
-        let recorded = self.contents.qmp.as_deref().map(|text| {
-            let Ok(address) = text.parse();
-            address
-        });
+        let recorded = self.contents.qmp.as_deref().map(address);
         let answer = || self.must_answer();
         let known = self.places();
         if let Some(address) = qmp.or(recorded.as_ref()) {
-            match inside::remove_all(None, address, self.record, &known, &answer) {
+            match inside::remove_all(None, address, self.interrupt, self.record, &known, &answer) {
                 Ok(removed) => self.adopt(&removed, &known)?,
                 Err(error) => {
                     self.cleaned.failed.push(error);
@@ -301,27 +319,13 @@ fn free(record: &Record, volume: &Volume) -> Result<(), Error> {
     image::free(storage, record, id)
 }
 
-/// Thaws the guest. Without an agent that listens there is no such guest any more.
-fn thaw(agent: &str) -> Result<(), Error> {
-    let failed = |error| {
-        Error::caused(
-            ErrorKind::Qemu,
-            "cannot thaw the guest's file systems",
-            error,
-        )
-    };
-    let Ok(address) = agent.parse();
-    match Agent::connect(&address, &Options::default()) {
-        Ok(mut agent) => agent
-            .fsfreeze_thaw(Duration::from_secs(30))
-            .map(drop)
-            .map_err(failed),
-        Err(error) if matches!(error.kind(), QmpErrorKind::NoSocket | QmpErrorKind::Refused) => {
-            Ok(())
-        }
-        Err(error) => Err(failed(error)),
-    }
+fn address(text: &str) -> Address {
+    let Ok(address) = text.parse();
+    address
 }
+
+/// How long to go on trying to thaw.
+const THAW: Duration = Duration::from_secs(10);
 
 /// Removes a file; tells whether it was there. If its directory is gone, it may come back with it.
 fn remove_file(path: &Path) -> Result<bool, Error> {

@@ -23,6 +23,8 @@ pub enum ErrorKind {
     Identity,
     /// Another backup or clean-up of the same guest is at work.
     Busy,
+    /// The guest's file systems are frozen, or may be.
+    Frozen,
     /// Something on record that Fleece has not made, or that somebody uses: it is not ours to take away.
     Foreign,
 }

@@ -149,7 +149,7 @@ pub(crate) fn remove(client: &Client, ours: &Ours, server: Option<&Path>) -> Res
             mode: Some(ExportRemoveMode::Hard),
         });
     }
-    wait::until_gone("exports", left)?;
+    wait::until_gone(client, "exports", left)?;
     Step::ExportsRemoved.reached();
     if let Some(socket) = server {
         stop_server(client, socket)?;

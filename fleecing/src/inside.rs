@@ -4,13 +4,15 @@ use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use fleece_qmp_client::{Address, Client, ErrorKind as QmpErrorKind, Options};
+use fleece_qmp_client::{Address, Client, ErrorKind as QmpErrorKind, Interrupt, Options};
 
 use crate::lock::QemuLock;
 use crate::names::Kind;
 use crate::ours::Ours;
 use crate::record::Record;
-use crate::{Error, ErrorKind, Step, export, histogram, image, made, meanwhile, server, switch};
+use crate::{
+    Error, ErrorKind, Step, export, histogram, image, made, meanwhile, server, switch, thaw,
+};
 
 /// Removes exports, views, filters and image nodes of ours. All of it is found in QEMU itself, by its names
 /// and by what it is; doing it twice does no harm.
@@ -21,6 +23,7 @@ use crate::{Error, ErrorKind, Step, export, histogram, image, made, meanwhile, s
 pub(crate) fn remove_all(
     client: Option<&Client>,
     address: &Address,
+    interrupt: &Interrupt,
     record: &Record,
     known: &[PathBuf],
     answer: &dyn Fn() -> Result<(), Error>,
@@ -29,6 +32,9 @@ pub(crate) fn remove_all(
     let socket = contents.nbd_socket.as_deref();
     let socket = socket.filter(|socket| record.is_our_socket(socket));
     let remove = |client: &Client| {
+        if contents.paused {
+            resume(client)?;
+        }
         answer()?;
         remove(client, known, socket)
     };
@@ -41,7 +47,7 @@ pub(crate) fn remove_all(
     }
     let gone = || match socket {
         // Nobody but a QEMU that runs can have it open.
-        Some(socket) if goes_on_listening(socket) => Err(Error::new(
+        Some(socket) if goes_on_listening(socket, interrupt) => Err(Error::new(
             ErrorKind::Qemu,
             format!(
                 "the monitor {address} is gone, but QEMU still serves {}; make the monitor \
@@ -55,24 +61,21 @@ pub(crate) fn remove_all(
         }
         None => Ok(Removed::default()),
     };
-    match Client::connect(address, &Options::default()) {
+    let mut options = Options::default();
+    options.interrupt = interrupt.clone();
+    match Client::connect(address, &options) {
         Ok(client) => {
             // A session that was cut off holds it already.
             let _lock = match was_cut_off {
                 true => None,
                 false => Some(QemuLock::acquire(&client)?),
             };
-            if contents.paused {
-                resume(&client)?;
-            }
             match remove(&client) {
                 Err(error) if is_cut_off(&error) => gone(),
                 done => done,
             }
         }
-        Err(error) if matches!(error.kind(), QmpErrorKind::NoSocket | QmpErrorKind::Refused) => {
-            gone()
-        }
+        Err(error) if thaw::is_gone(&error) => gone(),
         Err(error) => Err(Error::caused(
             ErrorKind::Qemu,
             "cannot look for left-overs inside QEMU; free its monitor and run `fleece cleanup`",
@@ -164,10 +167,11 @@ fn cleanup_command(client: &Client, ours: &Ours, address: &Address) -> String {
 
 /// Whether QEMU lives, although its monitor is closed. One that ends closes its monitor first, and may
 /// then wait for its disks.
-fn goes_on_listening(socket: &Path) -> bool {
+fn goes_on_listening(socket: &Path, interrupt: &Interrupt) -> bool {
     let start = Instant::now();
+    let waiting = interrupt.wait();
     while listens(socket) {
-        if start.elapsed() >= LAST_MOMENTS {
+        if start.elapsed() >= LAST_MOMENTS || waiting.is_interrupted() {
             return true;
         }
         std::thread::sleep(Duration::from_millis(20));

@@ -47,6 +47,7 @@ mod server;
 mod session;
 mod step;
 mod switch;
+mod thaw;
 mod wait;
 
 pub use cleanup::{Cleaned, clean, cleanup};
@@ -61,3 +62,4 @@ pub use record::{Contents, Place, Record};
 pub use session::{Options, Session};
 pub use step::Step;
 pub use switch::Switched;
+pub use thaw::{Thawed, thaw};

@@ -104,7 +104,7 @@ pub(crate) fn rebase(
         )
     };
     client.execute(&stream).map_err(Error::qemu(way_out()))?;
-    wait::until_gone("the job that puts an overlay right", || {
+    wait::until_gone(client, "the job that puts an overlay right", || {
         let ids = ours::jobs(client)?.into_iter().map(|found| found.id);
         Ok(ids.filter(|id| id == filter).collect())
     })?;

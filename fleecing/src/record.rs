@@ -356,7 +356,7 @@ impl Record {
     }
 
     /// Notes the agent that is about to be asked to freeze the guest's file systems, or that they
-    /// are thawed.
+    /// are known to be thawed.
     ///
     /// # Errors
     /// When the record cannot be written; nothing may be frozen then.
@@ -390,12 +390,31 @@ impl Record {
         edit_images(&self.state, remove)
     }
 
-    /// Forgets the guest's QEMU, unless there are images that could not be freed.
+    /// The command that cleans up what is on record.
+    pub(crate) fn cleanup_command(&self) -> String {
+        let directory = self.place.directory.to_string_lossy();
+        let guest = self.guest().to_string();
+        let words = ["fleece", "cleanup", &guest, "--state-dir", &directory];
+        shlex::try_join(words).unwrap_or_else(|_| words.join(" "))
+    }
+
+    /// What to do about a guest that is frozen and does not thaw.
+    pub(crate) fn frozen(&self) -> String {
+        format!(
+            "the guest's file systems may still be frozen: run `{}` when its agent answers again; if it never \
+             does, thaw them in the guest (`fsfreeze -u`) or restart it, and run the same with --thawed",
+            self.cleanup_command()
+        )
+    }
+
+    /// Forgets the guest's QEMU, unless there are images that could not be freed or file systems that may be
+    /// frozen: those stay on record until they are known not to be.
     pub(crate) fn forget(&self) -> Result<(), Error> {
         self.state
             .update::<_, fleece_guest_config::Error>(|state| {
-                if state.fleecing_images().is_empty() {
-                    for key in [QMP, NBD_SOCKET, PAUSED, FROZEN] {
+                let frozen = state.main().get(FROZEN).is_some();
+                if state.fleecing_images().is_empty() && !frozen {
+                    for key in [QMP, NBD_SOCKET, PAUSED] {
                         state.main_mut().remove(key);
                     }
                 }

@@ -341,11 +341,20 @@ impl<'r> Session<'r> {
         if !std::mem::take(&mut self.begun) {
             return Ok(());
         }
+        // Whatever was interrupted: what was made is taken back.
+        self.client.interrupt().hear();
         let answers = || hang::must_answer(&self.storage, &self.images, hang::WAY_BACK);
         let paths = self.images.iter();
         let known: Vec<_> = paths.filter_map(|id| self.storage.path(id).ok()).collect();
         let client = Some(&self.client);
-        let removed = inside::remove_all(client, &self.address, self.record, &known, &answers);
+        let removed = inside::remove_all(
+            client,
+            &self.address,
+            self.client.interrupt(),
+            self.record,
+            &known,
+            &answers,
+        );
         if let Err(error) = removed {
             // What QEMU may still use must not be freed.
             return Err(vec![error]);

@@ -210,7 +210,7 @@ fn cancel_jobs(client: &Client, ours: &Ours) -> Result<(), Error> {
             force: Some(true),
         });
     }
-    wait::until_gone("backup jobs", left)
+    wait::until_gone(client, "backup jobs", left)
 }
 
 fn reopen(client: &Client, disks: &[Disk]) -> Result<(), Error> {
@@ -277,7 +277,7 @@ fn set_drives(client: &Client, record: &Record, disks: &[Disk]) -> Result<Option
     }
     let mut moments = ["STOP", "RESUME"].map(|name| {
         events
-            .wait_for(|event| event.name == name, Duration::from_secs(2))
+            .wait_for(|event| event.name == name, Duration::from_millis(500))
             .ok()
             .flatten()
     });

@@ -2,6 +2,8 @@
 
 use std::time::{Duration, Instant};
 
+use fleece_qmp_client::Client;
+
 use crate::{Error, ErrorKind};
 
 /// How long a job or export may take to go: it finishes the requests that it is working on, each of
@@ -10,21 +12,23 @@ const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Asks until nothing is left. (There are events too, but none tells of what went before we came.)
 pub(crate) fn until_gone(
+    client: &Client,
     what: &str,
     left: impl Fn() -> Result<Vec<String>, Error>,
 ) -> Result<(), Error> {
     let start = Instant::now();
+    let waiting = client.interrupt().wait();
     let mut pause = Duration::from_millis(1);
     loop {
         let names = left()?;
         if names.is_empty() {
             return Ok(());
         }
-        if start.elapsed() > PATIENCE {
+        if start.elapsed() > PATIENCE || waiting.is_interrupted() {
             return Err(Error::new(
                 ErrorKind::Qemu,
                 format!(
-                    "{what} do not end: {}; try `fleece cleanup` later",
+                    "{what} have not ended: {}; try `fleece cleanup` later",
                     names.join(", ")
                 ),
             ));

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use crate::address::Address;
 use crate::client::Options;
 use crate::command::Done;
-use crate::deadline::Deadline;
+use crate::deadline::{Deadline, Interrupt};
 use crate::error::{Error, ErrorKind};
 use crate::framer::{Framer, Junk, RESTART};
 use crate::message::{Message, Reply};
@@ -31,6 +31,7 @@ pub struct Agent {
     /// Whole messages that came with the last read.
     received: VecDeque<Vec<u8>>,
     peer: String,
+    interrupt: Interrupt,
     sync_id: u64,
 }
 
@@ -45,6 +46,17 @@ pub enum FreezeStatus {
     Frozen,
 }
 
+/// QAPI `GuestFilesystemInfo`: a mounted file system.
+#[derive(Clone, Debug, Deserialize)]
+#[non_exhaustive]
+pub struct FileSystem {
+    /// The device's name, such as `sda1`.
+    pub name: String,
+    /// The type, such as `ext4`.
+    #[serde(rename = "type")]
+    pub kind: String,
+}
+
 impl Agent {
     /// Connects to the socket. Whether an agent runs in the guest shows with the first command.
     ///
@@ -53,13 +65,14 @@ impl Agent {
     /// Those of [`Client::connect`](crate::Client::connect) about the socket itself.
     pub fn connect(address: &Address, options: &Options) -> Result<Self, Error> {
         let peer = address.to_string();
-        let socket = Socket::connect(address, Deadline::after(options.deadline))
-            .map_err(|error| error.at(&peer))?;
+        let deadline = Deadline::after(options.deadline, &options.interrupt);
+        let socket = Socket::connect(address, &deadline).map_err(|error| error.at(&peer))?;
         Ok(Self {
             socket,
             framer: Framer::new(Junk::Skip),
             received: VecDeque::new(),
             peer,
+            interrupt: options.interrupt.clone(),
             sync_id: RandomState::new().build_hasher().finish() >> 2,
         })
     }
@@ -90,6 +103,15 @@ impl Agent {
     /// As [`execute`](Self::execute).
     pub fn fsfreeze_status(&mut self, deadline: Duration) -> Result<FreezeStatus, Error> {
         self.execute("guest-fsfreeze-status", None::<&()>, deadline)
+    }
+
+    /// The file systems that are mounted (`guest-get-fsinfo`).
+    ///
+    /// # Errors
+    ///
+    /// As [`execute`](Self::execute).
+    pub fn file_systems(&mut self, deadline: Duration) -> Result<Vec<FileSystem>, Error> {
+        self.execute("guest-get-fsinfo", None::<&()>, deadline)
     }
 
     /// Flushes and freezes the file systems (`guest-fsfreeze-freeze`); returns how many.
@@ -126,15 +148,15 @@ impl Agent {
         arguments: Option<&A>,
         deadline: Duration,
     ) -> Result<R, Error> {
-        let deadline = Deadline::after(deadline);
+        let deadline = Deadline::after(deadline, &self.interrupt);
         let reply = self
-            .sync(deadline)
-            .and_then(|()| self.call(command, arguments, deadline));
+            .sync(&deadline)
+            .and_then(|()| self.call(command, arguments, &deadline));
         reply.map_err(|error| error.at(&self.peer).during(command))
     }
 
     /// Passes over everything that was meant for others.
-    fn sync(&mut self, deadline: Deadline) -> Result<(), Error> {
+    fn sync(&mut self, deadline: &Deadline) -> Result<(), Error> {
         #[derive(Serialize)]
         struct Id {
             id: u64,
@@ -161,7 +183,7 @@ impl Agent {
         &mut self,
         command: &str,
         arguments: Option<&A>,
-        deadline: Deadline,
+        deadline: &Deadline,
     ) -> Result<R, Error> {
         self.send(&encode(command, arguments)?, deadline)?;
         let Message::Reply(Reply { result, .. }) = Message::parse(&self.receive(deadline)?)? else {
@@ -171,17 +193,22 @@ impl Agent {
             .map_err(|error| Error::new(ErrorKind::UnexpectedReply).with_source(error))
     }
 
-    fn send(&mut self, bytes: &[u8], deadline: Deadline) -> Result<(), Error> {
-        self.socket.send(bytes, None, deadline).map_err(failed)
+    fn send(&mut self, bytes: &[u8], deadline: &Deadline) -> Result<(), Error> {
+        self.socket
+            .send(bytes, None, deadline)
+            .map_err(|error| failed(error, deadline))
     }
 
-    fn receive(&mut self, deadline: Deadline) -> Result<Vec<u8>, Error> {
+    fn receive(&mut self, deadline: &Deadline) -> Result<Vec<u8>, Error> {
         let mut buffer = [0; 4 << 10];
         loop {
             if let Some(message) = self.received.pop_front() {
                 return Ok(message);
             }
-            let length = self.socket.receive(&mut buffer, deadline).map_err(failed)?;
+            let length = self
+                .socket
+                .receive(&mut buffer, deadline)
+                .map_err(|error| failed(error, deadline))?;
             if length == 0 {
                 return Err(Error::new(ErrorKind::Closed));
             }
@@ -206,9 +233,14 @@ fn encode<A: Serialize>(execute: &str, arguments: Option<&A>) -> Result<Vec<u8>,
     Ok(text)
 }
 
-fn failed(error: io::Error) -> Error {
+fn failed(error: io::Error, deadline: &Deadline) -> Error {
     if is_timeout(&error) {
-        Error::new(ErrorKind::Deadline).with_detail("is the guest agent running?")
+        match deadline.passed(ErrorKind::Deadline) {
+            passed if passed.kind() == ErrorKind::Deadline => {
+                passed.with_detail("is the guest agent running?")
+            }
+            interrupted => interrupted,
+        }
     } else {
         Error::closed(error)
     }

@@ -10,7 +10,7 @@ use serde_json::Value;
 use crate::address::Address;
 use crate::command::{Command, RawCommand, default_deadline};
 use crate::commands::{QmpCapabilities, QueryQmpSchema};
-use crate::deadline::Deadline;
+use crate::deadline::{Deadline, Interrupt};
 use crate::error::Error;
 use crate::message::Greeting;
 use crate::schema::Schema;
@@ -34,6 +34,8 @@ pub struct Client(Arc<Connection>);
 pub struct Options {
     /// How long it may take in all to connect, to be greeted and to agree on capabilities.
     pub deadline: Duration,
+    /// What ends all waiting, for the connection and on it.
+    pub interrupt: Interrupt,
 }
 
 impl Default for Options {
@@ -41,6 +43,7 @@ impl Default for Options {
     fn default() -> Self {
         Self {
             deadline: Duration::from_secs(5),
+            interrupt: Interrupt::default(),
         }
     }
 }
@@ -54,8 +57,8 @@ impl Client {
     /// nothing comes over it in time, as when another client is connected; `NotQmp` if something
     /// else comes. All are [kinds](crate::ErrorKind).
     pub fn connect(address: &Address, options: &Options) -> Result<Self, Error> {
-        let deadline = Deadline::after(options.deadline);
-        let client = Self(Arc::new(Connection::open(address, deadline)?));
+        let deadline = Deadline::after(options.deadline, &options.interrupt);
+        let client = Self(Arc::new(Connection::open(address, &deadline, options)?));
         let negotiation = QmpCapabilities { enable: Vec::new() };
         client.execute_within(&negotiation, deadline.remaining())?;
         Ok(client)
@@ -68,6 +71,12 @@ impl Client {
     /// As [`connect`](Self::connect).
     pub fn connect_unix(path: impl AsRef<Path>) -> Result<Self, Error> {
         Self::connect(&Address::unix(path), &Options::default())
+    }
+
+    /// What ends the waiting on this connection.
+    #[must_use]
+    pub fn interrupt(&self) -> &Interrupt {
+        self.0.interrupt()
     }
 
     /// What the server said about itself.

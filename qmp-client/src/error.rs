@@ -38,6 +38,8 @@ pub enum ErrorKind {
     Closed,
     /// No reply within the deadline. The command may still take effect.
     Deadline,
+    /// The waiting was ended by an [`Interrupt`](crate::Interrupt). The command may still take effect.
+    Interrupted,
     /// QEMU refused the command.
     Command(ErrorClass),
     /// A message of more than [`MAX_MESSAGE`](crate::MAX_MESSAGE) bytes, or an event of more than
@@ -216,6 +218,7 @@ impl ErrorKind {
             Self::NotQmp => "not a QMP server",
             Self::Closed => "the connection is lost",
             Self::Deadline => "no reply within the deadline",
+            Self::Interrupted => "interrupted",
             Self::Command(_) => "command refused",
             Self::Oversized => "message too long",
             Self::Protocol => "protocol violation",

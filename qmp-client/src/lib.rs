@@ -49,9 +49,10 @@ mod socket;
 mod subscription;
 
 pub use address::Address;
-pub use agent::{Agent, FreezeStatus};
+pub use agent::{Agent, FileSystem, FreezeStatus};
 pub use client::{Client, Options};
 pub use command::{Command, Done, RawCommand};
+pub use deadline::{Interrupt, Waiting};
 pub use error::{Error, ErrorClass, ErrorKind};
 pub use events::KnownEvent;
 pub use framer::MAX_MESSAGE;

@@ -5,6 +5,8 @@ use std::net::{Shutdown, TcpStream, ToSocketAddrs};
 use std::os::fd::{BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
+use std::sync::mpsc::{RecvTimeoutError, sync_channel};
+use std::time::Duration;
 
 use nix::sys::socket::sockopt::PeerCredentials;
 use rustix::net::{
@@ -24,12 +26,12 @@ pub(crate) enum Socket {
 }
 
 impl Socket {
-    pub(crate) fn connect(address: &Address, deadline: Deadline) -> Result<Self, Error> {
+    pub(crate) fn connect(address: &Address, deadline: &Deadline) -> Result<Self, Error> {
         match address {
             Address::Unix(path) => connect_unix(path, deadline).map(Self::Unix),
             Address::Tcp(host_and_port) => connect_tcp(host_and_port, deadline).map(Self::Tcp),
         }
-        .map_err(|error| Error::new(kind_of(&error)).with_source(error))
+        .map_err(|error| deadline.passed(kind_of(&error)).with_source(error))
     }
 
     pub(crate) fn try_clone(&self) -> io::Result<Self> {
@@ -77,7 +79,7 @@ impl Socket {
         &mut self,
         mut bytes: &[u8],
         fd: Option<BorrowedFd<'_>>,
-        deadline: Deadline,
+        deadline: &Deadline,
     ) -> io::Result<()> {
         if let Some(fd) = fd {
             self.set_write_timeout(deadline)?;
@@ -90,6 +92,8 @@ impl Socket {
                 Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
                 Ok(sent) => bytes = bytes.get(sent..).unwrap_or_default(),
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                // The next slice of time, if there is one.
+                Err(error) if is_timeout(&error) => {}
                 Err(error) => return Err(error),
             }
         }
@@ -97,22 +101,23 @@ impl Socket {
     }
 
     /// Reads what there is before the deadline; zero at the end of the stream.
-    pub(crate) fn receive(&mut self, buffer: &mut [u8], deadline: Deadline) -> io::Result<usize> {
+    pub(crate) fn receive(&mut self, buffer: &mut [u8], deadline: &Deadline) -> io::Result<usize> {
         loop {
-            let timeout = deadline.socket_timeout().ok_or(io::ErrorKind::TimedOut)?;
+            let timeout = deadline.slice().ok_or(io::ErrorKind::TimedOut)?;
             match self {
                 Self::Unix(stream) => stream.set_read_timeout(Some(timeout)),
                 Self::Tcp(stream) => stream.set_read_timeout(Some(timeout)),
             }?;
             match self.read(buffer) {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) if is_timeout(&error) => {}
                 result => return result,
             }
         }
     }
 
-    fn set_write_timeout(&self, deadline: Deadline) -> io::Result<()> {
-        let timeout = Some(deadline.socket_timeout().ok_or(io::ErrorKind::TimedOut)?);
+    fn set_write_timeout(&self, deadline: &Deadline) -> io::Result<()> {
+        let timeout = Some(deadline.slice().ok_or(io::ErrorKind::TimedOut)?);
         match self {
             Self::Unix(stream) => stream.set_write_timeout(timeout),
             Self::Tcp(stream) => stream.set_write_timeout(timeout),
@@ -172,7 +177,7 @@ pub(crate) fn is_timeout(error: &io::Error) -> bool {
 
 /// Like `UnixStream::connect`, which waits for ever when the listener's queue is full, as it
 /// is when several clients wait for a QMP socket that serves one at a time.
-fn connect_unix(path: &Path, deadline: Deadline) -> io::Result<UnixStream> {
+fn connect_unix(path: &Path, deadline: &Deadline) -> io::Result<UnixStream> {
     let address = SocketAddrUnix::new(path)?;
     let socket = rustix::net::socket_with(
         AddressFamily::UNIX,
@@ -182,21 +187,41 @@ fn connect_unix(path: &Path, deadline: Deadline) -> io::Result<UnixStream> {
     )?;
     loop {
         // Linux applies the send timeout to connect(2) and then fails with EAGAIN.
-        let timeout = deadline.socket_timeout().ok_or(io::ErrorKind::TimedOut)?;
+        let timeout = deadline.slice().ok_or(io::ErrorKind::TimedOut)?;
         sockopt::set_socket_timeout(&socket, sockopt::Timeout::Send, Some(timeout))?;
         match rustix::net::connect(&socket, &address) {
             Ok(()) => return Ok(socket.into()),
-            Err(rustix::io::Errno::INTR) => {}
+            Err(rustix::io::Errno::INTR | rustix::io::Errno::AGAIN) => {}
             Err(error) => return Err(error.into()),
         }
     }
 }
 
-fn connect_tcp(host_and_port: &str, deadline: Deadline) -> io::Result<TcpStream> {
+/// In a thread of its own, since neither the resolver nor connect(2) can be interrupted.
+fn connect_tcp(host_and_port: &str, deadline: &Deadline) -> io::Result<TcpStream> {
+    let (sender, receiver) = sync_channel(1);
+    let (name, patience) = (host_and_port.to_owned(), deadline.remaining());
+    std::thread::Builder::new()
+        .name("connect".into())
+        .spawn(move || {
+            // Nobody may listen any more.
+            let _ = sender.send(connect_within(&name, patience));
+        })?;
+    loop {
+        let slice = deadline.slice().ok_or(io::ErrorKind::TimedOut)?;
+        match receiver.recv_timeout(slice) {
+            Ok(connected) => return connected,
+            Err(RecvTimeoutError::Timeout) => {}
+            Err(RecvTimeoutError::Disconnected) => return Err(io::Error::other("no thread")),
+        }
+    }
+}
+
+fn connect_within(host_and_port: &str, patience: Duration) -> io::Result<TcpStream> {
     let mut last = io::Error::new(io::ErrorKind::AddrNotAvailable, "the name has no address");
     for address in host_and_port.to_socket_addrs()? {
-        let timeout = deadline.socket_timeout().ok_or(io::ErrorKind::TimedOut)?;
-        match TcpStream::connect_timeout(&address, timeout) {
+        let patience = patience.max(Duration::from_millis(1));
+        match TcpStream::connect_timeout(&address, patience) {
             Ok(stream) => {
                 // Commands are small and wait for their replies.
                 stream.set_nodelay(true)?;

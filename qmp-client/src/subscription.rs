@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use crate::deadline::Deadline;
+use crate::deadline::{Deadline, Interrupt};
 use crate::error::Error;
 use crate::message::Event;
 
@@ -31,7 +31,7 @@ impl Subscription {
     ///
     /// The reason why the connection ended, once all events before that are read.
     pub fn next(&self, timeout: Duration) -> Result<Option<Event>, Error> {
-        let deadline = Deadline::after(timeout);
+        let deadline = Deadline::after(timeout, &Interrupt::default());
         let mut unread = self.0.lock();
         loop {
             if let Some((event, size)) = unread.events.pop_front() {
@@ -60,7 +60,7 @@ impl Subscription {
         mut wanted: impl FnMut(&Event) -> bool,
         timeout: Duration,
     ) -> Result<Option<Event>, Error> {
-        let deadline = Deadline::after(timeout);
+        let deadline = Deadline::after(timeout, &Interrupt::default());
         loop {
             match self.next(deadline.remaining())? {
                 Some(event) if wanted(&event) => return Ok(Some(event)),

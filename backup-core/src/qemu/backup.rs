@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use fleece_fleecing::ErrorKind as Kind;
 use fleece_fleecing::{Cleaned, Disk, Place as RecordPlace, Record, Session, Step, Switched};
 use fleece_qmp_client::commands::{BlockDevice, Cont, QueryBlock, QueryStatus};
 use fleece_qmp_client::{Address, Client};
@@ -17,7 +18,7 @@ use super::space::SpaceWatch;
 use super::watch::QemuWatch;
 use crate::archive::{ArchiveOptions, Archived, Unfinished};
 use crate::output::{Counted, Destination, Output};
-use crate::quiesce::Frozen;
+use crate::quiesce::{Frozen, Patience, Quiesce};
 use crate::report::{Counters, Counting, Reporter};
 use crate::transfer::{self, LOOKS, Settings, Transfer};
 use crate::{CancelToken, Error, ErrorKind, units};
@@ -119,12 +120,20 @@ pub fn backup(
     reporter: &dyn Reporter,
     cancel: &CancelToken,
 ) -> Result<Outcome, Error> {
-    let start = Instant::now();
     let reporter = &Counting::new(reporter);
-    let record = Record::open(&job.record)?;
-    remove_left_overs(job, &record, reporter)?;
+    run(job, reporter, cancel).map_err(|error| match cancel.reason() {
+        // What we waited for was not at fault.
+        Some(reason) if is_interrupted(&error) => Error::cancelled(reason),
+        _ => error,
+    })
+}
 
-    let client = connect(&job.qmp)?;
+fn run(job: &GuestBackup, reporter: &Counting<'_>, cancel: &CancelToken) -> Result<Outcome, Error> {
+    let start = Instant::now();
+    let record = Record::open(&job.record)?;
+    remove_left_overs(job, &record, reporter, cancel)?;
+
+    let client = connect(&job.qmp, cancel)?;
     fleece_fleecing::check_guest(&client)?;
     let disks = disks::select(job, fleece_fleecing::discover(&client)?, reporter)?;
     for disk in &disks {
@@ -193,28 +202,55 @@ fn remove_left_overs(
     job: &GuestBackup,
     record: &Record,
     reporter: &Counting<'_>,
+    cancel: &CancelToken,
 ) -> Result<(), Error> {
     if record.contents()?.is_empty() {
         return Ok(());
     }
     reporter.info("an earlier backup was not finished; removing what it left".into());
     let mut cleaned = Cleaned::default();
-    fleece_fleecing::clean(record, Some(&job.qmp), &job.storages, &mut cleaned)?;
+    let (qmp, interrupt) = (Some(&job.qmp), cancel.interrupt());
+    fleece_fleecing::clean(record, qmp, &job.storages, interrupt, &mut cleaned)?;
     for done in cleaned.done {
         reporter.info(format!("removed {done}"));
     }
+    let mut in_the_way = None;
     for failed in cleaned.failed {
-        if failed.kind() == fleece_fleecing::ErrorKind::Hangs {
+        let kind = failed.kind();
+        let failed = Error::from(failed);
+        match kind {
+            Kind::Frozen => in_the_way = Some(left_frozen(failed, reporter, cancel)),
             // A backup would wait for that storage, too, and the guest perhaps with it.
-            return Err(failed.into());
+            Kind::Hangs if in_the_way.is_none() => in_the_way = Some(failed),
+            _ => reporter.warning(failed.chain()),
         }
-        reporter.warning(Error::from(failed).chain());
     }
-    Ok(())
+    in_the_way.map_or(Ok(()), Err)
 }
 
-fn connect(qmp: &Address) -> Result<Client, Error> {
-    Client::connect(qmp, &fleece_qmp_client::Options::default())
+/// A guest that stands still is told of whatever else there is to tell.
+fn left_frozen(error: Error, reporter: &Counting<'_>, cancel: &CancelToken) -> Error {
+    match cancel.reason() {
+        Some(reason) => {
+            reporter.warning(error.chain());
+            Error::cancelled(reason)
+        }
+        None => error,
+    }
+}
+
+/// Whether a signal ended a wait.
+fn is_interrupted(error: &Error) -> bool {
+    let causes = std::iter::successors(std::error::Error::source(error), |cause| cause.source());
+    causes
+        .filter_map(|cause| cause.downcast_ref::<fleece_qmp_client::Error>())
+        .any(|cause| cause.kind() == fleece_qmp_client::ErrorKind::Interrupted)
+}
+
+fn connect(qmp: &Address, cancel: &CancelToken) -> Result<Client, Error> {
+    let mut options = fleece_qmp_client::Options::default();
+    options.interrupt = cancel.interrupt().clone();
+    Client::connect(qmp, &options)
         .map_err(|error| Error::caused(ErrorKind::Guest, "cannot use the guest's monitor", error))
 }
 
@@ -289,7 +325,7 @@ fn move_data(
     let mut watch = QemuWatch::new(session, &space, job.cbw_timeout, reporter);
     check_room(session, &space, job.archive.fleecing_limit, reporter)?;
     let before = look(job, session, &mut watch, reporter, cancel)?;
-    let (switched, frozen) = switch(job, session, reporter)?;
+    let (switched, frozen) = switch(job, session, reporter, cancel)?;
     // How it is when nobody has touched it.
     watch.look_around().map_or(Ok(()), Err)?;
     let read = || {
@@ -363,12 +399,36 @@ fn switch(
     job: &GuestBackup,
     session: &Session<'_>,
     reporter: &Counting<'_>,
+    cancel: &CancelToken,
 ) -> Result<(Switched, Option<Duration>), Error> {
-    let agent = job.agent.as_ref();
-    let frozen = agent.and_then(|agent| Frozen::freeze(agent, session.record(), reporter));
+    let is_alive = || session.client().closed().is_none();
+    let frozen = job.agent.as_ref().map(|agent| {
+        let quiesce = Quiesce {
+            agent,
+            record: session.record(),
+            reporter,
+            cancel,
+            is_alive: &is_alive,
+            patience: Patience::default(),
+        };
+        quiesce.freeze()
+    });
+    let frozen = frozen.transpose();
+    let frozen = frozen.map_err(|error| left_frozen(error, reporter, cancel))?;
     let switched = session.switch();
-    let frozen = frozen.and_then(Frozen::thaw);
+    let frozen = match frozen.flatten().map(Frozen::thaw).transpose() {
+        Ok(frozen) => frozen.flatten(),
+        Err(error) => {
+            if let Err(error) = switched {
+                reporter.warning(Error::from(error).chain());
+            }
+            return Err(left_frozen(error, reporter, cancel));
+        }
+    };
     let switched = switched?;
+    if let Some(reason) = cancel.reason() {
+        return Err(Error::cancelled(reason));
+    }
     let pause = switched.paused.map_or_else(
         || "the guest was not stopped".to_owned(),
         |paused| format!("the guest stood still for {}", millis(paused)),

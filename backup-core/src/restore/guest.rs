@@ -87,7 +87,7 @@ pub fn restore_guest(
     check_room(&planned, input.size, planned.len() == count)?;
 
     let record = Record::open(&job.record)?;
-    clean_before(&record, &job.storages, &reporter)?;
+    clean_before(&record, &job.storages, &reporter, cancel)?;
     record.begin_restore(&job.config)?;
     let mut volumes = NewVolumes::new(&record);
     let work = Work {
@@ -230,9 +230,10 @@ fn clean_before(
     record: &Record,
     storages: &Storages,
     reporter: &Counting<'_>,
+    cancel: &CancelToken,
 ) -> Result<(), Error> {
     let mut cleaned = Cleaned::default();
-    clean(record, None, storages, &mut cleaned)?;
+    clean(record, None, storages, cancel.interrupt(), &mut cleaned)?;
     for done in cleaned.done {
         reporter.info(format!("removed what an earlier run left: {done}"));
     }

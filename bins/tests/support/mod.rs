@@ -10,6 +10,7 @@
     reason = "a test may fail by a panic"
 )]
 
+pub(crate) mod agent;
 pub(crate) mod archived;
 pub(crate) mod daemon;
 pub(crate) mod ended;

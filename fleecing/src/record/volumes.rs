@@ -76,6 +76,7 @@ impl Record {
 
 #[cfg(test)]
 mod tests {
+    use fleece_qmp_client::Interrupt;
     use fleece_storage::Storages;
 
     use super::super::{Place, Record};
@@ -106,7 +107,14 @@ mod tests {
                 std::fs::write(&config, text).unwrap();
             }
             let mut cleaned = Cleaned::default();
-            clean(&record, None, &Storages::none(), &mut cleaned).unwrap();
+            clean(
+                &record,
+                None,
+                &Storages::none(),
+                &Interrupt::default(),
+                &mut cleaned,
+            )
+            .unwrap();
             assert!(cleaned.failed.is_empty(), "{:?}", cleaned.failed);
             assert_eq!([volumes[0].exists(), volumes[1].exists()], left);
             assert!(record.contents().unwrap().is_empty());

@@ -13,10 +13,11 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-use super::reader::{self, Awaited, Switchboard};
+use super::reader::{self, Awaited, Switchboard, receive};
 use crate::address::Address;
+use crate::client::Options;
 use crate::command::RawCommand;
-use crate::deadline::Deadline;
+use crate::deadline::{Deadline, Interrupt};
 use crate::error::{Error, ErrorKind};
 use crate::message::Greeting;
 use crate::schema::Schema;
@@ -31,11 +32,16 @@ pub(super) struct Connection {
     greeting: Greeting,
     schema: OnceLock<Arc<Schema>>,
     next_id: AtomicU64,
+    interrupt: Interrupt,
 }
 
 impl Connection {
     /// Connects and awaits the greeting.
-    pub(super) fn open(address: &Address, deadline: Deadline) -> Result<Self, Error> {
+    pub(super) fn open(
+        address: &Address,
+        deadline: &Deadline,
+        options: &Options,
+    ) -> Result<Self, Error> {
         let peer = address.to_string();
         let open = || {
             let socket = Socket::connect(address, deadline)?;
@@ -54,9 +60,14 @@ impl Connection {
                 greeting,
                 schema: OnceLock::new(),
                 next_id: AtomicU64::new(first_id()),
+                interrupt: options.interrupt.clone(),
             })
         };
         open().map_err(|error: Error| error.at(&peer))
+    }
+
+    pub(super) fn interrupt(&self) -> &Interrupt {
+        &self.interrupt
     }
 
     pub(super) fn greeting(&self) -> &Greeting {
@@ -102,12 +113,12 @@ impl Connection {
         fd: Option<BorrowedFd<'_>>,
         deadline: Duration,
     ) -> Result<R, Error> {
-        let deadline = Deadline::after(deadline);
+        let deadline = Deadline::after(deadline, &self.interrupt);
         let mut text = Vec::new();
         let result = self
             .prepare(name, arguments, &mut text)
-            .and_then(|awaited| self.send(&text, fd, deadline).map(|()| awaited))
-            .and_then(|awaited| awaited.result(deadline))
+            .and_then(|awaited| self.send(&text, fd, &deadline).map(|()| awaited))
+            .and_then(|awaited| awaited.result(&deadline))
             .and_then(|reply| decode(&reply));
         result.map_err(|error| error.at(self.switchboard.peer()).during(name))
     }
@@ -148,16 +159,16 @@ impl Connection {
         let total = commands
             .iter()
             .fold(Duration::ZERO, |sum, c| sum.saturating_add(c.deadline));
-        let deadline = Deadline::after(total);
+        let deadline = Deadline::after(total, &self.interrupt);
         let mut text = Vec::new();
         let sent = commands
             .iter()
             .map(|c| self.prepare(&c.name, c.arguments.as_ref(), &mut text))
             .collect::<Result<Vec<_>, _>>()
-            .and_then(|awaited| self.send(&text, fd, deadline).map(|()| awaited));
+            .and_then(|awaited| self.send(&text, fd, &deadline).map(|()| awaited));
         on_sent();
         let results: Vec<Result<_, _>> = match sent {
-            Ok(awaited) => awaited.into_iter().map(|a| a.result(deadline)).collect(),
+            Ok(awaited) => awaited.into_iter().map(|a| a.result(&deadline)).collect(),
             // Nothing was sent, or nobody knows how much: one cause for all.
             Err(error) => commands.iter().map(|_| Err(error.clone())).collect(),
         };
@@ -199,7 +210,7 @@ impl Connection {
         &self,
         text: &[u8],
         fd: Option<BorrowedFd<'_>>,
-        deadline: Deadline,
+        deadline: &Deadline,
     ) -> Result<(), Error> {
         let mut socket = self
             .hangup
@@ -209,6 +220,10 @@ impl Connection {
         if fd.is_some() && !socket.passes_descriptors() {
             let detail = "descriptors can only be passed over a Unix socket";
             return Err(Error::new(ErrorKind::InvalidCommand).with_detail(detail));
+        }
+        if deadline.is_interrupted() {
+            // Nothing is out, so the connection stays whole.
+            return Err(Error::new(ErrorKind::Interrupted));
         }
         socket.send(text, fd, deadline).map_err(|error| {
             // Half a command may be out: nothing that follows would be understood.
@@ -232,14 +247,14 @@ const HELD: &str = "fleece-monitor";
 fn await_greeting(
     greeting: &Receiver<Greeting>,
     switchboard: &Switchboard,
-    deadline: Deadline,
+    deadline: &Deadline,
 ) -> Result<Greeting, Error> {
-    match greeting.recv_timeout(deadline.remaining()) {
+    match receive(greeting, deadline) {
         Ok(greeting) => Ok(greeting),
         Err(RecvTimeoutError::Timeout) if switchboard.has_heard() => {
             Err(Error::new(ErrorKind::NotQmp).with_detail("no greeting came"))
         }
-        Err(RecvTimeoutError::Timeout) => Err(Error::new(ErrorKind::Busy)),
+        Err(RecvTimeoutError::Timeout) => Err(deadline.passed(ErrorKind::Busy)),
         Err(RecvTimeoutError::Disconnected) => {
             let error = switchboard
                 .closed()

@@ -176,6 +176,21 @@ impl Switchboard {
     }
 }
 
+/// What comes through a channel before the deadline.
+pub(super) fn receive<T>(
+    receiver: &Receiver<T>,
+    deadline: &Deadline,
+) -> Result<T, RecvTimeoutError> {
+    loop {
+        // What is there already is taken, however late it is.
+        let slice = deadline.slice();
+        match receiver.recv_timeout(slice.unwrap_or_default()) {
+            Err(RecvTimeoutError::Timeout) if slice.is_some() => {}
+            received => return received,
+        }
+    }
+}
+
 /// The reply to one command. Dropped, the reply is no longer awaited.
 #[derive(Debug)]
 pub(super) struct Awaited<'a> {
@@ -185,10 +200,10 @@ pub(super) struct Awaited<'a> {
 }
 
 impl Awaited<'_> {
-    pub(super) fn result(self, deadline: Deadline) -> Result<Box<RawValue>, Error> {
-        match self.receiver.recv_timeout(deadline.remaining()) {
+    pub(super) fn result(self, deadline: &Deadline) -> Result<Box<RawValue>, Error> {
+        match receive(&self.receiver, deadline) {
             Ok(result) => result,
-            Err(RecvTimeoutError::Timeout) => Err(Error::new(ErrorKind::Deadline)),
+            Err(RecvTimeoutError::Timeout) => Err(deadline.passed(ErrorKind::Deadline)),
             Err(RecvTimeoutError::Disconnected) => Err(Error::new(ErrorKind::Closed)),
         }
     }

@@ -56,7 +56,14 @@ impl Server {
 
     /// Why a client that waits this long is not let in.
     fn refused(&self, deadline: Duration) -> Error {
-        Client::connect(&Address::unix(self.path()), &Options { deadline }).unwrap_err()
+        Client::connect(
+            &Address::unix(self.path()),
+            &Options {
+                deadline,
+                ..Options::default()
+            },
+        )
+        .unwrap_err()
     }
 }
 
@@ -505,4 +512,35 @@ fn arguments_that_are_no_json_are_not_sent() {
         ErrorKind::InvalidCommand
     );
     assert!(client.execute(&QueryVersion {}).is_ok());
+}
+
+#[test]
+fn an_interrupt_ends_waiting_at_once_and_what_is_done_all_the_same_waits_anew() {
+    let server = Server::ready(|mut talk| {
+        // The first command is never answered, the second one is.
+        let _ = talk.command();
+        let status = talk.command();
+        talk.say(json!({"return": {}, "id": status["id"]}).to_string() + "\n");
+    });
+    let mut options = Options::default();
+    let interrupt = options.interrupt.clone();
+    options.deadline = SOON;
+    let client = Client::connect(&Address::unix(server.path()), &options).unwrap();
+    let firing = std::thread::spawn({
+        let interrupt = interrupt.clone();
+        move || {
+            std::thread::sleep(Duration::from_millis(100));
+            interrupt.fire();
+        }
+    });
+    let start = std::time::Instant::now();
+    let error = client.execute_raw("stop", None).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Interrupted);
+    assert!(start.elapsed() < Duration::from_secs(1));
+    firing.join().unwrap();
+    // Nothing is sent until that was heard.
+    let error = client.execute_raw("stop", None).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Interrupted);
+    interrupt.hear();
+    client.execute_raw("cont", None).unwrap();
 }

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use fleece_backup_core::{Error, ErrorKind};
-use fleece_fleecing::{Identity, Place};
+use fleece_fleecing::{ErrorKind as Kind, Identity, Place, Record};
 use fleece_guest_config::GuestId;
 
 use crate::cli::{Cleanup, Places};
@@ -15,14 +15,17 @@ pub(crate) fn run(arguments: &Cleanup, places: &Places, log: &Log) -> Result<Exi
     let storages = places.storages()?;
     let guests = guests(arguments, places)?;
     let qmp = arguments.which.qmp.as_ref();
-    let mut left = false;
+    let mut code = 0;
     for guest in &guests {
         let place = places.record(guest);
+        if arguments.thawed {
+            Record::open(&place)?.note_frozen(None)?;
+        }
         let cleaned = match fleece_fleecing::cleanup(&place, qmp, &storages) {
             // One guest that is being backed up, or has a broken record, must not keep the others'
             // things where they are.
             Err(error) if arguments.all || guests.len() > 1 => {
-                left = true;
+                code = code.max(exit::WARNINGS);
                 log.warning(&format!("{guest}: {}", Error::from(error).chain()));
                 continue;
             }
@@ -35,11 +38,15 @@ pub(crate) fn run(arguments: &Cleanup, places: &Places, log: &Log) -> Result<Exi
             log.info(&format!("{guest}: nothing was left"));
         }
         for error in cleaned.failed {
-            left = true;
+            // A guest that stands still is more than something that is left.
+            code = code.max(match error.kind() {
+                Kind::Frozen => exit::GUEST,
+                _ => exit::WARNINGS,
+            });
             log.warning(&format!("{guest}: {}", Error::from(error).chain()));
         }
     }
-    Ok(ExitCode::from(if left { exit::WARNINGS } else { 0 }))
+    Ok(ExitCode::from(code))
 }
 
 /// The guests that are meant.

@@ -432,6 +432,10 @@ pub(crate) struct Cleanup {
     #[arg(long, conflicts_with_all = ["guest", "qmp", "native", "image", "vmid", "name"])]
     pub(crate) all: bool,
 
+    /// The guest's file systems are known not to be frozen any more: forget that its agent has not said so.
+    #[arg(long, conflicts_with = "all")]
+    pub(crate) thawed: bool,
+
     #[command(flatten)]
     pub(crate) which: Which,
 }

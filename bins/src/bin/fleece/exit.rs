@@ -10,12 +10,15 @@ pub(crate) const WARNINGS: u8 = 3;
 /// Something is not what it should be.
 pub(crate) const DAMAGE: u8 = 4;
 
+/// The guest, its monitor or its agent.
+pub(crate) const GUEST: u8 = 5;
+
 /// The code for an error.
 pub(crate) fn code(error: &Error) -> ExitCode {
     ExitCode::from(match error.kind() {
         ErrorKind::Unsynced => WARNINGS,
         ErrorKind::Damage => DAMAGE,
-        ErrorKind::Guest | ErrorKind::Snapshot => 5,
+        ErrorKind::Guest | ErrorKind::Snapshot => GUEST,
         ErrorKind::Storage | ErrorKind::Target => 6,
         ErrorKind::Cancelled(reason) => signal(reason),
         _ => 1,

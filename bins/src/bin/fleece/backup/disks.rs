@@ -75,7 +75,13 @@ fn on_record(
     let place = job.places.record(&job.guest.id);
     let record = Record::open(&place)?;
     let mut cleaned = Cleaned::default();
-    fleece_fleecing::clean(&record, None, &job.storages, &mut cleaned)?;
+    fleece_fleecing::clean(
+        &record,
+        None,
+        &job.storages,
+        job.cancel.interrupt(),
+        &mut cleaned,
+    )?;
     for done in cleaned.done {
         job.log
             .info(&format!("removed what an earlier backup left: {done}"));
