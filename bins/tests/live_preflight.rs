@@ -66,10 +66,22 @@ fn disks_that_are_left_out_are_named_with_the_reason_and_a_hard_disk_is_a_warnin
             .unwrap();
 
         let machine = drive(machine(&qemu), "drive-virtio1", ",readonly=on");
+        let folder = machine.folder().to_owned();
+        let flash = |name: &str, more: &str| {
+            let path = folder.join(name);
+            std::fs::write(&path, vec![0xff; 256 << 10]).unwrap();
+            format!(
+                "if=pflash,format=raw,id={name},file={}{more}",
+                path.display()
+            )
+        };
         let memory = "memory-backend-memfd,id=mem,size=64M,share=on";
         let machine = machine
             .option("-device", "virtio-blk-pci,drive=drive-virtio1,id=virtio1")
             .option("-device", "ide-cd,id=cd0")
+            // Firmware, and its variables.
+            .option("-drive", flash("code", ",readonly=on"))
+            .option("-drive", flash("vars", ""))
             .option("-object", memory)
             .option("-numa", "node,memdev=mem")
             .option("-chardev", format!("socket,id=c,path={}", socket.display()))
@@ -83,6 +95,8 @@ fn disks_that_are_left_out_are_named_with_the_reason_and_a_hard_disk_is_a_warnin
                 "leave out disk 'drive-virtio1': it is read-only",
                 "leave out disk 'drive-vub0': another process serves it",
                 "leave out disk 'drive-cd0': there is no medium",
+                "include disk 'drive-system.flash1'",
+                "leave out disk 'drive-system.flash0': it is read-only",
             ],
         );
         let warnings = said.lines().filter(|line| line.contains("WARN"));
@@ -258,6 +272,12 @@ fn a_server_that_runs_already_is_found_before_anything_is_touched() {
         backup.arg("--nbd-server").arg(&socket);
         Ended::of(&mut backup).expect_code(0);
         bench.assert_clean(&machine.test_socket());
+        // A wrong address is found as early.
+        let mut backup = bench.backup(&machine.qmp_socket());
+        backup.arg("--nbd-server").arg(bench.path("nowhere"));
+        let said = Ended::of(&mut backup).expect(5, &["no NBD server", "nowhere"]);
+        assert!(!said.contains("fleecing images"), "{said}");
+        bench.assert_clean(&machine.test_socket());
     }
 }
 
@@ -291,4 +311,49 @@ fn a_qemu_of_another_user_gets_files_and_sockets_open() {
             }
         }
     }
+}
+
+#[test]
+fn what_no_archive_can_hold_is_refused_before_anything_is_touched() {
+    let Some(qemu) = fleece_lab::qemu("10.0") else {
+        return;
+    };
+    let mut builder = Machine::builder(&qemu).unwrap();
+    builder = builder.option("-device", "virtio-scsi-pci,id=scsi");
+    for n in 0..255 {
+        let node = format!("driver=null-co,size=1048576,read-zeroes=on,node-name=n{n}");
+        let device = format!("scsi-hd,bus=scsi.0,scsi-id={n},drive=n{n},id=d{n}");
+        builder = builder.option("-blockdev", node).option("-device", device);
+    }
+    let machine = builder.start().unwrap();
+    let bench = Bench::new();
+    let clean = || {
+        bench.assert_clean(&machine.test_socket());
+        bench.assert_no_archive();
+    };
+    let backup = || bench.backup(&machine.qmp_socket());
+    Ended::of(&mut backup()).expect(1, &["at most 254 devices"]);
+    clean();
+    let large = bench.path("large.conf");
+    std::fs::write(&large, vec![b'#'; 70_000]).unwrap();
+    let mut command = backup();
+    command.args(["--include", "d0", "--config"]).arg(&large);
+    Ended::of(&mut command).expect(1, &["70000 bytes"]);
+    clean();
+    let storages = bench.path("storage.cfg");
+    std::fs::write(&storages, "rbd: fast\n\tpool nowhere\n\tcontent images\n").unwrap();
+    let mut command = bench.fleece("backup");
+    command.arg("--qmp").arg(machine.qmp_socket());
+    command.arg("--to").arg(bench.path("archives"));
+    command.arg("--storage-config").arg(&storages);
+    command.args([
+        "--include",
+        "d0",
+        "--fleecing",
+        "fast",
+        "--fleecing-format",
+        "qcow2",
+    ]);
+    Ended::of(&mut command).expect(6, &["fast has no qcow2 images", "--fleecing-format"]);
+    clean();
 }

@@ -127,9 +127,9 @@ fn attached(
         return left_out(Gravity::Note, "there is no medium in it");
     };
     if medium.ro {
-        return match kind.ends_with("-cd") || kind == "floppy" {
-            true => left_out(Gravity::Note, "it is read-only"),
-            false => left_out(
+        return match is_hard_disk(&kind) {
+            false => left_out(Gravity::Note, "it is read-only"),
+            true => left_out(
                 Gravity::Warning,
                 "it is read-only, so the guest cannot change it, and it is in no backup of this guest",
             ),
@@ -144,6 +144,11 @@ fn attached(
     disk.device_path = Some(path);
     disk.stats_id = Some(qdev.to_owned());
     Ok(Some(Found::Disk(disk)))
+}
+
+/// Whether a device keeps data of the guest's own, by its QOM type: no CD, and no flash with firmware.
+fn is_hard_disk(kind: &str) -> bool {
+    !kind.ends_with("-cd") && !kind.starts_with("cfi.pflash") && kind != "floppy"
 }
 
 const COMMANDS: &str = "the guest's SCSI commands go to the host's device, past QEMU's block layer, so \

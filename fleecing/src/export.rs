@@ -1,15 +1,18 @@
 //! Views of the instant, exported for reading; and away again.
 
+use std::io;
+use std::net::{TcpStream, ToSocketAddrs as _};
 use std::os::fd::AsFd as _;
 use std::os::unix::fs::FileTypeExt as _;
-use std::os::unix::net::UnixListener;
+use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
+use std::time::Duration;
 
 use fleece_qmp_client::commands::{
     BlockExportAdd, BlockExportDel, BlockdevAdd, BlockdevDel, ExportKind, ExportRemoveMode,
     NbdServerAddress, NbdServerStart, NbdServerStop,
 };
-use fleece_qmp_client::{Client, Error as QmpError, ErrorKind as QmpErrorKind};
+use fleece_qmp_client::{Address, Client, Error as QmpError, ErrorKind as QmpErrorKind};
 use serde_json::json;
 
 use crate::disk::Disk;
@@ -82,6 +85,37 @@ pub(crate) fn start_server(client: &Client, record: &Record, socket: &Path) -> R
     })?;
     Step::ServerStarted.reached();
     Ok(())
+}
+
+/// A server that is said to run, if it does.
+pub(crate) fn running_server(address: &Address) -> Result<Address, Error> {
+    let connected = match address {
+        Address::Unix(path) => UnixStream::connect(path).map(drop),
+        Address::Tcp(host) => connect(host),
+        // Whoever reads says that it cannot.
+        _ => Ok(()),
+    };
+    match connected {
+        Ok(()) => Ok(address.clone()),
+        Err(error) => {
+            let message = format!(
+                "no NBD server answers at {address}; without --nbd-server one is started for the backup"
+            );
+            Err(Error::caused(ErrorKind::Qemu, message, error))
+        }
+    }
+}
+
+fn connect(host_and_port: &str) -> io::Result<()> {
+    const PATIENCE: Duration = Duration::from_secs(5);
+    let mut last = io::Error::new(io::ErrorKind::AddrNotAvailable, "the name has no address");
+    for address in host_and_port.to_socket_addrs()? {
+        match TcpStream::connect_timeout(&address, PATIENCE) {
+            Ok(_) => return Ok(()),
+            Err(error) => last = error,
+        }
+    }
+    Err(last)
 }
 
 /// A socket that QEMU is to listen at, and need not make itself.

@@ -139,7 +139,7 @@ impl<'r> Session<'r> {
         self.record.note_qmp(&self.address)?;
         // Whether somebody else's server runs shows only when ours does not start.
         self.server = match &self.options.running_server {
-            Some(server) => server.clone(),
+            Some(server) => export::running_server(server)?,
             None => {
                 let socket = &self.options.nbd_socket;
                 export::start_server(&self.client, self.record, socket)?;
