@@ -176,6 +176,8 @@ macro_rules! each {
 
 each!(sweep:
     an_archive_is_made_or_not CREATE,
+    an_archive_is_extracted_or_not EXTRACT,
+    an_archive_is_recovered_or_not RECOVER,
     an_archive_is_indexed_or_not INDEX,
     an_archive_is_reframed_or_not REFRAME,
     an_archive_is_optimized_or_not OPTIMIZE,

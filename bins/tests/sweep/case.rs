@@ -59,6 +59,18 @@ pub(crate) const CREATE: Case = Case {
     between: Some(has_no_index),
     ..CASE
 };
+pub(crate) const EXTRACT: Case = Case {
+    name: "vma extract",
+    before: &[Archive],
+    command: "vma extract @/a.vma @/out",
+    ..CASE
+};
+pub(crate) const RECOVER: Case = Case {
+    name: "vma recover",
+    before: &[Archive],
+    command: "vma recover @/cut.vma @/out",
+    ..CASE
+};
 pub(crate) const INDEX: Case = Case {
     name: "vma index",
     before: &[Archive],

@@ -99,12 +99,12 @@ impl Job {
         if let Some(vmstate) = &self.vmstate {
             vmstate.finish(true)?;
         }
-        self.directory.publish(true)?;
+        let mut told = String::new();
         for device in self.header.iter().flat_map(Header::devices) {
             let name = device.name();
             if device.is_vmstate() {
                 // How long it was, the archive does not tell.
-                say(&format!("{name}: what there is, is in vmstate.bin\n"));
+                told.push_str(&format!("{name}: what there is, is in vmstate.bin\n"));
                 continue;
             }
             let map = format!("disk-{name}.map");
@@ -115,10 +115,12 @@ impl Job {
             self.directory
                 .write_with(&map, |out| ddrescue_map(out, device.size(), lost))?;
             let size = device.size();
-            say(&format!(
+            told.push_str(&format!(
                 "{name}: {bytes} of {size} bytes lost, see {map}\n"
             ));
         }
+        self.directory.publish(true)?;
+        say(&told);
         Ok(())
     }
 }

@@ -1,12 +1,15 @@
 //! The directory that an archive is extracted to.
 
-use std::fs::{DirBuilder, File};
-use std::io::{self, BufWriter, Write};
+use std::cell::RefCell;
+use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::io::{self, BufWriter, Read as _, Write};
 use std::os::unix::fs::{DirBuilderExt as _, FileExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use fleece_staged_file::regular::{self, Links};
+use fleece_staged_file::{rename_new, sync_directory_of, temporary_name};
 use fleece_storage::block::{Access, Qcow2, RawFile, WriteAt};
 use fleece_vma_format::restore::Target;
 use fleece_vma_format::{CLUSTER_SIZE, Device};
@@ -18,16 +21,27 @@ use crate::cli::Format;
 use crate::failure::{Failure, Result};
 
 /// A directory of our own making. Whatever happens to its path meanwhile, files are made in the
-/// directory itself, and only new ones.
+/// directory itself, and only new ones. Dropped before [`Directory::publish`] has succeeded, it goes with all
+/// that was made in it.
 pub(crate) struct Directory {
     path: PathBuf,
     fd: OwnedFd,
+    marker: File,
+    /// What was made here, on record in the marker before.
+    made: RefCell<Vec<String>>,
     /// Files under temporary names, and what they will be called.
     pending: Vec<(String, String)>,
+    published: bool,
 }
 
+/// In the directory as long as it is not complete: locked while somebody works there, with a line for each file.
+const MARKER: &str = ".vma-extract";
+
+/// More names than any archive has.
+const MAX_MARKER: u64 = 1 << 20;
+
 impl Directory {
-    /// Makes the directory; it must not exist.
+    /// Makes the directory; it must not exist, unless a process that was killed has left it.
     pub(crate) fn create(path: &Path) -> Result<Self> {
         let failed = |e: io::Error| {
             Failure::io(
@@ -35,14 +49,44 @@ impl Directory {
                 e,
             )
         };
+        if path.file_name().is_none() {
+            return Err(failed(io::ErrorKind::AlreadyExists.into()));
+        }
+        // It has its marker when it appears.
+        let hidden = temporary_name(path);
+        remove_left_over(&hidden);
+        let _ = fs::remove_dir(&hidden);
         // Whatever the umask allows: nobody else renames what is in it.
-        DirBuilder::new().mode(0o755).create(path).map_err(failed)?;
+        DirBuilder::new()
+            .mode(0o755)
+            .create(&hidden)
+            .map_err(failed)?;
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let fd = openat(CWD, path, flags, Mode::empty()).map_err(|e| failed(e.into()))?;
+        let opened = openat(CWD, &hidden, flags, Mode::empty()).and_then(|fd| {
+            let marker = new_file(&fd, MARKER)?;
+            Ok((fd, marker))
+        });
+        let opened = opened.map_err(io::Error::from).and_then(|opened| {
+            rename_new(&hidden, path).or_else(|error| match error.kind() {
+                io::ErrorKind::AlreadyExists if remove_left_over(path) => rename_new(&hidden, path),
+                _ => Err(error),
+            })?;
+            Ok(opened)
+        });
+        let (fd, marker) = opened.map_err(|e| {
+            let _ = fs::remove_file(hidden.join(MARKER));
+            let _ = fs::remove_dir(&hidden);
+            failed(e)
+        })?;
+        // Where files cannot be locked, nobody removes what is left either.
+        let _ = marker.try_lock();
         Ok(Self {
             path: path.to_owned(),
             fd,
+            marker,
+            made: RefCell::default(),
             pending: Vec::new(),
+            published: false,
         })
     }
 
@@ -60,6 +104,7 @@ impl Directory {
         let mut out = BufWriter::new(self.file(name)?);
         write(&mut out)
             .and_then(|()| out.flush())
+            .and_then(|()| out.get_ref().sync_all())
             .map_err(|e| self.failed(name, e))
     }
 
@@ -80,6 +125,7 @@ impl Directory {
                 Arc::new(RawFile::from_file(file, &path, Access::ReadWrite)?)
             }
             Format::Qcow2 => {
+                self.note(&name)?;
                 let disk = Qcow2::create(&path, device.size())?;
                 self.pending.push((name, to));
                 Arc::new(disk)
@@ -99,22 +145,22 @@ impl Directory {
 
     /// Gives the files their final names; with `sync`, these are on stable storage afterwards.
     pub(crate) fn publish(&mut self, sync: bool) -> Result<()> {
-        while let Some((from, to)) = self.pending.last() {
+        for (from, to) in &self.pending {
+            self.note(to)?;
             renameat(&self.fd, from, &self.fd, to).map_err(|e| self.failed(to, e))?;
-            self.pending.pop();
         }
+        unlinkat(&self.fd, MARKER, AtFlags::empty()).map_err(|e| self.failed(MARKER, e))?;
+        self.published = true;
         if !sync {
             return Ok(());
         }
-        let parent = self
-            .path
-            .parent()
-            .filter(|path| !path.as_os_str().is_empty());
-        let synced = fsync_directory(&self.fd).and_then(|()| {
-            let parent = File::open(parent.unwrap_or_else(|| Path::new(".")))?;
-            fsync_directory(&parent)
-        });
-        synced.map_err(|e| Failure::io(format!("cannot sync {}", self.path.display()), e))
+        let synced = fsync_directory(&self.fd).and_then(|()| sync_directory_of(&self.path));
+        synced.map_err(|e| {
+            let path = self.path.display();
+            Failure::warning(&format!(
+                "{path} is complete, but cannot be synced: a power failure may undo it ({e})"
+            ))
+        })
     }
 
     /// A file that is renamed when all is done, and removed if that never comes.
@@ -125,10 +171,16 @@ impl Directory {
     }
 
     fn file(&self, name: &str) -> Result<File> {
-        let flags =
-            OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let fd = openat(&self.fd, name, flags, Mode::from_raw_mode(0o600));
-        fd.map(File::from).map_err(|e| self.failed(name, e))
+        self.note(name)?;
+        new_file(&self.fd, name).map_err(|e| self.failed(name, e))
+    }
+
+    /// Puts a name on record that is about to be given.
+    fn note(&self, name: &str) -> Result<()> {
+        let noted = writeln!(&self.marker, "{name}");
+        noted.map_err(|e| self.failed(MARKER, e))?;
+        self.made.borrow_mut().push(name.to_owned());
+        Ok(())
     }
 
     fn failed(&self, name: &str, error: impl Into<io::Error>) -> Failure {
@@ -141,10 +193,41 @@ impl Directory {
 
 impl Drop for Directory {
     fn drop(&mut self) {
-        for (name, _) in &self.pending {
+        if self.published {
+            return;
+        }
+        for name in self.made.borrow().iter() {
             let _ = unlinkat(&self.fd, name, AtFlags::empty());
         }
+        let _ = unlinkat(&self.fd, MARKER, AtFlags::empty());
+        let _ = fs::remove_dir(&self.path);
     }
+}
+
+/// A file that was not there before.
+fn new_file(directory: impl AsFd, name: &str) -> std::result::Result<File, Errno> {
+    let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    openat(directory, name, flags, Mode::from_raw_mode(0o600)).map(File::from)
+}
+
+/// Removes what a process that was killed has left: a directory with a marker that nobody holds. Tells whether
+/// it is gone.
+fn remove_left_over(path: &Path) -> bool {
+    let removed = || -> io::Result<()> {
+        let mut options = OpenOptions::new();
+        options.read(true).write(true);
+        let marker = path.join(MARKER);
+        let file = regular::open_with(&mut options, &marker, Links::Refuse)?;
+        file.try_lock()?;
+        let mut names = String::new();
+        (&file).take(MAX_MARKER).read_to_string(&mut names)?;
+        for name in names.lines().filter(|name| !name.contains('/')) {
+            let _ = fs::remove_file(path.join(name));
+        }
+        fs::remove_file(&marker)?;
+        fs::remove_dir(path)
+    };
+    removed().is_ok()
 }
 
 /// Syncs a directory, where its file system can.
