@@ -225,6 +225,21 @@ fn another_guest_does_not_get_the_name_and_who_says_it_is_the_guest_gets_it_once
 }
 
 #[test]
+fn a_name_that_a_guest_got_by_mistake_is_given_up_as_the_refusal_says() {
+    let Some(host) = Host::new() else { return };
+    let _machines = ["a/web.qmp", "b/qmp.sock"].map(|socket| host.start(socket, &[]));
+    host.run("b/qmp.sock", &["--name", "web"]).expect_code(0);
+    let claim = host.bench.path("state").join("web.claim");
+    let remedy = format!("remove {}", claim.display());
+    host.run("a/web.qmp", &["--name", "web"])
+        .expect(1, &["answers elsewhere", &remedy]);
+    fs::remove_file(&claim).unwrap();
+    host.run("a/web.qmp", &[]).expect_code(0);
+    host.run("b/qmp.sock", &[]).expect_code(0);
+    assert_eq!(host.archives(), ["b", "web", "web"]);
+}
+
+#[test]
 fn a_guest_that_moves_is_known_by_its_uuid_and_its_clone_is_told_apart() {
     let Some(host) = Host::new() else { return };
     let arguments = ["-uuid", UUID, "-name", "web"];

@@ -29,7 +29,8 @@ use crate::{CancelToken, Error, ErrorKind, units};
 pub struct GuestBackup {
     /// The guest's monitor.
     pub qmp: Address,
-    /// The guest, and where the records of what is made are kept.
+    /// The guest, and where the records of what is made are kept. Whose the name is must be settled, and stay
+    /// so, while the backup runs: [`fleece_fleecing::Identity`].
     pub record: RecordPlace,
     /// Storages by name, for fleecing images and for cleaning up.
     pub storages: Storages,

@@ -169,7 +169,7 @@ impl Claimant<'_> {
         ConfigFile::state(path)
             .update(|config| {
                 let judged = Claim::read(config, path)
-                    .and_then(|old| Ok((self.judge(old.as_ref(), answers)?, old)));
+                    .and_then(|old| Ok((self.judge(old.as_ref(), path, answers)?, old)));
                 match judged {
                     Ok((told, old)) => {
                         note = told;
@@ -189,13 +189,15 @@ impl Claimant<'_> {
 
     /// Whether it could be taken.
     pub(super) fn check(&self, path: &Path, answers: &dyn Fn(&Claim) -> bool) -> Result<(), Error> {
-        self.judge(Claim::load(path)?.as_ref(), answers).map(drop)
+        self.judge(Claim::load(path)?.as_ref(), path, answers)
+            .map(drop)
     }
 
     /// Whether the guest may have the claim `old`, and what is to be told of that.
     fn judge(
         &self,
         old: Option<&Claim>,
+        path: &Path,
         answers: &dyn Fn(&Claim) -> bool,
     ) -> Result<Option<String>, Error> {
         let Some(old) = old else { return Ok(None) };
@@ -225,7 +227,7 @@ impl Claimant<'_> {
         }
         // An image that is there says nothing: many guests are backed up from copies.
         if self.way.kind != Kind::Image && answers(old) {
-            return Err(self.is_alive(old));
+            return Err(self.is_alive(old, path));
         }
         let Self { id, way, .. } = self;
         Ok(Some(if same {
@@ -253,12 +255,14 @@ impl Claimant<'_> {
         ))
     }
 
-    fn is_alive(&self, old: &Claim) -> Error {
+    fn is_alive(&self, old: &Claim, path: &Path) -> Error {
         let Self { id, way, .. } = self;
         self.refused(format!(
-            "{id} is the guest that answers elsewhere ({}); call the one at {} something else with --name",
+            "{id} is the guest that answers elsewhere ({}); call the one at {} something else with --name. If \
+             the other is not called {id} any more, remove {}",
             old.describe(),
-            way.place
+            way.place,
+            path.display()
         ))
     }
 
