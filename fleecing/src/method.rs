@@ -153,6 +153,7 @@ mod tests {
             stats_id: None,
             iothread: false,
             image: String::new(),
+            encrypted: false,
         }
     }
 

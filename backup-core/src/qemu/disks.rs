@@ -62,6 +62,14 @@ pub(super) fn select(
     for disk in &unwanted {
         reporter.info(not_wanted(&disk.name));
     }
+    for disk in wanted.iter().filter(|disk| disk.encrypted) {
+        // No warning: who encrypts images has chosen so, every night.
+        reporter.info(format!(
+            "disk '{}' is encrypted, and QEMU decrypts it: the archive and the fleecing image hold it as \
+             plain text",
+            disk.name
+        ));
+    }
     match wanted.is_empty() {
         false => Ok(wanted),
         true => Err(Error::new(
