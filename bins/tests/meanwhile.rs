@@ -5,6 +5,7 @@
 
 mod support;
 
+use std::os::unix::fs::{FileExt as _, MetadataExt as _};
 use std::path::Path;
 use std::process::Command;
 
@@ -97,6 +98,34 @@ fn a_snapshot_that_somebody_takes_can_be_opened_afterwards_and_is_the_cause_that
                 assert!(!said.contains("verification failed"), "{said}");
             }
         }
+    }
+}
+
+#[test]
+fn what_the_guest_discards_meanwhile_gives_its_space_back() {
+    for qemu in fleece_lab::qemus() {
+        let builder = Guest::builder(&qemu).disk(Disk::raw(SIZE));
+        let guest = builder.disk(Disk::raw(SIZE)).hold().unwrap();
+        for disk in [0, 1] {
+            io(&guest, disk, "write -P 0x11 0 12M");
+        }
+        // From here on it is known that discards reach this disk, so no job is chosen that swallows them.
+        io(&guest, 0, "discard 12M 1M");
+        let bench = Bench::new();
+        let running = begun(&bench, &guest);
+        let space = |disk| guest.disk_path(disk).metadata().unwrap().blocks() * 512;
+        let before = space(1);
+        io(&guest, 1, "discard 1M 8M");
+        let after = space(1);
+        assert!(after + (8 << 20) <= before, "{before} {after}");
+        let said = running.end().expect_code(0);
+        assert!(!said.contains("swallow"), "{said}");
+        for disk in bench.restore() {
+            let mut data = vec![0; 12 << 20];
+            disk.read_exact_at(&mut data, 0).unwrap();
+            assert!(data.iter().all(|byte| *byte == 0x11));
+        }
+        bench.assert_clean(&guest.test_socket());
     }
 }
 

@@ -21,6 +21,7 @@
 
 mod cleanup;
 mod descriptors;
+mod discards;
 mod discover;
 mod disk;
 mod error;

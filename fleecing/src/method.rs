@@ -23,6 +23,8 @@ use crate::{Error, ErrorKind};
 pub enum Method {
     /// One `transaction` of `blockdev-backup` jobs with `sync=none`: the jobs own the filters.
     ///
+    /// Meanwhile QEMU refuses others' snapshots and jobs on the disks. It also swallows the guest's discards.
+    ///
     /// A copy has no time limit here: a fleecing storage that hangs holds the guest's write. On one that
     /// can hang this is the last resort.
     Job,
@@ -71,12 +73,13 @@ pub(crate) struct Features {
 
 /// Chooses for `disks`, or says why nothing is safe and what would be.
 ///
-/// `images_may_hang`: the fleecing images are on a storage that can hang, as one on a network can. Then
-/// the methods whose copies have a time limit come first, since the guest waits for each copy.
+/// `own_filters` come first where the fleecing images are on a storage that can hang, as one on a network can,
+/// since the guest waits for each copy, and theirs have a time limit; and where the guest's discards reach
+/// its disks, since a job swallows them.
 pub(crate) fn choose(
     features: &Features,
     disks: &[Disk],
-    images_may_hang: bool,
+    own_filters: bool,
 ) -> Result<Method, Error> {
     let refuse = |message: String| Err(Error::new(ErrorKind::Unsafe, message));
     if !features.filter || !features.snapshot_access {
@@ -95,7 +98,7 @@ pub(crate) fn choose(
             disk.name
         ));
     }
-    if features.job_on_cbw_error && !images_may_hang {
+    if features.job_on_cbw_error && !own_filters {
         return Ok(Method::Job);
     }
     if features.reopen && disks.iter().all(|disk| disk.top != Top::Fixed) {

@@ -25,7 +25,8 @@ use crate::method::{self, Features, Method};
 use crate::record::Record;
 use crate::switch::{self, Switched};
 use crate::{
-    Error, ErrorKind, Step, export, hang, histogram, image, inside, names, ours, preflight,
+    Error, ErrorKind, Step, discards, export, hang, histogram, image, inside, names, ours,
+    preflight,
 };
 
 /// How a session is to be.
@@ -105,7 +106,9 @@ impl<'r> Session<'r> {
         // A storage on the network can hang, and so can one that cannot tell what it is.
         let may_hang = storage.capabilities().map_or(true, |able| able.shared);
         let features = Features::probe(&client)?;
-        let method = method::choose(&features, &disks, may_hang)?;
+        // Only where there is a choice at all.
+        let own = may_hang || (features.job_on_cbw_error && discards::reach(&client, &disks)?);
+        let method = method::choose(&features, &disks, own)?;
         image::check_format(storage.as_ref(), options.format)?;
         let server = Address::unix(&options.nbd_socket);
         let lock = QemuLock::acquire(&client)?;

@@ -4,7 +4,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use fleece_fleecing::ErrorKind as Kind;
-use fleece_fleecing::{Cleaned, Disk, Place as RecordPlace, Record, Session, Step, Switched};
+use fleece_fleecing::{
+    Cleaned, Disk, Method, Place as RecordPlace, Record, Session, Step, Switched,
+};
 use fleece_qmp_client::commands::{BlockDevice, Cont, QueryBlock, QueryStatus};
 use fleece_qmp_client::{Address, Client};
 use fleece_storage::{Storages, VolumeFormat};
@@ -439,6 +441,12 @@ fn switch(
         switched.method,
         millis(switched.took)
     ));
+    if switched.method == Method::Job {
+        reporter.info(
+            "until the end of the backup, what the guest discards gives no space back: QEMU's jobs swallow it"
+                .into(),
+        );
+    }
     Ok((switched, frozen))
 }
 

@@ -46,7 +46,8 @@ pub use node::{BlockdevAdd, BlockdevDel, BlockdevReopen};
 pub use qom::{ObjectAdd, ObjectDel, QomGet, QomList, QomProperty, QomSet};
 pub use session::{QmpCapabilities, QueryQmpSchema};
 pub use stats::{
-    BlockLatencyHistogramSet, BlockStats, DeviceStats, LatencyHistogram, QueryBlockStats,
+    BlockLatencyHistogramSet, BlockStats, DeviceStats, DriverStats, LatencyHistogram,
+    QueryBlockStats,
 };
 pub use transaction::{Action, CompletionMode, Transaction, TransactionProperties};
 

@@ -27,6 +27,17 @@ pub struct BlockStats {
     pub node_name: Option<String>,
     /// The counters.
     pub stats: DeviceStats,
+    /// What only some drivers count.
+    pub driver_specific: Option<DriverStats>,
+}
+
+/// QAPI `BlockStatsSpecific`, as far as it is of use.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
+pub struct DriverStats {
+    /// Discards that a file or a host's device has done.
+    pub discard_nb_ok: Option<u64>,
 }
 
 /// QAPI `BlockDeviceStats`: since the start of QEMU; times in nanoseconds.
