@@ -115,7 +115,7 @@ fn remove(client: &Client, known: &[PathBuf], socket: Option<&Path>) -> Result<R
 /// else has given away the names that `disks` disks need.
 pub(crate) fn must_be_free(client: &Client, address: &Address, disks: usize) -> Result<(), Error> {
     let ours = Ours::find(client, &[])?;
-    let held = |filter: &String| meanwhile::holder(client, filter);
+    let held = |filter: &String| meanwhile::holder_in_use(client, filter);
     if let Some(holder) = ours.filters.iter().find_map(held) {
         return Err(Error::new(ErrorKind::Qemu, holder));
     }

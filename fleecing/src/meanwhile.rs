@@ -118,7 +118,29 @@ pub(crate) fn rebase(
 /// Who, of others, holds a filter so that it cannot leave, and the way out.
 pub(crate) fn holder(client: &Client, filter: &str) -> Option<String> {
     let graph = disk::graph(client).ok()?;
-    if let Some(job) = users(&graph, filter, GraphNodeKind::BlockJob)
+    let is_others = |node: &&GraphNode| Kind::View.number(&node.name).is_none();
+    // A job may have put a node there itself.
+    let no_job = users(&graph, filter, GraphNodeKind::BlockJob)
+        .all(|job| Kind::Job.number(&job.name).is_some());
+    if no_job && let Some(node) = users(&graph, filter, GraphNodeKind::BlockDriver).find(is_others)
+    {
+        return Some(format!(
+            "the node {} that somebody has put above Fleece's filter {filter} holds it; when that is gone, run \
+             `fleece cleanup`",
+            node.name
+        ));
+    }
+    holder_of(client, &graph, filter)
+}
+
+/// The same of a filter that nobody has tried to take out yet: the node above it may be that of the guest's
+/// disk, which lets it go.
+pub(crate) fn holder_in_use(client: &Client, filter: &str) -> Option<String> {
+    holder_of(client, &disk::graph(client).ok()?, filter)
+}
+
+fn holder_of(client: &Client, graph: &BlockGraph, filter: &str) -> Option<String> {
+    if let Some(job) = users(graph, filter, GraphNodeKind::BlockJob)
         .find(|job| Kind::Job.number(&job.name).is_none())
     {
         return Some(format!(
@@ -126,14 +148,6 @@ pub(crate) fn holder(client: &Client, filter: &str) -> Option<String> {
              end, or cancel it ({{\"execute\": \"block-job-cancel\", \"arguments\": {{\"device\": \"{id}\"}}}}), then run \
              `fleece cleanup`",
             id = job.name
-        ));
-    }
-    let is_others = |node: &&GraphNode| Kind::View.number(&node.name).is_none();
-    if let Some(node) = users(&graph, filter, GraphNodeKind::BlockDriver).find(is_others) {
-        return Some(format!(
-            "the node {} that somebody has put above Fleece's filter {filter} holds it; when that is gone, run \
-             `fleece cleanup`",
-            node.name
         ));
     }
     let exports = client.execute(&QueryBlockExports {}).ok()?;
@@ -152,7 +166,7 @@ pub(crate) fn holder(client: &Client, filter: &str) -> Option<String> {
             .and_then(|medium| medium.node_name.as_deref());
         node == Some(filter)
     });
-    let backends = users(&graph, filter, GraphNodeKind::BlockBackend).count();
+    let backends = users(graph, filter, GraphNodeKind::BlockBackend).count();
     (backends > devices.count()).then(|| leaked(filter))
 }
 
