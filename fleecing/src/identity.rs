@@ -20,6 +20,7 @@ use std::path::Path;
 
 use fleece_guest_config::{ConfigFile, GuestId};
 use fleece_qmp_client::{Address, ErrorKind as QmpErrorKind};
+use fleece_staged_file::{LockFile, remove_stale};
 use sha2::{Digest as _, Sha256};
 
 use crate::lock::GuestLock;
@@ -169,6 +170,24 @@ pub(crate) fn lock(directory: &Path, way: &Way) -> Result<GuestLock, Error> {
     let digest = Sha256::digest(way.place.as_bytes());
     let name: String = digest.iter().take(8).map(|b| format!("{b:02x}")).collect();
     GuestLock::acquire(&directory.join(format!(".{name}.way")))
+}
+
+/// Removes the locks of processes that were killed before there was anything else to find them by. Those that
+/// somebody holds stay.
+pub fn remove_dead_locks(directory: &Path) {
+    let names = std::fs::read_dir(directory).into_iter().flatten().flatten();
+    for path in names.map(|entry| entry.path()) {
+        let name = path.file_name().and_then(|name| name.to_str());
+        let is_lock = |name: &str| {
+            (name.starts_with('.') && name.ends_with(".way")) || name.ends_with(".claim.lock")
+        };
+        if name.is_some_and(is_lock) {
+            // It is gone when it is given up.
+            drop(LockFile::try_acquire(&path));
+        } else if name.is_some_and(|name| name.ends_with(".claim.tmp")) {
+            let _ = remove_stale(&path);
+        }
+    }
 }
 
 /// The locks on a guest in all ways in which it was ever reached, and in one more. Of a process that was

@@ -55,7 +55,7 @@ pub use cleanup::{Cleaned, clean, cleanup};
 pub use discover::{Gravity, Inventory, LeftOut, discover};
 pub use disk::{Disk, Top};
 pub use error::{Error, ErrorKind};
-pub use identity::{Identity, Way};
+pub use identity::{Identity, Way, remove_dead_locks};
 pub use meanwhile::Seen;
 pub use method::Method;
 pub use preflight::check_guest;

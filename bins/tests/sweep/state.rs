@@ -22,6 +22,10 @@ impl State {
         for entry in fs::read_dir(folder).unwrap() {
             let entry = entry.unwrap();
             let name = format!("{prefix}{}", entry.file_name().to_str().unwrap());
+            // Whose a number is stays known for as long as there is a state directory.
+            if name.ends_with(".claim") {
+                continue;
+            }
             if entry.file_type().unwrap().is_dir() {
                 self.add(&entry.path(), &format!("{name}/"));
                 self.0.insert(name, "folder".to_owned());

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use fleece_backup_core::{Error, ErrorKind};
-use fleece_fleecing::{ErrorKind as Kind, Identity, Place, Record};
+use fleece_fleecing::{ErrorKind as Kind, Identity, Place, Record, remove_dead_locks};
 use fleece_guest_config::GuestId;
 
 use crate::cli::{Cleanup, Places};
@@ -53,6 +53,7 @@ pub(crate) fn run(arguments: &Cleanup, places: &Places, log: &Log) -> Result<Exi
 fn guests(arguments: &Cleanup, places: &Places) -> Result<Vec<GuestId>, Error> {
     let directory = places.state_dir();
     if arguments.all {
+        remove_dead_locks(&directory);
         return Ok(Place::guests(&directory)?);
     }
     let which = &arguments.which;
