@@ -60,11 +60,20 @@ pub(crate) fn start_server(client: &Client, record: &Record, socket: &Path) -> R
         addr,
         max_connections: Some(0),
     };
+    let by_path = || {
+        let addr = NbdServerAddress::Unix { path: path.into() };
+        client.execute(&start(addr)).map(drop)
+    };
     let started = match descriptors::takes_sockets(client)? {
-        true => listen(socket)?.serve(client, start),
-        false => client
-            .execute(&start(NbdServerAddress::Unix { path: path.into() }))
-            .map(drop),
+        true => match listen(socket)?.serve(client, start) {
+            // What stands before QEMU's monitor passes no descriptors on.
+            Err(error) if error.command() == Some("getfd") => {
+                remove_socket(socket);
+                by_path()
+            }
+            served => served,
+        },
+        false => by_path(),
     };
     started.map_err(|error| {
         // The server that runs is somebody else's: it must not be taken for ours.
