@@ -20,6 +20,8 @@ pub(crate) struct Case {
     pub(crate) essential: &'static [&'static str],
     /// What else may be after the next run.
     pub(crate) between: Option<fn(&State, &State, &State) -> bool>,
+    /// It may leave all as it was, and say why.
+    pub(crate) declines: bool,
 }
 
 /// What a command finds.
@@ -43,6 +45,7 @@ const CASE: Case = Case {
     next: &[],
     essential: &[],
     between: None,
+    declines: false,
 };
 
 /// Where `fleece` finds what it works on.
@@ -104,6 +107,7 @@ pub(crate) const BACKUP: Case = Case {
     ],
     essential: &["dump/vzdump-qemu-100-2026_01_01-00_00_00.vma"],
     between: Some(has_no_index),
+    ..CASE
 };
 pub(crate) const FOLDER: Case = Case {
     name: "fleece restore --to",
@@ -130,6 +134,7 @@ pub(crate) const GUEST: Case = Case {
         "fast/images/9/vm-9-disk-0.raw",
     ],
     between: Some(has_rules_alone),
+    ..CASE
 };
 pub(crate) const GUEST_FORCE: Case = Case {
     name: "fleece restore --force",
@@ -138,6 +143,7 @@ pub(crate) const GUEST_FORCE: Case = Case {
     next: &["fleece cleanup PLACES --all"],
     essential: &["firewall/9.fw", "fast/images/9/vm-9-disk-1.raw"],
     between: Some(has_rules_alone),
+    ..CASE
 };
 pub(crate) const NOTE: Case = Case {
     name: "fleece note",
@@ -164,6 +170,7 @@ pub(crate) const PRUNE: Case = Case {
     name: "fleece prune",
     before: &[Backups, Storages],
     command: "fleece prune PLACES @/dump --keep keep-last=1",
+    declines: true,
     ..CASE
 };
 pub(crate) const VERIFY: Case = Case {
@@ -361,8 +368,14 @@ impl Work {
                 strace.args(words).output().unwrap();
                 let unfinished = self.place.join(format!("dump/.{DUMP}.tmp"));
                 assert!(unfinished.exists(), "no backup was killed");
-                for lock in ["100.lock", "100.state.lock"] {
-                    let _ = fs::remove_file(self.place.join("state").join(lock));
+                for entry in fs::read_dir(self.place.join("state")).unwrap() {
+                    let path = entry.unwrap().path();
+                    if [".lock", ".way"]
+                        .iter()
+                        .any(|lock| path.to_str().unwrap().ends_with(lock))
+                    {
+                        fs::remove_file(path).unwrap();
+                    }
                 }
             }
         }
