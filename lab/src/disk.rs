@@ -21,6 +21,7 @@ pub struct Disk {
     pub(crate) definition: Definition,
     pub(crate) throttled: bool,
     pub(crate) iothread: bool,
+    pub(crate) discards: bool,
 }
 
 /// The format of a disk's image.
@@ -78,6 +79,7 @@ impl Disk {
             definition: Definition::Drive,
             throttled: false,
             iothread: false,
+            discards: false,
         }
     }
 
@@ -125,6 +127,18 @@ impl Disk {
     pub fn iothread(mut self) -> Self {
         self.iothread = true;
         self
+    }
+
+    /// What the guest discards is given back to the image; QEMU ignores it otherwise.
+    #[must_use]
+    pub fn discards(mut self) -> Self {
+        self.discards = true;
+        self
+    }
+
+    /// `discard=`
+    fn discard(&self) -> &'static str {
+        if self.discards { "unmap" } else { "ignore" }
     }
 
     /// Makes the empty image `disk<number>` in `folder`, unless the disk has one; gives its path.

@@ -60,7 +60,7 @@ impl Attached<'_> {
 
     fn drive(&self) -> Vec<String> {
         let mut drive = format!(
-            "file={},if=none,id={},format={},cache={},discard=unmap",
+            "file={},if=none,id={},format={},cache={},discard={}",
             // A comma would begin the next option.
             self.image.display().to_string().replace(',', ",,"),
             self.top(),
@@ -69,6 +69,7 @@ impl Attached<'_> {
                 Cache::None => "none",
                 Cache::Writeback => "writeback",
             },
+            self.disk.discard(),
         );
         if self.disk.throttled {
             drive.push_str(",throttling.iops-total=10000000");
@@ -164,13 +165,13 @@ pub(crate) fn blockdev(
     let mut top = json!({
         "driver": disk.format.name(),
         "node-name": names.format,
-        "discard": "unmap",
+        "discard": disk.discard(),
         "cache": {"direct": cache == Cache::None},
         "file": {
             "driver": "file",
             "node-name": names.file,
             "filename": image.display().to_string(),
-            "discard": "unmap",
+            "discard": disk.discard(),
             "cache": {"direct": cache == Cache::None},
         },
     });
@@ -188,7 +189,7 @@ pub(crate) fn blockdev(
             "driver": "throttle",
             "node-name": names.throttle,
             "throttle-group": names.group,
-            "discard": "unmap",
+            "discard": disk.discard(),
             "file": top,
         });
     }
