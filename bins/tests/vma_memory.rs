@@ -10,8 +10,10 @@
 
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
+use std::path::PathBuf;
 use std::process::Command;
 
+use fleece_storage::block::{Backing, Qcow2, ReadAt};
 use fleece_vma_format::{ArchiveWriter, CLUSTER_SIZE, DeviceId, HeaderBuilder};
 use tempfile::TempDir;
 
@@ -314,4 +316,61 @@ fn windows_within_windows() {
         with_window(&inner, &outer, 26);
         run(&["verify", &outer], code, reason);
     }
+}
+
+/// What a disk holds where its `turn`th cluster is.
+fn contents(disk: usize, turn: u64) -> Vec<u8> {
+    let mut cluster = vec![0; CLUSTER_SIZE];
+    cluster[..16]
+        .copy_from_slice(&(((disk as u128) << 64) | (1 << 63) | u128::from(turn)).to_le_bytes());
+    cluster
+}
+
+/// Writes an archive of as many disks as there can be, of `size` bytes each and with a cluster every `step`:
+/// first all of the first turn, then all of the second, as disks come that are backed up at once.
+fn interleaved(path: &str, size: u64, step: u64, turns: u64) {
+    let mut builder = HeaderBuilder::new();
+    let disks: Vec<_> = (0..254)
+        .map(|number| builder.add_device(&format!("d{number}"), size).unwrap())
+        .collect();
+    let header = builder.build().unwrap();
+    let out = io::BufWriter::new(File::create(path).unwrap());
+    let mut writer = ArchiveWriter::new(out, &header).unwrap();
+    for turn in 0..turns {
+        for (number, disk) in disks.iter().enumerate() {
+            let index = turn * step / CLUSTER_SIZE as u64;
+            writer
+                .write_cluster(*disk, index, &contents(number, turn))
+                .unwrap();
+        }
+    }
+    // Without its last extent where not all clusters were written.
+    let _ = writer.finish();
+}
+
+#[test]
+fn qcow2_images_of_as_many_disks_as_there_can_be_in_turn() {
+    let dir = TempDir::new().unwrap();
+    let (file, out) = (path(&dir, "a.vma"), path(&dir, "out"));
+    let (size, step) = (4 * CLUSTER_SIZE as u64, CLUSTER_SIZE as u64);
+    interleaved(&file, size, step, 4);
+    let extract = ["extract", "--no-sync", "--format", "qcow2"];
+    run(&[&extract[..], &[&file, &out]].concat(), 0, "");
+    for disk in 0..254 {
+        let image = PathBuf::from(format!("{out}/disk-d{disk}.qcow2"));
+        let image = Qcow2::open(&image, Backing::Deny).unwrap();
+        let mut read = vec![0; CLUSTER_SIZE];
+        for turn in 0..4 {
+            image.read_at(&mut read, turn * step).unwrap();
+            assert!(read == contents(disk, turn), "{disk}, {turn}");
+        }
+    }
+    // And now each cluster where another table tells of it.
+    let far = 512 << 20;
+    interleaved(&file, 1 << 40, far, 6);
+    fs::remove_dir_all(&out).unwrap();
+    let zst = path(&dir, "a.zst");
+    with_window(&file, &zst, 26);
+    run(&[&extract[..], &[&file, &out]].concat(), 4, "");
+    run(&[&extract[..], &[&zst, &out]].concat(), 4, "");
 }

@@ -34,6 +34,9 @@ pub struct Qcow2Header {
     /// Feature bits that a writer that does not know them must clear, for example that of
     /// persistent dirty bitmaps.
     pub autoclear_features: u64,
+    /// Bytes of the L1 table and of the refcount table.
+    l1_table: u64,
+    refcount_table: u64,
 }
 
 impl Qcow2Header {
@@ -63,7 +66,8 @@ impl Qcow2Header {
             return Err(invalid(format!("clusters of 2^{cluster_bits} bytes")));
         }
         let cluster_size = 1_u64 << cluster_bits;
-        check_tables(field.u32(36)?, field.u32(56)?, cluster_size)?;
+        let (l1_entries, refcount_table_clusters) = (field.u32(36)?, field.u32(56)?);
+        check_tables(l1_entries, refcount_table_clusters, cluster_size)?;
 
         Ok(Self {
             version,
@@ -72,7 +76,15 @@ impl Qcow2Header {
             has_backing_file: field.u64(8)? != 0,
             snapshots: field.u32(60)?,
             autoclear_features: autoclear,
+            l1_table: u64::from(l1_entries).saturating_mul(8),
+            refcount_table: u64::from(refcount_table_clusters).saturating_mul(cluster_size),
         })
+    }
+
+    /// Bytes of the tables that are in memory whenever the image is open.
+    pub(super) fn tables_in_memory(&self, writable: bool) -> u64 {
+        let refcounts = if writable { self.refcount_table } else { 0 };
+        self.l1_table.saturating_add(refcounts)
     }
 }
 

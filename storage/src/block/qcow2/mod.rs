@@ -3,23 +3,27 @@
 //! The check is ours because imago 0.2 opens encrypted images as if they were plain, and because
 //! opening for writing makes QEMU discard the persistent dirty bitmaps of an image.
 
+mod budget;
 mod header;
+mod image;
 
 #[cfg(test)]
 mod tests;
 
 use std::fmt;
-use std::fs::File;
-use std::io::{self, Read};
-use std::path::{Path, PathBuf};
+use std::fs::{File, OpenOptions};
+use std::io;
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use imago::file::File as ImageFile;
 use imago::format::Format;
 use imago::format::gate::ImplicitOpenGate;
 use imago::qcow2::Qcow2 as Driver;
 use imago::{
-    DenyImplicitOpenGate, FormatAccess, FormatCreateBuilder, FormatDriverBuilder, Mapping, Storage,
-    StorageOpenOptions,
+    FormatAccess, FormatCreateBuilder, FormatDriverBuilder, Mapping, Storage, StorageOpenOptions,
 };
 
 pub use header::Qcow2Header;
@@ -29,14 +33,10 @@ use super::{
     Access, BlockStatus, Discard, Error, ErrorKind, Extent, Geometry, Operation, RawFile, ReadAt,
     Result, Status, WriteAt, check_range,
 };
+use image::Image;
 
-/// A qcow2 image.
-pub struct Qcow2 {
-    image: FormatAccess<ImageFile>,
-    path: PathBuf,
-    access: Access,
-    cluster_size: u64,
-}
+/// A qcow2 image. All images of a process share a small memory for their tables, however many there are.
+pub struct Qcow2(Arc<Image>);
 
 /// Whether an image may name other files that are then opened too.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,21 +59,14 @@ impl Qcow2 {
     /// If it is not a qcow2 image, is encrypted or damaged, needs a feature that is not supported,
     /// or has a backing file and `backing` denies it.
     pub fn open(path: &Path, backing: Backing) -> Result<Self> {
-        let header = read_header(path).map_err(|error| error.on(path))?;
+        let (file, header) = open_file(path, Access::ReadOnly)?;
         if header.has_backing_file && backing == Backing::Deny {
             return Err(Error::new(ErrorKind::Denied, Operation::Open)
                 .on(path)
                 .because("the image has a backing file, which is only opened when asked for"));
         }
-        let builder = Driver::<ImageFile>::builder(image_file(path, Access::ReadOnly)?);
-        let image = match backing {
-            Backing::Deny => builder.open(DenyImplicitOpenGate::default()),
-            Backing::Follow => builder.open(ChainGate {
-                remaining: MAX_CHAIN,
-            }),
-        };
-        let image = image.map_err(|error| failed(path, error))?;
-        Ok(Self::new(path, image, Access::ReadOnly, header))
+        let path = path.to_owned();
+        Image::open(file, path, Access::ReadOnly, backing, header).map(Self)
     }
 
     /// Open an image for reading and writing, as the disk of a guest or the target of a restore.
@@ -83,7 +76,38 @@ impl Qcow2 {
     /// As for [`Qcow2::open`]; also if writing would lose something: internal snapshots, or
     /// persistent bitmaps and other features that a foreign writer has to clear.
     pub fn open_writable(path: &Path) -> Result<Self> {
-        let header = read_header(path).map_err(|error| error.on(path))?;
+        let (file, header) = open_file(path, Access::ReadWrite)?;
+        Self::writable(file, path, header)
+    }
+
+    /// Create an empty image for a disk of `size` bytes, which only its owner can read; there must be
+    /// nothing at `path` yet.
+    ///
+    /// # Errors
+    ///
+    /// If it exists already or cannot be written; no half-made image stays behind.
+    pub fn create(path: &Path, size: u64) -> Result<Self> {
+        let error = |error| Error::from_io(Operation::Create, error).on(path);
+        let file = new_file(path).map_err(error)?;
+        let options = StorageOpenOptions::new().filename(path).write(true);
+        let made = file
+            .try_clone()
+            .and_then(|file| ImageFile::from_open_file(file, options))
+            .and_then(|file| {
+                Driver::<ImageFile>::create_builder(file)
+                    .size(size)
+                    .create()
+            });
+        if let Err(cause) = made {
+            // Without a header the file is of no use to anyone.
+            let _ = std::fs::remove_file(path);
+            return Err(error(cause));
+        }
+        let header = header_of(&file).map_err(|error| error.on(path))?;
+        Self::writable(file, path, header)
+    }
+
+    fn writable(file: File, path: &Path, header: Qcow2Header) -> Result<Self> {
         let denied = |why: &str| {
             Err(Error::new(ErrorKind::Denied, Operation::Open)
                 .on(path)
@@ -95,75 +119,35 @@ impl Qcow2 {
         if header.autoclear_features != 0 || header.snapshots != 0 {
             return denied("writing would harm its persistent bitmaps or internal snapshots");
         }
-        let image = Driver::<ImageFile>::builder(image_file(path, Access::ReadWrite)?)
-            .write(true)
-            .open(DenyImplicitOpenGate::default())
-            .map_err(|error| failed(path, error))?;
-        Ok(Self::new(path, image, Access::ReadWrite, header))
-    }
-
-    /// Create an empty image for a disk of `size` bytes, which only its owner can read; there must be
-    /// nothing at `path` yet.
-    ///
-    /// # Errors
-    ///
-    /// If it exists already or cannot be written; no half-made image stays behind.
-    pub fn create(path: &Path, size: u64) -> Result<Self> {
-        let error = |error| Error::from_io(Operation::Create, error).on(path);
-        let file = new_file(path).and_then(|file| {
-            let options = StorageOpenOptions::new().filename(path).write(true);
-            ImageFile::from_open_file(file, options)
-        });
-        let file = file.map_err(error)?;
-        if let Err(cause) = Driver::<ImageFile>::create_builder(file)
-            .size(size)
-            .create()
-        {
-            // Without a header the file is of no use to anyone.
-            let _ = std::fs::remove_file(path);
-            return Err(error(cause));
-        }
-        Self::open_writable(path)
-    }
-
-    fn new(path: &Path, image: Driver<ImageFile>, access: Access, header: Qcow2Header) -> Self {
-        let image = FormatAccess::new(image);
-        Self {
-            image,
-            path: path.to_owned(),
-            access,
-            cluster_size: header.cluster_size,
-        }
+        let path = path.to_owned();
+        Image::open(file, path, Access::ReadWrite, Backing::Deny, header).map(Self)
     }
 
     fn check_writable(&self, operation: Operation) -> Result<()> {
-        match self.access {
+        match self.0.access {
             Access::ReadWrite => Ok(()),
-            Access::ReadOnly => Err(Error::new(ErrorKind::ReadOnly, operation).on(&self.path)),
+            Access::ReadOnly => Err(Error::new(ErrorKind::ReadOnly, operation).on(&self.0.path)),
         }
-    }
-
-    fn error(&self, operation: Operation, offset: u64, error: io::Error) -> Error {
-        Error::from_io(operation, error).on(&self.path).at(offset)
     }
 }
 
 impl Geometry for Qcow2 {
     fn size(&self) -> u64 {
-        self.image.size()
+        self.0.header().size
     }
 
     fn alignment(&self) -> u64 {
-        self.cluster_size
+        self.0.header().cluster_size
     }
 }
 
 impl ReadAt for Qcow2 {
     fn read_at(&self, buf: &mut [u8], offset: u64) -> Result<()> {
         check_range(Operation::Read, self.size(), offset, buf.len() as u64)?;
-        self.image
-            .read(buf, offset)
-            .map_err(|error| self.error(Operation::Read, offset, error))
+        self.0
+            .with(Operation::Read, offset, buf.len() as u64, |driver| {
+                driver.read(buf, offset)
+            })
     }
 }
 
@@ -176,14 +160,16 @@ impl BlockStatus for Qcow2 {
                 len,
             });
         }
-        let (mapping, mapped) = self
-            .image
-            .get_mapping(offset, len)
-            .map_err(|error| self.error(Operation::Status, offset, error))?;
-        let status = match mapping {
-            Mapping::Zero { .. } => Status::Zero,
-            _ => Status::Data,
-        };
+        // No more tables at once than needed.
+        let len = len.min(self.0.reach());
+        let (status, mapped) = self.0.with(Operation::Status, offset, len, |driver| {
+            let (mapping, mapped) = driver.get_mapping(offset, len)?;
+            let status = match mapping {
+                Mapping::Zero { .. } => Status::Zero,
+                _ => Status::Data,
+            };
+            Ok((status, mapped))
+        })?;
         // An answer of no bytes would let callers loop for ever; one byte to be read never lies.
         match mapped.min(len) {
             0 => Ok(Extent {
@@ -199,25 +185,25 @@ impl WriteAt for Qcow2 {
     fn write_at(&self, buf: &[u8], offset: u64) -> Result<()> {
         check_range(Operation::Write, self.size(), offset, buf.len() as u64)?;
         self.check_writable(Operation::Write)?;
-        self.image
-            .write(buf, offset)
-            .map_err(|error| self.error(Operation::Write, offset, error))
+        self.0
+            .with(Operation::Write, offset, buf.len() as u64, |driver| {
+                driver.write(buf, offset)
+            })
     }
 
     fn write_zeroes(&self, offset: u64, len: u64) -> Result<()> {
         check_range(Operation::WriteZeroes, self.size(), offset, len)?;
         self.check_writable(Operation::WriteZeroes)?;
-        self.image
-            .write_zeroes(offset, len)
-            .map_err(|error| self.error(Operation::WriteZeroes, offset, error))
+        self.0.with(Operation::WriteZeroes, offset, len, |driver| {
+            driver.write_zeroes(offset, len)
+        })
     }
 
     fn flush(&self) -> Result<()> {
-        if self.access == Access::ReadOnly {
-            return Ok(());
+        match self.0.access {
+            Access::ReadOnly => Ok(()),
+            Access::ReadWrite => self.0.sync(),
         }
-        let flushed = self.image.flush().and_then(|()| self.image.sync());
-        flushed.map_err(|error| Error::from_io(Operation::Flush, error).on(&self.path))
     }
 }
 
@@ -231,10 +217,9 @@ impl Discard for Qcow2 {
 
 impl fmt::Debug for Qcow2 {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { path, access, .. } = self;
         f.debug_struct("Qcow2")
-            .field("path", path)
-            .field("access", access)
+            .field("path", &self.0.path)
+            .field("access", &self.0.access)
             .finish_non_exhaustive()
     }
 }
@@ -242,6 +227,17 @@ impl fmt::Debug for Qcow2 {
 /// Opens the images below, each behind the same header check, for reading only, to a limited depth.
 struct ChainGate {
     remaining: usize,
+    /// How many were opened.
+    opened: Arc<AtomicU64>,
+}
+
+impl ChainGate {
+    fn new(opened: Arc<AtomicU64>) -> Self {
+        Self {
+            remaining: MAX_CHAIN,
+            opened,
+        }
+    }
 }
 
 impl ImplicitOpenGate<ImageFile> for ChainGate {
@@ -264,9 +260,10 @@ impl ImplicitOpenGate<ImageFile> for ChainGate {
             }
             _ => return Err(io::Error::other("only raw and qcow2 images may lie below")),
         }
-        Ok(FormatAccess::new(
-            builder.write(false).open(Self { remaining })?,
-        ))
+        self.opened.fetch_add(1, Ordering::Relaxed);
+        let opened = Arc::clone(&self.opened);
+        let gate = Self { remaining, opened };
+        Ok(FormatAccess::new(builder.write(false).open(gate)?))
     }
 
     fn open_storage(&mut self, options: StorageOpenOptions) -> io::Result<ImageFile> {
@@ -275,22 +272,33 @@ impl ImplicitOpenGate<ImageFile> for ChainGate {
 }
 
 fn read_header(path: &Path) -> Result<Qcow2Header> {
-    let mut bytes = Vec::with_capacity(header::HEADER_LEN);
-    File::open(path)
-        .and_then(|file| file.take(header::HEADER_LEN as u64).read_to_end(&mut bytes))
-        .map_err(|error| Error::from_io(Operation::Open, error))?;
-    Qcow2Header::parse(&bytes)
+    let file = File::open(path).map_err(|error| Error::from_io(Operation::Open, error))?;
+    header_of(&file)
 }
 
-fn image_file(path: &Path, access: Access) -> Result<ImageFile> {
+fn header_of(file: &File) -> Result<Qcow2Header> {
+    let mut bytes = [0; header::HEADER_LEN];
+    let mut there = 0;
+    while let Some(rest) = bytes.get_mut(there..).filter(|rest| !rest.is_empty()) {
+        match file.read_at(rest, there as u64) {
+            Ok(0) => break,
+            Ok(read) => there = there.saturating_add(read),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(Error::from_io(Operation::Open, error)),
+        }
+    }
+    Qcow2Header::parse(bytes.get(..there).unwrap_or_default())
+}
+
+fn open_file(path: &Path, access: Access) -> Result<(File, Qcow2Header)> {
+    let failed = |error| Error::from_io(Operation::Open, error).on(path);
+    let file = OpenOptions::new()
+        .read(true)
+        .write(access == Access::ReadWrite)
+        .open(path)
+        .map_err(failed)?;
     // Refuses pipes and directories with a clear message before the driver gets to see them.
-    RawFile::open(path, access)?;
-    let options = StorageOpenOptions::new()
-        .filename(path)
-        .write(access == Access::ReadWrite);
-    ImageFile::open(options).map_err(|error| failed(path, error))
-}
-
-fn failed(path: &Path, error: io::Error) -> Error {
-    Error::from_io(Operation::Open, error).on(path)
+    RawFile::from_file(file.try_clone().map_err(failed)?, path, access)?;
+    let header = header_of(&file).map_err(|error| error.on(path))?;
+    Ok((file, header))
 }
