@@ -76,7 +76,7 @@ impl Image {
         let open = || -> Result<(Arc<dyn BlockDevice>, ImageLock)> {
             let lock = ImageLock::for_writing(&self.path)?;
             let device: Arc<dyn BlockDevice> = if self.is_qcow2() {
-                Arc::new(Qcow2::open_writable(&self.path)?)
+                Arc::new(Qcow2::open_for_guest(&self.path)?)
             } else {
                 Arc::new(RawFile::open(&self.path, Access::ReadWrite)?)
             };

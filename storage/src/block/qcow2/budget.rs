@@ -6,9 +6,9 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use super::Result;
 use super::image::Image;
 
-/// For the whole process, in bytes: more than an image of 64 KiB clusters takes, and enough for some dozens
-/// of disks that are written from their beginnings to their ends at once.
-pub(super) const BUDGET: u64 = 16 << 20;
+/// For the whole process, in bytes; the allocator takes up to as much again for what comes and goes. It is enough
+/// for 40 disks that are written from their beginnings to their ends at once.
+pub(super) const BUDGET: u64 = 8 << 20;
 
 static IMAGES: Mutex<Vec<Weak<Image>>> = Mutex::new(Vec::new());
 

@@ -27,8 +27,18 @@ pub(super) struct Image {
     pub(super) access: Access,
     backing: Backing,
     header: Qcow2Header,
+    tables: Tables,
     driver: RwLock<Option<FormatAccess<ImageFile>>>,
     used: Mutex<Used>,
+}
+
+/// Whose memory the tables take.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Tables {
+    /// What all images share that are written or read for an archive.
+    Shared,
+    /// That of the image alone. A guest's disk neither waits nor fails for another.
+    Own,
 }
 
 /// What the driver has in memory.
@@ -57,6 +67,7 @@ impl Image {
         access: Access,
         backing: Backing,
         header: Qcow2Header,
+        tables: Tables,
     ) -> Result<Arc<Self>> {
         let image = Arc::new(Self {
             file,
@@ -64,13 +75,16 @@ impl Image {
             access,
             backing,
             header,
+            tables,
             driver: RwLock::default(),
             used: Mutex::default(),
         });
         let driver = image.load().map_err(|e| image.failed(Operation::Open, e))?;
         *image.slot() = Some(driver);
-        budget::join(&image);
-        budget::keep()?;
+        if tables == Tables::Shared {
+            budget::join(&image);
+            budget::keep()?;
+        }
         Ok(image)
     }
 
@@ -95,7 +109,7 @@ impl Image {
         let (done, grown) = self
             .used_by(offset, len, act)
             .map_err(|error| self.failed(operation, error))?;
-        if grown {
+        if grown && self.tables == Tables::Shared {
             budget::keep()?;
         }
         done.map_err(|error| self.failed(operation, error).at(offset))

@@ -33,9 +33,10 @@ use super::{
     Access, BlockStatus, Discard, Error, ErrorKind, Extent, Geometry, Operation, RawFile, ReadAt,
     Result, Status, WriteAt, check_range,
 };
-use image::Image;
+use image::{Image, Tables};
 
-/// A qcow2 image. All images of a process share a small memory for their tables, however many there are.
+/// A qcow2 image. All images of a process share a small memory for their tables, however many there are, but for
+/// those that are [opened for a guest](Self::open_for_guest).
 pub struct Qcow2(Arc<Image>);
 
 /// Whether an image may name other files that are then opened too.
@@ -66,10 +67,18 @@ impl Qcow2 {
                 .because("the image has a backing file, which is only opened when asked for"));
         }
         let path = path.to_owned();
-        Image::open(file, path, Access::ReadOnly, backing, header).map(Self)
+        Image::open(
+            file,
+            path,
+            Access::ReadOnly,
+            backing,
+            header,
+            Tables::Shared,
+        )
+        .map(Self)
     }
 
-    /// Open an image for reading and writing, as the disk of a guest or the target of a restore.
+    /// Open an image for reading and writing, as the target of a restore.
     ///
     /// # Errors
     ///
@@ -77,7 +86,18 @@ impl Qcow2 {
     /// persistent bitmaps and other features that a foreign writer has to clear.
     pub fn open_writable(path: &Path) -> Result<Self> {
         let (file, header) = open_file(path, Access::ReadWrite)?;
-        Self::writable(file, path, header)
+        Self::writable(file, path, header, Tables::Shared)
+    }
+
+    /// Open an image for reading and writing, as the disk of a running guest: it keeps its tables, whatever other
+    /// images do, and no other's error is its own.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Qcow2::open_writable`].
+    pub fn open_for_guest(path: &Path) -> Result<Self> {
+        let (file, header) = open_file(path, Access::ReadWrite)?;
+        Self::writable(file, path, header, Tables::Own)
     }
 
     /// Create an empty image for a disk of `size` bytes, which only its owner can read; there must be
@@ -104,10 +124,10 @@ impl Qcow2 {
             return Err(error(cause));
         }
         let header = header_of(&file).map_err(|error| error.on(path))?;
-        Self::writable(file, path, header)
+        Self::writable(file, path, header, Tables::Shared)
     }
 
-    fn writable(file: File, path: &Path, header: Qcow2Header) -> Result<Self> {
+    fn writable(file: File, path: &Path, header: Qcow2Header, tables: Tables) -> Result<Self> {
         let denied = |why: &str| {
             Err(Error::new(ErrorKind::Denied, Operation::Open)
                 .on(path)
@@ -120,7 +140,7 @@ impl Qcow2 {
             return denied("writing would harm its persistent bitmaps or internal snapshots");
         }
         let path = path.to_owned();
-        Image::open(file, path, Access::ReadWrite, Backing::Deny, header).map(Self)
+        Image::open(file, path, Access::ReadWrite, Backing::Deny, header, tables).map(Self)
     }
 
     fn check_writable(&self, operation: Operation) -> Result<()> {
