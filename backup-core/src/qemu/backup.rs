@@ -4,112 +4,24 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use fleece_fleecing::ErrorKind as Kind;
-use fleece_fleecing::{
-    Cleaned, Disk, Method, Place as RecordPlace, Record, Session, Step, Switched,
-};
+use fleece_fleecing::{Cleaned, Disk, Method, Record, Session, Step, Switched};
 use fleece_qmp_client::commands::{BlockDevice, Cont, QueryBlock, QueryStatus};
 use fleece_qmp_client::{Address, Client};
-use fleece_storage::{Storages, VolumeFormat};
 use fleece_vma_format::Summary;
 
 use super::disks;
+use super::job::{GuestBackup, Outcome};
 use super::room::{check_room, explain};
 use super::shared_room::SharedRoom;
 use super::source;
 use super::space::SpaceWatch;
 use super::watch::QemuWatch;
-use crate::archive::{ArchiveOptions, Archived, Unfinished};
+use crate::archive::{Archived, Unfinished};
 use crate::output::{Counted, Destination, Output};
 use crate::quiesce::{Frozen, Patience, Quiesce};
 use crate::report::{Counters, Counting, Reporter};
 use crate::transfer::{self, LOOKS, Settings, Transfer};
 use crate::{CancelToken, Error, ErrorKind, units};
-
-/// A backup of a guest that QEMU runs.
-#[derive(Debug)]
-#[non_exhaustive]
-pub struct GuestBackup {
-    /// The guest's monitor.
-    pub qmp: Address,
-    /// The guest, and where the records of what is made are kept. Whose the name is must be settled, and stay
-    /// so, while the backup runs: [`fleece_fleecing::Identity`].
-    pub record: RecordPlace,
-    /// Storages by name, for fleecing images and for cleaning up.
-    pub storages: Storages,
-    /// Where old data is saved before the guest overwrites it.
-    pub fleecing: Fleecing,
-    /// The archive to write.
-    pub archive: ArchiveOptions,
-    /// Disks to back up, by name; empty: all writable ones.
-    pub include: Vec<String>,
-    /// Disks to leave out, by name; the guest must have them.
-    pub exclude: Vec<String>,
-    /// Disks to leave out, by name, if the guest has them.
-    pub unwanted: Vec<String>,
-    /// The guest agent's socket, to freeze file systems for the instant.
-    pub agent: Option<Address>,
-    /// After this long a copy to the fleecing image is given up, and with it the backup.
-    pub cbw_timeout: Duration,
-    /// An NBD server that runs in this QEMU already.
-    pub nbd_server: Option<Address>,
-}
-
-/// Where old data goes.
-#[derive(Clone, Debug)]
-#[non_exhaustive]
-pub struct Fleecing {
-    /// A storage's id, or a directory.
-    pub storage: String,
-    /// The images' format.
-    pub format: VolumeFormat,
-}
-
-impl Fleecing {
-    /// Raw images on a storage, or in a directory.
-    #[must_use]
-    pub fn on(storage: impl Into<String>) -> Self {
-        Self {
-            storage: storage.into(),
-            format: VolumeFormat::Raw,
-        }
-    }
-}
-
-impl GuestBackup {
-    /// A backup with the defaults.
-    #[must_use]
-    pub fn new(qmp: Address, record: RecordPlace, fleecing: Fleecing) -> Self {
-        Self {
-            qmp,
-            record,
-            storages: Storages::none(),
-            fleecing,
-            archive: ArchiveOptions::default(),
-            include: Vec::new(),
-            exclude: Vec::new(),
-            unwanted: Vec::new(),
-            agent: None,
-            cbw_timeout: Duration::from_secs(45),
-            nbd_server: None,
-        }
-    }
-}
-
-/// What a finished backup was.
-#[derive(Clone, Debug)]
-#[non_exhaustive]
-pub struct Outcome {
-    /// The archive; its time is that of the whole backup.
-    pub archived: Archived,
-    /// How the filters got in, and how long that took.
-    pub switched: Switched,
-    /// How long the guest's file systems were frozen, if they were.
-    pub frozen: Option<Duration>,
-    /// Most bytes that the fleecing images held at once, as far as it was seen.
-    pub fleecing_peak: Option<u64>,
-    /// Things that were not as they should be.
-    pub warnings: usize,
-}
 
 /// Backs up a guest.
 ///

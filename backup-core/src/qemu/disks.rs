@@ -2,7 +2,7 @@
 
 use fleece_fleecing::{Disk, Gravity, Inventory};
 
-use super::backup::GuestBackup;
+use super::job::GuestBackup;
 use crate::report::Counting;
 use crate::{Error, ErrorKind};
 
