@@ -137,7 +137,7 @@ impl Work<'_> {
             self.cleaned.failed.push(foreign(message));
         }
         for file in &self.contents.files {
-            match remove_file(file) {
+            match remove_file(file, self.interrupt) {
                 Ok(removed) => {
                     self.record.remove_files(slice::from_ref(file))?;
                     let what = removed.then(|| format!("unfinished archive {}", file.display()));
@@ -208,7 +208,7 @@ impl Work<'_> {
         for name in self.record.contents()?.images {
             let freed = self
                 .check(&name, made::IMAGE)
-                .and_then(|volume| free(self.record, &volume));
+                .and_then(|volume| free(self.record, &volume, self.interrupt));
             match freed {
                 Ok(()) => self.cleaned.done.push(format!("fleecing image {name}")),
                 Err(error) => self.cleaned.failed.push(error),
@@ -258,7 +258,7 @@ impl Work<'_> {
         let kept = |why: String| foreign(format!("{name} is not freed and stays on record: {why}"));
         let named = match self.named.take() {
             Some(named) => named,
-            None => Named::read(self.record.configs(self.contents))?,
+            None => Named::read(self.record.configs(self.contents), self.interrupt)?,
         };
         let named = self.named.insert(named);
         if let Some(config) = named.by(&volume, self.storages) {
@@ -272,7 +272,7 @@ impl Work<'_> {
             if is_link && !path.starts_with("/dev") {
                 return Err(kept("it is a symbolic link".into()));
             }
-            if let Some(user) = in_use::user_of(&path) {
+            if let Some(user) = in_use::user_of(&path, self.interrupt) {
                 return Err(kept(user));
             }
         }
@@ -286,7 +286,7 @@ impl Work<'_> {
             if let Ok(Volume { id, storage }) =
                 made::volume(name, self.record.guest(), made::IMAGE, self.storages)
             {
-                hang::must_answer(&storage, &[id], hang::WAY_BACK)?;
+                hang::must_answer(&storage, &[id], self.interrupt, hang::WAY_BACK)?;
             }
         }
         Ok(())
@@ -308,15 +308,15 @@ fn foreign(message: String) -> Error {
     Error::new(ErrorKind::Foreign, message)
 }
 
-fn free(record: &Record, volume: &Volume) -> Result<(), Error> {
+fn free(record: &Record, volume: &Volume, interrupt: &Interrupt) -> Result<(), Error> {
     let Volume { id, storage } = volume;
-    hang::must_answer(storage, slice::from_ref(id), hang::FREEING)?;
+    hang::must_answer(storage, slice::from_ref(id), interrupt, hang::FREEING)?;
     // An image on a storage that is not mounted is not gone.
     storage.activate().map_err(|error| {
         let message = format!("cannot free the fleecing image {id}");
         Error::caused(ErrorKind::Storage, message, error)
     })?;
-    image::free(storage, record, id)
+    image::free(storage, record, id, interrupt)
 }
 
 fn address(text: &str) -> Address {
@@ -328,7 +328,7 @@ fn address(text: &str) -> Address {
 const THAW: Duration = Duration::from_secs(10);
 
 /// Removes a file; tells whether it was there. If its directory is gone, it may come back with it.
-fn remove_file(path: &Path) -> Result<bool, Error> {
+fn remove_file(path: &Path, interrupt: &Interrupt) -> Result<bool, Error> {
     if !made::is_temporary(path) {
         return Err(foreign(format!(
             "{} is not removed and stays on record: it has no name of an unfinished file",
@@ -336,10 +336,10 @@ fn remove_file(path: &Path) -> Result<bool, Error> {
         )));
     }
     let removal = {
-        let path = path.to_owned();
-        move || try_to_remove(&path)
+        let (path, interrupt) = (path.to_owned(), interrupt.clone());
+        move || try_to_remove(&path, &interrupt)
     };
-    hang::ask(in_use::PATIENCE, removal).unwrap_or_else(|| {
+    hang::ask(in_use::PATIENCE, interrupt, removal).unwrap_or_else(|| {
         Err(Error::new(
             ErrorKind::Storage,
             format!(
@@ -350,7 +350,7 @@ fn remove_file(path: &Path) -> Result<bool, Error> {
     })
 }
 
-fn try_to_remove(path: &Path) -> Result<bool, Error> {
+fn try_to_remove(path: &Path, interrupt: &Interrupt) -> Result<bool, Error> {
     let failed = |error| {
         Error::caused(
             ErrorKind::Storage,
@@ -365,7 +365,7 @@ fn try_to_remove(path: &Path) -> Result<bool, Error> {
     match path.symlink_metadata() {
         Ok(found) if !found.is_file() => return Err(kept("it is no regular file".into())),
         Ok(_) => {
-            if let Some(user) = in_use::user_of(path) {
+            if let Some(user) = in_use::user_of(path, interrupt) {
                 return Err(kept(user));
             }
         }

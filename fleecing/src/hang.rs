@@ -12,6 +12,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use fleece_qmp_client::Interrupt;
 use fleece_storage::{Plugin, VolumeId};
 use rustix::fs::{Mode, OFlags};
 
@@ -20,12 +21,30 @@ use crate::{Error, ErrorKind};
 /// How long a storage may take to answer.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(5);
 
+/// The same for a program that was told to end.
+const MOMENT: Duration = Duration::from_millis(700);
+
 /// Asks; without an answer in time, it is given up.
 pub(crate) fn ask<T: Send + 'static>(
     patience: Duration,
+    interrupt: &Interrupt,
     question: impl FnOnce() -> T + Send + 'static,
 ) -> Option<T> {
-    asked(question)?.recv_timeout(patience).ok()
+    const SLICE: Duration = Duration::from_millis(100);
+    let answer = asked(question)?;
+    let start = Instant::now();
+    loop {
+        let most = match interrupt.has_fired() {
+            true => patience.min(MOMENT),
+            false => patience,
+        };
+        let left = most.saturating_sub(start.elapsed());
+        match answer.recv_timeout(left.min(SLICE)) {
+            Ok(answer) => return Some(answer),
+            Err(RecvTimeoutError::Timeout) if !left.is_zero() => {}
+            Err(_) => return None,
+        }
+    }
 }
 
 fn asked<T: Send + 'static>(question: impl FnOnce() -> T + Send + 'static) -> Option<Receiver<T>> {
@@ -50,6 +69,7 @@ pub(crate) const FREEING: &str = "The image cannot be freed now, and stays on re
 pub(crate) fn must_answer(
     storage: &Arc<dyn Plugin>,
     images: &[VolumeId],
+    interrupt: &Interrupt,
     prevents: &str,
 ) -> Result<(), Error> {
     for image in images {
@@ -60,13 +80,12 @@ pub(crate) fn must_answer(
                 Err(_) => drop(storage.size(&image)),
             }
         };
-        if ask(PATIENCE, question).is_none() {
+        if ask(PATIENCE, interrupt, question).is_none() {
             return Err(Error::new(
                 ErrorKind::Hangs,
                 format!(
-                    "the fleecing image {image} does not answer within {} s: its storage hangs. \
-                     {prevents}. Run `fleece cleanup` when the storage answers",
-                    PATIENCE.as_secs()
+                    "the fleecing image {image} does not answer: its storage hangs. {prevents}. Run \
+                     `fleece cleanup` when the storage answers"
                 ),
             ));
         }
@@ -175,6 +194,11 @@ mod tests {
     use crate::image;
     use crate::record::{Place, Record};
 
+    /// Nobody tells us to end.
+    fn unasked() -> Interrupt {
+        Interrupt::default()
+    }
+
     /// A storage in `dir` and an image on it that hangs.
     fn hanging(dir: &Path) -> (Arc<dyn Plugin>, VolumeId) {
         let path = dir.join("vm-100-fleece-0.raw");
@@ -194,7 +218,8 @@ mod tests {
     fn an_image_that_hangs_keeps_what_is_in_qemu_there() {
         let dir = tempfile::tempdir().unwrap();
         let (storage, image) = hanging(dir.path());
-        let error = must_answer(&storage, slice::from_ref(&image), WAY_BACK).unwrap_err();
+        let error =
+            must_answer(&storage, slice::from_ref(&image), &unasked(), WAY_BACK).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Hangs);
         let told = error.to_string();
         assert!(told.contains("its storage hangs"), "{told}");
@@ -207,7 +232,7 @@ mod tests {
         let (storage, image) = hanging(dir.path());
         let record = Record::open(&Place::new(dir.path(), "100".parse().unwrap(), None)).unwrap();
         record.add_image(&image).unwrap();
-        let error = image::free(&storage, &record, &image).unwrap_err();
+        let error = image::free(&storage, &record, &image, &unasked()).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Hangs);
         let told = error.to_string();
         assert!(
@@ -220,9 +245,23 @@ mod tests {
 
     #[test]
     fn what_hangs_is_given_up() {
-        assert_eq!(ask(PATIENCE, || 7), Some(7));
+        assert_eq!(ask(PATIENCE, &unasked(), || 7), Some(7));
         let hang = || thread::sleep(Duration::from_secs(3600));
-        assert_eq!(ask(Duration::from_millis(10), hang), None);
+        assert_eq!(ask(Duration::from_millis(10), &unasked(), hang), None);
+    }
+
+    #[test]
+    fn who_was_told_to_end_waits_a_moment_for_what_hangs() {
+        let interrupt = Interrupt::default();
+        let hang = || thread::sleep(Duration::from_secs(3600));
+        let (asked, waits) = (interrupt.clone(), Duration::from_secs(3600));
+        let waiter = thread::spawn(move || ask(waits, &asked, hang));
+        interrupt.fire();
+        assert_eq!(waiter.join().unwrap(), None);
+        // What is done all the same on the way back gets its moment, too.
+        interrupt.hear();
+        assert_eq!(ask(waits, &interrupt, hang), None);
+        assert_eq!(ask(waits, &interrupt, || 7), Some(7));
     }
 
     #[test]

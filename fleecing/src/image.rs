@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use fleece_guest_config::GuestId;
 use fleece_qmp_client::commands::{BlockdevAdd, BlockdevDel};
-use fleece_qmp_client::{Client, Error as QmpError, ErrorKind as QmpErrorKind};
+use fleece_qmp_client::{Client, Error as QmpError, ErrorKind as QmpErrorKind, Interrupt};
 use fleece_storage::{AllocationRequest, Plugin, VolumeFormat, VolumeId, free_names};
 use serde_json::Value;
 
@@ -172,8 +172,10 @@ pub(crate) fn free(
     storage: &Arc<dyn Plugin>,
     record: &Record,
     image: &VolumeId,
+    interrupt: &Interrupt,
 ) -> Result<(), Error> {
-    hang::must_answer(storage, std::slice::from_ref(image), hang::FREEING)?;
+    let images = std::slice::from_ref(image);
+    hang::must_answer(storage, images, interrupt, hang::FREEING)?;
     storage.free(image).map_err(|error| {
         Error::caused(
             ErrorKind::Storage,

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use fleece_qmp_client::Interrupt;
 use fleece_storage::block::{ErrorKind as BlockErrorKind, ImageLock};
 
 use crate::hang;
@@ -20,18 +21,18 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
 const LAST_MOMENTS: Duration = Duration::from_secs(3);
 
 /// Who uses `path`, for people. What is not there is not used; a storage that hangs is.
-pub(crate) fn user_of(path: &Path) -> Option<String> {
+pub(crate) fn user_of(path: &Path, interrupt: &Interrupt) -> Option<String> {
     let start = Instant::now();
     loop {
         let look = {
             let path = path.to_owned();
             move || locked(&path).or_else(|| opened(&path))
         };
-        let user = match hang::ask(hang::PATIENCE, look) {
+        let user = match hang::ask(hang::PATIENCE, interrupt, look) {
             Some(user) => user?,
             None => return Some("its storage does not answer".into()),
         };
-        if start.elapsed() > LAST_MOMENTS {
+        if start.elapsed() > LAST_MOMENTS || interrupt.has_fired() {
             return Some(user);
         }
         thread::sleep(Duration::from_millis(50));
@@ -80,22 +81,22 @@ mod tests {
     fn a_file_that_another_process_has_open_is_in_use_until_it_ends() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("disk");
-        assert_eq!(user_of(&path), None);
+        assert_eq!(user_of(&path, &Interrupt::default()), None);
         fs::write(&path, "data").unwrap();
-        assert_eq!(user_of(&path), None);
+        assert_eq!(user_of(&path, &Interrupt::default()), None);
         let mut reader = Command::new("cat")
             .arg("-")
             .stdin(Stdio::piped())
             .stdout(fs::File::options().append(true).open(&path).unwrap())
             .spawn()
             .unwrap();
-        let user = user_of(&path).unwrap();
+        let user = user_of(&path, &Interrupt::default()).unwrap();
         assert!(
             user.contains(&format!("process {} (cat)", reader.id())),
             "{user}"
         );
         reader.stdin.take().unwrap().flush().unwrap();
         reader.wait().unwrap();
-        assert_eq!(user_of(&path), None);
+        assert_eq!(user_of(&path, &Interrupt::default()), None);
     }
 }

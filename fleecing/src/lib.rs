@@ -58,6 +58,7 @@ pub use error::{Error, ErrorKind};
 pub use identity::{Identity, Way, remove_dead_locks};
 pub use meanwhile::Seen;
 pub use method::Method;
+pub use named::named_by_another;
 pub use preflight::check_guest;
 pub use record::{Contents, Place, Record};
 pub use session::{Options, Session};

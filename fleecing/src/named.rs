@@ -4,6 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use fleece_guest_config::ConfigFile;
+use fleece_qmp_client::Interrupt;
 use fleece_storage::{Storages, VolumeId};
 
 use crate::made::Volume;
@@ -21,7 +22,7 @@ pub(crate) struct Named {
 
 impl Named {
     /// Reads the configurations of all guests in `directories`.
-    pub(crate) fn read(directories: Vec<PathBuf>) -> Result<Self, Error> {
+    pub(crate) fn read(directories: Vec<PathBuf>, interrupt: &Interrupt) -> Result<Self, Error> {
         let failed = |error: String| {
             let message =
                 format!("cannot tell which volumes guests use, so none is freed: {error}");
@@ -34,7 +35,7 @@ impl Named {
             }
             Ok(named)
         };
-        hang::ask(hang::PATIENCE, read)
+        hang::ask(hang::PATIENCE, interrupt, read)
             .unwrap_or_else(|| Err("their configurations do not answer".into()))
             .map_err(failed)
     }
@@ -103,6 +104,37 @@ impl Named {
         let mention = self.mentions.iter().find(|(text, _)| is_it(text));
         mention.map(|(_, path)| path.as_path())
     }
+
+    fn forget(&mut self, config: &Path) {
+        self.mentions.retain(|(_, path)| path != config);
+    }
+}
+
+/// The configuration of another guest that names a volume of the guest whose configuration is `own`.
+///
+/// # Errors
+/// [`ErrorKind::Record`] if the configurations beside `own` cannot be read, so that nobody can tell.
+pub fn named_by_another(
+    volume: &VolumeId,
+    own: &Path,
+    storages: &Storages,
+) -> Result<Option<PathBuf>, Error> {
+    let unusable = |error| Error::caused(ErrorKind::Storage, format!("volume {volume}"), error);
+    let directory = own.parent().map(Path::to_owned);
+    let mut named = Named::read(directory.into_iter().collect(), &Interrupt::default())?;
+    named.forget(own);
+    // Proxmox shows a host its own guests in a second place.
+    if let Ok(real) = own.canonicalize() {
+        named
+            .mentions
+            .retain(|(_, path)| path.canonicalize().ok().as_ref() != Some(&real));
+    }
+    let storage = storages.resolve(volume).map_err(unusable)?;
+    let volume = Volume {
+        id: volume.clone(),
+        storage,
+    };
+    Ok(named.by(&volume, storages).map(Path::to_owned))
 }
 
 fn name(id: &str) -> &str {

@@ -301,7 +301,7 @@ impl<'r> Session<'r> {
             let has_leaked = seen.has_leaked(&graph, n);
             let overlaid = meanwhile::overlaid(&graph, &filter);
             if overlaid.is_some() {
-                hang::must_answer(&self.storage, &self.images, hang::WAY_BACK)?;
+                self.images_must_answer()?;
                 switch::pass_by(&self.client, &[&filter])?;
             }
             let what = match overlaid {
@@ -340,13 +340,19 @@ impl<'r> Session<'r> {
         self.undo()
     }
 
+    /// What waits for an image that hangs, QEMU waits with it.
+    fn images_must_answer(&self) -> Result<(), Error> {
+        let interrupt = self.client.interrupt();
+        hang::must_answer(&self.storage, &self.images, interrupt, hang::WAY_BACK)
+    }
+
     fn undo(&mut self) -> Result<(), Vec<Error>> {
         if !std::mem::take(&mut self.begun) {
             return Ok(());
         }
         // Whatever was interrupted: what was made is taken back.
         self.client.interrupt().hear();
-        let answers = || hang::must_answer(&self.storage, &self.images, hang::WAY_BACK);
+        let answers = || self.images_must_answer();
         let paths = self.images.iter();
         let known: Vec<_> = paths.filter_map(|id| self.storage.path(id).ok()).collect();
         let client = Some(&self.client);
@@ -365,7 +371,9 @@ impl<'r> Session<'r> {
         let mut errors: Vec<Error> = Vec::new();
         errors.extend(self.record.note_nbd_socket(None).err());
         for image in self.images.drain(..) {
-            errors.extend(image::free(&self.storage, self.record, &image).err());
+            errors.extend(
+                image::free(&self.storage, self.record, &image, self.client.interrupt()).err(),
+            );
         }
         if errors.is_empty() {
             errors.extend(self.record.forget().err());

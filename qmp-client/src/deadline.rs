@@ -35,6 +35,12 @@ impl Interrupt {
         self.0.heard.store(fired, Ordering::SeqCst);
     }
 
+    /// Whether it has fired, heard or not: then whatever is still asked gets a moment to answer.
+    #[must_use]
+    pub fn has_fired(&self) -> bool {
+        self.0.fired.load(Ordering::SeqCst) != 0
+    }
+
     /// Whether it has fired and was not heard.
     #[must_use]
     pub fn is_fired(&self) -> bool {
