@@ -254,6 +254,23 @@ fn a_guest_that_is_there_is_replaced_only_by_force_and_its_disks_go_last() {
 }
 
 #[test]
+fn an_old_disk_that_another_guest_names_too_is_not_freed() {
+    let host = Host::new();
+    host.restore(FAST).expect_code(0);
+    let other = host.config_file().with_file_name("10.conf");
+    fs::write(&other, "scsi0: fast:9/vm-9-disk-0.raw\n").unwrap();
+    host.restore(&["--storage", "slow", "--force"])
+        .expect(3, &["10.conf names it, too"]);
+    assert!(host.volume("fast", "vm-9-disk-0.raw").exists());
+    assert!(!host.volume("fast", "vm-9-disk-1.raw").exists());
+    let config = host.config();
+    assert!(
+        config.contains("unused0: fast:9/vm-9-disk-0.raw"),
+        "{config}"
+    );
+}
+
+#[test]
 fn what_cannot_be_restored_leaves_nothing() {
     let host = Host::new();
     let path = |name| host.bench.path(name);

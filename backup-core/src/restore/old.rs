@@ -133,6 +133,23 @@ impl OldGuest {
             .iter()
             .filter(|(key, _)| restored.contains(&key.as_str()))
         {
+            match fleece_fleecing::named_by_another(volume, file.path(), storages) {
+                Ok(None) => {}
+                Ok(Some(config)) => {
+                    reporter.warning(format!(
+                        "the old volume {volume} is kept as an unused disk: {} names it, too",
+                        config.display()
+                    ));
+                    continue;
+                }
+                Err(error) => {
+                    reporter.warning(format!(
+                        "the old volume {volume} is kept as an unused disk: {}",
+                        Error::from(error).chain()
+                    ));
+                    continue;
+                }
+            }
             let done = storages.resolve(volume).and_then(|storage| {
                 let own = storage
                     .list(Some(&self.guest))?
