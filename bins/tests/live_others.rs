@@ -4,6 +4,7 @@
 
 mod support;
 
+use std::os::unix::fs::{FileExt as _, MetadataExt as _};
 use std::time::Duration;
 
 use fleece_lab::{Background, Definition, Disk, Guest, Qemu, StorageDaemon};
@@ -91,6 +92,34 @@ fn a_guest_that_somebody_stops_stays_stopped_and_one_that_is_continued_runs() {
         assert_completes(backup, &bench, &guest);
         ordered::assert_wrote_well(writer);
     }
+}
+
+#[test]
+fn what_a_guest_trims_during_its_backup_gives_its_space_back() {
+    // The newest has the method that would swallow it.
+    let Some(qemu) = fleece_lab::qemus().pop() else {
+        return;
+    };
+    let disk = Disk::raw(SIZE).discards();
+    let guest = Guest::builder(&qemu).disk(disk).boot().unwrap();
+    let fill = "dd if=/dev/urandom of=/dev/disk0 bs=1M count=16 conv=fsync 2>/dev/null";
+    guest.run(fill, SOON).unwrap();
+    let image = guest.disk_path(0);
+    let before = std::fs::read(image).unwrap();
+    let space = || image.metadata().unwrap().blocks() * 512;
+    let full = space();
+    let (bench, backup) = begin(&guest);
+    guest
+        .run("blkdiscard -o 4M -l 8M /dev/disk0", SOON)
+        .unwrap();
+    let left = space();
+    assert!(left + (8 << 20) <= full, "{full} {left}");
+    backup.end().expect_code(0);
+    bench.assert_clean(&guest.test_socket());
+    let mut archived = vec![0; before.len()];
+    let disk = bench.restore().remove(0);
+    disk.read_exact_at(&mut archived, 0).unwrap();
+    assert!(archived == before, "what was trimmed is of the instant");
 }
 
 #[test]
