@@ -8,14 +8,17 @@ use fleece_guest_config::{Drive, GuestConfig, QmdumpMap};
 use fleece_storage::VolumeId;
 use fleece_vma_format::{DeviceId, DeviceSummary, Header, HeaderBuilder};
 
-use crate::archive_file::ArchiveFile;
-use crate::output::{Compression, Destination, Published, Slowed};
-use crate::pace;
+use crate::cancel::CancelToken;
+use crate::error::{Error, ErrorKind};
+use crate::pace::pacer;
+use crate::pace::rate::RateLimit;
 use crate::pipeline::PipelineDisk;
+use crate::pipeline::transfer::{GuestWatch, Settings, Transfer};
 use crate::report::{Counters, Event, Reporter};
 use crate::source::Source;
-use crate::transfer::{GuestWatch, Settings, Transfer};
-use crate::{CancelToken, Error, ErrorKind, RateLimit, patience};
+use crate::target::deadline;
+use crate::target::output::{Compression, Destination, Published, Slowed};
+use crate::target::staged::ArchiveFile;
 
 /// The name of a guest's configuration in an archive.
 pub(crate) const GUEST_CONFIG: &str = "qemu-server.conf";
@@ -56,7 +59,7 @@ pub struct ArchiveOptions {
     /// Bytes that the fleecing images may hold; the backup ends before they hold more.
     pub fleecing_limit: Option<u64>,
     /// Keep what was written of an archive that could not be finished, see
-    /// [`crate::ArchiveFile::partial_name`].
+    /// [`crate::target::staged::ArchiveFile::partial_name`].
     pub keep_partial: bool,
 }
 
@@ -99,7 +102,7 @@ impl ArchiveOptions {
 
     /// `before`: what 99 of 100 of the guest's writes took before the backup.
     pub(crate) fn settings(&self, before: Option<Duration>) -> Settings {
-        let guest_latency = self.guest_latency.unwrap_or_else(|| pace::limit(before));
+        let guest_latency = self.guest_latency.unwrap_or_else(|| pacer::limit(before));
         Settings {
             max_depth: self.max_depth,
             guest_latency,
@@ -127,7 +130,7 @@ impl ArchiveOptions {
             })
         };
         let unknown = self.temporary_files().into_iter().next();
-        patience::at_target("a look", Duration::ZERO, &CancelToken::new(), look)
+        deadline::at_target("a look", Duration::ZERO, &CancelToken::new(), look)
             .unwrap_or_else(|_| unknown.map_or(Unfinished::Gone, Unfinished::Left))
     }
 

@@ -4,7 +4,7 @@ use std::error::Error as StdError;
 
 use fleece_plain_text::message;
 
-use crate::CancelReason;
+use crate::cancel::CancelReason;
 
 /// What kind of thing went wrong; programs turn it into exit codes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -11,40 +11,31 @@
 )]
 
 mod archive;
-mod archive_file;
 mod cancel;
 pub mod cbw;
-mod depth;
 pub mod dump;
 mod error;
-mod felt;
-mod fleecing_limit;
 #[doc(hidden)]
 pub mod fuzzing;
-mod meter;
+mod input;
 pub mod native;
-mod nbd_source;
-mod output;
 pub mod pace;
-mod patience;
 mod pipeline;
 pub mod qemu;
-mod quiesce;
-mod rate;
 mod report;
 pub mod restore;
 mod source;
-mod transfer;
-pub mod units;
+mod target;
 
 pub use archive::{ArchiveOptions, Archived, Unfinished, archive};
-pub use archive_file::ArchiveFile;
 pub use cancel::{CancelReason, CancelToken};
-pub use depth::DepthGate;
 pub use error::{Error, ErrorKind};
-pub use output::Compression;
-pub use patience::at_target;
-pub use rate::RateLimit;
+pub use pace::gate::DepthGate;
+pub use pace::rate::RateLimit;
+pub use pipeline::transfer::GuestWatch;
+pub use report::units;
 pub use report::{Counters, Event, Progress, Reporter};
 pub use source::{Extent, Source};
-pub use transfer::GuestWatch;
+pub use target::deadline::at_target;
+pub use target::output::Compression;
+pub use target::staged::ArchiveFile;

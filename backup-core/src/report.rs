@@ -1,5 +1,8 @@
 //! What a job tells while it runs.
 
+pub(crate) mod meter;
+pub mod units;
+
 use std::cell::Cell;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};

@@ -1,6 +1,8 @@
 //! What a backup reads: a disk as it was at one instant.
 
-use crate::Error;
+pub(crate) mod nbd;
+
+use crate::error::Error;
 
 /// A disk at one instant: it gives the same bytes however long the reading takes and whatever the
 /// guest writes meanwhile.

@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use fleece_storage::block::{BlockStatus, Discard, Extent, Geometry, ReadAt, Result, WriteAt};
 
-use crate::RateLimit;
+use crate::pace::rate::RateLimit;
 
 /// A device whose writes keep to a [`RateLimit`], which others may share; everything else costs
 /// nothing extra.

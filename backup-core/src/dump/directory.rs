@@ -12,7 +12,7 @@ use jiff::{SignedDuration, Timestamp, Zoned};
 
 use super::name::archive_stem;
 use super::{Backup, BackupName, Fault, KeepRules, Verdict, Verified, plan, side_files};
-use crate::{Error, ErrorKind};
+use crate::error::{Error, ErrorKind};
 
 /// Notes are for people to read; what is longer than this is cut off.
 const MAX_NOTES: u64 = 64 << 10;

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use fleece_staged_file::{StagedFile, remove_stale, rename_new, sync_directory, sync_directory_of};
 
 use super::name::archive_stem;
-use crate::{Error, ErrorKind};
+use crate::error::{Error, ErrorKind};
 
 /// What there may be beside an archive, but for its protection, with which it is not removed.
 const KINDS: [&str; 4] = ["idx", "verified", "log", "notes"];

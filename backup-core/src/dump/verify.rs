@@ -11,7 +11,8 @@ use jiff::Timestamp;
 use rustix::fs::{Advice, fadvise};
 
 use super::{Backup, DumpDirectory, Verified};
-use crate::{CancelToken, Error, ErrorKind};
+use crate::cancel::CancelToken;
+use crate::error::{Error, ErrorKind};
 
 /// What a verification looked at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

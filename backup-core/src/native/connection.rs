@@ -10,8 +10,10 @@ use std::time::Duration;
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded, select};
 
 use super::control::{self, Reply, Request};
-use crate::patience::LAST_CHANCE;
-use crate::{CancelToken, Error, ErrorKind, units};
+use crate::cancel::CancelToken;
+use crate::error::{Error, ErrorKind};
+use crate::report::units;
+use crate::target::deadline::LAST_CHANCE;
 
 /// How long the server may take for an answer. What takes it longest is the switch: 5 s for the
 /// guest's writes to end, and making the fleecing images.

@@ -10,12 +10,16 @@ use super::connection::{ANSWER, Connection};
 use super::control::{Attach, Disk, Reply, Request, Status};
 use super::latency;
 use crate::archive::archive_with;
+use crate::archive::{ArchiveOptions, Archived};
+use crate::cancel::CancelToken;
 use crate::cbw::Options;
-use crate::nbd_source::NbdSource;
-use crate::pace::GuestWrites;
+use crate::error::{Error, ErrorKind};
+use crate::pace::latency::GuestWrites;
+use crate::pipeline::transfer::GuestWatch;
+use crate::pipeline::transfer::{self, LOOKS, Settings};
+use crate::report::Reporter;
 use crate::source::Source;
-use crate::transfer::{self, LOOKS, Settings};
-use crate::{ArchiveOptions, Archived, CancelToken, Error, ErrorKind, GuestWatch, Reporter};
+use crate::source::nbd::NbdSource;
 
 /// A snapshot of the disks of a [`super::Server`], held by a connection to its control socket.
 ///

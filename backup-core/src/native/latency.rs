@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use crate::pace::DiskWrites;
+use crate::pace::latency::DiskWrites;
 
 /// How many classes there are: with the bounds below, up to 10 s, and the last for all that is slower.
 const CLASSES: usize = 64;
@@ -76,7 +76,7 @@ pub(super) fn writes(nanoseconds: u64, classes: &[u64]) -> DiskWrites {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::pace::GuestWrites;
+    use crate::pace::latency::GuestWrites;
 
     #[test]
     fn the_slow_ones_are_found_again() {

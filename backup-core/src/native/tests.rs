@@ -8,8 +8,12 @@ use fleece_storage::block::{MemoryDevice, WriteAt};
 use tempfile::TempDir;
 
 use super::*;
+use crate::archive::{ArchiveOptions, archive};
+use crate::cancel::CancelToken;
 use crate::cbw::{ClusterSize, Filter, Options, Snapshot};
-use crate::{ArchiveOptions, CancelToken, Error, ErrorKind, Event, Reporter, Source, archive};
+use crate::error::{Error, ErrorKind};
+use crate::report::{Event, Reporter};
+use crate::source::Source;
 
 struct Silent;
 
@@ -410,11 +414,11 @@ fn a_signal_ends_waiting_for_a_server_that_does_not_answer() {
     let dir = TempDir::new().unwrap();
     let (path, _listener) = silent_server(&dir);
     let cancel = CancelToken::new();
-    cancel.cancel(crate::CancelReason::Terminated);
+    cancel.cancel(crate::cancel::CancelReason::Terminated);
     let error = Guest::attach(&path, dir.path(), &options(65536), &cancel).unwrap_err();
     assert_eq!(
         error.kind(),
-        ErrorKind::Cancelled(crate::CancelReason::Terminated)
+        ErrorKind::Cancelled(crate::cancel::CancelReason::Terminated)
     );
 }
 

@@ -7,9 +7,9 @@ use crossbeam_channel::{Receiver, Sender, bounded};
 use fleece_vma_format::CLUSTER_SIZE;
 
 use super::{CHUNK_SIZE, Piece, PipelineDisk, Read, Shared, Stopped};
-use crate::rate::RateLimit;
+use crate::error::{Error, ErrorKind};
+use crate::pace::rate::RateLimit;
 use crate::source::Source;
-use crate::{Error, ErrorKind};
 
 /// Block status is asked for this much at a time, always before anything in it is released.
 const STATUS_WINDOW: u64 = 256 << 20;

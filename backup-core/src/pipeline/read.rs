@@ -6,8 +6,8 @@ use crossbeam_channel::Receiver;
 use fleece_fleecing::Step;
 
 use super::{Read, Shared};
-use crate::Error;
-use crate::depth::Permit;
+use crate::error::Error;
+use crate::pace::gate::Permit;
 use crate::report::Counters;
 use crate::source::Source;
 

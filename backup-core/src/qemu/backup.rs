@@ -11,17 +11,19 @@ use fleece_vma_format::Summary;
 
 use super::disks;
 use super::job::{GuestBackup, Outcome};
+use super::room::free_space::SpaceWatch;
+use super::room::shared::SharedRoom;
 use super::room::{check_room, explain};
-use super::shared_room::SharedRoom;
 use super::source;
-use super::space::SpaceWatch;
 use super::watch::QemuWatch;
 use crate::archive::{Archived, Unfinished};
-use crate::output::{Counted, Destination, Output};
-use crate::quiesce::{Frozen, Patience, Quiesce};
+use crate::cancel::CancelToken;
+use crate::error::{Error, ErrorKind};
+use crate::pipeline::transfer::{self, LOOKS, Settings, Transfer};
+use crate::qemu::quiesce::{Frozen, Patience, Quiesce};
+use crate::report::units;
 use crate::report::{Counters, Counting, Reporter};
-use crate::transfer::{self, LOOKS, Settings, Transfer};
-use crate::{CancelToken, Error, ErrorKind, units};
+use crate::target::output::{Counted, Destination, Output};
 
 /// Backs up a guest.
 ///

@@ -3,8 +3,8 @@
 use fleece_fleecing::{Disk, Gravity, Inventory};
 
 use super::job::GuestBackup;
+use crate::error::{Error, ErrorKind};
 use crate::report::Counting;
-use crate::{Error, ErrorKind};
 
 /// The disks that the job asks for, in QEMU's order.
 pub(super) fn select(

@@ -1,12 +1,16 @@
 //! Room for fleecing images: told before the start, and looked for when QEMU gave the instant up.
 
+pub(super) mod free_space;
+pub(super) mod shared;
+
 use std::time::Duration;
 
 use fleece_fleecing::{Seen, Session};
 
-use super::space::{FULL, Shared, Space, SpaceWatch};
+use crate::error::{Error, ErrorKind};
 use crate::report::Counting;
-use crate::{Error, ErrorKind, units};
+use crate::report::units;
+use free_space::{FULL, Shared, Space, SpaceWatch};
 
 /// Tells how much room the fleecing images may need, that there is any at all, and whether the guest's disks
 /// want the same.

@@ -5,9 +5,9 @@ use std::sync::Arc;
 use fleece_fleecing::Session;
 use fleece_nbd::{Address, Client, Errno, ErrorKind as NbdErrorKind};
 
-use crate::nbd_source::NbdSource;
+use crate::error::{Error, ErrorKind};
 use crate::source::Source;
-use crate::{Error, ErrorKind};
+use crate::source::nbd::NbdSource;
 
 /// Exports the instant and connects to each disk of it. `prime`: with one big read first, which a guest
 /// that writes would feel.

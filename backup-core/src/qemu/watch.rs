@@ -7,11 +7,11 @@ use fleece_qmp_client::commands::{DeviceStats, LatencyHistogram, QueryBlockStats
 use fleece_qmp_client::{KnownEvent, Subscription};
 
 use super::room;
-use super::space::SpaceWatch;
-use crate::Error;
-use crate::pace::{DiskWrites, GuestWrites};
+use super::room::free_space::SpaceWatch;
+use crate::error::Error;
+use crate::pace::latency::{DiskWrites, GuestWrites};
+use crate::pipeline::transfer::GuestWatch;
 use crate::report::Counting;
-use crate::transfer::GuestWatch;
 
 /// Watches the disks of a session.
 pub(crate) struct QemuWatch<'a> {

@@ -6,8 +6,8 @@ use fleece_vma_format::Header;
 
 use super::plan::Found;
 use crate::archive::GUEST_CONFIG;
+use crate::error::{Error, ErrorKind};
 use crate::report::Counting;
-use crate::{Error, ErrorKind};
 
 /// The first three bytes of new MAC addresses: Proxmox's own (OUI of Proxmox Server Solutions).
 const MAC_PREFIX: [u8; 3] = [0xbc, 0x24, 0x11];

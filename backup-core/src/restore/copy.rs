@@ -5,17 +5,18 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use fleece_storage::block::{self, WriteAt};
+use fleece_storage::block::WriteAt;
 use fleece_vma_format::restore::{Targets, from_stream};
 use fleece_vma_format::{CLUSTER_SIZE, Device, DeviceId, Tally};
 
-use super::input::Input;
+use super::failure::{archive_error, target_error};
 use super::target::DiskTarget;
 use crate::cancel::CancelToken;
-use crate::meter::Meter;
-use crate::rate::RateLimit;
+use crate::error::Error;
+use crate::input::Input;
+use crate::pace::rate::RateLimit;
+use crate::report::meter::Meter;
 use crate::report::{Counters, Event, Reporter};
-use crate::{Error, ErrorKind};
 
 /// A device of the archive and the disk that it is written to.
 #[derive(Debug)]
@@ -101,44 +102,6 @@ fn count(counters: &Counters, tally: &Tally) {
     }
 }
 
-fn cancelled(reason: crate::CancelReason) -> fleece_vma_format::Error {
+fn cancelled(reason: crate::cancel::CancelReason) -> fleece_vma_format::Error {
     fleece_vma_format::Error::io("cancelled", io::Error::other(reason.to_string()))
-}
-
-/// An error of the archive, or of a disk met while it was read.
-pub(super) fn archive_error(error: fleece_vma_format::Error, cancel: &CancelToken) -> Error {
-    if let Some(reason) = cancel.reason() {
-        return Error::cancelled(reason);
-    }
-    if error.kind().is_damage() {
-        let message = "the archive is damaged, or is none; nothing of it was restored";
-        return Error::caused(ErrorKind::Damage, message, error);
-    }
-    match on_disk(&error) {
-        Some(block::ErrorKind::NoSpace) => Error::caused(ErrorKind::Target, FULL, error),
-        Some(_) => Error::caused(ErrorKind::Target, FAILS, error),
-        None => Error::caused(ErrorKind::Archive, "cannot read the archive", error),
-    }
-}
-
-const FULL: &str = "the storage is full; free space there, or restore to another";
-const FAILS: &str = "the storage fails";
-
-/// An error of a disk.
-pub(super) fn target_error(error: block::Error) -> Error {
-    let message = match error.kind() {
-        block::ErrorKind::NoSpace => FULL,
-        _ => FAILS,
-    };
-    Error::caused(ErrorKind::Target, message, error)
-}
-
-/// The kind of the disk's error among the causes. What [`io::Error::other`] wraps is not among its
-/// sources, so that it is looked for within.
-fn on_disk(error: &fleece_vma_format::Error) -> Option<block::ErrorKind> {
-    let first: &(dyn std::error::Error + 'static) = error;
-    std::iter::successors(Some(first), |error| error.source()).find_map(|error| {
-        let within = error.downcast_ref::<io::Error>()?.get_ref()?;
-        Some(within.downcast_ref::<block::Error>()?.kind())
-    })
 }

@@ -8,8 +8,8 @@ use fleece_staged_file::{Committed, StagedFile, sync_directory_of};
 use fleece_vma_format::Header;
 
 use crate::archive::FIREWALL;
+use crate::error::{Error, ErrorKind};
 use crate::report::Counting;
-use crate::{Error, ErrorKind};
 
 /// Of rules that replace none.
 const MODE: u32 = 0o600;

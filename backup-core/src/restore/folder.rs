@@ -15,13 +15,14 @@ use fleece_storage::VolumeFormat;
 use fleece_storage::block::{Qcow2, RawFile, WriteAt};
 use fleece_vma_format::Header;
 
-use super::copy::{Disk, copy, target_error};
-use super::input::Input;
+use super::copy::{Disk, copy};
+use super::failure::target_error;
 use super::plan::{self, Choice, DiskChoice, Found};
 use super::{Restored, config};
 use crate::cancel::CancelToken;
+use crate::error::{Error, ErrorKind};
+use crate::input::Input;
 use crate::report::{Counting, Reporter};
-use crate::{Error, ErrorKind};
 use machine::{Image, Machine};
 use output::Output;
 

@@ -10,14 +10,14 @@ use fleece_vma_format::Header;
 
 use super::copy::{Copied, copy};
 use super::firewall::Rules;
-use super::input::Input;
 use super::old::OldGuest;
 use super::plan::{self, DiskChoice, Found, Planned};
 use super::volumes::{NewVolumes, check_room};
 use super::{Restored, config};
 use crate::cancel::CancelToken;
+use crate::error::{Error, ErrorKind};
+use crate::input::Input;
 use crate::report::{Counting, Reporter};
-use crate::{Error, ErrorKind};
 
 /// A guest to be restored.
 #[derive(Clone, Debug)]

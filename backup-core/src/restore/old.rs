@@ -10,8 +10,8 @@ use fleece_guest_config::{
 use fleece_storage::block::{ErrorKind as BlockErrorKind, ImageLock};
 use fleece_storage::{Storages, VolumeId};
 
+use crate::error::{Error, ErrorKind};
 use crate::report::Counting;
-use crate::{Error, ErrorKind};
 
 /// A guest whose configuration will be replaced. Its volumes are freed only after that.
 #[derive(Debug)]

@@ -8,7 +8,7 @@ use fleece_guest_config::{GuestConfig, is_drive_key};
 use fleece_storage::{Capabilities, Plugin, Storages, VolumeFormat};
 use fleece_vma_format::{Device, Header};
 
-use crate::{Error, ErrorKind};
+use crate::error::{Error, ErrorKind};
 
 /// What is to become of one disk.
 #[derive(Clone, Debug, PartialEq, Eq)]

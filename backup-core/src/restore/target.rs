@@ -9,7 +9,7 @@ use fleece_storage::block::WriteAt;
 use fleece_vma_format::restore::Target;
 
 use crate::cancel::CancelToken;
-use crate::rate::RateLimit;
+use crate::pace::rate::RateLimit;
 
 /// A disk of `fleece-storage` as the target of an archive's device.
 #[derive(Debug)]

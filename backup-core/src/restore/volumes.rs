@@ -7,10 +7,12 @@ use fleece_fleecing::Record;
 use fleece_guest_config::GuestId;
 use fleece_storage::{AllocationRequest, Plugin, VolumeId, free_names};
 
-use super::copy::{Disk, target_error};
+use super::copy::Disk;
+use super::failure::target_error;
 use super::plan::Planned;
+use crate::error::{Error, ErrorKind};
 use crate::report::Counting;
-use crate::{Error, ErrorKind, units};
+use crate::report::units;
 
 /// Whether the storages have room for all disks, as far as that can be known before: a storage that is
 /// not thin needs all of the disks' sizes, and no storage can do with much less than the archive's own

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use fleece_staged_file::{create_directories, rename_new, sync_directory};
 use rustix::process::geteuid;
 
-use crate::{Error, ErrorKind};
+use crate::error::{Error, ErrorKind};
 
 /// Where files are until all of them are complete.
 const STAGE: &str = ".fleece-restore";

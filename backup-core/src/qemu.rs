@@ -3,10 +3,9 @@
 mod backup;
 mod disks;
 mod job;
+mod quiesce;
 mod room;
-mod shared_room;
 mod source;
-mod space;
 mod watch;
 
 pub use backup::backup;

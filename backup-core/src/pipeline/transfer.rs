@@ -5,17 +5,18 @@ use std::time::{Duration, Instant};
 
 use fleece_vma_format::{Header, Summary};
 
-use crate::Error;
 use crate::cancel::CancelToken;
-use crate::depth::DepthGate;
-use crate::fleecing_limit::FleecingLimit;
-use crate::meter::Meter;
-use crate::output::{Counted, Output};
-use crate::pace::{self, GuestWrites, Pace, Pacer};
-use crate::patience;
+use crate::error::Error;
+use crate::pace::gate::DepthGate;
+use crate::pace::latency::GuestWrites;
+use crate::pace::pacer::{self, Pace, Pacer};
+use crate::pace::rate::RateLimit;
+use crate::pipeline::fleecing_limit::FleecingLimit;
 use crate::pipeline::{Limits, Pipeline, PipelineDisk};
-use crate::rate::RateLimit;
+use crate::report::meter::Meter;
 use crate::report::{Counters, Event, Progress, Reporter};
+use crate::target::deadline;
+use crate::target::output::{Counted, Output};
 
 /// How to move the data.
 #[derive(Debug)]
@@ -59,7 +60,7 @@ pub(crate) fn before(
     let mut felt = None;
     for _ in 0..looks {
         // Nothing is ever received: it ends by the time, or by the token.
-        let _ = cancel.fired().recv_timeout(pace::INTERVAL);
+        let _ = cancel.fired().recv_timeout(pacer::INTERVAL);
         felt = watch.writes()?.latency_since(&start);
         if felt.is_none() || cancel.reason().is_some() {
             break;
@@ -120,7 +121,7 @@ impl Transfer<'_> {
         let mut last_report = Instant::now();
         let mut fleecing_limit = settings.fleecing_limit.map(FleecingLimit::new);
         loop {
-            let ended = pipeline.wait(pace::INTERVAL);
+            let ended = pipeline.wait(pacer::INTERVAL);
             if ended.is_some() || last_report.elapsed() >= REPORT {
                 last_report = Instant::now();
                 let fleecing = watch.as_mut().and_then(|watch| watch.fleecing_used());
@@ -165,5 +166,5 @@ impl Transfer<'_> {
 
 fn hanging(counters: &Counters, limit: Duration) -> Option<Error> {
     let takes = counters.write_takes()?;
-    (takes > limit).then(|| patience::hangs("a write", limit))
+    (takes > limit).then(|| deadline::hangs("a write", limit))
 }

@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use crossbeam_channel::{bounded, select};
 
-use crate::{CancelToken, Error, ErrorKind, units};
+use crate::cancel::CancelToken;
+use crate::error::{Error, ErrorKind};
+use crate::report::units;
 
 /// How long something that is under way may still take after it was given up.
 pub(crate) const LAST_CHANCE: Duration = Duration::from_secs(3);
@@ -56,7 +58,7 @@ pub(crate) fn hangs(what: &str, limit: Duration) -> Error {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::CancelReason;
+    use crate::cancel::CancelReason;
 
     const EVER: Duration = Duration::from_secs(3600);
 

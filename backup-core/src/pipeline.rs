@@ -17,9 +17,11 @@
 //! that is told is the first one.
 
 mod encode;
+mod fleecing_limit;
 mod plan;
 mod read;
 mod store;
+pub(crate) mod transfer;
 
 use std::io::Write;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -30,12 +32,12 @@ use std::time::Duration;
 use crossbeam_channel::{Receiver, RecvTimeoutError, bounded};
 use fleece_vma_format::{DeviceId, Encoder, Header, Output, Summary};
 
-use crate::depth::DepthGate;
-use crate::patience::LAST_CHANCE;
-use crate::rate::RateLimit;
+use crate::error::{Error, ErrorKind};
+use crate::pace::gate::DepthGate;
+use crate::pace::rate::RateLimit;
 use crate::report::Counters;
 use crate::source::Source;
-use crate::{Error, ErrorKind};
+use crate::target::deadline::LAST_CHANCE;
 
 /// Bytes that one read asks for: large enough that the request itself costs nothing, small enough
 /// that a guest write never waits long behind it.

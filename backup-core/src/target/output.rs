@@ -9,9 +9,12 @@ use fleece_fleecing::Step;
 use fleece_vma_format::container::FrameOptions;
 
 use crate::archive::ArchiveOptions;
-use crate::archive_file::ArchiveFile;
+use crate::cancel::CancelToken;
+use crate::error::{Error, ErrorKind};
+use crate::pace::rate::RateLimit;
 use crate::report::Counters;
-use crate::{CancelToken, Error, ErrorKind, RateLimit, patience};
+use crate::target::deadline;
+use crate::target::staged::ArchiveFile;
 
 /// How an archive is compressed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -81,7 +84,7 @@ impl Destination {
             });
         };
         let files = move || Self::files(&path, compression, keep_partial);
-        patience::at_target("creating the archive", target_timeout, cancel, files)
+        deadline::at_target("creating the archive", target_timeout, cancel, files)
     }
 
     fn files(path: &Path, compression: Compression, keep_partial: bool) -> Result<Self, Error> {
@@ -158,7 +161,7 @@ impl Index {
     ) -> Result<Published, Error> {
         let written = Counters::get(&archive.counters.written);
         let limit = timeout.saturating_add(Duration::from_secs(written / SLOWEST_SYNC));
-        patience::at_target("the sync of the archive", limit, cancel, move || {
+        deadline::at_target("the sync of the archive", limit, cancel, move || {
             let mut index = self.0.and_then(|index| index.take());
             if let Some(index) = &mut index {
                 index.sync()?;

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::{RecvTimeoutError, Sender, bounded};
 use fleece_storage::Plugin;
 
-use super::shared_room::SharedRoom;
+use super::shared::SharedRoom;
 
 /// Looks at a storage's free space while a backup runs, on a thread of its own, since a storage may hang.
 ///

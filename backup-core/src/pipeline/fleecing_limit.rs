@@ -1,6 +1,7 @@
 //! The end of a backup whose fleecing images would take too much space.
 
-use crate::{Error, ErrorKind, units};
+use crate::error::{Error, ErrorKind};
+use crate::report::units;
 
 /// Foresees the moment at which the images hold more than they may.
 #[derive(Debug)]

@@ -11,7 +11,8 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use super::*;
-use crate::{CancelReason, ErrorKind};
+use crate::cancel::CancelReason;
+use crate::error::ErrorKind;
 
 /// What a guest's agent is like, and what it was asked.
 #[derive(Debug, Default)]

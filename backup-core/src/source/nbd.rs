@@ -5,8 +5,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use fleece_nbd::{Client, Pending};
 
+use crate::error::{Error, ErrorKind};
 use crate::source::{Extent, Source};
-use crate::{Error, ErrorKind};
 
 /// What an error of the server means, and what more there is to say of it.
 pub(crate) type Meaning = fn(&fleece_nbd::Error) -> (ErrorKind, &'static str);

@@ -19,10 +19,10 @@
 
 mod config;
 mod copy;
+pub(crate) mod failure;
 mod firewall;
 mod folder;
 mod guest;
-mod input;
 mod old;
 mod plan;
 mod target;

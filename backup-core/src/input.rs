@@ -10,20 +10,20 @@ use fleece_vma_format::container::{self, Stream};
 use fleece_vma_format::{Header, Reader};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
-use super::copy::archive_error;
 use crate::cancel::CancelToken;
-use crate::{Error, ErrorKind};
+use crate::error::{Error, ErrorKind};
+use crate::restore::failure::archive_error;
 
 /// An archive whose header has been read.
-pub(super) struct Input {
-    pub(super) reader: Reader<Stream<'static>>,
+pub(crate) struct Input {
+    pub(crate) reader: Reader<Stream<'static>>,
     /// How many bytes it has, compressed as it is; unknown for a pipe.
-    pub(super) size: Option<u64>,
+    pub(crate) size: Option<u64>,
 }
 
 impl Input {
     /// Opens `archive`, `-` being standard input.
-    pub(super) fn open(archive: &Path, cancel: &CancelToken) -> Result<Self, Error> {
+    pub(crate) fn open(archive: &Path, cancel: &CancelToken) -> Result<Self, Error> {
         let failed = |error| {
             let message = format!("cannot open the archive {}", archive.display());
             Error::caused(ErrorKind::Archive, message, error)
@@ -50,7 +50,7 @@ impl Input {
         })
     }
 
-    pub(super) fn header(&self) -> &Header {
+    pub(crate) fn header(&self) -> &Header {
         self.reader.header()
     }
 }

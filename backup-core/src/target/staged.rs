@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use fleece_staged_file::{Committed, StagedFile, temporary_name};
 use rustix::fs::{Advice, fadvise};
 
-use crate::{Error, ErrorKind};
+use crate::error::{Error, ErrorKind};
 
 /// An archive file under a temporary name in the directory of its final name.
 ///

@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 use fleece_fleecing::{ErrorKind as FleecingErrorKind, Record, Step, Thawed};
 use fleece_qmp_client::{Address, Agent, FreezeStatus, Options};
 
-use crate::Error;
 use crate::cancel::CancelToken;
+use crate::error::Error;
 use crate::report::{Event, Reporter};
 
 /// How long an agent may take.

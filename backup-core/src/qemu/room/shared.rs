@@ -11,13 +11,13 @@ use fleece_fleecing::Session;
 
 /// Files of the guest's disks, and one of the fleecing images.
 #[derive(Debug)]
-pub(super) struct SharedRoom {
+pub(in crate::qemu) struct SharedRoom {
     disks: Vec<(PathBuf, u64)>,
     image: Option<PathBuf>,
 }
 
 impl SharedRoom {
-    pub(super) fn of(session: &Session<'_>) -> Self {
+    pub(in crate::qemu) fn of(session: &Session<'_>) -> Self {
         let mut images = session.images().iter();
         let image = images.find_map(|image| session.storage().path(image).ok());
         let disks = session.disks().iter();
@@ -30,7 +30,7 @@ impl SharedRoom {
 
     /// Bytes that the guest's disks may yet take on the images' file system. It may wait for a storage that
     /// hangs.
-    pub(super) fn wanted(&self) -> u64 {
+    pub(in crate::qemu) fn wanted(&self) -> u64 {
         let Some(place) = self.image.as_ref().and_then(|image| file(image.metadata())) else {
             return 0;
         };
