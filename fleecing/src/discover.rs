@@ -1,5 +1,8 @@
 //! The guest's disks: those that can be backed up, and those that are left out, each with the reason.
 
+pub(crate) mod preflight;
+pub(crate) mod qom;
+
 use std::path::Path;
 
 use fleece_qmp_client::Client;
@@ -9,7 +12,8 @@ use fleece_qmp_client::commands::{
 use serde_json::Value;
 
 use crate::disk::{self, Disk, Nodes};
-use crate::{Error, iothread, qom};
+use crate::error::Error;
+use crate::qemu::iothread;
 
 /// What a guest has of disks, each in QEMU's order. No two have the same name.
 #[derive(Debug, Default)]
@@ -50,7 +54,7 @@ pub enum Gravity {
 /// A storage daemon has no guest devices; its disks are the nodes that it exports to others.
 ///
 /// # Errors
-/// [`ErrorKind::Qemu`](crate::ErrorKind::Qemu).
+/// [`ErrorKind::Qemu`](crate::error::ErrorKind::Qemu).
 pub fn discover(client: &Client) -> Result<Inventory, Error> {
     let blocks = client
         .execute(&QueryBlock {})

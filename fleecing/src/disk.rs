@@ -8,7 +8,7 @@ use fleece_qmp_client::commands::{
 };
 use serde_json::{Map, Value};
 
-use crate::Error;
+use crate::error::Error;
 
 /// A disk that can be backed up.
 #[derive(Clone, Debug, PartialEq)]

@@ -23,9 +23,9 @@ use fleece_qmp_client::{Address, ErrorKind as QmpErrorKind};
 use fleece_staged_file::{LockFile, remove_stale};
 use sha2::{Digest as _, Sha256};
 
-use crate::lock::GuestLock;
-use crate::record::{self, Place};
-use crate::{Error, ErrorKind};
+use crate::error::{Error, ErrorKind};
+use crate::journal::lock::GuestLock;
+use crate::journal::record::{self, Place};
 use claim::{Claim, Claimant};
 use told::{Told, cannot_ask};
 use way::Kind;

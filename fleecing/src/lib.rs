@@ -8,60 +8,36 @@
 //! what the data is for.
 //!
 //! ```text
-//!  guest ─► copy-before-write ──► disk          plan      discover, preflight, method
-//!                │      ▲                       record    record, lock
-//!                ▼      │                       allocate  image
-//!        fleecing image │                       attach    image
-//!                ▲      │                       switch    switch
-//!                └─ snapshot-access ─► NBD      export    export
-//!                                               back      inside, cleanup
+//!  guest ─► copy-before-write ──► disk          plan      discover, qemu/method
+//!                │      ▲                       record    journal/record
+//!                ▼      │                       allocate  qemu/image
+//!        fleecing image │                       attach    qemu/image
+//!                ▲      │                       switch    qemu/switch
+//!                └─ snapshot-access ─► NBD      export    qemu/export
+//!                                               back      qemu/teardown, journal/cleanup
 //! ```
 //!
 //! Start with [`discover`], then [`Session::new`]. What a killed process left, [`cleanup`] removes.
 
-mod cleanup;
-mod descriptors;
-mod discards;
 mod discover;
 mod disk;
 mod error;
-mod export;
-mod hang;
-mod histogram;
 mod identity;
-mod image;
-mod in_use;
-mod inside;
-mod iothread;
-mod lock;
-mod made;
-mod meanwhile;
-mod method;
-mod named;
-mod names;
-mod ours;
-mod preflight;
-mod probe;
-mod qom;
-mod record;
-mod server;
+mod journal;
+mod qemu;
 mod session;
-mod step;
-mod switch;
-mod thaw;
-mod wait;
 
-pub use cleanup::{Cleaned, clean, cleanup};
+pub use discover::preflight::check_guest;
 pub use discover::{Gravity, Inventory, LeftOut, discover};
 pub use disk::{Disk, Top};
 pub use error::{Error, ErrorKind};
 pub use identity::{Identity, Way, remove_dead_locks};
-pub use meanwhile::Seen;
-pub use method::Method;
-pub use named::named_by_another;
-pub use preflight::check_guest;
-pub use record::{Contents, Place, Record};
+pub use journal::cleanup::{Cleaned, clean, cleanup};
+pub use journal::named::named_by_another;
+pub use journal::record::{Contents, Place, Record};
+pub use journal::step::Step;
+pub use qemu::meanwhile::Seen;
+pub use qemu::method::Method;
+pub use qemu::switch::Switched;
+pub use qemu::thaw::{Thawed, thaw};
 pub use session::{Options, Session};
-pub use step::Step;
-pub use switch::Switched;
-pub use thaw::{Thawed, thaw};

@@ -17,17 +17,22 @@ use fleece_qmp_client::commands::QueryBlockGraph;
 use fleece_qmp_client::{Address, Client};
 use fleece_storage::{Plugin, VolumeFormat, VolumeId};
 
+use crate::discover::preflight;
 use crate::disk::Disk;
-use crate::hang::Usage;
-use crate::lock::QemuLock;
-use crate::meanwhile::{self, Overlaid, Seen};
-use crate::method::{self, Features, Method};
-use crate::record::Record;
-use crate::switch::{self, Switched};
-use crate::{
-    Error, ErrorKind, Step, discards, export, hang, histogram, image, inside, names, ours,
-    preflight,
-};
+use crate::error::{Error, ErrorKind};
+use crate::journal::lock::QemuLock;
+use crate::journal::record::Record;
+use crate::journal::step::Step;
+use crate::qemu::image;
+use crate::qemu::liveness;
+use crate::qemu::liveness::Usage;
+use crate::qemu::meanwhile::{Overlaid, Seen};
+use crate::qemu::method::{Features, Method};
+use crate::qemu::names;
+use crate::qemu::ours;
+use crate::qemu::switch::Switched;
+use crate::qemu::teardown;
+use crate::qemu::{discards, export, histogram, meanwhile, method, switch};
 
 /// How a session is to be.
 #[derive(Clone, Debug)]
@@ -93,7 +98,7 @@ impl<'r> Session<'r> {
     /// Chooses the method, and looks for what is in the way. Nothing is touched, and nothing on record.
     ///
     /// # Errors
-    /// [`ErrorKind::Unsafe`](crate::ErrorKind::Unsafe), or [`ErrorKind::Busy`](crate::ErrorKind::Busy)
+    /// [`ErrorKind::Unsafe`](crate::error::ErrorKind::Unsafe), or [`ErrorKind::Busy`](crate::error::ErrorKind::Busy)
     /// if this QEMU is being backed up under another name, among others.
     pub fn new(
         client: Client,
@@ -112,7 +117,7 @@ impl<'r> Session<'r> {
         image::check_format(storage.as_ref(), options.format)?;
         let server = Address::unix(&options.nbd_socket);
         let lock = QemuLock::acquire(&client)?;
-        inside::must_be_free(&client, &address, disks.len())?;
+        teardown::must_be_free(&client, &address, disks.len())?;
         preflight::check_disks(&client, &disks)?;
         Ok(Self {
             client,
@@ -335,7 +340,7 @@ impl<'r> Session<'r> {
     /// Undoes everything, in reverse, as far as it can.
     ///
     /// # Errors
-    /// All that failed; it stays on record for [`crate::cleanup`].
+    /// All that failed; it stays on record for [`crate::journal::cleanup`].
     pub fn finish(mut self) -> Result<(), Vec<Error>> {
         self.undo()
     }
@@ -343,7 +348,7 @@ impl<'r> Session<'r> {
     /// What waits for an image that hangs, QEMU waits with it.
     fn images_must_answer(&self) -> Result<(), Error> {
         let interrupt = self.client.interrupt();
-        hang::must_answer(&self.storage, &self.images, interrupt, hang::WAY_BACK)
+        liveness::must_answer(&self.storage, &self.images, interrupt, liveness::WAY_BACK)
     }
 
     fn undo(&mut self) -> Result<(), Vec<Error>> {
@@ -356,7 +361,7 @@ impl<'r> Session<'r> {
         let paths = self.images.iter();
         let known: Vec<_> = paths.filter_map(|id| self.storage.path(id).ok()).collect();
         let client = Some(&self.client);
-        let removed = inside::remove_all(
+        let removed = teardown::remove_all(
             client,
             &self.address,
             self.client.interrupt(),

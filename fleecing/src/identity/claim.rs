@@ -15,8 +15,8 @@ use fleece_guest_config::{ConfigFile, GuestConfig, GuestId};
 
 use super::told::Told;
 use super::way::{Kind, Way};
-use crate::record;
-use crate::{Error, ErrorKind};
+use crate::error::{Error, ErrorKind};
+use crate::journal::record;
 
 /// What is on file of one guest.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -4,7 +4,7 @@ use fleece_guest_config::GuestId;
 use fleece_qmp_client::commands::{QueryName, QueryUuid};
 use fleece_qmp_client::{Address, Client, ErrorClass, Options};
 
-use crate::{Error, ErrorKind};
+use crate::error::{Error, ErrorKind};
 
 /// What QEMU was given on its command line. A storage daemon tells nothing.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -7,8 +7,9 @@ use fleece_guest_config::ConfigFile;
 use fleece_qmp_client::Interrupt;
 use fleece_storage::{Storages, VolumeId};
 
-use crate::made::Volume;
-use crate::{Error, ErrorKind, hang};
+use crate::error::{Error, ErrorKind};
+use crate::journal::made::Volume;
+use crate::qemu::liveness;
 
 /// What Proxmox's cluster keeps of all its hosts' guests.
 const PROXMOX: &str = "/etc/pve";
@@ -35,7 +36,7 @@ impl Named {
             }
             Ok(named)
         };
-        hang::ask(hang::PATIENCE, interrupt, read)
+        liveness::ask(liveness::PATIENCE, interrupt, read)
             .unwrap_or_else(|| Err("their configurations do not answer".into()))
             .map_err(failed)
     }

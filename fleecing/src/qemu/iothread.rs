@@ -3,7 +3,8 @@
 use fleece_qmp_client::Client;
 use serde_json::Value;
 
-use crate::{Error, qom};
+use crate::discover::qom;
+use crate::error::Error;
 
 /// Whether the device at `path`, or the controller on whose bus it sits, has an iothread.
 pub(crate) fn used_by(client: &Client, path: Option<&str>) -> Result<bool, Error> {

@@ -9,7 +9,8 @@ use fleece_guest_config::GuestId;
 use fleece_qmp_client::commands::NbdServerStop;
 use fleece_qmp_client::{Client, ErrorKind as QmpErrorKind};
 
-use crate::{Error, record};
+use crate::error::Error;
+use crate::journal::record;
 
 /// The ending of the sockets of our servers, `<guest>.nbd` beside the guest's record.
 const ENDING: &str = "nbd";

@@ -6,7 +6,7 @@ use std::path::Path;
 use fleece_qmp_client::Client;
 use fleece_staged_file::{LockFile, Locking};
 
-use crate::{Error, ErrorKind};
+use crate::error::{Error, ErrorKind};
 
 /// An exclusive lock on a guest, given up on drop and by the kernel when the process dies.
 #[derive(Debug)]

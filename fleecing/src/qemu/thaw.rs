@@ -7,8 +7,8 @@ use fleece_qmp_client::{
     Address, Agent, Error as QmpError, ErrorKind as QmpErrorKind, FreezeStatus, Interrupt, Options,
 };
 
-use crate::record::Record;
-use crate::{Error, ErrorKind};
+use crate::error::{Error, ErrorKind};
+use crate::journal::record::Record;
 
 /// How a freeze ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -6,9 +6,11 @@ use std::path::PathBuf;
 use fleece_qmp_client::Client;
 use fleece_qmp_client::commands::{BlockExport, QueryBlock, QueryBlockExports, QueryJobs};
 
-use crate::descriptors::Paths;
-use crate::names::{self, Kind};
-use crate::{Error, disk, made};
+use crate::disk;
+use crate::error::Error;
+use crate::journal::made;
+use crate::qemu::descriptors::Paths;
+use crate::qemu::names::{self, Kind};
 
 /// The things of ours in one QEMU, by their names.
 #[derive(Debug, Default)]

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use fleece_guest_config::GuestId;
 use fleece_storage::{Plugin, Storages, VolumeFormat, VolumeId, VolumeName};
 
-use crate::{Error, ErrorKind};
+use crate::error::{Error, ErrorKind};
 
 /// What the volumes of a fleecing session are called: `vm-<guest>-fleece-<n>`.
 pub(crate) const IMAGE: &str = "fleece";

@@ -15,8 +15,11 @@ use fleece_qmp_client::commands::{
     BlockGraph, BlockStream, GraphNode, GraphNodeKind, QueryBlock, QueryBlockExports,
 };
 
-use crate::names::Kind;
-use crate::{Error, ErrorKind, disk, ours, wait};
+use crate::disk;
+use crate::error::{Error, ErrorKind};
+use crate::qemu::names::Kind;
+use crate::qemu::ours;
+use crate::qemu::wait;
 
 /// What was seen so far around the filters.
 #[derive(Debug, Default)]

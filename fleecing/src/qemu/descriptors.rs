@@ -11,7 +11,7 @@ use std::path::Path;
 use fleece_qmp_client::commands::{AddFd, CloseFd, GetFd, QueryFdsets, RemoveFd};
 use fleece_qmp_client::{Client, Command as _, Error as QmpError, ErrorKind as QmpErrorKind};
 
-use crate::Error;
+use crate::error::Error;
 
 /// Begins the note on a file of ours; its path follows.
 const NOTE: &str = "fleece-image:";

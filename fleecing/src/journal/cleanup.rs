@@ -11,11 +11,16 @@ use fleece_guest_config::ConfigFile;
 use fleece_qmp_client::{Address, Client, Interrupt, Options};
 use fleece_storage::{Storages, VolumeId};
 
+use crate::error::{Error, ErrorKind};
 use crate::identity::{self, Way};
-use crate::made::Volume;
-use crate::named::Named;
-use crate::record::{Contents, Place, Record};
-use crate::{Error, ErrorKind, hang, image, in_use, inside, made, thaw};
+use crate::journal::made::Volume;
+use crate::journal::named::Named;
+use crate::journal::record::{Contents, Place, Record};
+use crate::journal::{in_use, made};
+use crate::qemu::image;
+use crate::qemu::liveness;
+use crate::qemu::teardown;
+use crate::qemu::thaw;
 
 /// What a clean-up did.
 #[derive(Debug, Default)]
@@ -110,7 +115,7 @@ impl Work<'_> {
                 .flatten()
                 .any(|monitor| self.listens(monitor))
         };
-        match thaw(self.record, &agent, None, &is_alive, THAW, self.interrupt) {
+        match thaw::thaw(self.record, &agent, None, &is_alive, THAW, self.interrupt) {
             Ok(_) => {
                 let done = "freeze of the guest's file systems".into();
                 self.cleaned.done.push(done);
@@ -155,7 +160,8 @@ impl Work<'_> {
         let answer = || self.must_answer();
         let known = self.places();
         if let Some(address) = qmp.or(recorded.as_ref()) {
-            match inside::remove_all(None, address, self.interrupt, self.record, &known, &answer) {
+            match teardown::remove_all(None, address, self.interrupt, self.record, &known, &answer)
+            {
                 Ok(removed) => self.adopt(&removed, &known)?,
                 Err(error) => {
                     self.cleaned.failed.push(error);
@@ -182,7 +188,7 @@ impl Work<'_> {
     }
 
     /// Tells what was removed, and puts images on record that were found in QEMU only.
-    fn adopt(&mut self, removed: &inside::Removed, known: &[PathBuf]) -> Result<(), Error> {
+    fn adopt(&mut self, removed: &teardown::Removed, known: &[PathBuf]) -> Result<(), Error> {
         let things = removed.things.iter();
         self.cleaned
             .done
@@ -286,7 +292,7 @@ impl Work<'_> {
             if let Ok(Volume { id, storage }) =
                 made::volume(name, self.record.guest(), made::IMAGE, self.storages)
             {
-                hang::must_answer(&storage, &[id], self.interrupt, hang::WAY_BACK)?;
+                liveness::must_answer(&storage, &[id], self.interrupt, liveness::WAY_BACK)?;
             }
         }
         Ok(())
@@ -310,7 +316,7 @@ fn foreign(message: String) -> Error {
 
 fn free(record: &Record, volume: &Volume, interrupt: &Interrupt) -> Result<(), Error> {
     let Volume { id, storage } = volume;
-    hang::must_answer(storage, slice::from_ref(id), interrupt, hang::FREEING)?;
+    liveness::must_answer(storage, slice::from_ref(id), interrupt, liveness::FREEING)?;
     // An image on a storage that is not mounted is not gone.
     storage.activate().map_err(|error| {
         let message = format!("cannot free the fleecing image {id}");
@@ -339,7 +345,7 @@ fn remove_file(path: &Path, interrupt: &Interrupt) -> Result<bool, Error> {
         let (path, interrupt) = (path.to_owned(), interrupt.clone());
         move || try_to_remove(&path, &interrupt)
     };
-    hang::ask(in_use::PATIENCE, interrupt, removal).unwrap_or_else(|| {
+    liveness::ask(in_use::PATIENCE, interrupt, removal).unwrap_or_else(|| {
         Err(Error::new(
             ErrorKind::Storage,
             format!(

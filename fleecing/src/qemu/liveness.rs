@@ -16,7 +16,7 @@ use fleece_qmp_client::Interrupt;
 use fleece_storage::{Plugin, VolumeId};
 use rustix::fs::{Mode, OFlags};
 
-use crate::{Error, ErrorKind};
+use crate::error::{Error, ErrorKind};
 
 /// How long a storage may take to answer.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(5);
@@ -191,8 +191,8 @@ mod tests {
     use fleece_storage::DirPlugin;
 
     use super::*;
-    use crate::image;
-    use crate::record::{Place, Record};
+    use crate::journal::record::{Place, Record};
+    use crate::qemu::image;
 
     /// Nobody tells us to end.
     fn unasked() -> Interrupt {

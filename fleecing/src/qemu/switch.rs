@@ -11,10 +11,14 @@ use fleece_qmp_client::{Client, RawCommand};
 use serde_json::{Value, json};
 
 use crate::disk::{self, Disk};
-use crate::method::Method;
-use crate::ours::{self, Ours};
-use crate::record::Record;
-use crate::{Error, ErrorKind, Step, meanwhile, names, wait};
+use crate::error::{Error, ErrorKind};
+use crate::journal::record::Record;
+use crate::journal::step::Step;
+use crate::qemu::meanwhile;
+use crate::qemu::method::Method;
+use crate::qemu::names;
+use crate::qemu::ours::{self, Ours};
+use crate::qemu::wait;
 
 /// How the switch went.
 #[derive(Clone, Copy, Debug)]

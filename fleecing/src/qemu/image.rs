@@ -10,11 +10,14 @@ use fleece_qmp_client::{Client, Error as QmpError, ErrorKind as QmpErrorKind, In
 use fleece_storage::{AllocationRequest, Plugin, VolumeFormat, VolumeId, free_names};
 use serde_json::Value;
 
-use crate::descriptors::{self, Handed};
 use crate::disk::{self, Disk};
-use crate::ours::Ours;
-use crate::record::Record;
-use crate::{Error, ErrorKind, Step, hang, names};
+use crate::error::{Error, ErrorKind};
+use crate::journal::record::Record;
+use crate::journal::step::Step;
+use crate::qemu::descriptors::{self, Handed};
+use crate::qemu::liveness;
+use crate::qemu::names;
+use crate::qemu::ours::Ours;
 
 /// Allocates an image of exactly the size of each disk. Each is on record before it exists.
 pub(crate) fn allocate(
@@ -175,7 +178,7 @@ pub(crate) fn free(
     interrupt: &Interrupt,
 ) -> Result<(), Error> {
     let images = std::slice::from_ref(image);
-    hang::must_answer(storage, images, interrupt, hang::FREEING)?;
+    liveness::must_answer(storage, images, interrupt, liveness::FREEING)?;
     storage.free(image).map_err(|error| {
         Error::caused(
             ErrorKind::Storage,

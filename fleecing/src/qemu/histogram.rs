@@ -14,8 +14,8 @@ use fleece_qmp_client::commands::{
     BlockLatencyHistogramSet, BlockStats, LatencyHistogram, QueryBlockStats,
 };
 
-use crate::Error;
 use crate::disk::Disk;
+use crate::error::Error;
 
 /// The shortest boundary in nanoseconds: no whole number of anything, so that it is ours.
 const FIRST: u64 = 50_171;

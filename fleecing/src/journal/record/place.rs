@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use fleece_guest_config::{ConfigFile, GuestId};
 
-use crate::{Error, ErrorKind};
+use crate::error::{Error, ErrorKind};
 
 /// Where the records of a guest are kept.
 #[derive(Clone, Debug)]

@@ -16,9 +16,14 @@ use fleece_qmp_client::{Address, Client, Error as QmpError, ErrorKind as QmpErro
 use serde_json::json;
 
 use crate::disk::Disk;
-use crate::ours::{self, Ours};
-use crate::record::Record;
-use crate::{Error, ErrorKind, Step, descriptors, inside, names, wait};
+use crate::error::{Error, ErrorKind};
+use crate::journal::record::Record;
+use crate::journal::step::Step;
+use crate::qemu::descriptors;
+use crate::qemu::names;
+use crate::qemu::ours::{self, Ours};
+use crate::qemu::teardown;
+use crate::qemu::wait;
 
 /// Makes a view above each filter.
 pub(crate) fn add_views(client: &Client, disks: &[Disk]) -> Result<(), Error> {
@@ -211,7 +216,7 @@ pub(crate) fn remove(client: &Client, ours: &Ours, server: Option<&Path>) -> Res
 /// does not listen here is somebody else's: ours was recorded but never started, or went with the
 /// QEMU that a new one has replaced.
 fn stop_server(client: &Client, socket: &Path) -> Result<(), Error> {
-    if inside::listens(socket) {
+    if teardown::listens(socket) {
         match client.execute(&NbdServerStop {}) {
             Ok(_) => {}
             // "NBD server not running": somebody was faster.

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use fleece_qmp_client::Interrupt;
 use fleece_storage::block::{ErrorKind as BlockErrorKind, ImageLock};
 
-use crate::hang;
+use crate::qemu::liveness;
 
 /// How long it may take to find out, all in all.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
@@ -28,7 +28,7 @@ pub(crate) fn user_of(path: &Path, interrupt: &Interrupt) -> Option<String> {
             let path = path.to_owned();
             move || locked(&path).or_else(|| opened(&path))
         };
-        let user = match hang::ask(hang::PATIENCE, interrupt, look) {
+        let user = match liveness::ask(liveness::PATIENCE, interrupt, look) {
             Some(user) => user?,
             None => return Some("its storage does not answer".into()),
         };

@@ -9,8 +9,8 @@ mod command_line;
 use fleece_qmp_client::Client;
 use fleece_qmp_client::commands::{BlockGraph, BlockStats, QueryBlockStats};
 
-use crate::Error;
 use crate::disk::{self, Disk};
+use crate::error::Error;
 
 /// Whether a disk of QEMU's command line would give space back, or any of `disks` has done so since its start.
 pub(crate) fn reach(client: &Client, disks: &[Disk]) -> Result<bool, Error> {

@@ -15,7 +15,7 @@
 use std::fmt;
 
 use crate::disk::{Disk, Top};
-use crate::{Error, ErrorKind};
+use crate::error::{Error, ErrorKind};
 
 /// A way to get the filters in. In the order of preference.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

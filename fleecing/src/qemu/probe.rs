@@ -2,8 +2,8 @@
 
 use fleece_qmp_client::Client;
 
-use crate::Error;
-use crate::method::Features;
+use crate::error::Error;
+use crate::qemu::method::Features;
 
 impl Features {
     /// Asks QEMU's schema.

@@ -14,8 +14,9 @@ use fleece_qmp_client::Command as _;
 use fleece_qmp_client::commands::{QueryBlock, QueryMigrate, QueryStatus};
 use serde_json::Value;
 
+use crate::discover::qom;
 use crate::disk::{self, Disk};
-use crate::{Error, ErrorKind, qom};
+use crate::error::{Error, ErrorKind};
 
 /// Refuses a guest that is not, or not for long, where its QEMU is. Its disks cannot even be listed well
 /// before.

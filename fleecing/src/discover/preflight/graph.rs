@@ -105,7 +105,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::Top;
+    use crate::disk::Top;
 
     /// A graph of lines like `device dev w> root:disk`; names of nodes are lower case, devices begin with
     /// `D`, jobs with `J`.

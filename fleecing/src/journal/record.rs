@@ -32,9 +32,10 @@ use fleece_storage::VolumeId;
 pub use place::Place;
 pub(crate) use place::{CLAIM, file_of, guest_of, guests_with};
 
+use crate::error::{Error, ErrorKind};
 use crate::identity::absolute;
-use crate::lock::GuestLock;
-use crate::{Error, ErrorKind, Step};
+use crate::journal::lock::GuestLock;
+use crate::journal::step::Step;
 
 /// The record of one guest, locked for us.
 #[derive(Debug)]

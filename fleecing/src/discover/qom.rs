@@ -4,7 +4,7 @@ use fleece_qmp_client::commands::{QomGet, QomList};
 use fleece_qmp_client::{Client, ErrorKind as QmpErrorKind};
 use serde_json::Value;
 
-use crate::Error;
+use crate::error::Error;
 
 /// A property; `None` if the object does not have it.
 pub(crate) fn get(client: &Client, path: &str, property: &str) -> Result<Option<Value>, Error> {

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use fleece_qmp_client::Client;
 
-use crate::{Error, ErrorKind};
+use crate::error::{Error, ErrorKind};
 
 /// How long a job or export may take to go: it finishes the requests that it is working on, each of
 /// which may wait for a slow disk.

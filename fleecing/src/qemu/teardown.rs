@@ -6,13 +6,16 @@ use std::time::{Duration, Instant};
 
 use fleece_qmp_client::{Address, Client, ErrorKind as QmpErrorKind, Interrupt, Options};
 
-use crate::lock::QemuLock;
-use crate::names::Kind;
-use crate::ours::Ours;
-use crate::record::Record;
-use crate::{
-    Error, ErrorKind, Step, export, histogram, image, made, meanwhile, server, switch, thaw,
-};
+use crate::error::{Error, ErrorKind};
+use crate::journal::lock::QemuLock;
+use crate::journal::made;
+use crate::journal::record::Record;
+use crate::journal::step::Step;
+use crate::qemu::image;
+use crate::qemu::names::Kind;
+use crate::qemu::ours::Ours;
+use crate::qemu::thaw;
+use crate::qemu::{export, histogram, meanwhile, server, switch};
 
 /// Removes exports, views, filters and image nodes of ours. All of it is found in QEMU itself, by its names
 /// and by what it is; doing it twice does no harm.

@@ -6,7 +6,7 @@ use fleece_guest_config::GuestConfig;
 use fleece_storage::VolumeId;
 
 use super::{Record, text};
-use crate::Error;
+use crate::error::Error;
 
 pub(super) const RESTORES: &str = "restores";
 const VOLUMES: &str = "volumes";
@@ -80,7 +80,7 @@ mod tests {
     use fleece_storage::Storages;
 
     use super::super::{Place, Record};
-    use crate::{Cleaned, clean};
+    use crate::journal::cleanup::{Cleaned, clean};
 
     #[test]
     fn an_unfinished_restore_is_undone_and_a_finished_one_is_not() {

@@ -1,0 +1,19 @@
+//! What we do inside QEMU: each step of a session, and how it is undone.
+
+pub(crate) mod descriptors;
+pub(crate) mod discards;
+pub(crate) mod export;
+pub(crate) mod histogram;
+pub(crate) mod image;
+pub(crate) mod iothread;
+pub(crate) mod liveness;
+pub(crate) mod meanwhile;
+pub(crate) mod method;
+pub(crate) mod names;
+pub(crate) mod ours;
+pub(crate) mod probe;
+pub(crate) mod server;
+pub(crate) mod switch;
+pub(crate) mod teardown;
+pub(crate) mod thaw;
+pub(crate) mod wait;
