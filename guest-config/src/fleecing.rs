@@ -51,7 +51,8 @@ fn is_separator(c: char) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use crate::{ErrorKind, GuestConfig};
+    use crate::config::GuestConfig;
+    use crate::error::ErrorKind;
 
     const TEXT: &str =
         "name: a\n\n[PENDING]\nmemory: 1\n\n[special:cloudinit]\nname: b\n\n[snap]\nname: c\n";

@@ -1,6 +1,8 @@
 //! What the fuzz target feeds, and what must hold of any text.
 
-use crate::{GuestConfig, GuestId, Restoration};
+use crate::config::GuestConfig;
+use crate::guest::GuestId;
+use crate::restore::Restoration;
 
 /// A configuration as somebody may have edited it, or as an archive carries it.
 ///

@@ -62,7 +62,7 @@ impl Agent {
     ///
     /// # Errors
     ///
-    /// Those of [`Client::connect`](crate::Client::connect) about the socket itself.
+    /// Those of [`Client::connect`](crate::client::Client::connect) about the socket itself.
     pub fn connect(address: &Address, options: &Options) -> Result<Self, Error> {
         let peer = address.to_string();
         let deadline = Deadline::after(options.deadline, &options.interrupt);

@@ -55,7 +55,7 @@ impl Client {
     ///
     /// `NoSocket`, `Refused`, `Permission` or `Connect` if there is no connection; `Busy` if
     /// nothing comes over it in time, as when another client is connected; `NotQmp` if something
-    /// else comes. All are [kinds](crate::ErrorKind).
+    /// else comes. All are [kinds](crate::error::ErrorKind).
     pub fn connect(address: &Address, options: &Options) -> Result<Self, Error> {
         let deadline = Deadline::after(options.deadline, &options.interrupt);
         let client = Self(Arc::new(Connection::open(address, &deadline, options)?));

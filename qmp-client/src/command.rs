@@ -29,7 +29,7 @@ pub trait Command: Serialize {
     /// What it returns.
     type Reply: DeserializeOwned;
 
-    /// How long [`Client::execute`](crate::Client::execute) waits for the reply.
+    /// How long [`Client::execute`](crate::client::Client::execute) waits for the reply.
     fn deadline(&self) -> Duration {
         default_deadline(Self::NAME)
     }
@@ -40,7 +40,7 @@ pub trait Command: Serialize {
 #[non_exhaustive]
 pub struct Done {}
 
-/// A command with untyped arguments, for a [pipeline](crate::Client::pipeline).
+/// A command with untyped arguments, for a [pipeline](crate::client::Client::pipeline).
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct RawCommand {

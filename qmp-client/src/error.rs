@@ -38,12 +38,12 @@ pub enum ErrorKind {
     Closed,
     /// No reply within the deadline. The command may still take effect.
     Deadline,
-    /// The waiting was ended by an [`Interrupt`](crate::Interrupt). The command may still take effect.
+    /// The waiting was ended by an [`Interrupt`](crate::deadline::Interrupt). The command may still take effect.
     Interrupted,
     /// QEMU refused the command.
     Command(ErrorClass),
-    /// A message of more than [`MAX_MESSAGE`](crate::MAX_MESSAGE) bytes, or an event of more than
-    /// [`MAX_EVENT`](crate::MAX_EVENT).
+    /// A message of more than [`MAX_MESSAGE`](crate::framer::MAX_MESSAGE) bytes, or an event of more than
+    /// [`MAX_EVENT`](crate::message::MAX_EVENT).
     Oversized,
     /// The peer broke the protocol.
     Protocol,

@@ -2,10 +2,11 @@
 
 use serde::de::DeserializeOwned;
 
+use crate::command::Command;
 use crate::commands::{BlockGraph, QueryBlock, QueryBlockJobs, QueryBlockStats};
 use crate::framer::{Framer, Junk};
 use crate::message::Message;
-use crate::{Command, Schema};
+use crate::schema::Schema;
 
 /// What a server, or a guest agent, sends. The first byte says where the rest is cut in two,
 /// which must make no difference.

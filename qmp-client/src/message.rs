@@ -11,7 +11,7 @@ use crate::error::{Error, ErrorKind};
 #[non_exhaustive]
 pub struct Greeting {
     /// The version of QEMU, for logs. What it can do is told by its
-    /// [schema](crate::Schema), not by its version.
+    /// [schema](crate::schema::Schema), not by its version.
     pub version: Version,
     /// Capabilities on offer, such as `oob`. None is turned on by this client.
     #[serde(default)]

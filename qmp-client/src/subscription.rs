@@ -8,7 +8,7 @@ use crate::deadline::{Deadline, Interrupt};
 use crate::error::Error;
 use crate::message::Event;
 
-/// All events of a connection since [`Client::subscribe`](crate::Client::subscribe), in order.
+/// All events of a connection since [`Client::subscribe`](crate::client::Client::subscribe), in order.
 ///
 /// Subscribe first, then send the command whose event is awaited. The connection never waits
 /// for a subscriber: once [`CAPACITY`](Self::CAPACITY) events or

@@ -3,7 +3,10 @@
 use std::path::{Component, Path};
 
 use crate::block::Qcow2Header;
-use crate::{StorageConfig, VolumeId, VolumeName, mounts};
+use crate::config::StorageConfig;
+use crate::mounts;
+use crate::name::VolumeName;
+use crate::volume::VolumeId;
 
 /// A `storage.cfg` as somebody may have edited it.
 ///

@@ -13,6 +13,7 @@ use std::io::{self, Read};
 
 use map::{ClusterMap, Piece};
 
+use crate::error::{Error, ErrorKind, Result};
 use crate::extent::{self, ExtentHeader};
 use crate::header::Header;
 use crate::index::{IndexReader, runs};
@@ -20,7 +21,6 @@ use crate::layout::{DeviceId, EXTENT_HEADER_SIZE, cluster_offset};
 use crate::read_at::{Cursor, ReadAt};
 use crate::reader::read_header;
 use crate::tally::Tally;
-use crate::{Error, ErrorKind, Result};
 
 /// Random access to the devices of a complete archive.
 ///
@@ -51,7 +51,7 @@ impl<S: ReadAt> Archive<S> {
     /// hopping from extent header to extent header.
     ///
     /// # Errors
-    /// All that [`Reader`](crate::Reader) finds, from the headers alone;
+    /// All that [`Reader`](crate::reader::Reader) finds, from the headers alone;
     /// [`ErrorKind::Unsupported`] for an archive whose clusters are too scattered to keep track of.
     pub fn open(source: S) -> Result<Self> {
         let header = header(&source)?;

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::ops::Range;
 
-use crate::{Error, ErrorKind, Result};
+use crate::error::{Error, ErrorKind, Result};
 
 /// A set of cluster numbers, small for what is in order: a piece of 512 clusters (32 MiB of disk)
 /// takes one bit each while it is partly filled, and nothing once all before it are full, too.

@@ -24,8 +24,8 @@ use std::io::{self, Read};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use crate::error::{Error, ErrorKind, Result};
 use crate::reader::fill;
-use crate::{Error, ErrorKind, Result};
 
 /// A kind of container.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -75,7 +75,7 @@ impl std::fmt::Display for Container {
 /// A decompressed stream.
 ///
 /// Its errors are [`io::Error`]s around an [`Error`] that says where the container is damaged;
-/// [`Error::io`] takes it out again, as [`Reader`](crate::Reader) does.
+/// [`Error::io`] takes it out again, as [`Reader`](crate::reader::Reader) does.
 #[derive(Debug)]
 pub struct Stream<'a> {
     container: Container,

@@ -3,10 +3,10 @@
 use std::ops::Range;
 
 use crate::cluster_set::{ClusterSet, MAX_PIECES};
+use crate::error::{Error, ErrorKind, Result};
 use crate::extent::ClusterEntry;
 use crate::header::{Device, Header};
 use crate::layout::{BLOCK_SIZE, DeviceId, cluster_length};
-use crate::{Error, ErrorKind, Result};
 
 /// Keeps account of the clusters of an archive.
 #[derive(Debug, Clone)]

@@ -1,10 +1,10 @@
 //! From clusters to extents, without any I/O.
 
 use crate::coverage::Coverage;
+use crate::error::{Error, ErrorKind, Result};
 use crate::extent::{ClusterEntry, Extent, block_mask};
 use crate::header::{Device, Header};
 use crate::layout::{CLUSTER_SIZE, DeviceId, EXTENT_CLUSTERS, cluster_length};
-use crate::{Error, ErrorKind, Result};
 
 /// Packs clusters into extents.
 ///

@@ -100,7 +100,7 @@ impl ExtentHeader {
 
 /// A whole extent in a buffer of its own.
 ///
-/// Give it back to the [`Reader`](crate::Reader) or [`Encoder`](crate::Encoder) it came from
+/// Give it back to the [`Reader`](crate::reader::Reader) or [`Encoder`](crate::encoder::Encoder) it came from
 /// (`recycle`), and the buffer is used again.
 #[derive(Debug, Clone, Default)]
 pub struct Extent {

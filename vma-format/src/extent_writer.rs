@@ -2,8 +2,8 @@
 
 use std::io::Write;
 
-use crate::Result;
 use crate::container::{Written, default_threads};
+use crate::error::Result;
 use crate::extent::Extent;
 use crate::header::Header;
 use crate::index::{ExtentDigest, IndexBuilder};
@@ -73,7 +73,7 @@ impl<W: Write> ExtentWriter<W> {
     /// Begins the archive with its header.
     ///
     /// # Errors
-    /// [`ErrorKind::Io`](crate::ErrorKind::Io).
+    /// [`ErrorKind::Io`](crate::error::ErrorKind::Io).
     pub fn new(header: &Header, output: Output<W>) -> Result<Self> {
         let output = IndexedOutput::new(header, output)?;
         let make = || Ok(|extent: Extent| Ok((ExtentDigest::of(&extent), extent)));
@@ -92,7 +92,7 @@ impl<W: Write> ExtentWriter<W> {
     /// Writes the next extent, now or a little later; `recycle` gets those that have been written.
     ///
     /// # Errors
-    /// [`ErrorKind::Io`](crate::ErrorKind::Io).
+    /// [`ErrorKind::Io`](crate::error::ErrorKind::Io).
     pub fn write(&mut self, extent: Extent, recycle: &mut dyn FnMut(Extent)) -> Result<()> {
         match &mut self.digests {
             Some(digests) => {
@@ -115,7 +115,7 @@ impl<W: Write> ExtentWriter<W> {
     /// Writes what is left, and the end of the index.
     ///
     /// # Errors
-    /// [`ErrorKind::Io`](crate::ErrorKind::Io).
+    /// [`ErrorKind::Io`](crate::error::ErrorKind::Io).
     pub fn finish(mut self, recycle: &mut dyn FnMut(Extent)) -> Result<(W, Written)> {
         self.drain(0, recycle)?;
         self.output.finish()

@@ -1,6 +1,6 @@
 //! What people take for archives and is none: told by its first bytes, with what to do instead.
 
-use crate::{Error, ErrorKind};
+use crate::error::{Error, ErrorKind};
 
 /// Something that begins in a known way.
 struct Kind {

@@ -3,21 +3,28 @@
 
 use std::io::{BufReader, Read};
 
+use crate::archive::Archive;
 use crate::container::{self, Seekable};
+use crate::extent;
+use crate::header::Header;
+use crate::header::HeaderBuilder;
 use crate::header::checksum_without;
+use crate::index;
 use crate::index::fuzz_pieces;
 use crate::layout::{CLUSTER_SIZE, EXTENT_HEADER_SIZE, FIXED_HEADER_SIZE, MAX_HEADER_SIZE};
+use crate::map;
+use crate::reader::Reader;
 use crate::recover::recover;
 use crate::restore::Targets;
 use crate::verify::{Watch, verify};
-use crate::{Archive, ArchiveWriter, Header, HeaderBuilder, Reader, extent, index, map};
+use crate::writer::ArchiveWriter;
 
 /// A header, whatever its checksum.
 pub fn header(data: &[u8]) {
     let _ = Header::parse(data.to_vec());
     let _ = Header::declared_size(data);
     if let Ok(header) = Header::parse_damaged(data.to_vec()) {
-        for name in header.configs().iter().map(crate::Config::name) {
+        for name in header.configs().iter().map(crate::header::Config::name) {
             assert!(!name.contains('/') && !name.starts_with('.') && !name.is_empty());
         }
     }
@@ -74,7 +81,8 @@ fn readers(bytes: &[u8]) {
     if let Ok(verified) = verify(bytes, None, &mut Deaf) {
         assert_eq!(strict.is_ok(), verified.damages == 0);
     }
-    let recovered: crate::Result<_> = recover(bytes, None, |_| Ok(Targets::new()), &mut Deaf);
+    let recovered: crate::error::Result<_> =
+        recover(bytes, None, |_| Ok(Targets::new()), &mut Deaf);
     if let Ok(recovered) = recovered {
         assert_eq!(strict.is_ok(), recovered.damages() == 0);
     }
@@ -139,7 +147,7 @@ pub fn round_trip(data: &[u8]) {
         }
         cluster
     };
-    let write = || -> crate::Result<Vec<u8>> {
+    let write = || -> crate::error::Result<Vec<u8>> {
         let mut writer = ArchiveWriter::new(Vec::new(), &header)?;
         // Odd clusters backwards, then even ones.
         let odd = (0..clusters).rev().filter(|index| index % 2 == 1);

@@ -13,8 +13,8 @@ mod tests;
 pub use build::HeaderBuilder;
 pub(crate) use parse::{array16, checksum_without};
 
+use crate::error::{Error, ErrorKind, Result};
 use crate::layout::{DeviceId, VMSTATE, cluster_count};
-use crate::{Error, ErrorKind, Result};
 
 /// A whole, valid archive header.
 ///
@@ -64,7 +64,7 @@ impl Header {
     ///
     /// # Errors
     /// [`ErrorKind::NotVma`] or [`ErrorKind::Foreign`] without the magic, [`ErrorKind::Header`] if the size is less than
-    /// the fixed part or more than [`crate::MAX_HEADER_SIZE`].
+    /// the fixed part or more than [`crate::layout::MAX_HEADER_SIZE`].
     pub fn declared_size(start: &[u8]) -> Result<usize> {
         parse::declared_size(start)
     }

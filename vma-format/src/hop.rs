@@ -1,14 +1,14 @@
 //! From extent header to extent header, over the payload.
 
-use crate::Result;
 use crate::archive::{cannot_read, next_extent};
 use crate::coverage::Coverage;
+use crate::error::Result;
 use crate::extent::ExtentHeader;
 use crate::header::Header;
 use crate::read_at::ReadAt;
 
 /// Goes through an uncompressed archive that can be read anywhere, and finds all that a
-/// [`Reader`](crate::Reader) finds, with memory for one bit per cluster.
+/// [`Reader`](crate::reader::Reader) finds, with memory for one bit per cluster.
 pub(crate) struct Hop<'a, S> {
     source: &'a S,
     header: &'a Header,

@@ -12,7 +12,7 @@ use std::io::{BufRead, Read};
 use std::os::unix::ffi::OsStringExt;
 use std::path::PathBuf;
 
-use crate::{Error, ErrorKind, Result};
+use crate::error::{Error, ErrorKind, Result};
 
 /// The longest line in bytes, newline included, as in the reference.
 const MAX_LINE: u64 = 8192;

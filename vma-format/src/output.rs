@@ -3,8 +3,8 @@
 use std::io::Write;
 
 use crate::container::{FrameOptions, FrameWriter, Written};
+use crate::error::{Error, Result};
 use crate::index::INDEX_FRAME_MAGIC;
-use crate::{Error, Result};
 
 /// How an archive is compressed.
 #[derive(Debug, Clone)]
@@ -70,7 +70,7 @@ impl<W: Write> Output<W> {
     /// Writes the next bytes of the archive.
     ///
     /// # Errors
-    /// [`ErrorKind::Io`](crate::ErrorKind::Io).
+    /// [`ErrorKind::Io`](crate::error::ErrorKind::Io).
     pub fn write(&mut self, bytes: &[u8]) -> Result<()> {
         let out: &mut dyn Write = match &mut self.archive {
             Archive::Plain(out) => out,
@@ -84,7 +84,7 @@ impl<W: Write> Output<W> {
     /// Writes the next bytes of the index; they are dropped if there is no place for one.
     ///
     /// # Errors
-    /// [`ErrorKind::Io`](crate::ErrorKind::Io).
+    /// [`ErrorKind::Io`](crate::error::ErrorKind::Io).
     pub fn write_index(&mut self, bytes: &[u8]) -> Result<()> {
         match (&mut self.archive, &mut self.index) {
             (_, Some(index)) => index
@@ -104,7 +104,7 @@ impl<W: Write> Output<W> {
     /// Ends and flushes everything, and gives the archive's output back.
     ///
     /// # Errors
-    /// [`ErrorKind::Io`](crate::ErrorKind::Io).
+    /// [`ErrorKind::Io`](crate::error::ErrorKind::Io).
     pub fn finish(mut self) -> Result<(W, Written)> {
         if let Some(mut index) = self.index.take() {
             index

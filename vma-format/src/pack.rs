@@ -9,13 +9,13 @@ use std::{io, thread};
 
 use crate::container::{Written, default_threads};
 use crate::encoder::{DeviceSummary, Summary};
+use crate::error::{Error, ErrorKind, Result};
 use crate::extent::{ClusterEntry, Extent, block_mask};
 use crate::extent_writer::IndexedOutput;
 use crate::header::{Device, Header};
 use crate::index::ExtentDigest;
 use crate::layout::{CLUSTER_SIZE, EXTENT_CLUSTERS, cluster_offset};
 use crate::output::Output;
-use crate::{Error, ErrorKind, Result};
 
 /// A disk to be put into an archive.
 pub trait Source: Send + Sync {

@@ -3,10 +3,10 @@
 use std::io::{BufReader, Read};
 
 use crate::coverage::Coverage;
+use crate::error::{Error, ErrorKind, Result};
 use crate::extent::{self, Extent};
 use crate::header::Header;
 use crate::layout::{EXTENT_HEADER_SIZE, FIXED_HEADER_SIZE};
-use crate::{Error, ErrorKind, Result};
 
 /// Reads an archive, extent by extent, and accepts nothing that would make a restore wrong.
 ///

@@ -6,14 +6,16 @@ use std::io::{self, Read, Write};
 use std::ops::Range;
 
 use crate::coverage::Coverage;
+use crate::error::{Error, ErrorKind, Result};
 use crate::extent::ClusterEntry;
+use crate::extent::Extent;
 use crate::header::Header;
 use crate::layout::{DeviceId, cluster_offset};
 use crate::reader::read_damaged_header;
 use crate::restore::{Targets, write_cluster, write_zero_cluster};
 use crate::scan::{Found, Scanner};
+use crate::tally::Tally;
 use crate::verify::{Damage, Teller, Watch};
-use crate::{Error, ErrorKind, Extent, Result, Tally};
 use known::{Known, Payload};
 
 /// What was lost.
@@ -157,7 +159,7 @@ impl Run<'_, '_, '_> {
 
     fn is_vmstate(&self, entry: &ClusterEntry) -> bool {
         let device = self.header.device(entry.device());
-        device.is_some_and(crate::Device::is_vmstate)
+        device.is_some_and(crate::header::Device::is_vmstate)
     }
 
     /// The clusters of an extent that are not what they were, in order, after telling so.

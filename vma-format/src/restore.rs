@@ -17,13 +17,13 @@ pub(crate) use place::{write_cluster, write_zero_cluster};
 
 use crate::archive::Archive;
 use crate::container::default_threads;
+use crate::error::{Error, Result};
 use crate::extent::Extent;
 use crate::header::Header;
 use crate::layout::DeviceId;
 use crate::read_at::ReadAt;
 use crate::reader::Reader;
 use crate::tally::Tally;
-use crate::{Error, Result};
 
 /// Something that a device can be written to.
 pub trait Target: Send + Sync {

@@ -2,11 +2,11 @@
 
 use std::io::Read;
 
+use crate::error::{Error, ErrorKind, Result};
 use crate::extent::{self, Extent, ExtentHeader};
 use crate::header::Header;
 use crate::layout::EXTENT_HEADER_SIZE;
 use crate::reader::fill;
-use crate::{Error, ErrorKind, Result};
 
 /// Finds extents by their magic, checksum and uuid.
 pub(crate) struct Scanner<R> {

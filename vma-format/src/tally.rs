@@ -24,7 +24,7 @@ impl Tally {
     /// Nothing counted yet.
     #[must_use]
     pub fn new(header: &Header) -> Self {
-        let device = |device: &crate::Device| Counted {
+        let device = |device: &crate::header::Device| Counted {
             id: device.id(),
             size: (!device.is_vmstate()).then(|| device.size()),
             clusters: 0,

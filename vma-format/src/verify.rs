@@ -11,6 +11,7 @@ use payload::Payload;
 
 use crate::archive;
 use crate::coverage::Coverage;
+use crate::error::{ErrorKind, Result};
 use crate::extent::Extent;
 use crate::header::Header;
 use crate::hop::Hop;
@@ -19,7 +20,6 @@ use crate::read_at::ReadAt;
 use crate::reader::read_header;
 use crate::scan::{Found, Scanner};
 use crate::tally::Tally;
-use crate::{ErrorKind, Result};
 
 /// The outcome of a verification.
 #[derive(Debug, Clone)]
@@ -116,7 +116,7 @@ pub fn verify(
 /// Looks at the headers of an uncompressed archive that can be read anywhere.
 ///
 /// # Errors
-/// The first damage, as [`Reader`](crate::Reader) finds it; [`verify`] tells all. [`ErrorKind::Io`].
+/// The first damage, as [`Reader`](crate::reader::Reader) finds it; [`verify`] tells all. [`ErrorKind::Io`].
 pub fn verify_headers(source: &impl ReadAt, watch: &mut dyn Watch) -> Result<Verified> {
     let header = archive::header(source)?;
     let mut hop = Hop::new(source, &header)?;

@@ -4,10 +4,10 @@ use std::io::Write;
 use std::ops::Range;
 
 use crate::encoder::{Encoder, Summary};
+use crate::error::{Error, Result};
 use crate::extent::Extent;
 use crate::header::Header;
 use crate::layout::DeviceId;
-use crate::{Error, Result};
 
 /// Writes an archive: header, then clusters in any order, then [`finish`](Self::finish).
 ///
@@ -22,7 +22,7 @@ impl<W: Write> ArchiveWriter<W> {
     /// Writes the header to `out`.
     ///
     /// # Errors
-    /// [`ErrorKind::Io`](crate::ErrorKind::Io).
+    /// [`ErrorKind::Io`](crate::error::ErrorKind::Io).
     pub fn new(mut out: W, header: &Header) -> Result<Self> {
         put(&mut out, header.as_bytes())?;
         Ok(Self {
@@ -35,7 +35,7 @@ impl<W: Write> ArchiveWriter<W> {
     /// end).
     ///
     /// # Errors
-    /// As [`Encoder::cluster`], and [`ErrorKind::Io`](crate::ErrorKind::Io).
+    /// As [`Encoder::cluster`], and [`ErrorKind::Io`](crate::error::ErrorKind::Io).
     pub fn write_cluster(&mut self, device: DeviceId, index: u64, data: &[u8]) -> Result<()> {
         let full = self.encoder.cluster(device, index, data)?;
         self.put(full)
@@ -44,7 +44,7 @@ impl<W: Write> ArchiveWriter<W> {
     /// Adds clusters that are known to be zero.
     ///
     /// # Errors
-    /// As [`Encoder::zero_cluster`], and [`ErrorKind::Io`](crate::ErrorKind::Io).
+    /// As [`Encoder::zero_cluster`], and [`ErrorKind::Io`](crate::error::ErrorKind::Io).
     pub fn write_zeroes(&mut self, device: DeviceId, clusters: Range<u64>) -> Result<()> {
         for index in clusters {
             let full = self.encoder.zero_cluster(device, index)?;
@@ -56,8 +56,8 @@ impl<W: Write> ArchiveWriter<W> {
     /// Completes the archive and flushes the output, which is given back.
     ///
     /// # Errors
-    /// [`ErrorKind::MissingCluster`](crate::ErrorKind::MissingCluster),
-    /// [`ErrorKind::Io`](crate::ErrorKind::Io).
+    /// [`ErrorKind::MissingCluster`](crate::error::ErrorKind::MissingCluster),
+    /// [`ErrorKind::Io`](crate::error::ErrorKind::Io).
     pub fn finish(mut self) -> Result<(W, Summary)> {
         let (last, summary) = self.encoder.finish()?;
         if let Some(extent) = last {

@@ -23,7 +23,7 @@ impl Client {
     /// Asks as often as the server's answers need. The range must be aligned like a read's.
     ///
     /// # Errors
-    /// [`ErrorKind::InvalidRequest`](crate::ErrorKind::InvalidRequest) for a range outside the
+    /// [`ErrorKind::InvalidRequest`](crate::error::ErrorKind::InvalidRequest) for a range outside the
     /// export, those of [`Pending::wait`](super::Pending::wait) otherwise.
     pub fn block_status(&self, offset: u64, length: u64) -> Result<Vec<Extent>, Error> {
         let mut extents = Vec::new();

@@ -177,7 +177,7 @@ fn refusals_and_odd_replies_are_told_apart() {
     let mut kind = || agent.fsfreeze_freeze(SOON).unwrap_err().kind();
     assert_eq!(
         kind(),
-        ErrorKind::Command(crate::ErrorClass::CommandNotFound)
+        ErrorKind::Command(crate::error::ErrorClass::CommandNotFound)
     );
     assert_eq!(kind(), ErrorKind::UnexpectedReply);
     assert_eq!(kind(), ErrorKind::UnexpectedReply);

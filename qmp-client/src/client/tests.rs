@@ -13,8 +13,8 @@ use serde_json::json;
 use tempfile::TempDir;
 
 use super::*;
-use crate::ErrorKind;
 use crate::commands::{AddFd, QueryStatus, QueryVersion};
+use crate::error::ErrorKind;
 
 const GREETING: &str = r#"{"QMP": {"version": {"qemu": {"micro": 0, "minor": 0, "major": 10},
     "package": ""}, "capabilities": ["oob"]}}"#;
@@ -271,7 +271,9 @@ fn oversized_message_ends_the_connection_with_that_cause() {
         talk.say("{\"return\": \"");
         use std::io::Write as _;
         // It hangs up somewhere in here.
-        let _ = talk.stream.write_all(&vec![b'x'; crate::MAX_MESSAGE + 1]);
+        let _ = talk
+            .stream
+            .write_all(&vec![b'x'; crate::framer::MAX_MESSAGE + 1]);
     });
     let client = server.client();
     // Unoptimised, reading that much takes a moment.

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::command;
-use crate::Done;
+use crate::command::Done;
 
 /// Starts the NBD server, of which a process has one.
 #[derive(Clone, Debug, Serialize)]

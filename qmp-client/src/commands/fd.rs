@@ -1,10 +1,10 @@
 //! Handing file descriptors to QEMU, with
-//! [`Client::execute_with_fd`](crate::Client::execute_with_fd). Not in `qemu-storage-daemon`.
+//! [`Client::execute_with_fd`](crate::client::Client::execute_with_fd). Not in `qemu-storage-daemon`.
 
 use serde::{Deserialize, Serialize};
 
 use super::command;
-use crate::Done;
+use crate::command::Done;
 
 /// Adds a descriptor to a set, which QEMU then opens as `/dev/fdset/ID`. QEMU drops a set that
 /// nothing uses once no monitor is connected.

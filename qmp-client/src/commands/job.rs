@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::command;
-use crate::Done;
+use crate::command::Done;
 
 /// All jobs.
 #[derive(Clone, Copy, Debug, Default, Serialize)]

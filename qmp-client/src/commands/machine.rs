@@ -3,7 +3,8 @@
 use serde::{Deserialize, Serialize};
 
 use super::command;
-use crate::{Done, Version};
+use crate::command::Done;
+use crate::message::Version;
 
 /// The version, as in the greeting.
 #[derive(Clone, Copy, Debug, Default, Serialize)]

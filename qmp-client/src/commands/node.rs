@@ -4,7 +4,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::command;
-use crate::Done;
+use crate::command::Done;
 
 /// Makes a node. The value is QAPI `BlockdevOptions`, an object with at least `driver` and
 /// `node-name`.

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::command;
-use crate::Done;
+use crate::command::Done;
 
 /// Sets a property of an object.
 #[derive(Clone, Debug, Serialize)]

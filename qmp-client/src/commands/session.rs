@@ -3,9 +3,10 @@
 use serde::Serialize;
 
 use super::command;
-use crate::{Done, Schema};
+use crate::command::Done;
+use crate::schema::Schema;
 
-/// Ends the negotiation that follows the greeting; [`Client::connect`](crate::Client::connect)
+/// Ends the negotiation that follows the greeting; [`Client::connect`](crate::client::Client::connect)
 /// has done it.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct QmpCapabilities {
@@ -14,7 +15,7 @@ pub struct QmpCapabilities {
 }
 command!(QmpCapabilities, "qmp_capabilities", Done);
 
-/// What the server can do; [`Client::schema`](crate::Client::schema) asks once.
+/// What the server can do; [`Client::schema`](crate::client::Client::schema) asks once.
 #[derive(Clone, Copy, Debug, Default, Serialize)]
 pub struct QueryQmpSchema {}
 command!(QueryQmpSchema, "query-qmp-schema", Schema);

@@ -114,5 +114,5 @@ pub struct BlockLatencyHistogramSet {
 command!(
     BlockLatencyHistogramSet,
     "block-latency-histogram-set",
-    crate::Done
+    crate::command::Done
 );

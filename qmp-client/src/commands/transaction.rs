@@ -4,7 +4,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::command;
-use crate::Done;
+use crate::command::Done;
 
 /// Runs all actions at one instant with all disks quiet, or none of them.
 #[derive(Clone, Debug, Serialize)]

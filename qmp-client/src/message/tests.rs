@@ -64,7 +64,10 @@ fn error_reply_has_class_and_description() {
         panic!("not a reply")
     };
     let error = Error::refused(reply.result.unwrap_err());
-    assert_eq!(error.class(), Some(crate::ErrorClass::DeviceNotFound));
+    assert_eq!(
+        error.class(),
+        Some(crate::error::ErrorClass::DeviceNotFound)
+    );
     assert_eq!(error.to_string(), "no such");
 }
 

@@ -12,7 +12,7 @@ fn event(number: usize) -> Event {
     Event {
         name: format!("E{number}"),
         data: serde_json::Map::new(),
-        timestamp: crate::Timestamp::default(),
+        timestamp: crate::message::Timestamp::default(),
     }
 }
 

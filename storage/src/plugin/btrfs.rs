@@ -15,9 +15,11 @@ use super::dir::{entries, file_blockdev, is_owner, make_directory};
 use super::{AllocationRequest, Capabilities, Freed, Plugin, Status, foreign, no_such_format};
 use crate::error::{Error, ErrorKind};
 use crate::exec::Runner;
+use crate::image;
+use crate::lock;
 use crate::name::{VolumeFormat, VolumeName, split_extension};
+use crate::probe;
 use crate::volume::{Volume, VolumeId};
-use crate::{image, lock, probe};
 
 const DISK: &str = "disk.raw";
 /// How long `btrfs` may take; deleting a subvolume waits for a transaction.

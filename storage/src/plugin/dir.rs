@@ -11,9 +11,12 @@ use serde_json::{Value, json};
 
 use super::{AllocationRequest, Capabilities, Freed, Plugin, Status, foreign};
 use crate::error::{Error, ErrorKind};
+use crate::image;
+use crate::lock;
+use crate::mounts;
 use crate::name::{VolumeFormat, VolumeName, owner, split_extension};
+use crate::probe;
 use crate::volume::{Volume, VolumeId};
-use crate::{image, lock, mounts, probe};
 
 /// The file systems' block: what a hole in a file is a multiple of, on all that matter.
 const BLOCK: u64 = 4096;

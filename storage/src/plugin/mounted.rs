@@ -12,9 +12,10 @@ use super::dir::DirPlugin;
 use super::{AllocationRequest, Capabilities, Freed, Plugin, Status};
 use crate::block::WriteAt;
 use crate::error::Error;
+use crate::mounts;
 use crate::name::{VolumeFormat, VolumeName};
+use crate::probe;
 use crate::volume::{Volume, VolumeId};
-use crate::{mounts, probe};
 
 /// How long a single operation may take on a file system that answers. A server that is slow is
 /// not dead: an NFS client itself waits 60 seconds (`timeo=600`) before it asks again.

@@ -1,12 +1,12 @@
 //! Where each cluster of each device is stored.
 
+use crate::error::{Error, ErrorKind, Result};
 use crate::header::Header;
 use crate::index::Run;
 use crate::layout::{
     BLOCK_SIZE, CLUSTER_SIZE, DeviceId, EXTENT_HEADER_SIZE, cluster_length, cluster_offset,
 };
 use crate::tally::Tally;
-use crate::{Error, ErrorKind, Result};
 
 /// The units as 64-bit numbers.
 const CLUSTER: u64 = CLUSTER_SIZE as u64;
@@ -75,7 +75,7 @@ impl Placed {
 
 impl ClusterMap {
     pub(super) fn new(header: &Header) -> Self {
-        let device = |device: &crate::Device| DeviceMap {
+        let device = |device: &crate::header::Device| DeviceMap {
             id: device.id(),
             name: device.name().to_owned(),
             size: device.size(),

@@ -1,8 +1,10 @@
 use super::*;
 use crate::container::{FrameOptions, FrameWriter, Seekable, embedded_index};
+use crate::header::HeaderBuilder;
 use crate::index::INDEX_FRAME_MAGIC;
 use crate::index::tests::index;
-use crate::{HeaderBuilder, Reader, cluster_length};
+use crate::layout::cluster_length;
+use crate::reader::Reader;
 use proptest::prelude::*;
 use std::io::Write;
 
@@ -28,7 +30,7 @@ fn sample(kinds: &[u8]) -> (Vec<u8>, Vec<Vec<u8>>) {
             (0..size).map(byte).collect()
         })
         .collect();
-    let mut writer = crate::ArchiveWriter::new(Vec::new(), &header).unwrap();
+    let mut writer = crate::writer::ArchiveWriter::new(Vec::new(), &header).unwrap();
     for step in 0..kinds.len().max(4) as u64 {
         for (disk, (id, size)) in disks.iter().zip(ids.iter().zip(sizes)) {
             let count = crate::cluster_count(size);

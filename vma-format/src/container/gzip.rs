@@ -48,7 +48,7 @@ fn is_damage(error: &io::Error) -> bool {
     use io::ErrorKind::{InvalidData, InvalidInput, UnexpectedEof};
     let ours = error
         .get_ref()
-        .is_some_and(<dyn std::error::Error + Send + Sync>::is::<crate::Error>);
+        .is_some_and(<dyn std::error::Error + Send + Sync>::is::<crate::error::Error>);
     !ours && matches!(error.kind(), InvalidInput | InvalidData | UnexpectedEof)
 }
 

@@ -8,8 +8,8 @@
 use std::io::{self, BufReader, Read};
 
 use super::{Input, damaged};
+use crate::error::{Error, Result};
 use crate::reader::fill;
-use crate::{Error, Result};
 
 /// The first bytes of each part.
 pub(super) const MAGIC: &[u8; 9] = b"\x89LZO\0\r\n\x1a\n";

@@ -16,8 +16,8 @@ use nom::{IResult, Parser};
 
 use super::{Container, damaged};
 use crate::archive::cannot_read;
+use crate::error::{Error, ErrorKind, Result};
 use crate::read_at::ReadAt;
-use crate::{Error, ErrorKind, Result};
 
 /// The magic of the skippable frame that holds the table.
 const SEEK_TABLE_MAGIC: u32 = 0x184D_2A5E;

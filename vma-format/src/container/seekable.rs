@@ -7,8 +7,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use super::damaged;
 use super::seek_table::{Entries, FrameSize, SKIPPABLE_HEADER_SIZE};
 use super::zstd::MAX_PARALLEL_FRAME;
-use crate::Result;
 use crate::archive::cannot_read;
+use crate::error::Result;
 use crate::index::INDEX_FRAME_MAGIC;
 use crate::read_at::{Cursor, ReadAt};
 
@@ -68,8 +68,8 @@ impl<S: ReadAt> Seekable<S> {
     /// kept account of; gives it back otherwise.
     ///
     /// # Errors
-    /// [`ErrorKind::Container`](crate::ErrorKind::Container) if the table is wrong,
-    /// [`ErrorKind::Io`](crate::ErrorKind::Io).
+    /// [`ErrorKind::Container`](crate::error::ErrorKind::Container) if the table is wrong,
+    /// [`ErrorKind::Io`](crate::error::ErrorKind::Io).
     pub fn open(source: S) -> Result<Result<Self, S>> {
         let Some((mut entries, end)) = Entries::find(&source)? else {
             return Ok(Err(source));
@@ -219,8 +219,8 @@ impl<S: ReadAt> ReadAt for Seekable<S> {
 /// A reader over the index embedded in a seekable zstd file; `None` if there is none.
 ///
 /// # Errors
-/// [`ErrorKind::Container`](crate::ErrorKind::Container) if the seek table is wrong,
-/// [`ErrorKind::Io`](crate::ErrorKind::Io).
+/// [`ErrorKind::Container`](crate::error::ErrorKind::Container) if the seek table is wrong,
+/// [`ErrorKind::Io`](crate::error::ErrorKind::Io).
 pub fn embedded_index<S: ReadAt>(source: S) -> Result<Option<EmbeddedIndex<S>>> {
     let Some((entries, _)) = Entries::find(&source)? else {
         return Ok(None);

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use super::{FrameOptions, FrameWriter, Seekable};
-use crate::ReadAt;
+use crate::read_at::ReadAt;
 
 const FRAME: usize = 100_000;
 const FRAMES: u64 = 40;

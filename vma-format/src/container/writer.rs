@@ -7,8 +7,8 @@ use flate2::bufread::GzEncoder;
 
 use super::default_threads;
 use super::seek_table::{SKIPPABLE_HEADER_SIZE, SeekTable, skippable};
+use crate::error::{Error, ErrorKind, Result};
 use crate::ordered::Ordered;
-use crate::{Error, ErrorKind, Result};
 
 /// How to compress.
 #[derive(Debug, Clone)]

@@ -5,9 +5,9 @@ use std::io::{self, BufReader, Cursor, Read};
 use zstd::stream::read::Decoder;
 
 use super::{Input, damaged, default_threads};
+use crate::error::{Error, ErrorKind, Result};
 use crate::ordered::Ordered;
 use crate::reader::fill;
-use crate::{Error, ErrorKind, Result};
 
 /// Frames up to this size are decompressed in parallel: our own have 1 MiB. In bytes.
 pub(super) const MAX_PARALLEL_FRAME: usize = 4 << 20;

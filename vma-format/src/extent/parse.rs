@@ -8,9 +8,9 @@ use nom::number::complete::{be_u16, be_u64};
 use nom::{IResult, Parser};
 
 use super::{ClusterEntry, ExtentHeader};
+use crate::error::{Error, ErrorKind, Result};
 use crate::header::{array16, checksum_without};
 use crate::layout::{BLOCK_SIZE, DeviceId, EXTENT_HEADER_SIZE, EXTENT_SLOTS};
-use crate::{Error, ErrorKind, Result};
 
 /// "VMAE".
 pub(crate) const MAGIC: &[u8; 4] = b"VMAE";

@@ -1,5 +1,7 @@
 use super::*;
-use crate::{Encoder, ErrorKind, HeaderBuilder};
+use crate::encoder::Encoder;
+use crate::error::ErrorKind;
+use crate::header::HeaderBuilder;
 
 #[test]
 fn a_mask_has_a_bit_for_each_block_that_is_not_zero() {
@@ -37,7 +39,8 @@ fn a_cluster_of_the_wrong_length_or_place_is_refused_and_changes_nothing() {
     let mut builder = HeaderBuilder::new();
     let disk = builder.add_device("disk", 65_536 + 10).unwrap();
     let mut encoder = Encoder::new(&builder.build().unwrap());
-    let kind = |result: crate::Result<_>| result.map(|_: Option<Extent>| ()).unwrap_err().kind();
+    let kind =
+        |result: crate::error::Result<_>| result.map(|_: Option<Extent>| ()).unwrap_err().kind();
     assert_eq!(
         kind(encoder.cluster(disk, 0, &[1; 100])),
         ErrorKind::ClusterLength

@@ -3,11 +3,11 @@
 use byteorder::{BE, WriteBytesExt};
 
 use super::{Config, Device, Header, check_name, parse};
+use crate::error::{Error, ErrorKind, Result};
 use crate::layout::{
     DeviceId, FIXED_HEADER_SIZE, MAX_BLOB_SIZE, MAX_CLUSTERS, MAX_CONFIGS, MAX_DEVICES,
     MAX_HEADER_SIZE, cluster_count,
 };
-use crate::{Error, ErrorKind, Result};
 
 /// Collects what an archive will hold.
 ///

@@ -10,9 +10,9 @@ use nom::number::complete::{be_i64, be_u32, be_u64};
 use nom::{IResult, Parser};
 
 use super::{Config, Device, Header, check_name};
+use crate::error::{Error, ErrorKind, Result};
 use crate::foreign::not_vma;
 use crate::layout::{DeviceId, FIXED_HEADER_SIZE, MAX_CLUSTERS, MAX_HEADER_SIZE, cluster_count};
-use crate::{Error, ErrorKind, Result};
 
 /// "VMA" and a NUL.
 pub(super) const MAGIC: &[u8; 4] = b"VMA\0";

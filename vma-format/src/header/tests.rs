@@ -1,6 +1,6 @@
 use super::*;
-use crate::ArchiveWriter;
 use crate::layout::{MAX_BLOB_SIZE, MAX_DEVICES};
+use crate::writer::ArchiveWriter;
 use sha2::{Digest, Sha256};
 
 fn hex(bytes: impl AsRef<[u8]>) -> String {

@@ -6,9 +6,9 @@ use sha2::{Digest, Sha256};
 
 use super::digest::ExtentDigest;
 use super::{PIECE_HEADER_SIZE, kind, parse};
+use crate::error::{Error, ErrorKind, Result};
 use crate::header::Header;
 use crate::reader::fill;
-use crate::{Error, ErrorKind, Result};
 
 /// An index as it is read: an iterator over its records, which ends only after the whole index has
 /// been found sound.

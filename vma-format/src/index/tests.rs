@@ -1,5 +1,8 @@
 use super::*;
-use crate::{ArchiveWriter, ErrorKind, HeaderBuilder, Reader, Result};
+use crate::error::{ErrorKind, Result};
+use crate::header::HeaderBuilder;
+use crate::reader::Reader;
+use crate::writer::ArchiveWriter;
 
 /// An archive of many extents and its index.
 fn sample() -> (Vec<u8>, Vec<u8>) {

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::io::Read;
 
-use crate::Result;
+use crate::error::Result;
 use crate::extent::{ClusterEntry, Extent};
 use crate::header::Header;
 use crate::index::{IndexReader, IndexRecord};

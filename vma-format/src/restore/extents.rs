@@ -5,9 +5,9 @@ use std::thread;
 
 use super::place::write_extent;
 use super::{Failure, MAX_THREADS, Progress, Targets, spawn};
-use crate::Result;
 use crate::archive::{cannot_read, header};
 use crate::container::default_threads;
+use crate::error::Result;
 use crate::extent::{ClusterEntry, Extent, ExtentHeader};
 use crate::header::Header;
 use crate::hop::Hop;
@@ -23,7 +23,7 @@ const PIECE: usize = 4 * CLUSTER_SIZE;
 /// [`Seekable`](crate::container::Seekable) contents, which each thread decompresses for itself.
 ///
 /// It hops from extent header to extent header, reads only what the targets need, and finds all that
-/// a [`Reader`](crate::Reader) finds.
+/// a [`Reader`](crate::reader::Reader) finds.
 ///
 /// # Errors
 /// The first error of the archive or of a target.

@@ -4,10 +4,10 @@ use std::io;
 use std::ops::Range;
 
 use super::{Target, Targets};
+use crate::error::{Error, Result};
 use crate::extent::{Cluster, ClusterEntry, Extent};
 use crate::header::{Device, Header};
 use crate::layout::{CLUSTER_SIZE, DeviceId, EXTENT_HEADER_SIZE};
-use crate::{Error, Result};
 
 /// Writes an extent's clusters, neighbours at once.
 pub(super) fn write_extent(extent: &Extent, header: &Header, targets: &Targets<'_>) -> Result<()> {

@@ -3,12 +3,12 @@
 use std::fmt;
 use std::ops::Range;
 
+use crate::error::{Error, ErrorKind};
 use crate::extent::ClusterEntry;
 use crate::header::{Device, Header};
 use crate::layout::DeviceId;
 use crate::scan::Junk;
 use crate::verify::Watch;
-use crate::{Error, ErrorKind};
 
 /// The most damages that are told one by one; the others are counted. A hostile archive has millions, and
 /// nobody reads on.

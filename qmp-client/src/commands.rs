@@ -6,7 +6,7 @@
 //! text, not enumerations, for the same reason.
 //!
 //! Where a member is younger than QEMU 7.2, its documentation says so; ask the
-//! [schema](crate::Schema) before using it.
+//! [schema](crate::schema::Schema) before using it.
 
 #![expect(
     clippy::exhaustive_structs,
@@ -54,7 +54,7 @@ pub use transaction::{Action, CompletionMode, Transaction, TransactionProperties
 /// Binds a type to its command's name and reply.
 macro_rules! command {
     ($command:ty, $name:literal, $reply:ty) => {
-        impl $crate::Command for $command {
+        impl $crate::command::Command for $command {
             const NAME: &'static str = $name;
             type Reply = $reply;
         }
