@@ -166,10 +166,8 @@ impl ArchiveOptions {
         let mut builder = HeaderBuilder::new().uuid(self.uuid).ctime(self.ctime);
         if let Some(guest) = &self.guest {
             let names: Vec<&str> = disks.iter().map(|(name, _)| *name).collect();
-            let text = guest.archive_text(&maps(guest, &names)?);
-            builder
-                .add_config(GUEST_CONFIG, text.as_bytes())
-                .map_err(refused)?;
+            let text = guest.archived(&maps(guest, &names)?);
+            builder.add_config(GUEST_CONFIG, text).map_err(refused)?;
         }
         if let Some(rules) = &self.firewall {
             builder

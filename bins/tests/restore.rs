@@ -152,6 +152,36 @@ fn a_guest_comes_back_with_its_disks_and_its_configuration() {
 }
 
 #[test]
+fn bytes_that_are_no_utf_8_go_through_backup_and_restore() {
+    let host = Host::new();
+    host.restore(FAST).expect_code(0);
+    let odd = b"#Caf\xe9 \xff\nx-odd: \xfe\n";
+    let mut text = odd.to_vec();
+    text.extend(fs::read(host.config_file()).unwrap());
+    fs::write(host.config_file(), &text).unwrap();
+    let mut backup = host.bench.fleece("backup");
+    let disk = host.volume("fast", "vm-9-disk-0.raw");
+    backup.arg("--config-dir").arg(host.bench.path("configs"));
+    backup.arg(format!("--image=drive-scsi0={}", disk.display()));
+    backup
+        .args(["--vmid", "9", "--to"])
+        .arg(host.bench.path("backups"));
+    fs::create_dir(host.bench.path("backups")).unwrap();
+    Ended::of(&mut backup).expect_code(0);
+    let mut archives = support::entries(&host.bench.path("backups"));
+    archives.retain(|path| path.extension().is_some_and(|ending| ending == "zst"));
+    Ended::of(&mut host.command(&archives[0], &["--storage", "slow", "--force"]))
+        .expect(3, &["virtio1"]);
+    assert!(fs::read(host.config_file()).unwrap().starts_with(odd));
+    let mut restore = host.bench.fleece("restore");
+    restore
+        .arg(&archives[0])
+        .arg("--to")
+        .arg(host.bench.path("folder"));
+    Ended::of(&mut restore).expect(3, &["virtio1"]);
+}
+
+#[test]
 fn its_firewall_rules_come_with_it_or_a_warning() {
     let host = Host::with_rules();
     let firewall = host.bench.path("firewall");

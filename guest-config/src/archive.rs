@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use fleece_plain_text::to_bytes;
+
 use crate::config::GuestConfig;
 use crate::line::Content;
 
@@ -58,7 +60,7 @@ impl fmt::Display for QmdumpMap {
 impl GuestConfig {
     /// What goes into an archive: the main section without what belongs to this host only (lock,
     /// parent snapshot, unused disks, old map lines), and one map line for each archived device.
-    pub fn archive_text(&self, map: &[QmdumpMap]) -> String {
+    pub fn archived(&self, map: &[QmdumpMap]) -> Vec<u8> {
         let mut text = String::new();
         for line in self
             .main()
@@ -73,7 +75,7 @@ impl GuestConfig {
         for entry in map {
             text.push_str(&format!("{entry}\n"));
         }
-        text
+        to_bytes(&text)
     }
 
     /// The map lines of an archived configuration, in their order.
@@ -114,10 +116,10 @@ mod tests {
         };
         let archived = GuestConfig::parse(text)
             .unwrap()
-            .archive_text(std::slice::from_ref(&map));
+            .archived(std::slice::from_ref(&map));
         assert_eq!(
             archived,
-            "#note\nname: a\nscsi0: l:1\n#qmdump#map:scsi0:drive-scsi0:l:raw:\n"
+            b"#note\nname: a\nscsi0: l:1\n#qmdump#map:scsi0:drive-scsi0:l:raw:\n"
         );
         assert_eq!(GuestConfig::parse(&archived).unwrap().qmdump_maps(), [map]);
     }
@@ -141,6 +143,6 @@ mod tests {
     #[test]
     fn a_text_without_a_final_line_end_gets_one_before_the_map() {
         let config = GuestConfig::parse("name: a").unwrap();
-        assert_eq!(config.archive_text(&[]), "name: a\n");
+        assert_eq!(config.archived(&[]), b"name: a\n");
     }
 }

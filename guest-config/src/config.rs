@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use fleece_plain_text::{from_bytes, to_bytes};
+
 use crate::error::{Error, ErrorKind};
 use crate::line::{Content, Line};
 use crate::section::Section;
@@ -10,7 +12,8 @@ use crate::section::Section;
 /// file system stores (`MEMDB_MAX_FILE_SIZE`).
 pub(crate) const MAX_SIZE: usize = 1 << 20;
 
-/// A guest configuration. `to_string()` gives back every undisturbed line byte for byte.
+/// A guest configuration. [`to_bytes`](Self::to_bytes) gives back every undisturbed line byte for byte, also what
+/// is no UTF-8: in names and values such a byte is a private character ([`fleece_plain_text::from_bytes`]).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct GuestConfig {
     main: Section,
@@ -20,12 +23,13 @@ pub struct GuestConfig {
 impl GuestConfig {
     /// Reads a configuration.
     ///
-    /// Lines that are not understood are kept and are no error.
+    /// Lines that are not understood are kept and are no error, and so are bytes that are no UTF-8.
     ///
     /// # Errors
     ///
     /// `TooLarge` for more than 1 MiB.
-    pub fn parse(text: &str) -> Result<Self, Error> {
+    pub fn parse(text: impl AsRef<[u8]>) -> Result<Self, Error> {
+        let text = text.as_ref();
         if text.len() > MAX_SIZE {
             let message = format!("a guest configuration has at most {MAX_SIZE} bytes");
             return Err(Error::new(ErrorKind::TooLarge, message));
@@ -34,7 +38,7 @@ impl GuestConfig {
             main: Section::main(),
             sections: Vec::new(),
         };
-        for line in text.split_inclusive('\n').map(Line::raw) {
+        for line in from_bytes(text).split_inclusive('\n').map(Line::raw) {
             let current = config.sections.last_mut().unwrap_or(&mut config.main);
             if matches!(line.content(), Content::Header(_)) {
                 let lead = current.split_trailing_blanks();
@@ -44,6 +48,11 @@ impl GuestConfig {
             }
         }
         Ok(config)
+    }
+
+    /// The configuration as it stands in its file.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        to_bytes(&self.to_string())
     }
 
     /// The main section: the guest as it is.

@@ -15,8 +15,6 @@ pub enum ErrorKind {
     NotFound,
     /// The file is larger than any guest configuration can be.
     TooLarge,
-    /// The text is not UTF-8.
-    NotUtf8,
     /// Somebody else holds the lock of the file.
     Locked,
     /// A key that the grammar does not allow.

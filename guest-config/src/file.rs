@@ -50,13 +50,13 @@ impl ConfigFile {
     ///
     /// # Errors
     ///
-    /// `NotFound`, `Io`, `NotUtf8`, `TooLarge`.
+    /// `NotFound`, `Io`, `TooLarge`.
     pub fn load(&self) -> Result<GuestConfig, Error> {
         match read(&self.path) {
             Err(error) if error.kind() == ErrorKind::NotFound && self.vanishes_when_empty => {
                 GuestConfig::parse("")
             }
-            text => GuestConfig::parse(&text?).map_err(|error| error.at(&self.path)),
+            text => GuestConfig::parse(text?).map_err(|error| error.at(&self.path)),
         }
     }
 
@@ -82,15 +82,15 @@ impl ConfigFile {
             Err(error) if error.kind() == ErrorKind::NotFound => None,
             Err(error) => return Err(error.into()),
         };
-        let text = old.as_deref().unwrap_or("");
+        let text = old.as_deref().unwrap_or_default();
         let mut config = GuestConfig::parse(text).map_err(|error| error.at(&path))?;
         let result = edit(&mut config)?;
-        let new = config.to_string();
+        let new = config.to_bytes();
         if new != text {
-            if self.vanishes_when_empty && new.trim().is_empty() {
+            if self.vanishes_when_empty && new.trim_ascii().is_empty() {
                 remove(&path)?;
             } else {
-                replace(&path, new.as_bytes())?;
+                replace(&path, &new)?;
             }
         }
         Ok(result)
@@ -131,7 +131,7 @@ fn resolve(path: &Path) -> Result<PathBuf, Error> {
     }
 }
 
-fn read(path: &Path) -> Result<String, Error> {
+fn read(path: &Path) -> Result<Vec<u8>, Error> {
     let io = |source| Error::io("read", path, source);
     let mut bytes = Vec::new();
     let limit = u64::try_from(MAX_SIZE)
@@ -142,9 +142,7 @@ fn read(path: &Path) -> Result<String, Error> {
         .take(limit)
         .read_to_end(&mut bytes)
         .map_err(io)?;
-    String::from_utf8(bytes).map_err(|_| {
-        Error::new(ErrorKind::NotUtf8, "the guest configuration is not UTF-8").at(path)
-    })
+    Ok(bytes)
 }
 
 /// Who may read a new configuration, which may hold passwords; Proxmox's cluster file system has its own

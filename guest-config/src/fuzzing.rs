@@ -10,16 +10,13 @@ use crate::restore::Restoration;
 ///
 /// If a line that was not edited did not keep its bytes.
 pub fn guest_config(data: &[u8]) {
-    let Ok(text) = std::str::from_utf8(data) else {
+    let Ok(mut config) = GuestConfig::parse(data) else {
         return;
     };
-    let Ok(mut config) = GuestConfig::parse(text) else {
-        return;
-    };
-    assert_eq!(config.to_string(), text);
+    assert_eq!(config.to_bytes(), data);
     let _ = config.description();
     let maps = config.qmdump_maps();
-    let archived = config.archive_text(&maps);
+    let archived = config.archived(&maps);
     assert!(GuestConfig::parse(&archived).is_ok_and(|archived| archived.qmdump_maps() == maps));
     let mut restoration = Restoration::new().unique([0xbc, 0x24, 0x11]);
     for drive in config.drives().unwrap_or_default() {

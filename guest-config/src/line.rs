@@ -46,7 +46,8 @@ impl Line {
     }
 
     pub(crate) fn content(&self) -> Content<'_> {
-        let line = self.text.trim_end();
+        // Editors of other systems begin a file with a byte order mark.
+        let line = self.text.trim_start_matches('\u{feff}').trim_end();
         if line.is_empty() {
             Content::Blank
         } else if let Some(comment) = line.strip_prefix('#') {

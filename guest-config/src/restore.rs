@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
+use fleece_plain_text::to_bytes;
+
 use crate::archive::goes_into_an_archive;
 use crate::config::GuestConfig;
 use crate::drive::{Exclusion, drive_key};
@@ -104,7 +106,7 @@ impl GuestConfig {
                 }
             }
         }
-        Self::parse(&text)
+        Self::parse(to_bytes(&text))
     }
 }
 

@@ -4,7 +4,11 @@
 //! log, and there it must not be more than words: no escape that paints over the terminal, no newline that
 //! begins a line of its own, nothing that turns the direction of writing, and no megabytes.
 
+mod bytes;
+
 use std::borrow::Cow;
+
+pub use bytes::{from_bytes, to_bytes};
 
 /// The longest text of somebody else within a message, in characters.
 pub const MAX_WORDS: usize = 500;

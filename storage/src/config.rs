@@ -189,7 +189,8 @@ impl StorageSection {
     }
 
     fn parse_header(line: &str) -> Option<Self> {
-        let text = line.trim_end();
+        // Editors of other systems begin a file with a byte order mark.
+        let text = line.trim_start_matches('\u{feff}').trim_end();
         if text.starts_with(|c: char| c.is_whitespace() || c == '#') {
             return None;
         }

@@ -33,12 +33,7 @@ pub(super) fn archived(header: &Header, reporter: &Counting<'_>) -> Result<Guest
         ));
         return GuestConfig::parse(MINIMAL).map_err(failed);
     };
-    let text = std::str::from_utf8(config.data()).map_err(|error| {
-        let message = "the archived guest configuration is not UTF-8; `vma extract` gives \
-                       the disks without it";
-        Error::caused(ErrorKind::Target, message, error)
-    })?;
-    GuestConfig::parse(text).map_err(failed)
+    GuestConfig::parse(config.data()).map_err(failed)
 }
 
 /// A restored disk of the archive: where it came from and where it is.

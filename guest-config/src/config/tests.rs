@@ -96,7 +96,7 @@ fn escapes_that_are_none_stay_in_the_description() {
 
 #[test]
 fn a_text_beyond_the_limit_is_refused() {
-    let error = GuestConfig::parse(&"#".repeat(MAX_SIZE + 1)).unwrap_err();
+    let error = GuestConfig::parse("#".repeat(MAX_SIZE + 1)).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::TooLarge);
 }
 
@@ -113,7 +113,7 @@ proptest! {
         let mut config = GuestConfig::parse(&text).unwrap();
         prop_assume!(config.section("special:fleecing").is_none());
         config.set_fleecing_images(&["a:b"]).unwrap();
-        let reread = GuestConfig::parse(&config.to_string()).unwrap();
+        let reread = GuestConfig::parse(config.to_string()).unwrap();
         prop_assert_eq!(reread.fleecing_images(), ["a:b"]);
         config.set_fleecing_images::<&str>(&[]).unwrap();
         prop_assert_eq!(config.to_string(), text);

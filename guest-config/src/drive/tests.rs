@@ -52,7 +52,7 @@ fn an_efi_disk_of_an_ovmf_guest_is_included() {
 #[test]
 fn a_drive_that_cannot_be_understood_is_an_error_and_not_left_out() {
     for drive in ["size=4G", "l:a,backup=perhaps", "l:a,size=1G,size=2G"] {
-        let config = GuestConfig::parse(&format!("scsi0: {drive}\n")).unwrap();
+        let config = GuestConfig::parse(format!("scsi0: {drive}\n")).unwrap();
         assert_eq!(
             config.drives().unwrap_err().kind(),
             ErrorKind::MalformedDrive,

@@ -108,13 +108,28 @@ fn concurrent_updates_lose_nothing() {
 }
 
 #[test]
-fn files_that_are_missing_foreign_or_huge_are_told_apart() {
+fn files_that_are_missing_or_huge_are_told_apart() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("100.conf");
     let kind = || ConfigFile::new(&path).load().unwrap_err().kind();
     assert_eq!(kind(), ErrorKind::NotFound);
-    fs::write(&path, b"name: \xff\n").unwrap();
-    assert_eq!(kind(), ErrorKind::NotUtf8);
     fs::write(&path, vec![b'a'; MAX_SIZE + 1]).unwrap();
     assert_eq!(kind(), ErrorKind::TooLarge);
+}
+
+#[test]
+fn what_is_no_utf_8_keeps_its_bytes_while_other_lines_change() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("100.conf");
+    let text = b"\xef\xbb\xbf#caf\xe9\nargs: -name \xff\nmemory: 512\n\n[s\xe4]\nname: b\xfc\n";
+    fs::write(&path, text).unwrap();
+    let set = |value| {
+        let edit = |config: &mut GuestConfig| config.main_mut().set("memory", value);
+        ConfigFile::new(&path).update::<_, Error>(edit).unwrap();
+    };
+    set("1024");
+    let changed = fs::read(&path).unwrap();
+    assert_eq!(changed.len(), text.len() + 1);
+    set("512");
+    assert_eq!(fs::read(&path).unwrap(), text);
 }

@@ -4,6 +4,7 @@ use std::fs::{self, File};
 use std::io::{Read, Write as _};
 use std::path::PathBuf;
 
+use fleece_plain_text::{from_bytes, to_bytes};
 use fleece_staged_file::StagedFile;
 
 use super::{MAX_SIZE, StorageConfig};
@@ -25,7 +26,7 @@ impl StorageFile {
     ///
     /// # Errors
     ///
-    /// If it cannot be read, is not UTF-8 or too large. What is odd in it is no error, see
+    /// If it cannot be read, or is too large. What is odd in it is no error, see
     /// [`StorageConfig::problems`].
     pub fn load(&self) -> Result<StorageConfig, Error> {
         let io = |source| Error::io("read the storage configuration", &self.path, source);
@@ -38,14 +39,7 @@ impl StorageFile {
             .take(limit)
             .read_to_end(&mut bytes)
             .map_err(io)?;
-        let text = String::from_utf8(bytes).map_err(|_| {
-            Error::new(
-                ErrorKind::InvalidConfig,
-                self.path.display(),
-                "the file is not UTF-8",
-            )
-        })?;
-        StorageConfig::parse(&text)
+        StorageConfig::parse(&from_bytes(&bytes))
     }
 
     /// Reads the file, or takes an empty configuration if there is none, lets `edit` change it
@@ -82,7 +76,7 @@ impl StorageFile {
             let io = |source| Error::io("write a new version of", &self.path, source);
             // Nobody of ours can do the same meanwhile.
             let mut staged = StagedFile::create_like(&self.path, 0o640).map_err(io)?;
-            staged.write_all(new.to_string().as_bytes()).map_err(io)?;
+            staged.write_all(&to_bytes(&new.to_string())).map_err(io)?;
             staged.sync().map_err(io)?;
             if current()? != old {
                 let message = "the file was changed by somebody else meanwhile; try again";
@@ -151,5 +145,21 @@ mod tests {
         assert!(file.update(|config| Ok(config.remove("aa"))).unwrap());
         assert!(fs::symlink_metadata(&link).unwrap().is_symlink());
         assert_eq!(fs::read_to_string(&path).unwrap(), "");
+    }
+
+    #[test]
+    fn a_byte_order_mark_and_what_is_no_utf_8_stay() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("storage.cfg");
+        let text = b"\xef\xbb\xbfdir: local\n\tpath /srv\n\n# f\xfcr Sicherungen\n\n";
+        fs::write(&path, text).unwrap();
+        let file = StorageFile::new(&path);
+        assert_eq!(file.load().unwrap().sections().count(), 1);
+        let mut section = StorageSection::new("dir", "bb").unwrap();
+        section.set("path", "/b").unwrap();
+        file.update(|config| config.add(section.clone())).unwrap();
+        assert!(fs::read(&path).unwrap().starts_with(text));
+        file.update(|config| Ok(config.remove("bb"))).unwrap();
+        assert_eq!(fs::read(&path).unwrap(), text);
     }
 }

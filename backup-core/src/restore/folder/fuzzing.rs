@@ -12,7 +12,7 @@ use super::{libvirt, qemu};
 /// If the script does not start QEMU with exactly the arguments that were meant, or the domain is not
 /// well-formed.
 pub(crate) fn start_of_a_guest(data: &[u8]) {
-    let Ok(config) = GuestConfig::parse(&String::from_utf8_lossy(data)) else {
+    let Ok(config) = GuestConfig::parse(data) else {
         return;
     };
     let drives = config.drives().unwrap_or_default();
