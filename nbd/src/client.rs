@@ -1,5 +1,6 @@
 //! The client: one export, over one or more connections, with many requests under way.
 
+mod connection;
 mod coverage;
 pub(crate) mod handshake;
 mod options;
@@ -8,28 +9,24 @@ pub(crate) mod receive;
 pub(crate) mod requests;
 mod status;
 
-use std::io::{BufReader, Write};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::thread::{self, JoinHandle};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 pub use self::options::Options;
 pub use self::pending::Pending;
 
-use self::handshake::{Agreement, handshake};
+use self::connection::{Connection, Shared, connect_one, spawn_reader};
+use self::handshake::Agreement;
 use self::requests::{Operation, Requests};
 use crate::error::{Error, ErrorKind};
 use crate::protocol::request::{self, RequestHeader};
 use crate::sizes::BlockSizes;
-use crate::stream::{Address, Stream, Timed};
+use crate::stream::Address;
 
 /// Most connections that a client opens. On QEMU more than two gain nothing.
 const MAX_CONNECTIONS: usize = 16;
-
-/// Bytes that the reader takes ahead. Several small replies fit, and what it costs to copy the
-/// start of a large one does not count; the rest goes straight into the request's buffer.
-const READ_AHEAD: usize = 4096;
 
 /// Length of the read that [`Client::prime`] sends.
 const PRIMING_READ: usize = 16 << 20;
@@ -45,21 +42,6 @@ pub struct Client {
     request_timeout: Option<Duration>,
     next_connection: AtomicUsize,
     readers: Vec<JoinHandle<()>>,
-}
-
-/// What the callers, the readers and the pending requests have in common.
-#[derive(Debug)]
-struct Shared {
-    requests: Requests,
-    connections: Vec<Connection>,
-}
-
-#[derive(Debug)]
-struct Connection {
-    stream: Stream,
-    /// Held while one request is written.
-    writing: Mutex<()>,
-    base_allocation: Option<u32>,
 }
 
 impl Client {
@@ -272,60 +254,4 @@ impl Drop for Client {
             let _ = reader.join();
         }
     }
-}
-
-impl Shared {
-    /// Fails the client with this cause, unless it has failed already.
-    fn fail(&self, failure: Error) {
-        self.requests.fail(failure);
-        for connection in &self.connections {
-            connection.stream.shutdown();
-        }
-    }
-}
-
-impl Connection {
-    fn send(&self, request: &[u8]) -> std::io::Result<()> {
-        let _turn = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
-        (&self.stream).write_all(request)
-    }
-}
-
-fn connect_one(
-    address: &Address,
-    export: &str,
-    options: &Options,
-) -> Result<(Connection, Agreement), Error> {
-    let stream = Stream::connect(address, options.connect_timeout)?;
-    let agreement = {
-        let stream = Timed::new(&stream, options.connect_timeout);
-        handshake(stream, export, options.block_status)?
-    };
-    stream
-        .set_read_timeout(None)
-        .and_then(|()| stream.set_write_timeout(options.request_timeout))
-        .map_err(|error| Error::connection("setting up the connection", error))?;
-    let base_allocation = agreement.base_allocation;
-    Ok((
-        Connection {
-            stream,
-            writing: Mutex::new(()),
-            base_allocation,
-        },
-        agreement,
-    ))
-}
-
-fn spawn_reader(shared: &Arc<Shared>, index: usize) -> Result<JoinHandle<()>, Error> {
-    let shared = Arc::clone(shared);
-    let receive = move || {
-        if let Some(connection) = shared.connections.get(index) {
-            let input = BufReader::with_capacity(READ_AHEAD, &connection.stream);
-            shared.fail(receive::receive_all(input, &shared.requests));
-        }
-    };
-    thread::Builder::new()
-        .name("nbd-reader".to_owned())
-        .spawn(receive)
-        .map_err(|error| Error::with_source(ErrorKind::Connect, "cannot start a thread", error))
 }

@@ -10,12 +10,12 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::address::Address;
-use crate::client::Options;
 use crate::command::Done;
 use crate::deadline::{Deadline, Interrupt};
 use crate::error::{Error, ErrorKind};
 use crate::framer::{Framer, Junk, RESTART};
 use crate::message::{Message, Reply};
+use crate::options::Options;
 use crate::socket::{Socket, is_timeout};
 
 /// A connection to the guest agent's socket on the host.
@@ -189,7 +189,7 @@ impl Agent {
         let Message::Reply(Reply { result, .. }) = Message::parse(&self.receive(deadline)?)? else {
             return Err(Error::new(ErrorKind::Protocol).with_detail("not a reply"));
         };
-        serde_json::from_str(result.map_err(Error::refused)?.get())
+        serde_json::from_str(result.map_err(Error::from)?.get())
             .map_err(|error| Error::new(ErrorKind::UnexpectedReply).with_source(error))
     }
 

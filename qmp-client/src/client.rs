@@ -13,6 +13,7 @@ use crate::commands::{QmpCapabilities, QueryQmpSchema};
 use crate::deadline::{Deadline, Interrupt};
 use crate::error::Error;
 use crate::message::Greeting;
+use crate::options::Options;
 use crate::schema::Schema;
 use crate::subscription::Subscription;
 
@@ -27,26 +28,6 @@ use connection::Connection;
 /// clone: the socket is then shut down, its thread has ended, and the next client may connect.
 #[derive(Clone, Debug)]
 pub struct Client(Arc<Connection>);
-
-/// How to connect.
-#[derive(Clone, Debug)]
-#[non_exhaustive]
-pub struct Options {
-    /// How long it may take in all to connect, to be greeted and to agree on capabilities.
-    pub deadline: Duration,
-    /// What ends all waiting, for the connection and on it.
-    pub interrupt: Interrupt,
-}
-
-impl Default for Options {
-    /// Five seconds: QEMU answers at once unless its main loop is stuck.
-    fn default() -> Self {
-        Self {
-            deadline: Duration::from_secs(5),
-            interrupt: Interrupt::default(),
-        }
-    }
-}
 
 impl Client {
     /// Connects and leaves the negotiation of capabilities behind, so that commands can be sent.

@@ -90,3 +90,14 @@ const OPENS: Duration = Duration::from_secs(60);
 /// A command that waits until the disks are quiet. Linux's own limit for one request to a
 /// SCSI disk is 30 s, and a few retries of it are normal on a failing path.
 const DRAINS: Duration = Duration::from_secs(600);
+
+/// Binds a type to its command's name and reply.
+macro_rules! command {
+    ($command:ty, $name:literal, $reply:ty) => {
+        impl $crate::command::Command for $command {
+            const NAME: &'static str = $name;
+            type Reply = $reply;
+        }
+    };
+}
+pub(crate) use command;

@@ -51,16 +51,5 @@ pub use stats::{
 };
 pub use transaction::{Action, CompletionMode, Transaction, TransactionProperties};
 
-/// Binds a type to its command's name and reply.
-macro_rules! command {
-    ($command:ty, $name:literal, $reply:ty) => {
-        impl $crate::command::Command for $command {
-            const NAME: &'static str = $name;
-            type Reply = $reply;
-        }
-    };
-}
-use command;
-
 #[cfg(test)]
 mod tests;

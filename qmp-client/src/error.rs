@@ -7,8 +7,6 @@ use std::sync::Arc;
 
 use fleece_plain_text::words;
 
-use crate::message::CommandError;
-
 /// A failed connection or command.
 ///
 /// `Display` gives peer, command and cause; [`source`](StdError::source) holds what the
@@ -115,9 +113,9 @@ impl Error {
         }))
     }
 
-    /// Refused by QEMU.
-    pub(crate) fn refused(error: CommandError) -> Self {
-        let class = match error.class.as_str() {
+    /// Refused by QEMU, with an error of this class (QAPI `QapiErrorClass`).
+    pub(crate) fn refused(class: &str, desc: String) -> Self {
+        let class = match class {
             "GenericError" => ErrorClass::Generic,
             "CommandNotFound" => ErrorClass::CommandNotFound,
             "DeviceNotActive" => ErrorClass::DeviceNotActive,
@@ -125,7 +123,7 @@ impl Error {
             "KVMMissingCap" => ErrorClass::KvmMissingCap,
             _ => ErrorClass::Other,
         };
-        Self::new(ErrorKind::Command(class)).with_detail(error.desc)
+        Self::new(ErrorKind::Command(class)).with_detail(desc)
     }
 
     /// The connection broke.

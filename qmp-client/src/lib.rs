@@ -44,19 +44,21 @@ mod error;
 mod events;
 mod framer;
 mod message;
+mod options;
 mod schema;
 mod socket;
 mod subscription;
 
 pub use address::Address;
 pub use agent::{Agent, FileSystem, FreezeStatus};
-pub use client::{Client, Options};
+pub use client::Client;
 pub use command::{Command, Done, RawCommand};
 pub use deadline::{Interrupt, Waiting};
 pub use error::{Error, ErrorClass, ErrorKind};
 pub use events::KnownEvent;
 pub use framer::MAX_MESSAGE;
 pub use message::{Event, Greeting, MAX_EVENT, Timestamp, Version, VersionTriple};
+pub use options::Options;
 pub use schema::Schema;
 pub use subscription::Subscription;
 

@@ -101,6 +101,12 @@ pub(crate) struct CommandError {
     pub(crate) desc: String,
 }
 
+impl From<CommandError> for Error {
+    fn from(CommandError { class, desc }: CommandError) -> Self {
+        Self::refused(&class, desc)
+    }
+}
+
 impl Message {
     pub(crate) fn parse(text: &[u8]) -> Result<Self, Error> {
         let wire: Wire<'_> = serde_json::from_slice(text).map_err(malformed)?;

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, RecvTimeoutError};
 
-use super::Shared;
+use super::connection::Shared;
 use super::requests::{Operation, Outcome};
 use crate::error::{Error, ErrorKind};
 

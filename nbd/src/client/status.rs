@@ -2,8 +2,9 @@
 
 use std::collections::VecDeque;
 
+use super::Client;
+use super::pending::Pending;
 use super::requests::Operation;
-use super::{Client, Pending};
 use crate::error::Error;
 use crate::extent::Extent;
 use crate::protocol::request;

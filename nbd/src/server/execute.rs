@@ -2,21 +2,16 @@
 
 use std::io;
 
-use super::export::{Export, Zeroing};
+use super::export::{Zeroing, max_payload};
 use super::negotiation::{Agreement, BASE_ALLOCATION_ID};
 use crate::error::Errno;
 use crate::extent::Extent;
+use crate::protocol::chunk;
 use crate::protocol::reply;
 use crate::protocol::request::{self, RequestHeader};
-use crate::protocol::{DEFAULT_MAX_PAYLOAD, chunk};
 
 /// Most extents in one reply; 128 KiB on the wire. The client asks again for the rest.
 const MAX_EXTENTS: usize = 16 << 10;
-
-/// Largest data of one read or write, whatever the export says.
-pub(super) fn max_payload(export: &dyn Export) -> u32 {
-    export.block_sizes().max_payload.min(DEFAULT_MAX_PAYLOAD)
-}
 
 /// Executes `request` and leaves the whole reply in `reply`, whose old contents do not matter
 /// (a worker uses one buffer for all its replies). `data` is what followed a write.

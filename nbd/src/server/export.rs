@@ -3,6 +3,7 @@
 use std::io;
 
 use crate::extent::Extent;
+use crate::protocol::DEFAULT_MAX_PAYLOAD;
 use crate::sizes::BlockSizes;
 
 /// A disk that a [`Server`](super::Server) serves.
@@ -96,6 +97,11 @@ pub trait Export: Send + Sync {
         let _ = offset;
         Ok(vec![Extent::data(length)])
     }
+}
+
+/// Largest data of one read or write, whatever the export says.
+pub(super) fn max_payload(export: &dyn Export) -> u32 {
+    export.block_sizes().max_payload.min(DEFAULT_MAX_PAYLOAD)
 }
 
 /// How [`Export::write_zeroes`] is to be done.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::{Arc, PoisonError, RwLock};
 
-use super::Export;
+use super::export::Export;
 use crate::error::{Error, ErrorKind};
 use crate::protocol::MAX_STRING;
 

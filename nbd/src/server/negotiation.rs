@@ -3,8 +3,7 @@
 use std::io::{Read, Write};
 use std::sync::Arc;
 
-use super::Export;
-use super::execute::max_payload;
+use super::export::{Export, max_payload};
 use super::exports::Exports;
 use crate::error::{Error, ErrorKind};
 use crate::protocol::option::{self, ContextRequest, InfoRequest};

@@ -2,8 +2,7 @@
 
 use std::io::{self, Read};
 
-use super::Export;
-use super::execute::max_payload;
+use super::export::{Export, max_payload};
 use crate::error::Error;
 use crate::protocol::request::{self, REQUEST_SIZE, RequestHeader};
 

@@ -15,11 +15,11 @@ use serde_json::value::RawValue;
 
 use super::reader::{self, Awaited, Switchboard, receive};
 use crate::address::Address;
-use crate::client::Options;
 use crate::command::RawCommand;
 use crate::deadline::{Deadline, Interrupt};
 use crate::error::{Error, ErrorKind};
 use crate::message::Greeting;
+use crate::options::Options;
 use crate::schema::Schema;
 use crate::socket::{Socket, is_timeout};
 use crate::subscription::Queue;

@@ -162,7 +162,7 @@ impl Switchboard {
             Message::Reply(Reply { id, result }) => {
                 match id.and_then(|id| lines.replies.remove(&id)) {
                     Some(sender) => {
-                        let _ = sender.try_send(result.map_err(Error::refused));
+                        let _ = sender.try_send(result.map_err(Error::from));
                     }
                     // Its command passed its deadline, or is that of a client before us.
                     None => tracing::debug!(?id, peer = self.peer, "reply that nobody awaits"),

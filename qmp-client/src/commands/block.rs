@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::command;
+use crate::command::command;
 
 /// The block devices: what the guest sees, and what is inserted. Not in
 /// `qemu-storage-daemon`, which has nodes but no devices.

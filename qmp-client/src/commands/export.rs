@@ -2,8 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::command;
-use crate::command::Done;
+use crate::command::{Done, command};
 
 /// Starts the NBD server, of which a process has one.
 #[derive(Clone, Debug, Serialize)]

@@ -3,8 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::command;
-use crate::command::Done;
+use crate::command::{Done, command};
 
 /// Adds a descriptor to a set, which QEMU then opens as `/dev/fdset/ID`. QEMU drops a set that
 /// nothing uses once no monitor is connected.

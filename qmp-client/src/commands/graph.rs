@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::command;
+use crate::command::command;
 
 /// The whole graph. The command is marked unstable by QEMU, and is the only one that tells a
 /// filter's child; its form has not changed from 7.2 to 11.1.

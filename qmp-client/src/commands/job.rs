@@ -2,8 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::command;
-use crate::command::Done;
+use crate::command::{Done, command};
 
 /// All jobs.
 #[derive(Clone, Copy, Debug, Default, Serialize)]

@@ -2,8 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::command;
-use crate::command::Done;
+use crate::command::{Done, command};
 use crate::message::Version;
 
 /// The version, as in the greeting.

@@ -3,8 +3,7 @@
 use serde::Serialize;
 use serde_json::Value;
 
-use super::command;
-use crate::command::Done;
+use crate::command::{Done, command};
 
 /// Makes a node. The value is QAPI `BlockdevOptions`, an object with at least `driver` and
 /// `node-name`.

@@ -3,8 +3,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::command;
-use crate::command::Done;
+use crate::command::{Done, command};
 
 /// Sets a property of an object.
 #[derive(Clone, Debug, Serialize)]

@@ -2,8 +2,7 @@
 
 use serde::Serialize;
 
-use super::command;
-use crate::command::Done;
+use crate::command::{Done, command};
 use crate::schema::Schema;
 
 /// Ends the negotiation that follows the greeting; [`Client::connect`](crate::client::Client::connect)

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::command;
+use crate::command::command;
 
 /// Counters of all devices, or of all nodes.
 #[derive(Clone, Copy, Debug, Default, Serialize)]

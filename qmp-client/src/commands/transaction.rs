@@ -3,8 +3,7 @@
 use serde::Serialize;
 use serde_json::Value;
 
-use super::command;
-use crate::command::Done;
+use crate::command::{Done, command};
 
 /// Runs all actions at one instant with all disks quiet, or none of them.
 #[derive(Clone, Debug, Serialize)]

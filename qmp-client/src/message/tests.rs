@@ -63,7 +63,7 @@ fn error_reply_has_class_and_description() {
     let Message::Reply(reply) = parse(text) else {
         panic!("not a reply")
     };
-    let error = Error::refused(reply.result.unwrap_err());
+    let error = Error::from(reply.result.unwrap_err());
     assert_eq!(
         error.class(),
         Some(crate::error::ErrorClass::DeviceNotFound)

@@ -4,6 +4,7 @@
 //! opening for writing makes QEMU discard the persistent dirty bitmaps of an image.
 
 mod budget;
+mod chain;
 mod header;
 mod image;
 
@@ -12,20 +13,14 @@ mod tests;
 
 use std::fmt;
 use std::fs::{File, OpenOptions};
-use std::io;
-use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use imago::file::File as ImageFile;
-use imago::format::Format;
-use imago::format::gate::ImplicitOpenGate;
 use imago::qcow2::Qcow2 as Driver;
-use imago::{
-    FormatAccess, FormatCreateBuilder, FormatDriverBuilder, Mapping, Storage, StorageOpenOptions,
-};
+use imago::{FormatCreateBuilder, Mapping, StorageOpenOptions};
 
+pub use chain::Backing;
 pub use header::Qcow2Header;
 
 use super::raw::new_file;
@@ -38,19 +33,6 @@ use image::{Image, Tables};
 /// A qcow2 image. All images of a process share a small memory for their tables, however many there are, but for
 /// those that are [opened for a guest](Self::open_for_guest).
 pub struct Qcow2(Arc<Image>);
-
-/// Whether an image may name other files that are then opened too.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[expect(clippy::exhaustive_enums, reason = "there is no third way")]
-pub enum Backing {
-    /// Refuse images with a backing file: who wrote the image may have named any file.
-    Deny,
-    /// Open the chain of backing files, for images whose origin is trusted.
-    Follow,
-}
-
-/// How many images may lie below one another, to end on chains that bite their tail.
-const MAX_CHAIN: usize = 64;
 
 impl Qcow2 {
     /// Open an image for reading, without changing a byte of it.
@@ -123,7 +105,7 @@ impl Qcow2 {
             let _ = std::fs::remove_file(path);
             return Err(error(cause));
         }
-        let header = header_of(&file).map_err(|error| error.on(path))?;
+        let header = Qcow2Header::read(&file).map_err(|error| error.on(path))?;
         Self::writable(file, path, header, Tables::Shared)
     }
 
@@ -244,72 +226,6 @@ impl fmt::Debug for Qcow2 {
     }
 }
 
-/// Opens the images below, each behind the same header check, for reading only, to a limited depth.
-struct ChainGate {
-    remaining: usize,
-    /// How many were opened.
-    opened: Arc<AtomicU64>,
-}
-
-impl ChainGate {
-    fn new(opened: Arc<AtomicU64>) -> Self {
-        Self {
-            remaining: MAX_CHAIN,
-            opened,
-        }
-    }
-}
-
-impl ImplicitOpenGate<ImageFile> for ChainGate {
-    fn open_format<F: FormatDriverBuilder<ImageFile>>(
-        &mut self,
-        builder: F,
-    ) -> io::Result<FormatAccess<ImageFile>> {
-        let remaining = self.remaining.checked_sub(1).ok_or_else(|| {
-            io::Error::other(format!(
-                "more than {MAX_CHAIN} images lie below one another"
-            ))
-        })?;
-        match F::FORMAT {
-            Format::Raw => {}
-            Format::Qcow2 => {
-                let path = builder.get_image_path().ok_or_else(|| {
-                    io::Error::other("the header of an image without a name cannot be checked")
-                })?;
-                read_header(&path).map_err(io::Error::other)?;
-            }
-            _ => return Err(io::Error::other("only raw and qcow2 images may lie below")),
-        }
-        self.opened.fetch_add(1, Ordering::Relaxed);
-        let opened = Arc::clone(&self.opened);
-        let gate = Self { remaining, opened };
-        Ok(FormatAccess::new(builder.write(false).open(gate)?))
-    }
-
-    fn open_storage(&mut self, options: StorageOpenOptions) -> io::Result<ImageFile> {
-        ImageFile::open(options.write(false))
-    }
-}
-
-fn read_header(path: &Path) -> Result<Qcow2Header> {
-    let file = File::open(path).map_err(|error| Error::from_io(Operation::Open, error))?;
-    header_of(&file)
-}
-
-fn header_of(file: &File) -> Result<Qcow2Header> {
-    let mut bytes = [0; header::HEADER_LEN];
-    let mut there = 0;
-    while let Some(rest) = bytes.get_mut(there..).filter(|rest| !rest.is_empty()) {
-        match file.read_at(rest, there as u64) {
-            Ok(0) => break,
-            Ok(read) => there = there.saturating_add(read),
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(Error::from_io(Operation::Open, error)),
-        }
-    }
-    Qcow2Header::parse(bytes.get(..there).unwrap_or_default())
-}
-
 fn open_file(path: &Path, access: Access) -> Result<(File, Qcow2Header)> {
     let failed = |error| Error::from_io(Operation::Open, error).on(path);
     let file = OpenOptions::new()
@@ -319,6 +235,6 @@ fn open_file(path: &Path, access: Access) -> Result<(File, Qcow2Header)> {
         .map_err(failed)?;
     // Refuses pipes and directories with a clear message before the driver gets to see them.
     RawFile::from_file(file.try_clone().map_err(failed)?, path, access)?;
-    let header = header_of(&file).map_err(|error| error.on(path))?;
+    let header = Qcow2Header::read(&file).map_err(|error| error.on(path))?;
     Ok((file, header))
 }

@@ -4,9 +4,10 @@ use std::thread;
 
 use fleece_guest_config::GuestId;
 
+use super::check::Check;
 use super::io::Disk;
 use super::qemu::QemuImage;
-use super::{Check, Checked, Subject, Verdict, ensure, ensure_eq, failed};
+use super::subject::{Checked, Subject, Verdict, ensure, ensure_eq, failed, guest};
 use crate::error::{Error, ErrorKind};
 use crate::name::VolumeFormat;
 use crate::plugin::{AllocationRequest, Freed, free_names};
@@ -410,7 +411,7 @@ fn foreign_ids(subject: &Subject<'_>) -> Checked {
         .vmid
         .checked_add(1)
         .ok_or_else(|| failed("the vmid is too large"))?;
-    let stranger = super::guest(stranger)?;
+    let stranger = guest(stranger)?;
     let volumes = storage.list(Some(&stranger))?;
     ensure(
         volumes.iter().all(|volume| volume.guest == stranger),

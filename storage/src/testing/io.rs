@@ -8,7 +8,7 @@ use std::time::Duration;
 use rustix::fs::{FallocateFlags, fallocate};
 
 use super::qemu::QemuImage;
-use super::{Checked, Subject, Verdict};
+use super::subject::{Checked, Subject, Verdict};
 use crate::error::{Error, ErrorKind};
 use crate::exec::{Runner, System};
 use crate::name::VolumeFormat;

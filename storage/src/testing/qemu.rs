@@ -5,7 +5,7 @@ use std::process::Command;
 
 use serde_json::Value;
 
-use super::{Checked, Verdict, failed};
+use super::subject::{Checked, Verdict, failed};
 
 /// A volume, named by its block device options.
 pub(super) struct QemuImage {

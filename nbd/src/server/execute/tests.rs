@@ -5,6 +5,7 @@ use std::sync::Mutex;
 
 use super::*;
 use crate::protocol::reply::{parse_chunk, parse_error, parse_simple, parse_status};
+use crate::server::export::Export;
 use crate::sizes::BlockSizes;
 
 /// A disk of 64 KiB that fails as it is told and notes what reaches it.

@@ -2,10 +2,14 @@
 //!
 //! Offsets are those of QEMU's `docs/interop/qcow2.rst`, section "Header".
 
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::FileExt;
+
 use crate::block::{Error, ErrorKind, Operation, Result};
 
 /// Bytes of the fixed part of a version 3 header.
-pub(super) const HEADER_LEN: usize = 104;
+const HEADER_LEN: usize = 104;
 
 /// "QFI\xfb" at offset 0.
 const MAGIC: u32 = 0x5146_49fb;
@@ -40,6 +44,21 @@ pub struct Qcow2Header {
 }
 
 impl Qcow2Header {
+    /// As [`parse`](Self::parse), from the image itself.
+    pub(super) fn read(file: &File) -> Result<Self> {
+        let mut bytes = [0; HEADER_LEN];
+        let mut there = 0;
+        while let Some(rest) = bytes.get_mut(there..).filter(|rest| !rest.is_empty()) {
+            match file.read_at(rest, there as u64) {
+                Ok(0) => break,
+                Ok(read) => there = there.saturating_add(read),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(Error::from_io(Operation::Open, error)),
+            }
+        }
+        Self::parse(bytes.get(..there).unwrap_or_default())
+    }
+
     /// Read the header at the beginning of an image and refuse what we cannot read truly.
     ///
     /// # Errors

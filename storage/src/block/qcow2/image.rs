@@ -11,7 +11,10 @@ use imago::file::File as ImageFile;
 use imago::qcow2::Qcow2 as Driver;
 use imago::{DenyImplicitOpenGate, FormatAccess, FormatDriverBuilder, StorageOpenOptions};
 
-use super::{Access, Backing, ChainGate, Error, Operation, Qcow2Header, Result, budget};
+use super::budget::{self, Cached};
+use super::chain::{Backing, ChainGate};
+use super::header::Qcow2Header;
+use crate::block::{Access, Error, Operation, Result};
 
 /// As many L2 tables and refcount blocks as imago 0.2 keeps of an image, whatever their size.
 const MOST_TABLES: usize = 128;
@@ -82,7 +85,7 @@ impl Image {
         let driver = image.load().map_err(|e| image.failed(Operation::Open, e))?;
         *image.slot() = Some(driver);
         if tables == Tables::Shared {
-            budget::join(&image);
+            budget::join(Arc::downgrade(&image) as _);
             budget::keep()?;
         }
         Ok(image)
@@ -182,37 +185,6 @@ impl Image {
         length.div_ceil(reach).clamp(1, MOST_REFCOUNT_BLOCKS)
     }
 
-    /// How much memory the driver takes, in bytes; none where it is dropped.
-    pub(super) fn bytes(&self) -> u64 {
-        self.used().bytes
-    }
-
-    pub(super) fn last_used(&self) -> u64 {
-        self.used().last
-    }
-
-    /// How much of that is not there as soon as the driver is, in bytes.
-    pub(super) fn cached(&self) -> u64 {
-        let used = self.used();
-        used.bytes.saturating_sub(used.fixed)
-    }
-
-    /// Drops the driver when whoever uses it is done, and not if its tables cannot be written: being dropped, it
-    /// would write them too, but tell nobody if that fails.
-    pub(super) fn close(&self) -> Result<()> {
-        let mut slot = self.slot();
-        if self.access == Access::ReadWrite
-            && let Some(driver) = &*slot
-        {
-            driver
-                .flush()
-                .map_err(|error| self.failed(Operation::Flush, error))?;
-        }
-        *slot = None;
-        *self.used() = Used::default();
-        Ok(())
-    }
-
     /// Returns when all is on stable storage, in the driver's memory or not.
     pub(super) fn sync(&self) -> Result<()> {
         let shared = self.driver.read().unwrap_or_else(PoisonError::into_inner);
@@ -252,5 +224,34 @@ impl Image {
 
     fn failed(&self, operation: Operation, error: io::Error) -> Error {
         Error::from_io(operation, error).on(&self.path)
+    }
+}
+
+impl Cached for Image {
+    fn bytes(&self) -> u64 {
+        self.used().bytes
+    }
+
+    fn last_used(&self) -> u64 {
+        self.used().last
+    }
+
+    fn cached(&self) -> u64 {
+        let used = self.used();
+        used.bytes.saturating_sub(used.fixed)
+    }
+
+    fn close(&self) -> Result<()> {
+        let mut slot = self.slot();
+        if self.access == Access::ReadWrite
+            && let Some(driver) = &*slot
+        {
+            driver
+                .flush()
+                .map_err(|error| self.failed(Operation::Flush, error))?;
+        }
+        *slot = None;
+        *self.used() = Used::default();
+        Ok(())
     }
 }

@@ -1,0 +1,87 @@
+//! The connections of a client, each with the thread that reads it.
+
+use std::io::{BufReader, Write};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::{self, JoinHandle};
+
+use super::handshake::{Agreement, handshake};
+use super::options::Options;
+use super::receive::receive_all;
+use super::requests::Requests;
+use crate::error::{Error, ErrorKind};
+use crate::stream::{Address, Stream, Timed};
+
+/// Bytes that the reader takes ahead. Several small replies fit, and what it costs to copy the
+/// start of a large one does not count; the rest goes straight into the request's buffer.
+const READ_AHEAD: usize = 4096;
+
+/// What the callers, the readers and the pending requests have in common.
+#[derive(Debug)]
+pub(super) struct Shared {
+    pub(super) requests: Requests,
+    pub(super) connections: Vec<Connection>,
+}
+
+#[derive(Debug)]
+pub(super) struct Connection {
+    stream: Stream,
+    /// Held while one request is written.
+    writing: Mutex<()>,
+    pub(super) base_allocation: Option<u32>,
+}
+
+impl Shared {
+    /// Fails the client with this cause, unless it has failed already.
+    pub(super) fn fail(&self, failure: Error) {
+        self.requests.fail(failure);
+        for connection in &self.connections {
+            connection.stream.shutdown();
+        }
+    }
+}
+
+impl Connection {
+    pub(super) fn send(&self, request: &[u8]) -> std::io::Result<()> {
+        let _turn = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
+        (&self.stream).write_all(request)
+    }
+}
+
+pub(super) fn connect_one(
+    address: &Address,
+    export: &str,
+    options: &Options,
+) -> Result<(Connection, Agreement), Error> {
+    let stream = Stream::connect(address, options.connect_timeout)?;
+    let agreement = {
+        let stream = Timed::new(&stream, options.connect_timeout);
+        handshake(stream, export, options.block_status)?
+    };
+    stream
+        .set_read_timeout(None)
+        .and_then(|()| stream.set_write_timeout(options.request_timeout))
+        .map_err(|error| Error::connection("setting up the connection", error))?;
+    let base_allocation = agreement.base_allocation;
+    Ok((
+        Connection {
+            stream,
+            writing: Mutex::new(()),
+            base_allocation,
+        },
+        agreement,
+    ))
+}
+
+pub(super) fn spawn_reader(shared: &Arc<Shared>, index: usize) -> Result<JoinHandle<()>, Error> {
+    let shared = Arc::clone(shared);
+    let receive = move || {
+        if let Some(connection) = shared.connections.get(index) {
+            let input = BufReader::with_capacity(READ_AHEAD, &connection.stream);
+            shared.fail(receive_all(input, &shared.requests));
+        }
+    };
+    thread::Builder::new()
+        .name("nbd-reader".to_owned())
+        .spawn(receive)
+        .map_err(|error| Error::with_source(ErrorKind::Connect, "cannot start a thread", error))
+}
