@@ -22,7 +22,7 @@ struct Host {
     archived: Archived,
 }
 
-const CONFIG: &str = "#A guest.\nagent: 1\ncores: 2\nscsi0: gone:vm-100-disk-0,discard=on,size=3076K\n\
+const CONFIG: &str = "#A guest.\nagent: 1\ncores: 2\nscsi0: gone:vm-100-disk-0,discard=on,size=7G\n\
                       virtio1: gone:vm-100-disk-1,size=1M\n\
                       net0: virtio=BC:24:11:00:00:01,bridge=vmbr0\n\
                       smbios1: uuid=6f1c9e0a-3a52-4d0e-9c0b-2f6f0b6a1d01\nx-unknown: kept\n\

@@ -203,5 +203,18 @@ fn parse_bool(text: &str) -> Option<bool> {
     }
 }
 
+/// The `size` of a drive, of so many bytes, as Proxmox writes it: in the largest unit that is exact.
+#[must_use]
+pub fn drive_size(bytes: u64) -> String {
+    let units = [(30, "G"), (20, "M"), (10, "K")];
+    let exact = units
+        .into_iter()
+        .find(|(shift, _)| bytes.trailing_zeros() >= *shift);
+    exact.map_or_else(
+        || bytes.to_string(),
+        |(shift, unit)| format!("{}{unit}", bytes >> shift),
+    )
+}
+
 #[cfg(test)]
 mod tests;

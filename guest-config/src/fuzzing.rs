@@ -20,7 +20,7 @@ pub fn guest_config(data: &[u8]) {
     assert!(GuestConfig::parse(&archived).is_ok_and(|archived| archived.qmdump_maps() == maps));
     let mut restoration = Restoration::new().unique([0xbc, 0x24, 0x11]);
     for drive in config.drives().unwrap_or_default() {
-        restoration = restoration.with_volume(&drive.key, "local:1/vm-1-disk-0.raw");
+        restoration = restoration.with_volume(&drive.key, "local:1/vm-1-disk-0.raw", 1 << 30);
     }
     let _ = config.restored(&restoration, || [0x5a; 16]);
 

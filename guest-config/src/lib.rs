@@ -42,7 +42,7 @@ mod section;
 
 pub use archive::QmdumpMap;
 pub use config::GuestConfig;
-pub use drive::{Drive, Exclusion, is_drive_key};
+pub use drive::{Drive, Exclusion, drive_size, is_drive_key};
 pub use error::{Error, ErrorKind};
 pub use file::ConfigFile;
 pub use guest::GuestId;

@@ -7,7 +7,7 @@ use fleece_plain_text::to_bytes;
 
 use crate::archive::goes_into_an_archive;
 use crate::config::GuestConfig;
-use crate::drive::{Exclusion, drive_key};
+use crate::drive::{Exclusion, drive_key, drive_size};
 use crate::error::{Error, ErrorKind};
 use crate::line::{Content, Line};
 use crate::property::PropertyString;
@@ -16,8 +16,14 @@ use crate::property::PropertyString;
 #[derive(Debug, Clone, Default)]
 #[non_exhaustive]
 pub struct Restoration {
-    drives: BTreeMap<String, Option<String>>,
+    drives: BTreeMap<String, Option<Volume>>,
     unique: Option<[u8; 3]>,
+}
+
+#[derive(Debug, Clone)]
+struct Volume {
+    id: String,
+    size: u64,
 }
 
 impl Restoration {
@@ -26,10 +32,12 @@ impl Restoration {
         Self::default()
     }
 
-    /// The drive `key` gets a new volume.
+    /// The drive `key` gets a new volume of `size` bytes, whatever its line says of its size.
     #[must_use]
-    pub fn with_volume(mut self, key: &str, volume: &str) -> Self {
-        self.drives.insert(key.to_owned(), Some(volume.to_owned()));
+    pub fn with_volume(mut self, key: &str, volume: &str, size: u64) -> Self {
+        let id = volume.to_owned();
+        self.drives
+            .insert(key.to_owned(), Some(Volume { id, size }));
         self
     }
 
@@ -69,9 +77,12 @@ impl GuestConfig {
             .drives
             .values()
             .flatten()
-            .find(|id| id.contains(','))
+            .find(|volume| volume.id.contains(','))
         {
-            let message = format!("the volume {volume:?} cannot stand before a drive's options");
+            let message = format!(
+                "the volume {:?} cannot stand before a drive's options",
+                volume.id
+            );
             return Err(Error::new(ErrorKind::InvalidValue, message));
         }
         let left_out: Vec<String> = self
@@ -131,15 +142,17 @@ impl Restoration {
     }
 }
 
-/// The drive's options stay, but for the format, which the new volume tells by itself.
-fn with_volume(value: &str, volume: &str) -> String {
+/// The drive's options stay, but for the size, which may be wrong in an archive, and the format, which the new
+/// volume tells by itself.
+fn with_volume(value: &str, volume: &Volume) -> String {
     let mut properties = PropertyString::parse(value);
     let place = [None, Some("file"), Some("volume")];
     let place = place
         .into_iter()
         .find(|key| properties.get(*key).is_some())
         .flatten();
-    properties.set(place, volume);
+    properties.set(place, &volume.id);
+    properties.set(Some("size"), &drive_size(volume.size));
     properties.remove(Some("format"));
     properties.to_string()
 }
@@ -207,12 +220,15 @@ mod tests {
     #[test]
     fn volumes_are_replaced_and_everything_else_stays() {
         let restoration = Restoration::new()
-            .with_volume("scsi0", "new:vm-9-disk-0")
-            .with_volume("scsi1", "/d/x.raw");
+            .with_volume("scsi0", "new:vm-9-disk-0", 5 << 30)
+            .with_volume("scsi1", "/d/x.raw", 513);
         let expected = TEXT
             .replace("lock: backup\n", "")
-            .replace("old:vm-1-disk-0,format=qcow2", "new:vm-9-disk-0")
-            .replace("file=old:vm-1-disk-1", "file=/d/x.raw")
+            .replace(
+                "old:vm-1-disk-0,format=qcow2,size=4G",
+                "new:vm-9-disk-0,size=5G",
+            )
+            .replace("file=old:vm-1-disk-1,size=1G", "file=/d/x.raw,size=513")
             .replace("scsi2", "#scsi2")
             .replace(
                 "vmgenid: 11111111-2222-4333-8444-555555555555",
@@ -257,7 +273,7 @@ mod tests {
     fn a_volume_that_would_forge_lines_is_refused() {
         let config = GuestConfig::parse(TEXT).unwrap();
         for volume in ["a\nargs: b", "a,cache=unsafe"] {
-            let restoration = Restoration::new().with_volume("scsi0", volume);
+            let restoration = Restoration::new().with_volume("scsi0", volume, 1);
             let error = config.restored(&restoration, || [0; 16]).unwrap_err();
             assert_eq!(error.kind(), ErrorKind::InvalidValue, "{volume:?}");
         }

@@ -1,6 +1,6 @@
 //! The restored guest's configuration.
 
-use fleece_guest_config::{GuestConfig, GuestId, Restoration, is_drive_key};
+use fleece_guest_config::{GuestConfig, GuestId, Restoration, drive_size, is_drive_key};
 use fleece_storage::{Storages, VolumeId};
 use fleece_vma_format::Header;
 
@@ -51,7 +51,7 @@ pub(super) fn restored(
     let mut restoration = identity(unique);
     for (found, volume) in disks {
         if let Some(key) = &found.key {
-            restoration = restoration.with_volume(key, &volume.to_string());
+            restoration = restoration.with_volume(key, &volume.to_string(), found.device.size());
         }
     }
     let is_restored = |key: &str| {
@@ -129,7 +129,7 @@ fn add_drive(
     reporter.info(format!(
         "{name} has no drive in the archived configuration and becomes {key}"
     ));
-    let value = format!("{volume},size={}", size(found.device.size()));
+    let value = format!("{volume},size={}", drive_size(found.device.size()));
     config.main_mut().set(&key, &value).map_err(malformed)
 }
 
@@ -138,18 +138,6 @@ pub(super) fn scsi_keys() -> impl Iterator<Item = String> {
     (0..)
         .map(|n| format!("scsi{n}"))
         .take_while(|key| is_drive_key(key))
-}
-
-/// A size as Proxmox writes it: in the largest unit that is exact.
-fn size(bytes: u64) -> String {
-    let units = [(30, "G"), (20, "M"), (10, "K")];
-    let exact = units
-        .into_iter()
-        .find(|(shift, _)| bytes.trailing_zeros() >= *shift);
-    exact.map_or_else(
-        || bytes.to_string(),
-        |(shift, unit)| format!("{}{unit}", bytes >> shift),
-    )
 }
 
 /// Whether the guest's own volume of that name is there.
@@ -168,21 +156,4 @@ fn malformed(error: fleece_guest_config::Error) -> Error {
         "cannot make the guest's configuration",
         error,
     )
-}
-
-#[cfg(test)]
-mod tests {
-    use super::size;
-
-    #[test]
-    fn sizes_are_exact() {
-        for (bytes, text) in [
-            (4 << 30, "4G"),
-            (540_672, "528K"),
-            (4 << 20, "4M"),
-            (513, "513"),
-        ] {
-            assert_eq!(size(bytes), text);
-        }
-    }
 }

@@ -97,3 +97,15 @@ fn whatever_could_be_a_volume_is_a_mention_except_in_the_record_of_fleecing_imag
         ]
     );
 }
+
+#[test]
+fn sizes_are_exact() {
+    for (bytes, text) in [
+        (4 << 30, "4G"),
+        (540_672, "528K"),
+        (4 << 20, "4M"),
+        (513, "513"),
+    ] {
+        assert_eq!(drive_size(bytes), text);
+    }
+}
