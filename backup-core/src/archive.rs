@@ -266,7 +266,7 @@ impl Archived {
         reporter: &dyn Reporter,
     ) -> Self {
         for warning in &published.warnings {
-            reporter.report(&Event::Warning(warning.clone()));
+            reporter.report(&Event::Warning(warning.clone().into()));
         }
         Self {
             path: published.path,

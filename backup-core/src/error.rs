@@ -4,6 +4,7 @@ use std::error::Error as StdError;
 
 use fleece_plain_text::message;
 
+use crate::advice::Advice;
 use crate::cancel::CancelReason;
 
 /// What kind of thing went wrong; programs turn it into exit codes.
@@ -38,6 +39,7 @@ pub enum ErrorKind {
 pub struct Error {
     kind: ErrorKind,
     message: String,
+    advice: Option<Box<Advice>>,
     source: Option<Box<dyn StdError + Send + Sync>>,
 }
 
@@ -48,8 +50,23 @@ impl Error {
         Self {
             kind,
             message: message.into(),
+            advice: None,
             source: None,
         }
+    }
+
+    /// The same with what can be done about it.
+    #[must_use]
+    pub(crate) fn advise(mut self, advice: Advice) -> Self {
+        self.advice = Some(Box::new(advice));
+        self
+    }
+
+    /// What can be done about it, where that is not in the message: of this error, or of its causes.
+    #[must_use]
+    pub fn advice(&self) -> Option<&Advice> {
+        let of_cause = || self.source()?.downcast_ref::<Self>()?.advice();
+        self.advice.as_deref().or_else(of_cause)
     }
 
     /// A thread of ours ended by a panic.
@@ -68,6 +85,7 @@ impl Error {
         Self {
             kind,
             message: message.into(),
+            advice: None,
             source: Some(source.into()),
         }
     }
@@ -106,10 +124,11 @@ impl From<fleece_fleecing::Error> for Error {
             Kind::Qemu | Kind::Disks | Kind::Unsafe | Kind::Frozen => ErrorKind::Guest,
             _ => ErrorKind::Request,
         };
-        let message = error.to_string();
-        match error.into_source() {
-            Some(source) => Self::caused(kind, message, source),
-            None => Self::new(kind, message),
+        Self {
+            kind,
+            message: error.to_string(),
+            advice: error.advice().cloned().map(Advice::Fleecing).map(Box::new),
+            source: error.into_source(),
         }
     }
 }

@@ -10,6 +10,7 @@
     )
 )]
 
+mod advice;
 mod archive;
 mod cancel;
 pub mod cbw;
@@ -27,6 +28,7 @@ pub mod restore;
 mod source;
 mod target;
 
+pub use advice::Advice;
 pub use archive::{ArchiveOptions, Archived, Unfinished, archive};
 pub use cancel::{CancelReason, CancelToken};
 pub use error::{Error, ErrorKind};
@@ -34,7 +36,7 @@ pub use pace::gate::DepthGate;
 pub use pace::rate::RateLimit;
 pub use pipeline::transfer::GuestWatch;
 pub use report::units;
-pub use report::{Counters, Event, Progress, Reporter};
+pub use report::{Counters, Event, Progress, Reporter, Warning};
 pub use source::{Extent, Source};
 pub use target::deadline::at_target;
 pub use target::output::Compression;

@@ -8,6 +8,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use crate::advice::Advice;
+use crate::error::Error;
+
 /// Receives what a job has to say; called from the job's own thread, never from a worker.
 pub trait Reporter {
     /// Takes one event.
@@ -21,9 +24,49 @@ pub enum Event {
     /// A step was taken.
     Info(String),
     /// Something is not as it should be, but the job goes on.
-    Warning(String),
+    Warning(Warning),
     /// Where the job is.
     Progress(Progress),
+}
+
+/// What is not as it should be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Warning {
+    /// What it is.
+    pub message: String,
+    /// What can be done about it, where that is not in the message.
+    pub advice: Option<Advice>,
+}
+
+impl From<String> for Warning {
+    fn from(message: String) -> Self {
+        Self {
+            message,
+            advice: None,
+        }
+    }
+}
+
+impl From<&Error> for Warning {
+    fn from(error: &Error) -> Self {
+        Self {
+            message: error.chain(),
+            advice: error.advice().cloned(),
+        }
+    }
+}
+
+impl From<Error> for Warning {
+    fn from(error: Error) -> Self {
+        Self::from(&error)
+    }
+}
+
+impl From<fleece_fleecing::Error> for Warning {
+    fn from(error: fleece_fleecing::Error) -> Self {
+        Self::from(Error::from(error))
+    }
 }
 
 /// Passes events on and counts the warnings.
@@ -44,8 +87,8 @@ impl<'a> Counting<'a> {
         self.report(&Event::Info(message));
     }
 
-    pub(crate) fn warning(&self, message: String) {
-        self.report(&Event::Warning(message));
+    pub(crate) fn warning(&self, warning: impl Into<Warning>) {
+        self.report(&Event::Warning(warning.into()));
     }
 
     pub(crate) fn warnings(&self) -> usize {

@@ -2,6 +2,8 @@
 
 use std::error::Error as StdError;
 
+use crate::advice::{Advice, CleanUp};
+
 /// What kind of thing went wrong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -35,6 +37,7 @@ pub enum ErrorKind {
 pub struct Error {
     kind: ErrorKind,
     message: String,
+    advice: Option<Box<Advice>>,
     source: Option<Box<dyn StdError + Send + Sync>>,
 }
 
@@ -43,6 +46,7 @@ impl Error {
         Self {
             kind,
             message: message.into(),
+            advice: None,
             source: None,
         }
     }
@@ -55,8 +59,15 @@ impl Error {
         Self {
             kind,
             message: message.into(),
+            advice: None,
             source: Some(source.into()),
         }
+    }
+
+    /// The same with what can be done about it.
+    pub(crate) fn advise(mut self, advice: impl Into<Option<Advice>>) -> Self {
+        self.advice = advice.into().map(Box::new);
+        self
     }
 
     /// For `map_err` on a monitor command: `what` was being attempted.
@@ -65,10 +76,26 @@ impl Error {
         move |error| Self::caused(ErrorKind::Qemu, what, error)
     }
 
+    /// Names the record that a clean-up is advised of, where that was not known before.
+    pub(crate) fn of(mut self, known: CleanUp) -> Self {
+        if let Some(Advice::CleanUpAfterwards(unknown)) = self.advice.as_deref_mut()
+            && *unknown == CleanUp::default()
+        {
+            *unknown = known;
+        }
+        self
+    }
+
     /// The cause, for an error that wraps this one's message.
     #[must_use]
     pub fn into_source(self) -> Option<Box<dyn StdError + Send + Sync>> {
         self.source
+    }
+
+    /// What can be done about it, where that is not in the message.
+    #[must_use]
+    pub fn advice(&self) -> Option<&Advice> {
+        self.advice.as_deref()
     }
 
     /// What kind of error this is.

@@ -23,6 +23,7 @@ use fleece_qmp_client::{Address, ErrorKind as QmpErrorKind};
 use fleece_staged_file::{LockFile, remove_stale};
 use sha2::{Digest as _, Sha256};
 
+use crate::advice::{Advice, CleanUp};
 use crate::error::{Error, ErrorKind};
 use crate::journal::lock::GuestLock;
 use crate::journal::record::{self, Place};
@@ -71,10 +72,10 @@ impl Identity {
             .find(|other| *other != guest)
         {
             let message = format!(
-                "an unfinished backup of this guest is on record under another name; run `fleece cleanup \
-                 {other}` first"
+                "an unfinished backup of this guest is on record under another name, {other}"
             );
-            return Err(Error::new(ErrorKind::Busy, message));
+            return Err(Error::new(ErrorKind::Busy, message)
+                .advise(Advice::CleanUpFirst(CleanUp::of(&other))));
         }
         if let Some(monitor) = monitor {
             must_not_be_elsewhere(directory, &guest, monitor)?;
@@ -219,9 +220,10 @@ pub(crate) fn must_not_be_elsewhere(
         {
             let message = format!(
                 "what is on record of {guest} was made for a guest that answers at {recorded}, and not for \
-                 the one at {monitor}; run `fleece cleanup {guest}` first"
+                 the one at {monitor}"
             );
-            Err(Error::new(ErrorKind::Identity, message))
+            Err(Error::new(ErrorKind::Identity, message)
+                .advise(Advice::CleanUpFirst(CleanUp::of(guest))))
         }
         _ => Ok(()),
     }
@@ -277,9 +279,6 @@ fn is_gone(error: &fleece_qmp_client::Error) -> bool {
 }
 
 fn nameless(way: &Way) -> Error {
-    let message = format!(
-        "{} does not tell which guest it is; give it a name with --name, or its number with --vmid",
-        way.place
-    );
-    Error::new(ErrorKind::Identity, message)
+    let message = format!("{} does not tell which guest it is", way.place);
+    Error::new(ErrorKind::Identity, message).advise(Advice::NameGuest)
 }

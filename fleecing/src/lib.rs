@@ -19,6 +19,7 @@
 //!
 //! Start with [`discover`], then [`Session::new`]. What a killed process left, [`cleanup`] removes.
 
+mod advice;
 mod discover;
 mod disk;
 mod error;
@@ -27,6 +28,7 @@ mod journal;
 mod qemu;
 mod session;
 
+pub use advice::{Advice, CleanUp};
 pub use discover::preflight::check_guest;
 pub use discover::{Gravity, Inventory, LeftOut, discover};
 pub use disk::{Disk, Top};

@@ -349,6 +349,7 @@ impl<'r> Session<'r> {
     fn images_must_answer(&self) -> Result<(), Error> {
         let interrupt = self.client.interrupt();
         liveness::must_answer(&self.storage, &self.images, interrupt, liveness::WAY_BACK)
+            .map_err(|error| error.of(self.record.clean_up()))
     }
 
     fn undo(&mut self) -> Result<(), Vec<Error>> {

@@ -139,7 +139,7 @@ fn remove_left_overs(
             Kind::Frozen => in_the_way = Some(left_frozen(failed, reporter, cancel)),
             // A backup would wait for that storage, too, and the guest perhaps with it.
             Kind::Hangs if in_the_way.is_none() => in_the_way = Some(failed),
-            _ => reporter.warning(failed.chain()),
+            _ => reporter.warning(failed),
         }
     }
     in_the_way.map_or(Ok(()), Err)
@@ -149,7 +149,7 @@ fn remove_left_overs(
 fn left_frozen(error: Error, reporter: &Counting<'_>, cancel: &CancelToken) -> Error {
     match cancel.reason() {
         Some(reason) => {
-            reporter.warning(error.chain());
+            reporter.warning(error);
             Error::cancelled(reason)
         }
         None => error,
@@ -337,7 +337,7 @@ fn switch(
         Ok(frozen) => frozen.flatten(),
         Err(error) => {
             if let Err(error) = switched {
-                reporter.warning(Error::from(error).chain());
+                reporter.warning(error);
             }
             return Err(left_frozen(error, reporter, cancel));
         }
@@ -373,7 +373,7 @@ fn finish(session: Session<'_>, reporter: &Counting<'_>) -> bool {
     let errors = session.finish().err().unwrap_or_default();
     let clean = errors.is_empty();
     for error in errors {
-        reporter.warning(Error::from(error).chain());
+        reporter.warning(error);
     }
     clean
 }
@@ -419,6 +419,6 @@ fn forget_archive(job: &GuestBackup, record: &Record, reporter: &Counting<'_>) {
 
 fn archive_is_gone(job: &GuestBackup, record: &Record, reporter: &Counting<'_>) {
     if let Err(error) = record.remove_files(&job.archive.temporary_files()) {
-        reporter.warning(Error::from(error).chain());
+        reporter.warning(error);
     }
 }

@@ -1,8 +1,9 @@
 //! Which of the guest's disks are backed up; each other one is told, with the reason.
 
-use fleece_fleecing::{Disk, Gravity, Inventory};
+use fleece_fleecing::{Advice as FleecingAdvice, Disk, Gravity, Inventory};
 
 use super::job::GuestBackup;
+use crate::advice::Advice;
 use crate::error::{Error, ErrorKind};
 use crate::report::Counting;
 
@@ -29,6 +30,7 @@ pub(super) fn select(
         }
     }
     let mut refusals = Vec::new();
+    let mut excluded = Vec::new();
     for disk in left_out {
         if job.include.iter().any(|name| is(&disk.name, name)) {
             refusals.push(format!("disk '{}': {}", disk.name, disk.reason));
@@ -37,19 +39,21 @@ pub(super) fn select(
             match disk.gravity {
                 Gravity::Note => reporter.info(told),
                 Gravity::Warning => reporter.warning(told),
-                _ => refusals.push(format!(
-                    "disk '{}': {}; back up the others with --exclude {}",
-                    disk.name,
-                    disk.reason,
-                    disk.name.trim_start_matches("drive-")
-                )),
+                _ => {
+                    refusals.push(format!("disk '{}': {}", disk.name, disk.reason));
+                    excluded.push(disk.name.trim_start_matches("drive-").to_owned());
+                }
             }
         } else {
             reporter.info(not_wanted(&disk.name));
         }
     }
     if !refusals.is_empty() {
-        return Err(Error::new(ErrorKind::Guest, refusals.join("; ")));
+        let error = Error::new(ErrorKind::Guest, refusals.join("; "));
+        return Err(match excluded.is_empty() {
+            true => error,
+            false => error.advise(Advice::Fleecing(FleecingAdvice::ExcludeDisks(excluded))),
+        });
     }
     if disks.is_empty() {
         return Err(Error::new(

@@ -148,7 +148,7 @@ impl<'a> Quiesce<'a> {
             Err(error) if error.kind() == FleecingErrorKind::Frozen => Err(error.into()),
             // Thawed, and still on record: the next clean-up asks once more.
             Err(error) => {
-                self.warn(&Error::from(error).chain());
+                self.reporter.report(&Event::Warning(error.into()));
                 Ok(Thawed::Confirmed(None))
             }
         }
@@ -167,7 +167,8 @@ impl<'a> Quiesce<'a> {
     }
 
     fn warn(&self, message: &str) {
-        self.reporter.report(&Event::Warning(message.into()));
+        self.reporter
+            .report(&Event::Warning(message.to_owned().into()));
     }
 }
 
@@ -205,7 +206,8 @@ impl Drop for Frozen<'_> {
         if !self.lifted
             && let Err(error) = self.quiesce.lift(self.agent.take())
         {
-            self.quiesce.warn(&error.chain());
+            let warning = Event::Warning(error.into());
+            self.quiesce.reporter.report(&warning);
         }
     }
 }

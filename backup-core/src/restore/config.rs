@@ -87,7 +87,8 @@ pub(super) fn restored(
     let is_template = config.main().get("template").is_some_and(|set| set != "0");
     if config.main_mut().remove("template") && is_template {
         reporter.warning(
-            "it was a template and is a guest now; `qm template` makes it a template again".into(),
+            "it was a template and is a guest now; `qm template` makes it a template again"
+                .to_owned(),
         );
     }
     for (found, volume) in disks {

@@ -59,7 +59,7 @@ impl Rules {
             None => fs::remove_file(path).and_then(|()| sync_directory_of(path)),
         };
         if let Err(error) = undone {
-            reporter.warning(failed(path, error).chain());
+            reporter.warning(failed(path, error));
         }
     }
 }

@@ -121,7 +121,7 @@ pub fn restore_guest(
     }
     // Until here a clean-up looks after what a kill leaves beside the configuration.
     if let Err(error) = record.end_restore(&ids) {
-        reporter.warning(Error::from(error).chain());
+        reporter.warning(error);
     }
     let names = planned
         .iter()
@@ -188,7 +188,7 @@ impl Work<'_> {
         match settled.and_then(|()| self.write(config)) {
             // It names the new volumes and is in its place: nothing may be undone any more.
             Err(error) if error.kind() == ErrorKind::Unsynced => {
-                self.reporter.warning(error.chain());
+                self.reporter.warning(error);
             }
             Err(error) => {
                 rules.undo(self.reporter);
@@ -239,7 +239,7 @@ fn clean_before(
     }
     // What is not ours to take away, or cannot be reached, is not in the way of new volumes.
     for failed in cleaned.failed {
-        reporter.warning(Error::from(failed).chain());
+        reporter.warning(failed);
     }
     Ok(())
 }

@@ -189,7 +189,7 @@ impl OldGuest {
             Ok(())
         });
         if let Err(error) = forgotten {
-            reporter.warning(Error::from(error).chain());
+            reporter.warning(Error::from(error));
         }
     }
 }

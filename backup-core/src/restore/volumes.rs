@@ -140,11 +140,11 @@ impl<'a> NewVolumes<'a> {
         for volume in self.made.iter().rev() {
             match self.free_one(volume) {
                 Ok(()) => reporter.info(format!("freed the volume {}", volume.id)),
-                Err(error) => reporter.warning(error.chain()),
+                Err(error) => reporter.warning(error),
             }
         }
         if let Err(error) = self.record.end_restore(&[]) {
-            reporter.warning(Error::from(error).chain());
+            reporter.warning(error);
         }
     }
 

@@ -14,6 +14,7 @@ use fleece_qmp_client::Command as _;
 use fleece_qmp_client::commands::{QueryBlock, QueryMigrate, QueryStatus};
 use serde_json::Value;
 
+use crate::advice::Advice;
 use crate::discover::qom;
 use crate::disk::{self, Disk};
 use crate::error::{Error, ErrorKind};
@@ -90,28 +91,43 @@ fn out_of_place(state: &str, migration: &str) -> Option<String> {
 pub(crate) fn check_disks(client: &Client, disks: &[Disk]) -> Result<(), Error> {
     let graph = disk::graph(client)?;
     let mut refusals = Vec::new();
+    let mut excluded = Vec::new();
     for disk in disks {
         let refusal = match graph::obstacle(&graph, disk) {
             Some(refusal) => Some(refusal),
             None => obstacle(client, disk)?,
         };
-        refusals.extend(refusal.map(|refusal| format!("{}: {refusal}", disk.name)));
+        if let Some(refusal) = refusal {
+            refusals.push(format!("{}: {}", disk.name, refusal.reason));
+            excluded.extend(refusal.can_exclude.then(|| device_name(&disk.name)));
+        }
     }
-    match refusals.is_empty() {
-        true => Ok(()),
-        false => Err(Error::new(ErrorKind::Unsafe, refusals.join("; "))),
+    if refusals.is_empty() {
+        return Ok(());
     }
+    let advice = (!excluded.is_empty()).then_some(Advice::ExcludeDisks(excluded));
+    Err(Error::new(ErrorKind::Unsafe, refusals.join("; ")).advise(advice))
 }
 
-fn obstacle(client: &Client, disk: &Disk) -> Result<Option<String>, Error> {
+/// What is in the way of one disk.
+#[derive(Debug, PartialEq, Eq)]
+struct Obstacle {
+    reason: String,
+    /// Nothing can be done but to back up the other disks.
+    can_exclude: bool,
+}
+
+fn obstacle(client: &Client, disk: &Disk) -> Result<Option<Obstacle>, Error> {
     let Some(path) = disk.device_path.as_deref() else {
         return Ok(None);
     };
     if qom::get(client, path, "share-rw")? == Some(Value::Bool(true)) {
-        return Ok(Some(format!(
-            "it is shared with others (share-rw=on), and what they write cannot be saved before; {}",
-            exclude(&disk.name)
-        )));
+        let reason =
+            "it is shared with others (share-rw=on), and what they write cannot be saved before";
+        return Ok(Some(Obstacle {
+            reason: reason.into(),
+            can_exclude: true,
+        }));
     }
     let blocks = client
         .execute(&QueryBlock {})
@@ -120,17 +136,16 @@ fn obstacle(client: &Client, disk: &Disk) -> Result<Option<String>, Error> {
         .iter()
         .filter(|block| disk::device_path(block).as_deref() == Some(path))
         .any(|block| block.io_status.as_deref() == Some("nospace"));
-    Ok(full.then(|| {
-        "there is no room for what the guest writes, so it stands still; make room where the disk is, \
-         and continue the guest (`cont`)"
-            .to_owned()
+    let reason = "there is no room for what the guest writes, so it stands still; make room where the disk \
+                  is, and continue the guest (`cont`)";
+    Ok(full.then(|| Obstacle {
+        reason: reason.into(),
+        can_exclude: false,
     }))
 }
 
-/// The next step where a disk is the trouble.
-pub(crate) fn exclude(name: &str) -> String {
-    let name = name.strip_prefix("drive-").unwrap_or(name);
-    format!("back up the others with --exclude {name}")
+fn device_name(disk: &str) -> String {
+    disk.strip_prefix("drive-").unwrap_or(disk).to_owned()
 }
 
 #[cfg(test)]

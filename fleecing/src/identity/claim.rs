@@ -15,6 +15,7 @@ use fleece_guest_config::{ConfigFile, GuestConfig, GuestId};
 
 use super::told::Told;
 use super::way::{Kind, Way};
+use crate::advice::Advice;
 use crate::error::{Error, ErrorKind};
 use crate::journal::record;
 
@@ -242,32 +243,22 @@ impl Claimant<'_> {
 
     fn is_anothers(&self, old: &Claim) -> Error {
         let Self { id, way, .. } = self;
-        let option = if id.number().is_some() {
-            "--vmid"
-        } else {
-            "--name"
-        };
-        self.refused(format!(
-            "{id} is another guest ({}); call the one at {} something else with --name. If it is the same, \
-             {option} {id} says so",
+        let message = format!(
+            "{id} is another guest ({}) than the one at {}",
             old.describe(),
             way.place
-        ))
+        );
+        Error::new(ErrorKind::Identity, message).advise(Advice::ConfirmGuest((*id).clone()))
     }
 
     fn is_alive(&self, old: &Claim, path: &Path) -> Error {
         let Self { id, way, .. } = self;
-        self.refused(format!(
-            "{id} is the guest that answers elsewhere ({}); call the one at {} something else with --name. If \
-             the other is not called {id} any more, remove {}",
+        let message = format!(
+            "{id} is the guest that answers elsewhere ({}), and not the one at {}",
             old.describe(),
-            way.place,
-            path.display()
-        ))
-    }
-
-    fn refused(&self, message: String) -> Error {
-        Error::new(ErrorKind::Identity, message)
+            way.place
+        );
+        Error::new(ErrorKind::Identity, message).advise(Advice::ReleaseName(path.to_owned()))
     }
 }
 

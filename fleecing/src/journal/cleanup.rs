@@ -316,7 +316,8 @@ fn foreign(message: String) -> Error {
 
 fn free(record: &Record, volume: &Volume, interrupt: &Interrupt) -> Result<(), Error> {
     let Volume { id, storage } = volume;
-    liveness::must_answer(storage, slice::from_ref(id), interrupt, liveness::FREEING)?;
+    liveness::must_answer(storage, slice::from_ref(id), interrupt, liveness::FREEING)
+        .map_err(|error| error.of(record.clean_up()))?;
     // An image on a storage that is not mounted is not gone.
     storage.activate().map_err(|error| {
         let message = format!("cannot free the fleecing image {id}");

@@ -63,7 +63,7 @@ impl QemuLock {
         match file.as_ref().map(File::try_lock) {
             Some(Err(TryLockError::WouldBlock)) => Err(Error::new(
                 ErrorKind::Busy,
-                "this QEMU is being backed up under another name or with another --state-dir, or is \
+                "this QEMU is being backed up under another name or with another state directory, or is \
                  being cleaned up; wait for that to end, or stop it",
             )),
             _ => Ok(Self { _file: file }),

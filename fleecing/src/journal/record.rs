@@ -32,6 +32,7 @@ use fleece_storage::VolumeId;
 pub use place::Place;
 pub(crate) use place::{CLAIM, file_of, guest_of, guests_with};
 
+use crate::advice::{Advice, CleanUp};
 use crate::error::{Error, ErrorKind};
 use crate::identity::absolute;
 use crate::journal::lock::GuestLock;
@@ -266,21 +267,12 @@ impl Record {
         edit_images(&self.state, remove)
     }
 
-    /// The command that cleans up what is on record.
-    pub(crate) fn cleanup_command(&self) -> String {
-        let directory = self.place.directory.to_string_lossy();
-        let guest = self.guest().to_string();
-        let words = ["fleece", "cleanup", &guest, "--state-dir", &directory];
-        shlex::try_join(words).unwrap_or_else(|_| words.join(" "))
-    }
-
-    /// What to do about a guest that is frozen and does not thaw.
-    pub(crate) fn frozen(&self) -> String {
-        format!(
-            "the guest's file systems may still be frozen: run `{}` when its agent answers again; if it never \
-             does, thaw them in the guest (`fsfreeze -u`) or restart it, and run the same with --thawed",
-            self.cleanup_command()
-        )
+    /// The clean-up of what is on record.
+    pub(crate) fn clean_up(&self) -> CleanUp {
+        CleanUp {
+            state_directory: Some(self.place.directory.clone()),
+            ..CleanUp::of(self.guest())
+        }
     }
 
     /// Forgets the guest's QEMU, unless there are images that could not be freed or file systems that may be
@@ -344,12 +336,10 @@ pub(crate) fn create_directory(directory: &Path) -> Result<(), Error> {
     create_and_check(directory).map_err(|error| {
         Error::caused(
             ErrorKind::Record,
-            format!(
-                "cannot use {} for the records; choose another with --state-dir",
-                directory.display()
-            ),
+            format!("cannot use {} for the records", directory.display()),
             error,
         )
+        .advise(Advice::OtherStateDirectory)
     })
 }
 

@@ -15,6 +15,7 @@ use fleece_qmp_client::commands::{
 use fleece_qmp_client::{Address, Client, Error as QmpError, ErrorKind as QmpErrorKind};
 use serde_json::json;
 
+use crate::advice::Advice;
 use crate::disk::Disk;
 use crate::error::{Error, ErrorKind};
 use crate::journal::record::Record;
@@ -51,11 +52,11 @@ pub(crate) fn start_server(client: &Client, record: &Record, socket: &Path) -> R
         return Err(Error::new(
             ErrorKind::Record,
             format!(
-                "the socket path {} is longer than {MAX_SOCKET_PATH} bytes; choose a shorter \
-                 --state-dir",
+                "the socket path {} is longer than {MAX_SOCKET_PATH} bytes",
                 socket.display()
             ),
-        ));
+        )
+        .advise(Advice::ShorterStateDirectory));
     };
     record.note_nbd_socket(Some(socket))?;
     Step::ServerRecorded.reached();
@@ -84,18 +85,13 @@ pub(crate) fn start_server(client: &Client, record: &Record, socket: &Path) -> R
         // The server that runs is somebody else's: it must not be taken for ours.
         let noted = record.note_nbd_socket(None);
         remove_socket(socket);
-        let advice = match error.detail() {
-            _ if noted.is_err() => "; the record of it could not be removed either",
-            Some(text) if text.contains("already running") => {
-                "; name its address with --nbd-server to use it"
-            }
-            _ => "; QEMU must be allowed to make a socket there",
+        let (more, advice) = match error.detail() {
+            _ if noted.is_err() => ("; the record of it could not be removed either", None),
+            Some(text) if text.contains("already running") => ("", Some(Advice::NameNbdServer)),
+            _ => ("; QEMU must be allowed to make a socket there", None),
         };
-        Error::caused(
-            ErrorKind::Qemu,
-            format!("cannot start QEMU's NBD server on {path}{advice}"),
-            error,
-        )
+        let message = format!("cannot start QEMU's NBD server on {path}{more}");
+        Error::caused(ErrorKind::Qemu, message, error).advise(advice)
     })?;
     Step::ServerStarted.reached();
     Ok(())
@@ -112,10 +108,8 @@ pub(crate) fn running_server(address: &Address) -> Result<Address, Error> {
     match connected {
         Ok(()) => Ok(address.clone()),
         Err(error) => {
-            let message = format!(
-                "no NBD server answers at {address}; without --nbd-server one is started for the backup"
-            );
-            Err(Error::caused(ErrorKind::Qemu, message, error))
+            let message = format!("no NBD server answers at {address}");
+            Err(Error::caused(ErrorKind::Qemu, message, error).advise(Advice::NoNbdServer))
         }
     }
 }
@@ -137,11 +131,8 @@ struct Listening(UnixListener);
 
 fn listen(socket: &Path) -> Result<Listening, Error> {
     UnixListener::bind(socket).map(Listening).map_err(|error| {
-        let message = format!(
-            "cannot listen at {}; choose another --state-dir",
-            socket.display()
-        );
-        Error::caused(ErrorKind::Record, message, error)
+        let message = format!("cannot listen at {}", socket.display());
+        Error::caused(ErrorKind::Record, message, error).advise(Advice::OtherStateDirectory)
     })
 }
 

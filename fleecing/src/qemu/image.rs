@@ -10,6 +10,7 @@ use fleece_qmp_client::{Client, Error as QmpError, ErrorKind as QmpErrorKind, In
 use fleece_storage::{AllocationRequest, Plugin, VolumeFormat, VolumeId, free_names};
 use serde_json::Value;
 
+use crate::advice::Advice;
 use crate::disk::{self, Disk};
 use crate::error::{Error, ErrorKind};
 use crate::journal::record::Record;
@@ -74,15 +75,12 @@ pub(crate) fn check_format(storage: &dyn Plugin, format: VolumeFormat) -> Result
     match formats {
         Ok(formats) if !formats.contains(&format) => {
             let has: Vec<_> = formats.iter().map(ToString::to_string).collect();
-            Err(Error::new(
-                ErrorKind::Storage,
-                format!(
-                    "the fleecing storage {} has no {format} images, only {}; choose another with \
-                     --fleecing, or another --fleecing-format",
-                    storage.id(),
-                    has.join(" and ")
-                ),
-            ))
+            let message = format!(
+                "the fleecing storage {} has no {format} images, only {}",
+                storage.id(),
+                has.join(" and ")
+            );
+            Err(Error::new(ErrorKind::Storage, message).advise(Advice::OtherFleecingFormat))
         }
         _ => Ok(()),
     }
@@ -178,15 +176,15 @@ pub(crate) fn free(
     interrupt: &Interrupt,
 ) -> Result<(), Error> {
     let images = std::slice::from_ref(image);
-    liveness::must_answer(storage, images, interrupt, liveness::FREEING)?;
+    liveness::must_answer(storage, images, interrupt, liveness::FREEING)
+        .map_err(|error| error.of(record.clean_up()))?;
     storage.free(image).map_err(|error| {
         Error::caused(
             ErrorKind::Storage,
-            format!(
-                "cannot free the fleecing image {image}; it stays on record for `fleece cleanup`"
-            ),
+            format!("cannot free the fleecing image {image}, which stays on record"),
             error,
         )
+        .advise(Advice::CleanUpAfterwards(record.clean_up()))
     })?;
     Step::ImageFreed.reached();
     record.remove_image(&image.to_string())

@@ -16,6 +16,7 @@ use fleece_qmp_client::Interrupt;
 use fleece_storage::{Plugin, VolumeId};
 use rustix::fs::{Mode, OFlags};
 
+use crate::advice::{Advice, CleanUp};
 use crate::error::{Error, ErrorKind};
 
 /// How long a storage may take to answer.
@@ -81,13 +82,12 @@ pub(crate) fn must_answer(
             }
         };
         if ask(PATIENCE, interrupt, question).is_none() {
-            return Err(Error::new(
-                ErrorKind::Hangs,
-                format!(
-                    "the fleecing image {image} does not answer: its storage hangs. {prevents}. Run \
-                     `fleece cleanup` when the storage answers"
-                ),
-            ));
+            let message = format!(
+                "the fleecing image {image} does not answer: its storage hangs. {prevents} until the \
+                 storage answers"
+            );
+            return Err(Error::new(ErrorKind::Hangs, message)
+                .advise(Advice::CleanUpAfterwards(CleanUp::default())));
         }
     }
     Ok(())

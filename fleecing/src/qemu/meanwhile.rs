@@ -15,6 +15,7 @@ use fleece_qmp_client::commands::{
     BlockGraph, BlockStream, GraphNode, GraphNodeKind, QueryBlock, QueryBlockExports,
 };
 
+use crate::advice::{Advice, CleanUp};
 use crate::disk;
 use crate::error::{Error, ErrorKind};
 use crate::qemu::names::Kind;
@@ -103,10 +104,13 @@ pub(crate) fn rebase(
             "somebody has taken a snapshot of {base} meanwhile, and its overlay {overlay} names Fleece's filter \
              {filter} as its backing file: without it, it cannot be opened once QEMU has ended. Put that \
              right before: {{\"execute\": \"block-stream\", \"arguments\": {{\"job-id\": \"repair\", \"device\": \
-             \"{overlay}\", \"base-node\": \"{base}\"}}}}; then run `fleece cleanup`"
+             \"{overlay}\", \"base-node\": \"{base}\"}}}}"
         )
     };
-    client.execute(&stream).map_err(Error::qemu(way_out()))?;
+    let clean_up = || Advice::CleanUpAfterwards(CleanUp::default());
+    client
+        .execute(&stream)
+        .map_err(|error| Error::qemu(way_out())(error).advise(clean_up()))?;
     wait::until_gone(client, "the job that puts an overlay right", || {
         let ids = ours::jobs(client)?.into_iter().map(|found| found.id);
         Ok(ids.filter(|id| id == filter).collect())
@@ -114,7 +118,7 @@ pub(crate) fn rebase(
     if disk::graph(client)?.child(overlay, "backing") == Some(base) {
         Ok(())
     } else {
-        Err(Error::new(ErrorKind::Qemu, way_out()))
+        Err(Error::new(ErrorKind::Qemu, way_out()).advise(clean_up()))
     }
 }
 
@@ -128,8 +132,7 @@ pub(crate) fn holder(client: &Client, filter: &str) -> Option<String> {
     if no_job && let Some(node) = users(&graph, filter, GraphNodeKind::BlockDriver).find(is_others)
     {
         return Some(format!(
-            "the node {} that somebody has put above Fleece's filter {filter} holds it; when that is gone, run \
-             `fleece cleanup`",
+            "the node {} that somebody has put above Fleece's filter {filter} holds it, and must go first",
             node.name
         ));
     }
@@ -148,16 +151,14 @@ fn holder_of(client: &Client, graph: &BlockGraph, filter: &str) -> Option<String
     {
         return Some(format!(
             "the job {id} that somebody has started on the disk holds Fleece's filter {filter}; wait for its \
-             end, or cancel it ({{\"execute\": \"block-job-cancel\", \"arguments\": {{\"device\": \"{id}\"}}}}), then run \
-             `fleece cleanup`",
+             end, or cancel it ({{\"execute\": \"block-job-cancel\", \"arguments\": {{\"device\": \"{id}\"}}}})",
             id = job.name
         ));
     }
     let exports = client.execute(&QueryBlockExports {}).ok()?;
     if let Some(export) = exports.iter().find(|export| export.node_name == filter) {
         return Some(format!(
-            "the export {} that somebody has made of Fleece's filter {filter} holds it; when that is gone, run \
-             `fleece cleanup`",
+            "the export {} that somebody has made of Fleece's filter {filter} holds it, and must go first",
             export.id
         ));
     }
@@ -178,7 +179,7 @@ pub(crate) fn leaked(filter: &str) -> String {
     format!(
         "somebody has tried to start a block job on the disk. QEMU has refused it and, by a fault of its own, \
          keeps a hold on Fleece's filter {filter} that nobody can take back. The guest runs on and its disk is \
-         sound, but it cannot be backed up again before it was restarted or migrated; then run `fleece cleanup`"
+         sound, but it cannot be backed up again before it was restarted or migrated"
     )
 }
 

@@ -10,6 +10,7 @@ use fleece_qmp_client::commands::{
 use fleece_qmp_client::{Client, RawCommand};
 use serde_json::{Value, json};
 
+use crate::advice::{Advice, CleanUp};
 use crate::disk::{self, Disk};
 use crate::error::{Error, ErrorKind};
 use crate::journal::record::Record;
@@ -110,7 +111,8 @@ pub(crate) fn remove(client: &Client, ours: &Ours) -> Result<(), Error> {
                 node_name: filter.to_owned(),
             })
             .map_err(|error| match meanwhile::holder(client, filter) {
-                Some(holder) => Error::caused(ErrorKind::Qemu, holder, error),
+                Some(holder) => Error::caused(ErrorKind::Qemu, holder, error)
+                    .advise(Advice::CleanUpAfterwards(CleanUp::default())),
                 None => Error::qemu(format!("cannot remove the filter {filter}"))(error),
             });
         // Of what went wrong with a filter the last tells most; the other filters go all the same.
@@ -151,7 +153,8 @@ pub(crate) fn pass_by(client: &Client, filters: &[&str]) -> Result<(), Error> {
         let restored =
             restore_drives(client, filter, below).map_err(|error| {
                 match meanwhile::holder(client, filter) {
-                    Some(holder) => Error::caused(ErrorKind::Qemu, holder, error),
+                    Some(holder) => Error::caused(ErrorKind::Qemu, holder, error)
+                        .advise(Advice::CleanUpAfterwards(CleanUp::default())),
                     None => error,
                 }
             });

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use fleece_qmp_client::{Address, Client, ErrorKind as QmpErrorKind, Interrupt, Options};
 
+use crate::advice::{Advice, CleanUp};
 use crate::error::{Error, ErrorKind};
 use crate::journal::lock::QemuLock;
 use crate::journal::made;
@@ -24,6 +25,18 @@ use crate::qemu::{export, histogram, meanwhile, server, switch};
 /// taken everything with it. One that runs is touched only if the images, which are at `known` places,
 /// `answer`.
 pub(crate) fn remove_all(
+    client: Option<&Client>,
+    address: &Address,
+    interrupt: &Interrupt,
+    record: &Record,
+    known: &[PathBuf],
+    answer: &dyn Fn() -> Result<(), Error>,
+) -> Result<Removed, Error> {
+    take_out(client, address, interrupt, record, known, answer)
+        .map_err(|error| error.of(record.clean_up()))
+}
+
+fn take_out(
     client: Option<&Client>,
     address: &Address,
     interrupt: &Interrupt,
@@ -50,14 +63,14 @@ pub(crate) fn remove_all(
     }
     let gone = || match socket {
         // Nobody but a QEMU that runs can have it open.
-        Some(socket) if goes_on_listening(socket, interrupt) => Err(Error::new(
-            ErrorKind::Qemu,
-            format!(
-                "the monitor {address} is gone, but QEMU still serves {}; make the monitor \
-                 available, or name another one with `fleece cleanup --qmp`",
+        Some(socket) if goes_on_listening(socket, interrupt) => {
+            let message = format!(
+                "the monitor {address} is gone, but QEMU still serves {}",
                 socket.display()
-            ),
-        )),
+            );
+            Err(Error::new(ErrorKind::Qemu, message)
+                .advise(Advice::OtherMonitor(record.clean_up())))
+        }
         Some(socket) => {
             export::remove_socket(socket);
             Ok(Removed::default())
@@ -81,9 +94,10 @@ pub(crate) fn remove_all(
         Err(error) if thaw::is_gone(&error) => gone(),
         Err(error) => Err(Error::caused(
             ErrorKind::Qemu,
-            "cannot look for left-overs inside QEMU; free its monitor and run `fleece cleanup`",
+            "cannot look for what is left inside QEMU while its monitor is not free",
             error,
-        )),
+        )
+        .advise(Advice::CleanUpAfterwards(record.clean_up()))),
     }
 }
 
@@ -120,18 +134,16 @@ pub(crate) fn must_be_free(client: &Client, address: &Address, disks: usize) -> 
     let ours = Ours::find(client, &[])?;
     let held = |filter: &String| meanwhile::holder_in_use(client, filter);
     if let Some(holder) = ours.filters.iter().find_map(held) {
-        return Err(Error::new(ErrorKind::Qemu, holder));
+        return Err(Error::new(ErrorKind::Qemu, holder)
+            .advise(Advice::CleanUpAfterwards(CleanUp::default())));
     }
     if let Some(thing) = ours.all().next() {
-        return Err(Error::new(
-            ErrorKind::Busy,
-            format!(
-                "this QEMU is being backed up under another name or with another --state-dir, or such \
-                 a backup was killed (it has {thing}); wait for it, or, if there is none, remove what it \
-                 left: {}",
-                cleanup_command(client, &ours, address)
-            ),
-        ));
+        let message = format!(
+            "this QEMU is being backed up under another name or with another state directory, or such a \
+             backup was killed (it has {thing})"
+        );
+        let clean_up = clean_up(client, &ours, address);
+        return Err(Error::new(ErrorKind::Busy, message).advise(Advice::CleanUpAbandoned(clean_up)));
     }
     let in_the_way = |name: &&String| {
         let numbers = Kind::ALL.iter().filter_map(|kind| kind.number(name));
@@ -149,23 +161,20 @@ pub(crate) fn must_be_free(client: &Client, address: &Address, disks: usize) -> 
     }
 }
 
-/// What removes the things of a backup of which nobody has the record: the images tell the guest.
-fn cleanup_command(client: &Client, ours: &Ours, address: &Address) -> String {
-    let mut command = vec!["fleece".to_owned(), "cleanup".into()];
-    let images = ours.files.iter().find_map(|file| made::image_in(file));
-    match server::record_of(client) {
-        Some((directory, guest)) => {
-            command.extend([
-                guest.to_string(),
-                "--state-dir".into(),
-                directory.to_string_lossy().into(),
-            ]);
+/// The clean-up of a backup of which nobody has the record: the images tell the guest.
+fn clean_up(client: &Client, ours: &Ours, address: &Address) -> CleanUp {
+    let (state_directory, guest) = match server::record_of(client) {
+        Some((directory, guest)) => (Some(directory), Some(guest)),
+        None => {
+            let guest = ours.files.iter().find_map(|file| made::image_in(file));
+            (None, guest.and_then(|guest| guest.parse().ok()))
         }
-        None => command.extend(images.map(str::to_owned)),
+    };
+    CleanUp {
+        guest,
+        state_directory,
+        monitor: Some(address.clone()),
     }
-    command.extend(["--qmp".into(), address.to_string()]);
-    let line = shlex::try_join(command.iter().map(String::as_str));
-    format!("`{}`", line.unwrap_or_else(|_| command.join(" ")))
 }
 
 /// Whether QEMU lives, although its monitor is closed. One that ends closes its monitor first, and may

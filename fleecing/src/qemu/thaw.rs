@@ -7,6 +7,7 @@ use fleece_qmp_client::{
     Address, Agent, Error as QmpError, ErrorKind as QmpErrorKind, FreezeStatus, Interrupt, Options,
 };
 
+use crate::advice::Advice;
 use crate::error::{Error, ErrorKind};
 use crate::journal::record::Record;
 
@@ -69,7 +70,9 @@ pub fn thaw(
                     false => start.elapsed() >= patience,
                 };
                 if is_over {
-                    return Err(Error::caused(ErrorKind::Frozen, record.frozen(), error));
+                    let message = "the guest's file systems may still be frozen";
+                    return Err(Error::caused(ErrorKind::Frozen, message, error)
+                        .advise(Advice::Thaw(record.clean_up())));
                 }
             }
         }

@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use fleece_qmp_client::Client;
 
+use crate::advice::{Advice, CleanUp};
 use crate::error::{Error, ErrorKind};
 
 /// How long a job or export may take to go: it finishes the requests that it is working on, each of
@@ -25,13 +26,9 @@ pub(crate) fn until_gone(
             return Ok(());
         }
         if start.elapsed() > PATIENCE || waiting.is_interrupted() {
-            return Err(Error::new(
-                ErrorKind::Qemu,
-                format!(
-                    "{what} have not ended: {}; try `fleece cleanup` later",
-                    names.join(", ")
-                ),
-            ));
+            let message = format!("{what} have not ended: {}", names.join(", "));
+            return Err(Error::new(ErrorKind::Qemu, message)
+                .advise(Advice::CleanUpAfterwards(CleanUp::default())));
         }
         std::thread::sleep(pause);
         pause = pause.saturating_mul(2).min(Duration::from_millis(100));

@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use super::*;
+use crate::advice::Advice;
 use crate::cancel::CancelReason;
 use crate::error::ErrorKind;
 
@@ -80,7 +81,7 @@ struct Told(RefCell<Vec<String>>);
 impl Reporter for Told {
     fn report(&self, event: &Event) {
         self.0.borrow_mut().push(match event {
-            Event::Warning(message) => format!("WARN {message}"),
+            Event::Warning(warning) => format!("WARN {}", warning.message),
             Event::Info(message) => message.clone(),
             Event::Progress(_) => return,
         });
@@ -273,12 +274,11 @@ fn a_guest_that_does_not_thaw_is_an_error_with_the_way_out_and_stays_on_record()
         frozen.thaw().unwrap_err()
     });
     assert_eq!(error.kind(), ErrorKind::Guest);
-    assert!(
-        error
-            .to_string()
-            .contains("run `fleece cleanup 7 --state-dir /"),
-        "{error}"
-    );
+    let Some(Advice::Fleecing(fleece_fleecing::Advice::Thaw(clean_up))) = error.advice() else {
+        panic!("{:?}", error.advice());
+    };
+    assert_eq!(clean_up.guest, Some("7".parse().unwrap()));
+    assert!(clean_up.state_directory.as_ref().unwrap().is_absolute());
     assert!(bench.on_record() && !bench.told().contains("were frozen for"));
 
     // When it answers again, what is on record is thawed.

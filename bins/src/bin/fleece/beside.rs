@@ -8,6 +8,7 @@ use fleece_backup_core::{Error, ErrorKind};
 
 use fleece_plain_text::lines;
 
+use crate::advice;
 use crate::cli::{Delete, Note, Protect};
 use crate::exit;
 use crate::log::Log;
@@ -40,11 +41,11 @@ pub(crate) fn delete(arguments: &Delete, log: &Log) -> Result<ExitCode, Error> {
         match find(archive).and_then(|(directory, backup)| directory.remove(&backup)) {
             Ok(()) => log.info(&format!("removed {}", archive.display())),
             Err(error) if error.kind() == ErrorKind::Unsynced => {
-                log.warning(&error.chain());
+                log.warning(&advice::text(&error));
                 code = exit::code(&error);
             }
             Err(error) if first.is_none() => first = Some(error),
-            Err(error) => log.warning(&error.chain()),
+            Err(error) => log.warning(&advice::text(&error)),
         }
     }
     first.map_or(Ok(code), Err)

@@ -7,6 +7,7 @@ use fleece_backup_core::{Error, ErrorKind};
 use fleece_fleecing::{ErrorKind as Kind, Identity, Place, Record, remove_dead_locks};
 use fleece_guest_config::GuestId;
 
+use crate::advice;
 use crate::cli::{Cleanup, Places};
 use crate::exit;
 use crate::log::Log;
@@ -26,7 +27,7 @@ pub(crate) fn run(arguments: &Cleanup, places: &Places, log: &Log) -> Result<Exi
             // things where they are.
             Err(error) if arguments.all || guests.len() > 1 => {
                 code = code.max(exit::WARNINGS);
-                log.warning(&format!("{guest}: {}", Error::from(error).chain()));
+                log.warning(&format!("{guest}: {}", advice::text(&error.into())));
                 continue;
             }
             cleaned => cleaned?,
@@ -43,7 +44,7 @@ pub(crate) fn run(arguments: &Cleanup, places: &Places, log: &Log) -> Result<Exi
                 Kind::Frozen => exit::GUEST,
                 _ => exit::WARNINGS,
             });
-            log.warning(&format!("{guest}: {}", Error::from(error).chain()));
+            log.warning(&format!("{guest}: {}", advice::text(&error.into())));
         }
     }
     Ok(ExitCode::from(code))

@@ -4,9 +4,11 @@ use std::cell::Cell;
 use std::io::Write as _;
 use std::time::Instant;
 
-use fleece_backup_core::{Error, Event, Progress, Reporter, units};
+use fleece_backup_core::{Error, Event, Progress, Reporter, Warning, units};
 use fleece_plain_text::message;
 use serde_json::{Value, json};
+
+use crate::advice;
 
 /// Prints events.
 pub(crate) struct Log {
@@ -30,7 +32,7 @@ impl Log {
     }
 
     pub(crate) fn warning(&self, message: &str) {
-        self.report(&Event::Warning(message.to_owned()));
+        self.report(&Event::Warning(message.to_owned().into()));
     }
 
     pub(crate) fn error(&self, error: &Error) {
@@ -38,10 +40,10 @@ impl Log {
             self.object(&json!({
                 "event": "error",
                 "kind": format!("{:?}", error.kind()),
-                "message": error.chain(),
+                "message": advice::text(error),
             }));
         } else {
-            self.text("ERROR", &error.chain());
+            self.text("ERROR", &advice::text(error));
         }
     }
 
@@ -109,13 +111,13 @@ impl Reporter for Log {
     fn report(&self, event: &Event) {
         match (event, self.json) {
             (Event::Info(info), false) => self.text("INFO", &message(info)),
-            (Event::Warning(warning), false) => self.text("WARN", &message(warning)),
+            (Event::Warning(warning), false) => self.text("WARN", &told(warning)),
             (Event::Progress(progress), false) => self.progress_line(progress),
             (Event::Info(info), true) => {
                 self.object(&json!({"event": "info", "message": message(info)}));
             }
             (Event::Warning(warning), true) => {
-                self.object(&json!({"event": "warning", "message": message(warning)}));
+                self.object(&json!({"event": "warning", "message": told(warning)}));
             }
             (Event::Progress(progress), true) => self.object(&json!({
                 "event": "progress",
@@ -135,4 +137,8 @@ impl Reporter for Log {
             _ => {}
         }
     }
+}
+
+fn told(warning: &Warning) -> String {
+    message(&advice::with(&warning.message, warning.advice.as_ref())).into_owned()
 }

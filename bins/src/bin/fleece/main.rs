@@ -1,5 +1,6 @@
 //! `fleece`: backups of running QEMU/KVM guests that the guest never feels.
 
+mod advice;
 mod backup;
 mod beside;
 mod cleanup;
@@ -50,7 +51,7 @@ fn main() -> ExitCode {
         Ok(code) => code,
         Err(error) => {
             match error.kind() {
-                ErrorKind::Unsynced => log.warning(&error.chain()),
+                ErrorKind::Unsynced => log.warning(&advice::text(&error)),
                 _ => log.error(&error),
             }
             exit::code(&error)

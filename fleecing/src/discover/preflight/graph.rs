@@ -4,20 +4,23 @@ use std::collections::HashSet;
 
 use fleece_qmp_client::commands::{BlockGraph, GraphEdge, GraphNode, GraphNodeKind};
 
-use super::exclude;
+use super::Obstacle;
 use crate::disk::Disk;
 
 /// Who works on the disk besides its guest, and what to do about it.
-pub(super) fn obstacle(graph: &BlockGraph, disk: &Disk) -> Option<String> {
+pub(super) fn obstacle(graph: &BlockGraph, disk: &Disk) -> Option<Obstacle> {
     let root = graph
         .nodes
         .iter()
         .find(|node| node.kind == GraphNodeKind::BlockDriver && node.name == disk.root)?;
     if let Some(job) = job(graph, root) {
-        return Some(format!(
-            "the job {job} is at work on it; wait until that has ended, or end it \
-             (`block-job-cancel`, or `block-job-complete` once it is ready)"
-        ));
+        return Some(Obstacle {
+            reason: format!(
+                "the job {job} is at work on it; wait until that has ended, or end it \
+                 (`block-job-cancel`, or `block-job-complete` once it is ready)"
+            ),
+            can_exclude: false,
+        });
     }
     // A storage daemon's clients all reach a disk through its top node, above which they stay.
     let allowed = match disk.device_path {
@@ -26,10 +29,11 @@ pub(super) fn obstacle(graph: &BlockGraph, disk: &Disk) -> Option<String> {
     };
     let writers = writers(graph, root).count();
     if writers > allowed || others_below(graph, root) {
-        return Some(format!(
-            "another device, or an export, writes to it too, past any filter; detach that, or {}",
-            exclude(&disk.name)
-        ));
+        return Some(Obstacle {
+            reason: "another device, or an export, writes to it too, past any filter, until that is detached"
+                .into(),
+            can_exclude: true,
+        });
     }
     None
 }
@@ -160,7 +164,7 @@ mod tests {
     const ALONE: [(&str, &str, &str, bool); 2] =
         [("Dev", "root", "top", true), ("top", "file", "file", true)];
 
-    fn with(more: &[(&str, &str, &str, bool)], device: bool) -> Option<String> {
+    fn with(more: &[(&str, &str, &str, bool)], device: bool) -> Option<Obstacle> {
         let lines = [ALONE.as_slice(), more].concat();
         obstacle(&graph(&lines), &disk(device))
     }
@@ -178,7 +182,10 @@ mod tests {
     fn a_second_writer_is_named_wherever_it_writes() {
         for node in ["top", "file"] {
             let told = with(&[("Dother", "root", node, true)], true).unwrap();
-            assert!(told.contains("--exclude scsi0"), "{told}");
+            assert!(
+                told.can_exclude && told.reason.contains("writes to it too"),
+                "{told:?}"
+            );
         }
         // Clients of a storage daemon stay above the filter, but not those of a node below.
         assert_eq!(with(&[("Dother", "root", "top", true)], false), None);
@@ -200,7 +207,7 @@ mod tests {
             ],
         ] {
             let told = with(lines, true).unwrap();
-            assert!(told.contains("the job Jcopy is at work"), "{told}");
+            assert!(told.reason.contains("the job Jcopy is at work"), "{told:?}");
         }
         assert_eq!(with(&[("Jcopy", "source", "another", false)], true), None);
     }

@@ -5,6 +5,7 @@ use fleece_backup_core::dump::{DumpDirectory, Verdict};
 use fleece_backup_core::{Archived, CancelToken, Error, ErrorKind};
 use fleece_guest_config::GuestId;
 
+use crate::advice;
 use crate::cli::Backup;
 use crate::log::Log;
 use crate::verify;
@@ -47,7 +48,7 @@ pub(super) fn run(
     let mut warnings = 0_usize;
     let mut warn = |error: &Error| {
         warnings = warnings.saturating_add(1);
-        log.warning(&error.chain());
+        log.warning(&advice::text(error));
     };
     let Some((directory, name)) = archived.path.as_deref().and_then(|path| {
         Some((

@@ -10,6 +10,7 @@ use fleece_fleecing::{Cleaned, Record};
 
 use super::live::fleecing_place;
 use super::{Done, Job};
+use crate::advice;
 use crate::image::Image;
 
 /// What a guest uses at this moment, through the control socket of its server.
@@ -87,7 +88,7 @@ fn on_record(
             .info(&format!("removed what an earlier backup left: {done}"));
     }
     for error in cleaned.failed {
-        job.log.warning(&Error::from(error).chain());
+        job.log.warning(&advice::text(&error.into()));
     }
     let mut files = job.archive.temporary_files();
     // What is there already is somebody else's; the archive will be refused.
@@ -108,7 +109,7 @@ fn on_record(
     let (archived, fleecing_peak) = archived?;
     let mut warnings = archived.warnings.len();
     if let Err(error) = forgotten {
-        job.log.warning(&Error::from(error).chain());
+        job.log.warning(&advice::text(&error.into()));
         warnings = warnings.saturating_add(1);
     }
     Ok(Done {
