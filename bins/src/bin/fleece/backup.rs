@@ -23,11 +23,12 @@ use serde_json::json;
 use crate::cli::{Backup, Places};
 use crate::guest::Guest;
 use crate::log::Log;
-use crate::{exit, signals, target};
+use crate::target;
+use fleece_bins::{exit, signals};
 
 pub(crate) fn run(arguments: &Backup, places: &Places, log: &Log) -> Result<ExitCode, Error> {
     afterwards::check(arguments)?;
-    let cancel = signals::token()?;
+    let cancel = signals::watch_all()?;
     let now = Zoned::now();
     let guest = Guest::settle(&arguments.which, places, log)?;
     let storages = places.storages()?;

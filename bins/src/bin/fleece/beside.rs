@@ -10,8 +10,8 @@ use fleece_plain_text::lines;
 
 use crate::advice;
 use crate::cli::{Delete, Note, Protect};
-use crate::exit;
 use crate::log::Log;
+use fleece_bins::exit;
 
 pub(crate) fn note(arguments: &Note, log: &Log) -> Result<ExitCode, Error> {
     let (directory, backup) = find(&arguments.archive)?;

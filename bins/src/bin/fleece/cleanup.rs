@@ -9,8 +9,8 @@ use fleece_guest_config::GuestId;
 
 use crate::advice;
 use crate::cli::{Cleanup, Places};
-use crate::exit;
 use crate::log::Log;
+use fleece_bins::exit;
 
 pub(crate) fn run(arguments: &Cleanup, places: &Places, log: &Log) -> Result<ExitCode, Error> {
     let storages = places.storages()?;

@@ -16,12 +16,12 @@ use fleece_backup_core::{CancelToken, Error, ErrorKind, units};
 
 use crate::cli::Demo;
 use crate::log::Log;
-use crate::{exit, signals};
+use fleece_bins::{exit, signals};
 use phases::Stage;
 use table::Table;
 
 pub(crate) fn run(arguments: &Demo, log: &Log) -> Result<ExitCode, Error> {
-    let cancel = signals::token()?;
+    let cancel = signals::watch_all()?;
     let parent = arguments.dir.clone().unwrap_or_else(std::env::temp_dir);
     check_room(&parent, arguments.size)?;
     let directory = tempfile::Builder::new()

@@ -11,7 +11,8 @@ use serde_json::{Value, json};
 use crate::cli::{List, Places, Prune};
 use crate::log::Log;
 use crate::table::table;
-use crate::{exit, target};
+use crate::target;
+use fleece_bins::exit;
 
 /// Prints a table, or an object a backup.
 pub(crate) fn list(arguments: &List, places: &Places, log: &Log) -> Result<ExitCode, Error> {

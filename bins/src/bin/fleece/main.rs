@@ -6,7 +6,6 @@ mod beside;
 mod cleanup;
 mod cli;
 mod demo;
-mod exit;
 #[cfg(feature = "faults")]
 mod faults;
 mod guest;
@@ -15,7 +14,6 @@ mod list;
 mod log;
 mod restore;
 mod serve;
-mod signals;
 mod storage;
 mod table;
 mod target;
@@ -25,6 +23,7 @@ use std::process::ExitCode;
 
 use clap::Parser as _;
 use fleece_backup_core::ErrorKind;
+use fleece_bins::exit;
 
 use crate::cli::{Cli, Command};
 

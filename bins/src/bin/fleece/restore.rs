@@ -13,7 +13,7 @@ use serde_json::{Map, Value, json};
 
 use crate::cli::{Places, Restore};
 use crate::log::Log;
-use crate::{exit, signals};
+use fleece_bins::{exit, signals};
 
 pub(crate) fn run(arguments: &Restore, places: &Places, log: &Log) -> Result<ExitCode, Error> {
     let restored = match (&arguments.to, &arguments.vmid) {
@@ -37,7 +37,7 @@ fn to_storages(
     places: &Places,
     log: &Log,
 ) -> Result<Restored, Error> {
-    let cancel = signals::token()?;
+    let cancel = signals::watch_all()?;
     let config = match &arguments.config_out {
         Some(file) => std::path::absolute(file).unwrap_or_else(|_| file.clone()),
         None => configuration(places, guest)?,
@@ -66,7 +66,7 @@ fn to_storages(
 }
 
 fn to_folder(arguments: &Restore, folder: &Path, log: &Log) -> Result<Restored, Error> {
-    let cancel = signals::token()?;
+    let cancel = signals::watch_all()?;
     let mut job = FolderRestore::new(arguments.archive.clone(), folder.to_owned());
     job.format = arguments.format;
     job.disks.clone_from(&arguments.disk);

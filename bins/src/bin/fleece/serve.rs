@@ -14,10 +14,10 @@ use fleece_storage::block::BlockDevice;
 use crate::cli::{Places, Serve};
 use crate::image::Image;
 use crate::log::Log;
-use crate::signals;
+use fleece_bins::signals;
 
 pub(crate) fn run(arguments: &Serve, places: &Places, log: &Log) -> Result<ExitCode, Error> {
-    let cancel = signals::token()?;
+    let cancel = signals::watch_all()?;
     let directory = match &arguments.socket {
         Some(directory) => directory.clone(),
         None => places.state_dir().join("serve"),

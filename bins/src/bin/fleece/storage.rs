@@ -7,9 +7,9 @@ use fleece_storage::{StorageFile, StorageSection, Storages};
 use serde_json::json;
 
 use crate::cli::{Places, StorageAdd, StorageCommand, StorageRemove};
-use crate::exit;
 use crate::log::Log;
 use crate::table::table;
+use fleece_bins::exit;
 
 pub(crate) fn run(command: &StorageCommand, places: &Places, log: &Log) -> Result<ExitCode, Error> {
     match command {

@@ -9,12 +9,13 @@ use serde_json::json;
 
 use crate::cli::{Places, Verify};
 use crate::log::Log;
-use crate::{beside, signals, target};
+use crate::{beside, target};
+use fleece_bins::signals;
 
 /// Verifies all that is named, and of a directory what has not been verified of late; damage in one does
 /// not keep the others from being looked at.
 pub(crate) fn run(arguments: &Verify, places: &Places, log: &Log) -> Result<ExitCode, Error> {
-    let cancel = signals::token()?;
+    let cancel = signals::watch_all()?;
     let storages = places.storages()?;
     let age = SignedDuration::from_hours(i64::from(arguments.outdated_after).saturating_mul(24));
     let now = Timestamp::now();

@@ -13,10 +13,9 @@ use fleece_vma_format::{
 
 use super::cli::{CreateArgs, OutputArgs};
 use super::disk::Disk;
-use super::failure::{Failure, Result, chain, talk};
+use super::failure::{Failure, Result, chain, check, talk};
 use super::outfile::{MODE, OutFile};
 use super::progress::{percent, progress_bar};
-use super::signals;
 
 /// Makes an archive of images.
 pub(super) fn create(args: &CreateArgs) -> Result<()> {
@@ -77,7 +76,7 @@ pub(super) fn write(
     };
     let packed = pack(header, sources, output, &mut |devices| {
         progress(devices);
-        signals::check()
+        check()
     });
     match packed {
         Ok((summary, out, _)) => {

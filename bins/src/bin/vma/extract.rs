@@ -19,12 +19,12 @@ pub(super) use directory::{Directory, Growing};
 
 use super::cli::{ExtractArgs, Format};
 use super::disk::DiskTarget;
-use super::failure::{Failure, Result};
+use super::failure::{Failure, Result, check};
 use super::input::{Contents, Input};
 use super::list;
 use super::progress::Progress;
-use super::signals;
 use super::writeback::Writeback;
+use fleece_bins::signals;
 
 /// Writes configs and disks of an archive.
 pub(super) fn extract(args: &ExtractArgs) -> Result<()> {
@@ -72,7 +72,7 @@ pub(super) fn extract(args: &ExtractArgs) -> Result<()> {
             let broken = std::io::Error::other(failure.message().to_owned());
             fleece_vma_format::Error::io("cannot report progress", broken)
         })?;
-        signals::check()
+        check()
     };
     match way {
         Some(Way::Hop(plain)) => restore::from_file(&plain, &targets, &mut update)?,

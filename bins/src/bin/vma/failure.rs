@@ -4,6 +4,7 @@ use std::error::Error as StdError;
 use std::fmt::{Display, Write};
 use std::io::{self, Write as _};
 
+use fleece_bins::{exit, signals};
 use fleece_plain_text::message;
 use fleece_storage::block;
 use fleece_vma_format as format;
@@ -17,25 +18,17 @@ pub(super) struct Failure {
     message: Option<String>,
 }
 
-/// Exit codes (the README has the whole list).
-mod code {
-    pub(super) const ERROR: u8 = 1;
-    pub(super) const USAGE: u8 = 2;
-    pub(super) const WARNINGS: u8 = 3;
-    pub(super) const DAMAGE: u8 = 4;
-}
-
 impl Failure {
     pub(super) fn new(message: impl Into<String>) -> Self {
         Self {
-            code: code::ERROR,
+            code: exit::ERROR,
             message: Some(message.into()),
         }
     }
 
     pub(super) fn usage(message: impl Into<String>) -> Self {
         Self {
-            code: code::USAGE,
+            code: exit::USAGE,
             message: Some(message.into()),
         }
     }
@@ -43,7 +36,7 @@ impl Failure {
     /// All is done, but something is not as it should be.
     pub(super) fn warning(message: &str) -> Self {
         Self {
-            code: code::WARNINGS,
+            code: exit::WARNINGS,
             message: Some(format!("warning: {message}")),
         }
     }
@@ -51,7 +44,7 @@ impl Failure {
     /// Damage, already told or told by `message`.
     pub(super) const fn damage(message: Option<String>) -> Self {
         Self {
-            code: code::DAMAGE,
+            code: exit::DAMAGE,
             message,
         }
     }
@@ -86,7 +79,7 @@ impl Failure {
     pub(super) fn unfinished(self) -> Self {
         Self {
             code: if self.code == CLOSED_PIPE {
-                code::ERROR
+                exit::ERROR
             } else {
                 self.code
             },
@@ -127,13 +120,13 @@ pub(super) fn talk(line: impl Display) {
 
 impl From<format::Error> for Failure {
     fn from(error: format::Error) -> Self {
-        if let Some(signal) = super::signals::caught() {
-            return Self::silent(signal);
+        if let Some(reason) = signals::token().reason() {
+            return Self::silent(exit::signal(reason));
         }
         let code = if error.kind().is_damage() {
-            code::DAMAGE
+            exit::DAMAGE
         } else {
-            code::ERROR
+            exit::ERROR
         };
         Self {
             code,
@@ -145,6 +138,17 @@ impl From<format::Error> for Failure {
 impl From<block::Error> for Failure {
     fn from(error: block::Error) -> Self {
         Self::new(chain(&error))
+    }
+}
+
+/// Fails once a signal has come.
+pub(super) fn check() -> format::Result<()> {
+    match signals::token().reason() {
+        None => Ok(()),
+        Some(reason) => Err(format::Error::io(
+            "interrupted by a signal",
+            io::Error::other(reason.to_string()),
+        )),
     }
 }
 

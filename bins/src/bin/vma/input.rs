@@ -13,7 +13,7 @@ use fleece_vma_format::{Archive, ReadAt};
 
 use super::failure::{Failure, Result, talk};
 use super::outfile::MODE;
-use super::signals;
+use fleece_bins::signals;
 
 /// An archive that has been opened.
 pub(super) struct Input {
@@ -228,7 +228,7 @@ pub(super) struct Interruptible<S>(pub(super) S);
 
 impl<S> Interruptible<S> {
     fn go_on(&self) -> io::Result<&S> {
-        match signals::caught() {
+        match signals::token().reason() {
             None => Ok(&self.0),
             // Not `Interrupted`, which readers take as a request to try again.
             Some(_) => Err(io::Error::other("interrupted by a signal")),

@@ -15,13 +15,14 @@ mod progress;
 mod recover;
 mod rewrite;
 mod serve;
-mod signals;
 mod verify;
 mod writeback;
 
 use std::process::ExitCode;
 
 use clap::Parser;
+
+use fleece_bins::signals;
 
 use cli::{Cli, Command};
 use failure::{Failure, Result};
@@ -35,7 +36,8 @@ fn main() -> ExitCode {
             return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2));
         }
     };
-    signals::watch();
+    // Without, a signal does what it always does, which is right as well.
+    let _ = signals::watch_interrupts();
     match run(&cli.command) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {

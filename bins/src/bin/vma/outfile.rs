@@ -15,8 +15,8 @@ use fleece_vma_format::Error;
 
 use super::failure::{Failure, Result, chain};
 use super::input::beside;
-use super::signals;
 use super::writeback::Writeback;
+use fleece_bins::signals;
 
 /// Who may read a new archive: it holds all of a guest.
 pub(super) const MODE: u32 = 0o640;

@@ -11,7 +11,7 @@ use super::cli::ServeArgs;
 use super::failure::{Failure, Result, chain};
 use super::input::{Contents, Input};
 use super::list::print_text;
-use super::signals;
+use fleece_bins::signals;
 
 /// How long clients' requests under way may take at the end.
 const GRACE: Duration = Duration::from_secs(1);
@@ -35,7 +35,8 @@ pub(super) fn serve(args: &ServeArgs) -> Result<()> {
         uris.push_str(&format!("{}\n", address.uri(disk.name())));
     }
     print_text(&uris)?;
-    signals::wait().map_err(|e| Failure::io("cannot wait for a signal", e))?;
+    // Never a message: it is disconnected by a signal.
+    let _ = signals::token().fired().recv();
     server.shutdown(GRACE).map_err(failed)
 }
 

@@ -4,29 +4,40 @@ use std::process::ExitCode;
 
 use fleece_backup_core::{CancelReason, Error, ErrorKind};
 
+/// Something went wrong.
+pub const ERROR: u8 = 1;
+
+/// The command line makes no sense.
+pub const USAGE: u8 = 2;
+
 /// Done, but something was not as it should be.
-pub(crate) const WARNINGS: u8 = 3;
+pub const WARNINGS: u8 = 3;
 
 /// Something is not what it should be.
-pub(crate) const DAMAGE: u8 = 4;
+pub const DAMAGE: u8 = 4;
 
 /// The guest, its monitor or its agent.
-pub(crate) const GUEST: u8 = 5;
+pub const GUEST: u8 = 5;
+
+/// A storage, or where the archive goes.
+const STORAGE: u8 = 6;
 
 /// The code for an error.
-pub(crate) fn code(error: &Error) -> ExitCode {
+#[must_use]
+pub fn code(error: &Error) -> ExitCode {
     ExitCode::from(match error.kind() {
         ErrorKind::Unsynced => WARNINGS,
         ErrorKind::Damage => DAMAGE,
         ErrorKind::Guest | ErrorKind::Snapshot => GUEST,
-        ErrorKind::Storage | ErrorKind::Target => 6,
+        ErrorKind::Storage | ErrorKind::Target => STORAGE,
         ErrorKind::Cancelled(reason) => signal(reason),
-        _ => 1,
+        _ => ERROR,
     })
 }
 
 /// 128 and the signal's number, as a shell reports it.
-fn signal(reason: CancelReason) -> u8 {
+#[must_use]
+pub const fn signal(reason: CancelReason) -> u8 {
     match reason {
         CancelReason::Terminated => 143,
         CancelReason::HungUp => 129,
