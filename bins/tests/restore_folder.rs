@@ -157,6 +157,22 @@ fn a_folder_gets_images_the_configuration_and_two_ways_to_start() {
 }
 
 #[test]
+fn a_guest_with_another_processor_gets_no_script_that_cannot_start_it() {
+    let host = Host::with("qemu-server.conf", &format!("arch: aarch64\n{CONFIG}"));
+    host.restore(&[]).expect(3, &["aarch64"]);
+    let names = host.names();
+    assert!(
+        names.contains(&"disk-drive-scsi0.raw".to_owned()),
+        "{names:?}"
+    );
+    assert!(
+        !names
+            .iter()
+            .any(|name| name == "start.sh" || name == "domain.xml")
+    );
+}
+
+#[test]
 fn images_are_qcow2_or_left_out_and_the_guest_is_another_when_told_so() {
     let host = Host::new();
     let options = ["--format", "qcow2", "--disk", "virtio1=skip", "--unique"];

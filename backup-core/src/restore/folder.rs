@@ -91,10 +91,20 @@ pub fn restore_folder(
         ));
     }
 
+    let starts: &[&str] = match foreign_processor(&archived) {
+        None => &[SCRIPT, DOMAIN],
+        Some(arch) => {
+            reporter.warning(format!(
+                "the guest has a processor of another kind ({arch}): its disks and its configuration are \
+                 restored, but no {SCRIPT} and no {DOMAIN}, which are made for x86_64 only"
+            ));
+            &[]
+        }
+    };
     let own: Vec<&str> = images
         .iter()
         .map(|(_, _, image)| image.file.as_str())
-        .chain([SCRIPT, DOMAIN])
+        .chain(starts.iter().copied())
         .collect();
     let configs = configs(&header, &own, &reporter);
     let names = own
@@ -117,9 +127,11 @@ pub fn restore_folder(
     for (name, data) in configs {
         output.write(name, data, false)?;
     }
-    write_domain(&mut output, &machine, &reporter)?;
-    let script = qemu::script(&machine);
-    output.write(SCRIPT, script.as_bytes(), true)?;
+    if !starts.is_empty() {
+        write_domain(&mut output, &machine, &reporter)?;
+        let script = qemu::script(&machine);
+        output.write(SCRIPT, script.as_bytes(), true)?;
+    }
     if let Some(reason) = cancel.reason() {
         return Err(Error::cancelled(reason));
     }
@@ -138,6 +150,12 @@ pub fn restore_folder(
         took: copied.took,
         warnings: reporter.warnings(),
     })
+}
+
+/// The guest's processor, if it is not one that a script for x86 can start.
+fn foreign_processor(archived: &GuestConfig) -> Option<&str> {
+    let arch = archived.main().get("arch")?;
+    (arch != "x86_64").then_some(arch)
 }
 
 /// The disks that are not skipped.

@@ -74,8 +74,9 @@ const MAX_CORES: u32 = 256;
 
 /// Keys with no meaning for a guest's hardware: they are about its host, or about how it is managed. The
 /// keys of cloud-init are told of by its drive, if there is one.
-const SILENT: [&str; 33] = [
+const SILENT: [&str; 34] = [
     "affinity",
+    "arch",
     "autostart",
     "balloon",
     "bootdisk",

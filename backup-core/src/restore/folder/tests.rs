@@ -191,3 +191,29 @@ fn nothing_that_means_something_elsewhere_gets_through() {
         }
     }
 }
+
+/// The models that Proxmox VE offers or has offered, but for those that QEMU 7.2 does not have yet.
+const MODELS: &str = "486 athlon Broadwell Broadwell-IBRS Broadwell-noTSX Broadwell-noTSX-IBRS Cascadelake-Server \
+    Cascadelake-Server-noTSX Cascadelake-Server-v2 Cascadelake-Server-v4 Cascadelake-Server-v5 Conroe Cooperlake \
+    Cooperlake-v2 core2duo coreduo EPYC EPYC-IBPB EPYC-Milan EPYC-Rome EPYC-Rome-v2 EPYC-v3 Haswell Haswell-IBRS \
+    Haswell-noTSX Haswell-noTSX-IBRS host Icelake-Client Icelake-Client-noTSX Icelake-Server Icelake-Server-noTSX \
+    Icelake-Server-v3 Icelake-Server-v4 Icelake-Server-v5 Icelake-Server-v6 IvyBridge IvyBridge-IBRS KnightsMill \
+    kvm32 kvm64 max Nehalem Nehalem-IBRS Opteron_G1 Opteron_G2 Opteron_G3 Opteron_G4 Opteron_G5 Penryn pentium \
+    pentium2 pentium3 phenom qemu32 qemu64 SandyBridge SandyBridge-IBRS Skylake-Client Skylake-Client-IBRS \
+    Skylake-Client-noTSX-IBRS Skylake-Client-v4 Skylake-Server Skylake-Server-IBRS Skylake-Server-noTSX-IBRS \
+    Skylake-Server-v4 Skylake-Server-v5 Westmere Westmere-IBRS x86-64-v2 x86-64-v2-AES x86-64-v3 x86-64-v4";
+
+#[test]
+fn every_model_of_a_processor_is_one_that_qemu_has() {
+    for qemu in fleece_lab::qemus() {
+        let help = qemu.system().args(["-cpu", "help"]).output().unwrap();
+        let help = String::from_utf8(help.stdout).unwrap();
+        let known: Vec<&str> = help.split_whitespace().collect();
+        for model in MODELS.split_whitespace() {
+            let arguments = arguments(&format!("cpu: {model}\n"));
+            let (_, cpu) = arguments.split_once("-cpu ").unwrap();
+            let name = cpu.split([' ', ',']).next().unwrap();
+            assert!(known.contains(&name), "{model}: {name}, {}", qemu.version());
+        }
+    }
+}

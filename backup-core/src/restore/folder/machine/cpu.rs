@@ -49,7 +49,7 @@ impl Cpu {
                     .push("cpu: the model is one of its host's own, and is the host's here".into());
             }
             named if is_word(named) => {
-                (self.model, self.flags) = (Model::Named(named.to_owned()), Vec::new());
+                (self.model, self.flags) = (Model::Named(successor(named)), Vec::new());
             }
             _ => notes.push("cpu: the model is unknown, and is kvm64 here".to_owned()),
         }
@@ -65,6 +65,15 @@ impl Cpu {
             notes.push("cpu: of its options only the flags are kept".to_owned());
         }
         notes
+    }
+}
+
+/// A model under the name that QEMU has for it today: it dropped Icelake-Client in 7.1 (no such processor was ever
+/// sold), for which Proxmox VE takes Icelake-Server.
+fn successor(model: &str) -> String {
+    match model.strip_prefix("Icelake-Client") {
+        Some(variant @ ("" | "-noTSX")) => format!("Icelake-Server{variant}"),
+        _ => model.to_owned(),
     }
 }
 
