@@ -8,6 +8,7 @@ mod pending;
 pub(crate) mod receive;
 pub(crate) mod requests;
 mod status;
+mod write;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -22,6 +23,7 @@ use self::handshake::Agreement;
 use self::requests::{Operation, Requests};
 use crate::error::{Error, ErrorKind};
 use crate::protocol::request::{self, RequestHeader};
+use crate::protocol::transmission_flag;
 use crate::sizes::BlockSizes;
 use crate::stream::Address;
 
@@ -53,7 +55,7 @@ impl Client {
     /// for example), [`ErrorKind::Timeout`], or another one from the handshake.
     pub fn connect(address: &Address, export: &str, options: &Options) -> Result<Self, Error> {
         let (first, agreement) = connect_one(address, export, options)?;
-        let count = if agreement.can_multi_conn() {
+        let count = if agreement.has(transmission_flag::CAN_MULTI_CONN) {
             options.connections.clamp(1, MAX_CONNECTIONS)
         } else {
             1
@@ -91,9 +93,24 @@ impl Client {
         self.agreement.size
     }
 
-    /// Whether the server takes [`Client::submit_trim`].
+    /// Whether everything that writes is refused (`NBD_FLAG_READ_ONLY`).
+    pub fn is_read_only(&self) -> bool {
+        self.agreement.has(transmission_flag::READ_ONLY)
+    }
+
+    /// Whether the server takes [`Client::submit_trim`] (`NBD_FLAG_SEND_TRIM`).
     pub fn can_trim(&self) -> bool {
-        self.agreement.can_trim()
+        self.agreement.has(transmission_flag::SEND_TRIM)
+    }
+
+    /// Whether the server takes [`Client::submit_write_zeroes`] (`NBD_FLAG_SEND_WRITE_ZEROES`).
+    pub fn can_write_zeroes(&self) -> bool {
+        self.agreement.has(transmission_flag::SEND_WRITE_ZEROES)
+    }
+
+    /// Whether the server takes [`Client::submit_flush`] (`NBD_FLAG_SEND_FLUSH`).
+    pub fn can_flush(&self) -> bool {
+        self.agreement.has(transmission_flag::SEND_FLUSH)
     }
 
     /// Whether [`Client::block_status`] knows more than "all data".
@@ -123,26 +140,9 @@ impl Client {
     pub fn submit_read(&self, offset: u64, buffer: Vec<u8>) -> Result<Pending, Error> {
         let limit = self.block_sizes().max_payload;
         let length = self.check_range("read", offset, buffer.len() as u64, limit)?;
-        self.submit(request::READ, offset, length, |_| {
+        self.submit((request::READ, 0), offset, length, &[], |_| {
             Operation::read(offset, buffer)
         })
-    }
-
-    /// Sends the hint that the server may free this range; it reads as anything afterwards.
-    ///
-    /// # Errors
-    /// [`ErrorKind::Unsupported`] if the server has no trim; [`ErrorKind::InvalidRequest`] for a
-    /// range that is empty, outside the export, not aligned, or longer than 4 GiB less one byte;
-    /// otherwise the client's failure.
-    pub fn submit_trim(&self, offset: u64, length: u64) -> Result<Pending, Error> {
-        if !self.can_trim() {
-            return Err(Error::new(
-                ErrorKind::Unsupported,
-                "the NBD export does not take trims",
-            ));
-        }
-        let length = self.check_range("trim", offset, length, u32::MAX)?;
-        self.submit(request::TRIM, offset, length, |_| Operation::Trim)
     }
 
     /// Reads a range of any length and waits for it.
@@ -151,7 +151,7 @@ impl Client {
     /// Those of [`Client::submit_read`] and [`Pending::wait`].
     pub fn read_at(&self, offset: u64, buffer: &mut [u8]) -> Result<(), Error> {
         let mut offset = offset;
-        for piece in buffer.chunks_mut(self.block_sizes().largest_read(usize::MAX)) {
+        for piece in buffer.chunks_mut(self.block_sizes().largest(usize::MAX)) {
             piece.copy_from_slice(&self.submit_read(offset, vec![0; piece.len()])?.wait()?);
             offset = offset.saturating_add(piece.len() as u64);
         }
@@ -169,7 +169,7 @@ impl Client {
     /// Those of [`Client::submit_read`] and [`Pending::wait`].
     pub fn prime(&self) -> Result<(), Error> {
         let size = usize::try_from(self.size()).unwrap_or(usize::MAX);
-        let length = self.block_sizes().largest_read(PRIMING_READ.min(size));
+        let length = self.block_sizes().largest(PRIMING_READ.min(size));
         if length == 0 {
             return Ok(());
         }
@@ -190,16 +190,17 @@ impl Client {
         let goodbye = RequestHeader::new(request::DISCONNECT, 0, 0, 0);
         for connection in &self.shared.connections {
             // A server that is gone needs no goodbye.
-            let _ = connection.send(&goodbye.to_bytes());
+            let _ = connection.send(&goodbye.to_bytes(), &[]);
         }
     }
 
-    /// Sends a request over the next connection; `operation` gets that connection.
+    /// Sends a request, a command with its flags, over the next connection, which `operation` gets.
     fn submit(
         &self,
-        command: u16,
+        (command, flags): (u16, u16),
         offset: u64,
         length: u32,
+        data: &[u8],
         operation: impl FnOnce(&Connection) -> Operation,
     ) -> Result<Pending, Error> {
         let turn = self.next_connection.fetch_add(1, Ordering::Relaxed);
@@ -210,8 +211,11 @@ impl Client {
             .get(index)
             .ok_or_else(|| self.shared.requests.failure())?;
         let (cookie, outcome) = self.shared.requests.add(operation(connection))?;
-        let header = RequestHeader::new(command, cookie, offset, length);
-        if let Err(error) = connection.send(&header.to_bytes()) {
+        let header = RequestHeader {
+            flags,
+            ..RequestHeader::new(command, cookie, offset, length)
+        };
+        if let Err(error) = connection.send(&header.to_bytes(), data) {
             self.shared.fail(Error::connection(
                 "we sent a request to the NBD server",
                 error,

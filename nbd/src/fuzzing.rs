@@ -25,7 +25,7 @@ pub fn client_replies(data: &[u8]) {
         .flat_map(|i| {
             [
                 Operation::read(i, vec![0; 64]),
-                Operation::Trim,
+                Operation::NoData,
                 Operation::status(Some(0)),
             ]
         })

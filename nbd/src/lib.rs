@@ -8,23 +8,27 @@
 //!
 //! # Client
 //!
-//! [`Client`] reads one export over several connections with any number of requests under way:
-//! submit, keep the [`Pending`]s in a queue, wait for the oldest. It does not write.
+//! [`Client`] reads and writes one export over several connections with any number of requests
+//! under way: submit, keep the [`Pending`]s in a queue, wait for the oldest. Where one request
+//! after the other is fast enough, [`Client::read_at`], [`Client::write_at`] and their like take
+//! ranges of any length and wait.
 //!
 //! ```no_run
-//! use fleece_nbd::{Address, Client, Options};
+//! use fleece_nbd::{Address, Client, Options, Zeroing};
 //!
 //! let address = Address::Unix("/run/disk.sock".into());
 //! let client = Client::connect(&address, "disk0", &Options::default())?;
-//! client.prime()?;
 //! for extent in client.block_status(0, client.size())? {
 //!     println!("{} bytes, zero: {}", extent.length, extent.zero);
 //! }
 //! let first = client.submit_read(0, vec![0; 4096])?;
 //! let second = client.submit_read(4096, vec![0; 4096])?;
 //! let (first, second) = (first.wait()?, second.wait()?);
+//! client.write_at(0, &second)?;
+//! client.write_zeroes(4096, 4096, Zeroing::default())?;
+//! client.flush()?;
 //! client.disconnect();
-//! # drop((first, second));
+//! # drop(first);
 //! # Ok::<(), fleece_nbd::Error>(())
 //! ```
 //!
@@ -58,6 +62,19 @@
 //! # Ok::<(), fleece_nbd::Error>(())
 //! ```
 //!
+//! # Threads, async, memory, drop
+//!
+//! All calls block; each has a time limit, in [`Options`] or [`ServerOptions`]. From async code, call them
+//! within `tokio::task::spawn_blocking` or its like. A client has one thread per connection (two by default),
+//! which receives replies; a server has one that accepts, and up to [`ServerOptions::workers`] per connection.
+//!
+//! A client holds the buffers of the reads under way, which are the caller's, and 4 KiB per connection; a block
+//! status reply takes 3 MiB from QEMU, and 48 MiB at most. A server's connection holds up to 32 MiB of requests' data.
+//!
+//! A dropped [`Client`] closes its connections and waits for its threads; requests under way fail.
+//! [`Client::disconnect`] takes leave of the server first. Neither flushes. A dropped [`Pending`] abandons the
+//! result, not the request. A dropped [`Server`] waits five seconds for requests under way, and removes its socket.
+//!
 //! # Hostile peers
 //!
 //! Everything that the other side sends is bounded before memory is spent on it, and parsed
@@ -72,10 +89,12 @@ mod protocol;
 mod server;
 mod sizes;
 mod stream;
+mod zeroing;
 
 pub use client::{Client, Options, Pending};
 pub use error::{Errno, Error, ErrorKind};
 pub use extent::Extent;
-pub use server::{Export, Server, ServerOptions, Zeroing};
+pub use server::{Export, Server, ServerOptions};
 pub use sizes::BlockSizes;
 pub use stream::Address;
+pub use zeroing::Zeroing;

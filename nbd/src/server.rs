@@ -18,7 +18,7 @@ use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
-pub use self::export::{Export, Zeroing};
+pub use self::export::Export;
 
 use self::exports::Exports;
 use self::listener::Listener;

@@ -2,6 +2,10 @@
 
 use crate::protocol::DEFAULT_MAX_PAYLOAD;
 
+/// Longest range of a request that carries no data: what 32 bits hold, less what makes it a multiple of every
+/// minimum block size.
+pub(crate) const MAX_LENGTH: u64 = (1 << 32) - BlockSizes::MAX_MINIMUM as u64;
+
 /// What a server says about the sizes of requests (proto.md, section "Block size constraints").
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
@@ -10,7 +14,7 @@ pub struct BlockSizes {
     pub minimum: u32,
     /// Requests of multiples of this many bytes are efficient; a power of two.
     pub preferred: u32,
-    /// Most bytes in one read.
+    /// Most bytes in one read or write.
     pub max_payload: u32,
 }
 
@@ -44,8 +48,8 @@ impl BlockSizes {
         })
     }
 
-    /// Bytes of the largest read of at most `limit` bytes that the server takes.
-    pub(crate) fn largest_read(self, limit: usize) -> usize {
+    /// Bytes of the largest read or write of at most `limit` bytes that the server takes.
+    pub(crate) fn largest(self, limit: usize) -> usize {
         let most = limit.min(self.max_payload as usize);
         let beyond = most.checked_rem(self.minimum as usize).unwrap_or(0);
         most.saturating_sub(beyond)

@@ -1,7 +1,7 @@
 //! Where a server is, and a connection to it.
 
 use std::fmt;
-use std::io::{self, Read, Write};
+use std::io::{self, IoSlice, Read, Write};
 use std::net::{Shutdown, TcpStream, ToSocketAddrs};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::net::UnixStream;
@@ -159,6 +159,13 @@ impl Write for &Stream {
         match self {
             Stream::Unix(stream) => (&*stream).write(buffer),
             Stream::Tcp(stream) => (&*stream).write(buffer),
+        }
+    }
+
+    fn write_vectored(&mut self, buffers: &[IoSlice<'_>]) -> io::Result<usize> {
+        match self {
+            Stream::Unix(stream) => (&*stream).write_vectored(buffers),
+            Stream::Tcp(stream) => (&*stream).write_vectored(buffers),
         }
     }
 

@@ -1,6 +1,6 @@
 //! The connections of a client, each with the thread that reads it.
 
-use std::io::{BufReader, Write};
+use std::io::{self, BufReader, IoSlice, Write};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 
@@ -41,9 +41,22 @@ impl Shared {
 }
 
 impl Connection {
-    pub(super) fn send(&self, request: &[u8]) -> std::io::Result<()> {
+    /// Sends a request with its data, if it has any, in one piece where the socket takes it.
+    pub(super) fn send(&self, request: &[u8], data: &[u8]) -> io::Result<()> {
         let _turn = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
-        (&self.stream).write_all(request)
+        let mut stream = &self.stream;
+        if data.is_empty() {
+            return stream.write_all(request);
+        }
+        let sent = loop {
+            match stream.write_vectored(&[IoSlice::new(request), IoSlice::new(data)]) {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                sent => break sent?,
+            }
+        };
+        stream.write_all(request.get(sent..).unwrap_or_default())?;
+        let sent = sent.saturating_sub(request.len());
+        stream.write_all(data.get(sent..).unwrap_or_default())
     }
 }
 

@@ -5,9 +5,7 @@ use std::io::{Read, Write};
 
 use crate::error::{Error, ErrorKind};
 use crate::protocol::option_reply::Info;
-use crate::protocol::{
-    BASE_ALLOCATION, greeting, handshake_flag, option, option_reply, transmission_flag,
-};
+use crate::protocol::{BASE_ALLOCATION, greeting, handshake_flag, option, option_reply};
 use crate::sizes::BlockSizes;
 
 /// Most replies to one option; a list of exports is the longest that there is.
@@ -27,12 +25,9 @@ pub(crate) struct Agreement {
 }
 
 impl Agreement {
-    pub(crate) fn can_trim(&self) -> bool {
-        self.flags & transmission_flag::SEND_TRIM != 0
-    }
-
-    pub(crate) fn can_multi_conn(&self) -> bool {
-        self.flags & transmission_flag::CAN_MULTI_CONN != 0
+    /// Whether the export has this transmission flag.
+    pub(crate) fn has(&self, flag: u16) -> bool {
+        self.flags & flag != 0
     }
 }
 

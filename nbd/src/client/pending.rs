@@ -43,25 +43,30 @@ impl Pending {
         self.wait_for_operation().map(into_buffer)
     }
 
-    /// Like [`Pending::wait`], but gives the request back if it is not done within `limit`.
+    /// As [`Pending::wait`], for `limit` at most: `None` if the request is not done by then, and may be waited for
+    /// again. What was returned once does not come a second time.
     ///
     /// # Errors
-    /// The outer error is the request itself, to be waited for again.
-    pub fn wait_timeout(self, limit: Duration) -> Result<Result<Vec<u8>, Error>, Self> {
+    /// Those of [`Pending::wait`].
+    pub fn wait_timeout(&self, limit: Duration) -> Result<Option<Vec<u8>>, Error> {
         let until = Instant::now().checked_add(limit);
-        let until = match (until, self.deadline) {
-            (Some(until), Some(deadline)) if deadline <= until => return Ok(self.wait()),
-            (None, _) => return Ok(self.wait()),
-            (Some(until), _) => until,
-        };
-        match self.outcome.recv_deadline(until) {
-            Ok(outcome) => Ok(outcome.map(into_buffer)),
-            Err(RecvTimeoutError::Timeout) => Err(self),
-            Err(RecvTimeoutError::Disconnected) => Ok(Err(self.shared.requests.failure())),
+        match (until, self.deadline) {
+            (Some(until), deadline) if deadline.is_none_or(|deadline| until < deadline) => {
+                match self.outcome.recv_deadline(until) {
+                    Ok(outcome) => outcome.map(into_buffer).map(Some),
+                    Err(RecvTimeoutError::Timeout) => Ok(None),
+                    Err(RecvTimeoutError::Disconnected) => Err(self.shared.requests.failure()),
+                }
+            }
+            _ => self.finish().map(into_buffer).map(Some),
         }
     }
 
     pub(super) fn wait_for_operation(self) -> Outcome {
+        self.finish()
+    }
+
+    fn finish(&self) -> Outcome {
         let received = match self.deadline {
             Some(deadline) => self.outcome.recv_deadline(deadline),
             None => self.outcome.recv().map_err(RecvTimeoutError::from),
@@ -85,6 +90,6 @@ impl Pending {
 fn into_buffer(operation: Operation) -> Vec<u8> {
     match operation {
         Operation::Read { buffer, .. } => buffer,
-        Operation::Trim | Operation::Status { .. } => Vec::new(),
+        Operation::NoData | Operation::Status { .. } => Vec::new(),
     }
 }

@@ -48,7 +48,7 @@ fn receive_simple(input: &mut impl Read, requests: &Requests) -> Result<(), Erro
         Operation::Read { buffer, filled, .. } => {
             read_exact(input, buffer).and_then(|()| filled.add(0..buffer.len()))
         }
-        Operation::Trim => Ok(()),
+        Operation::NoData => Ok(()),
         Operation::Status { .. } => {
             Err(Error::protocol("a simple reply to a block status request"))
         }
@@ -146,7 +146,7 @@ fn receive_payload(
 fn check_complete(request: &Request) -> Result<(), Error> {
     let complete = match &request.operation {
         Operation::Read { buffer, filled, .. } => filled.is_complete(buffer.len()),
-        Operation::Trim => true,
+        Operation::NoData => true,
         Operation::Status { extents, .. } => !extents.is_empty(),
     };
     if complete || request.error.is_some() {

@@ -18,8 +18,8 @@ pub(crate) enum Operation {
         buffer: Vec<u8>,
         filled: Coverage,
     },
-    /// Nothing to bring back but success.
-    Trim,
+    /// Nothing to bring back but success: a write, a trim, a flush.
+    NoData,
     /// Extents of the metadata context with this id.
     Status {
         context: Option<u32>,

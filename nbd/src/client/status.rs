@@ -8,10 +8,7 @@ use super::requests::Operation;
 use crate::error::Error;
 use crate::extent::Extent;
 use crate::protocol::request;
-
-/// Longest range that one request asks about: what 32 bits hold, less what makes it a multiple
-/// of every minimum block size (at most 64 KiB).
-const MAX_STATUS_LENGTH: u64 = (1 << 32) - (1 << 16);
+use crate::sizes::MAX_LENGTH;
 
 /// Requests under way at once where many small ones are sent: as many as QEMU works on per connection, so that
 /// others wait for few.
@@ -31,7 +28,7 @@ impl Client {
         let mut at = offset;
         let mut rest = length;
         while rest > 0 {
-            let step = rest.min(MAX_STATUS_LENGTH);
+            let step = rest.min(MAX_LENGTH);
             let found = self.status_once(at, step)?;
             for extent in found {
                 // The last extent may reach beyond what was asked for.
@@ -101,7 +98,8 @@ impl Client {
 
     fn submit_status(&self, offset: u64, length: u64) -> Result<Pending, Error> {
         let short = self.check_range("query", offset, length, u32::MAX)?;
-        self.submit(request::BLOCK_STATUS, offset, short, |connection| {
+        let request = (request::BLOCK_STATUS, 0);
+        self.submit(request, offset, short, &[], |connection| {
             Operation::status(connection.base_allocation)
         })
     }

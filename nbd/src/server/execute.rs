@@ -2,13 +2,14 @@
 
 use std::io;
 
-use super::export::{Zeroing, max_payload};
+use super::export::max_payload;
 use super::negotiation::{Agreement, BASE_ALLOCATION_ID};
 use crate::error::Errno;
 use crate::extent::Extent;
 use crate::protocol::chunk;
 use crate::protocol::reply;
 use crate::protocol::request::{self, RequestHeader};
+use crate::zeroing::Zeroing;
 
 /// Most extents in one reply; 128 KiB on the wire. The client asks again for the rest.
 const MAX_EXTENTS: usize = 16 << 10;
@@ -74,9 +75,10 @@ fn try_execute(
         request::WRITE => export.write_at(offset, data)?,
         request::TRIM => export.trim(offset, length)?,
         request::WRITE_ZEROES => {
-            let keep_allocated = flags & request::FLAG_NO_HOLE != 0;
-            let only_if_fast = flags & request::FLAG_FAST_ZERO != 0;
-            export.write_zeroes(offset, length, Zeroing::new(keep_allocated, only_if_fast))?;
+            let zeroing = Zeroing::default()
+                .with_keep_allocated(flags & request::FLAG_NO_HOLE != 0)
+                .with_only_if_fast(flags & request::FLAG_FAST_ZERO != 0);
+            export.write_zeroes(offset, length, zeroing)?;
         }
         _ => export.flush()?,
     }

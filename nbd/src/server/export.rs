@@ -5,6 +5,7 @@ use std::io;
 use crate::extent::Extent;
 use crate::protocol::DEFAULT_MAX_PAYLOAD;
 use crate::sizes::BlockSizes;
+use crate::zeroing::Zeroing;
 
 /// A disk that a [`Server`](super::Server) serves.
 ///
@@ -102,23 +103,4 @@ pub trait Export: Send + Sync {
 /// Largest data of one read or write, whatever the export says.
 pub(super) fn max_payload(export: &dyn Export) -> u32 {
     export.block_sizes().max_payload.min(DEFAULT_MAX_PAYLOAD)
-}
-
-/// How [`Export::write_zeroes`] is to be done.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Zeroing {
-    /// The range has to stay allocated (`NBD_CMD_FLAG_NO_HOLE`).
-    pub keep_allocated: bool,
-    /// Fail rather than be as slow as writing zeroes (`NBD_CMD_FLAG_FAST_ZERO`).
-    pub only_if_fast: bool,
-}
-
-impl Zeroing {
-    pub(super) fn new(keep_allocated: bool, only_if_fast: bool) -> Self {
-        Self {
-            keep_allocated,
-            only_if_fast,
-        }
-    }
 }

@@ -10,6 +10,8 @@
 )]
 
 mod client;
+mod client_writes;
+mod examples;
 mod memory;
 mod programs;
 mod server;

@@ -6,6 +6,7 @@
 use std::io;
 
 use super::*;
+use crate::protocol::transmission_flag::{CAN_MULTI_CONN, SEND_TRIM};
 use crate::protocol::{GREETING_MAGIC, OLDSTYLE_MAGIC, OPTION_MAGIC, OPTION_REPLY_MAGIC, info};
 
 /// A server whose answers are known beforehand.
@@ -115,7 +116,7 @@ fn everything_granted_is_agreed_on() {
     let agreement = play(&input.concat()).unwrap();
     assert_eq!(agreement.size, 1 << 40);
     assert_eq!(agreement.base_allocation, Some(5));
-    assert!(agreement.can_trim() && agreement.can_multi_conn());
+    assert!(agreement.has(SEND_TRIM) && agreement.has(CAN_MULTI_CONN));
     let sizes = agreement.block_sizes;
     assert_eq!(
         (sizes.minimum, sizes.preferred, sizes.max_payload),

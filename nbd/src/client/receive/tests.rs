@@ -64,7 +64,7 @@ struct Received {
 fn receive(input: &[u8]) -> Received {
     let requests = Requests::default();
     let (_, read) = requests.add(Operation::read(100, vec![0xff; 16])).unwrap();
-    let (_, trim) = requests.add(Operation::Trim).unwrap();
+    let (_, trim) = requests.add(Operation::NoData).unwrap();
     let (_, status) = requests.add(Operation::status(Some(CONTEXT))).unwrap();
     let end = receive_all(input, &requests);
     requests.fail(end.clone());
@@ -99,7 +99,7 @@ fn interleaved_replies_in_any_order_end_up_where_they_belong() {
     ];
     let received = receive(&input.concat());
     assert_eq!(bytes_read(received.read), b"abcdefgh\0\0\0\0\0\0\0\0");
-    assert!(matches!(received.trim, Ok(Operation::Trim)));
+    assert!(matches!(received.trim, Ok(Operation::NoData)));
     let Operation::Status { extents, .. } = received.status.unwrap() else {
         panic!()
     };
@@ -282,7 +282,7 @@ fn a_connection_that_ends_anywhere_fails_what_was_not_complete() {
 fn a_request_whose_caller_has_gone_does_no_harm() {
     let requests = Requests::default();
     drop(requests.add(Operation::read(100, vec![0; 4])).unwrap());
-    let (_, kept) = requests.add(Operation::Trim).unwrap();
+    let (_, kept) = requests.add(Operation::NoData).unwrap();
     let input = [
         chunk_of(0, chunk::OFFSET_DATA, DONE, &data(100, b"0123")),
         chunk_of(1, chunk::NONE, DONE, &[]),
@@ -298,7 +298,7 @@ fn only_the_first_failure_counts() {
     requests.fail(Error::protocol("first"));
     requests.fail(Error::protocol("second"));
     assert_eq!(
-        requests.add(Operation::Trim).unwrap_err().to_string(),
+        requests.add(Operation::NoData).unwrap_err().to_string(),
         "first"
     );
     assert_eq!(requests.failure().to_string(), "first");
