@@ -119,7 +119,7 @@ impl Guest {
         };
         let settings = Settings {
             idle: self.before.is_none(),
-            ..options.settings(self.before)
+            ..Settings::new(&options.pacing, &options.target, self.before)
         };
         archive_with(
             &sources,

@@ -8,12 +8,14 @@ use fleece_storage::block::{MemoryDevice, WriteAt};
 use tempfile::TempDir;
 
 use super::*;
+use crate::archive::content::Content;
 use crate::archive::{ArchiveOptions, archive};
 use crate::cancel::CancelToken;
 use crate::cbw::{ClusterSize, Filter, Options, Snapshot};
 use crate::error::{Error, ErrorKind};
 use crate::report::{Event, Reporter};
 use crate::source::Source;
+use crate::target::options::ArchiveTarget;
 
 struct Silent;
 
@@ -29,10 +31,8 @@ fn options(cluster_size: u64) -> Options {
 }
 
 fn to(dir: &TempDir, name: &str) -> ArchiveOptions {
-    ArchiveOptions {
-        path: Some(dir.path().join(name)),
-        ..ArchiveOptions::default()
-    }
+    let target = ArchiveTarget::file(dir.path().join(name));
+    ArchiveOptions::new(Content::new([0; 16], 0), target)
 }
 
 /// Takes the instant of a server's disks.

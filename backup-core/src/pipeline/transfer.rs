@@ -9,6 +9,7 @@ use crate::cancel::CancelToken;
 use crate::error::Error;
 use crate::pace::gate::DepthGate;
 use crate::pace::latency::GuestWrites;
+use crate::pace::options::Pacing;
 use crate::pace::pacer::{self, Pace, Pacer};
 use crate::pace::rate::RateLimit;
 use crate::pipeline::fleecing_limit::FleecingLimit;
@@ -16,6 +17,7 @@ use crate::pipeline::{Limits, Pipeline, PipelineDisk};
 use crate::report::meter::Meter;
 use crate::report::{Counters, Event, Progress, Reporter};
 use crate::target::deadline;
+use crate::target::options::ArchiveTarget;
 use crate::target::output::{Counted, Output};
 
 /// How to move the data.
@@ -33,6 +35,20 @@ pub(crate) struct Settings {
     pub(crate) target_timeout: Duration,
     /// Bytes that the fleecing images may hold.
     pub(crate) fleecing_limit: Option<u64>,
+}
+
+impl Settings {
+    /// Those of a guest of whose writes 99 of 100 took `before` the backup; `None` if that is not known.
+    pub(crate) fn new(pacing: &Pacing, target: &ArchiveTarget, before: Option<Duration>) -> Self {
+        Self {
+            max_depth: pacing.depth,
+            guest_latency: pacing.guest_latency.unwrap_or_else(|| pacer::limit(before)),
+            idle: false,
+            rate: pacing.bandwidth,
+            target_timeout: target.timeout,
+            fleecing_limit: pacing.fleecing_limit,
+        }
+    }
 }
 
 /// What the guest tells about itself while it is backed up.

@@ -16,13 +16,14 @@ use super::room::shared::SharedRoom;
 use super::room::{check_room, explain};
 use super::source;
 use super::watch::QemuWatch;
-use crate::archive::{Archived, Unfinished};
+use crate::archive::{self, Archived};
 use crate::cancel::CancelToken;
 use crate::error::{Error, ErrorKind};
 use crate::pipeline::transfer::{self, LOOKS, Settings, Transfer};
 use crate::qemu::quiesce::{Frozen, Patience, Quiesce};
 use crate::report::units;
 use crate::report::{Counters, Counting, Reporter};
+use crate::target::options::Unfinished;
 use crate::target::output::{Counted, Destination, Output};
 
 /// Backs up a guest.
@@ -64,12 +65,12 @@ fn run(job: &GuestBackup, reporter: &Counting<'_>, cancel: &CancelToken) -> Resu
         .iter()
         .map(|disk| (disk.name.as_str(), disk.size))
         .collect();
-    job.archive.header(&named)?;
+    job.archive.content.header(&named)?;
     let session = session(job, client, &record, disks)?;
     // Before the guest is touched: can the archive be written at all?
     let destination = create_destination(job, &record, cancel)?;
     let counters = Arc::new(Counters::default());
-    let (output, index) = destination.open(job.archive.slowed(cancel), Arc::clone(&counters))?;
+    let (output, index) = destination.open(Arc::clone(&counters))?;
 
     let session = match prepare(session, reporter) {
         Ok(session) => session,
@@ -100,7 +101,7 @@ fn run(job: &GuestBackup, reporter: &Counting<'_>, cancel: &CancelToken) -> Resu
             return Err(error);
         }
     };
-    let committed = index.commit(archive, job.archive.target_timeout, cancel);
+    let committed = index.commit(archive, cancel);
     match &committed {
         Ok(_) => archive_is_gone(job, &record, reporter),
         Err(_) => forget_archive(job, &record, reporter),
@@ -176,9 +177,9 @@ fn create_destination(
     record: &Record,
     cancel: &CancelToken,
 ) -> Result<Destination, Error> {
-    let files = job.archive.temporary_files();
+    let files = job.archive.target.temporary_files();
     record.add_files(&files)?;
-    let destination = Destination::create(&job.archive, cancel).inspect_err(|_| {
+    let destination = Destination::create(&job.archive.target, cancel).inspect_err(|_| {
         // Whoever has the name already has the file; it is not ours.
         if let Err(error) = record.remove_files(&files) {
             tracing::warn!(%error, "record");
@@ -240,7 +241,7 @@ fn move_data(
 ) -> Result<Moved, Error> {
     let space = SpaceWatch::start(Arc::clone(session.storage()), SharedRoom::of(session));
     let mut watch = QemuWatch::new(session, &space, job.cbw_timeout, reporter);
-    check_room(session, &space, job.archive.fleecing_limit, reporter)?;
+    check_room(session, &space, job.archive.pacing.fleecing_limit, reporter)?;
     let before = look(job, session, &mut watch, reporter, cancel)?;
     let (switched, frozen) = switch(job, session, reporter, cancel)?;
     // How it is when nobody has touched it.
@@ -248,10 +249,10 @@ fn move_data(
     let read = || {
         let idle = before.is_none();
         let sources = source::open(session, idle)?;
-        let (header, devices) = job.archive.header_of(&sources)?;
+        let (header, devices) = archive::devices(&job.archive.content, &sources)?;
         let settings = Settings {
             idle,
-            ..job.archive.settings(before)
+            ..Settings::new(&job.archive.pacing, &job.archive.target, before)
         };
         let transfer = Transfer {
             header,
@@ -289,7 +290,7 @@ fn look(
     cancel: &CancelToken,
 ) -> Result<Option<Duration>, Error> {
     // Where the limit is given, all that is asked is whether the guest writes.
-    let looks = job.archive.guest_latency.map_or(LOOKS, |_| 1);
+    let looks = job.archive.pacing.guest_latency.map_or(LOOKS, |_| 1);
     let before = transfer::before(watch, looks, cancel);
     if let Some(before) = before {
         let before = millis(before);
@@ -407,7 +408,7 @@ fn go_on(client: &Client, reporter: &Counting<'_>) {
 /// Takes the archive's temporary files off the record after a failure, unless a target that hangs
 /// keeps them.
 fn forget_archive(job: &GuestBackup, record: &Record, reporter: &Counting<'_>) {
-    let unfinished = job.archive.unfinished();
+    let unfinished = job.archive.target.unfinished();
     let left = matches!(unfinished, Unfinished::Left(_));
     match unfinished.message() {
         Some(message) if left => return reporter.warning(message),
@@ -418,7 +419,7 @@ fn forget_archive(job: &GuestBackup, record: &Record, reporter: &Counting<'_>) {
 }
 
 fn archive_is_gone(job: &GuestBackup, record: &Record, reporter: &Counting<'_>) {
-    if let Err(error) = record.remove_files(&job.archive.temporary_files()) {
+    if let Err(error) = record.remove_files(&job.archive.target.temporary_files()) {
         reporter.warning(error);
     }
 }

@@ -61,13 +61,13 @@ impl Fleecing {
 impl GuestBackup {
     /// A backup with the defaults.
     #[must_use]
-    pub fn new(qmp: Address, record: Place, fleecing: Fleecing) -> Self {
+    pub fn new(qmp: Address, record: Place, fleecing: Fleecing, archive: ArchiveOptions) -> Self {
         Self {
             qmp,
             record,
             storages: Storages::none(),
             fleecing,
-            archive: ArchiveOptions::default(),
+            archive,
             include: Vec::new(),
             exclude: Vec::new(),
             unwanted: Vec::new(),

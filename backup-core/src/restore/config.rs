@@ -5,7 +5,7 @@ use fleece_storage::{Storages, VolumeId};
 use fleece_vma_format::Header;
 
 use super::plan::Found;
-use crate::archive::GUEST_CONFIG;
+use crate::archive::content::GUEST_CONFIG;
 use crate::error::{Error, ErrorKind};
 use crate::report::Counting;
 

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use fleece_staged_file::{Committed, StagedFile, sync_directory_of};
 use fleece_vma_format::Header;
 
-use crate::archive::FIREWALL;
+use crate::archive::content::FIREWALL;
 use crate::error::{Error, ErrorKind};
 use crate::report::Counting;
 

@@ -12,7 +12,8 @@ use std::time::Duration;
 
 use fleece_backup_core::dump::DumpDirectory;
 use fleece_backup_core::{
-    ArchiveOptions, Archived, CancelToken, Error, ErrorKind, at_target, units,
+    ArchiveOptions, ArchiveTarget, Archived, CancelToken, Content, Error, ErrorKind, at_target,
+    units,
 };
 use fleece_fleecing::Switched;
 use fleece_guest_config::{ConfigFile, GuestConfig, GuestId};
@@ -35,10 +36,10 @@ pub(crate) fn run(arguments: &Backup, places: &Places, log: &Log) -> Result<Exit
     let path = archive_path(arguments, &guest, &storages, &now, &cancel)?;
     let mut archive = archive_options(arguments, path, &now);
     let config = places.guest_config(&guest.id);
-    archive.configs = configs(&arguments.config)?;
+    archive.content.configs = configs(&arguments.config)?;
     if let Some(config) = config.as_deref().filter(|_| arguments.config.is_empty()) {
-        archive.guest = Some(load(config)?);
-        archive.firewall = firewall(places, &guest.id)?;
+        archive.content.guest = Some(load(config)?);
+        archive.content.firewall = firewall(places, &guest.id)?;
     }
 
     log.info(&format!("Starting Backup of VM {} (qemu)", guest.id));
@@ -46,7 +47,7 @@ pub(crate) fn run(arguments: &Backup, places: &Places, log: &Log) -> Result<Exit
         "Backup started at {}",
         now.strftime("%Y-%m-%d %H:%M:%S")
     ));
-    if let Some(path) = &archive.path {
+    if let Some(path) = archive.target.path() {
         log.info(&format!("creating vzdump archive '{}'", path.display()));
     }
     let job = Job {
@@ -148,17 +149,17 @@ fn millis(duration: Option<Duration>) -> Option<f64> {
 }
 
 fn archive_options(arguments: &Backup, path: Option<PathBuf>, now: &Zoned) -> ArchiveOptions {
-    let mut options = ArchiveOptions::default();
-    options.path = path;
-    options.compression = arguments.compress;
-    options.uuid = uuid::Uuid::new_v4().into_bytes();
-    options.ctime = now.timestamp().as_second();
-    options.bwlimit = arguments.bwlimit;
-    options.max_depth = arguments.max_depth.into();
-    options.guest_latency = arguments.guest_latency;
-    options.fleecing_limit = arguments.fleecing_limit;
-    options.target_timeout = arguments.target_timeout;
-    options.keep_partial = arguments.keep_partial;
+    let uuid = uuid::Uuid::new_v4().into_bytes();
+    let content = Content::new(uuid, now.timestamp().as_second());
+    let mut target = path.map_or_else(ArchiveTarget::stdout, ArchiveTarget::file);
+    target.compression = arguments.compress;
+    target.timeout = arguments.target_timeout;
+    target.keep_partial = arguments.keep_partial;
+    let mut options = ArchiveOptions::new(content, target);
+    options.pacing.bandwidth = arguments.bwlimit;
+    options.pacing.depth = arguments.max_depth.into();
+    options.pacing.guest_latency = arguments.guest_latency;
+    options.pacing.fleecing_limit = arguments.fleecing_limit;
     options
 }
 

@@ -5,6 +5,7 @@ mod histogram;
 mod load;
 mod phases;
 mod random;
+mod slow;
 mod table;
 mod truth;
 

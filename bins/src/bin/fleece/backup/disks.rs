@@ -90,14 +90,14 @@ fn on_record(
     for error in cleaned.failed {
         job.log.warning(&advice::text(&error.into()));
     }
-    let mut files = job.archive.temporary_files();
+    let mut files = job.archive.target.temporary_files();
     // What is there already is somebody else's; the archive will be refused.
     files.retain(|file| !file.exists());
     record.add_files(&files)?;
     let archived = archive();
     if archived.is_err()
         && !files.is_empty()
-        && let Some(message) = job.archive.unfinished().message()
+        && let Some(message) = job.archive.target.unfinished().message()
     {
         job.log.info(&message);
     }

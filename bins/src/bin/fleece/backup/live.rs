@@ -17,9 +17,8 @@ pub(super) fn guest(job: &Job<'_>, qmp: &Address, config: Option<&Path>) -> Resu
     let mut fleecing = Fleecing::on(fleecing_place(job)?);
     fleecing.format = arguments.fleecing_format;
     let record = job.places.record(&guest.id);
-    let mut backup = GuestBackup::new(qmp.clone(), record, fleecing);
+    let mut backup = GuestBackup::new(qmp.clone(), record, fleecing, job.archive.clone());
     backup.storages.clone_from(&job.storages);
-    backup.archive.clone_from(&job.archive);
     backup.include.clone_from(&arguments.include);
     backup.exclude.clone_from(&arguments.exclude);
     if let Some(config) = config.filter(|_| arguments.include.is_empty()) {
@@ -43,7 +42,7 @@ pub(super) fn fleecing_place(job: &Job<'_>) -> Result<String, Error> {
     let Job {
         arguments, places, ..
     } = job;
-    let archive = job.archive.path.as_deref();
+    let archive = job.archive.target.path();
     match (&arguments.fleecing, arguments.no_fleecing) {
         (Some(storage), _) => Ok(storage.clone()),
         (None, false) => {

@@ -10,13 +10,14 @@ use fleece_backup_core::cbw::{Options, Snapshot, Throttled};
 use fleece_backup_core::native::SnapshotSource;
 use fleece_backup_core::pace::GuestWrites;
 use fleece_backup_core::{
-    ArchiveOptions, CancelReason, CancelToken, Compression, Error, ErrorKind, Event, GuestWatch,
-    RateLimit, Reporter, Source, archive, units,
+    ArchiveOptions, ArchiveTarget, CancelReason, CancelToken, Compression, Content, Error,
+    ErrorKind, Event, FileTarget, GuestWatch, RateLimit, Reporter, Source, archive, units,
 };
 use fleece_storage::block::{BlockDevice, Geometry as _, RawFile};
 
 use super::disks::{self, Disk, failed, go_on};
 use super::load::{Load, Measured};
+use super::slow::SlowTarget;
 use crate::log::Log;
 
 /// What is played with.
@@ -83,7 +84,7 @@ impl Stage<'_> {
         let mut watch = Watch(&load, None);
         let result = archive(
             &self.sources(&snapshot),
-            &options(path, slow),
+            &options(path, slow, &until.stop),
             Some(&mut watch),
             &until,
             &until.stop,
@@ -125,10 +126,11 @@ impl Stage<'_> {
         self.log.info("The guest goes on.");
 
         let start = Instant::now();
+        let slow = Arc::new(RateLimit::new(self.target_speed));
         let mut watch = Watch(&load, Some(&snapshot));
         archive(
             &self.sources(&snapshot),
-            &options(self.archive(), Arc::new(RateLimit::new(self.target_speed))),
+            &options(self.archive(), slow, self.cancel),
             Some(&mut watch),
             self.log,
             self.cancel,
@@ -194,14 +196,12 @@ impl Stage<'_> {
     }
 }
 
-fn options(path: PathBuf, target_rate: Arc<RateLimit>) -> ArchiveOptions {
-    let mut options = ArchiveOptions::default();
-    options.path = Some(path);
-    options.compression = Compression::Zstd(1);
-    options.uuid = uuid::Uuid::new_v4().into_bytes();
-    options.ctime = jiff::Timestamp::now().as_second();
-    options.target_rate = Some(target_rate);
-    options
+/// An archive on a target that is as slow as `limit`.
+fn options(path: PathBuf, limit: Arc<RateLimit>, cancel: &CancelToken) -> ArchiveOptions {
+    let place = SlowTarget::new(FileTarget::new(path), limit, cancel);
+    let mut target = ArchiveTarget::new(Arc::new(place));
+    target.compression = Compression::Zstd(1);
+    ArchiveOptions::new(Content::now(), target)
 }
 
 /// Where old data is saved.

@@ -1,0 +1,131 @@
+//! What goes into an archive beside the disks, and the header that says so.
+
+use fleece_guest_config::{Drive, GuestConfig, QmdumpMap};
+use fleece_storage::VolumeId;
+use fleece_vma_format::{DeviceId, Header, HeaderBuilder};
+
+use crate::error::{Error, ErrorKind};
+
+/// The name of a guest's configuration in an archive.
+pub(crate) const GUEST_CONFIG: &str = "qemu-server.conf";
+
+/// The name of a guest's firewall rules in an archive.
+pub(crate) const FIREWALL: &str = "qemu-server.fw";
+
+/// What goes into an archive beside the disks.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Content {
+    /// The archive's identity.
+    pub uuid: [u8; 16],
+    /// When the backup was made, in seconds since 1970.
+    pub time: i64,
+    /// The guest's own configuration: goes into the archive as `qemu-server.conf`, with a line for each
+    /// disk that tells a restore which drive it is.
+    pub guest: Option<GuestConfig>,
+    /// The guest's firewall rules: go into the archive as `qemu-server.fw`.
+    pub firewall: Option<Vec<u8>>,
+    /// Other configuration files: name and contents.
+    pub configs: Vec<(String, Vec<u8>)>,
+}
+
+impl Content {
+    /// Nothing but the disks, in an archive of this identity, made `time` seconds after 1970.
+    #[must_use]
+    pub fn new(uuid: [u8; 16], time: i64) -> Self {
+        Self {
+            uuid,
+            time,
+            guest: None,
+            firewall: None,
+            configs: Vec::new(),
+        }
+    }
+
+    /// The same for an archive that is made now, with a random identity.
+    #[must_use]
+    pub fn now() -> Self {
+        let now = jiff::Timestamp::now().as_second();
+        Self::new(uuid::Uuid::new_v4().into_bytes(), now)
+    }
+
+    /// The archive's header, with disks of these names and sizes in bytes, and its devices in their order.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Archive`] for what no archive can hold.
+    pub(crate) fn header(&self, disks: &[(&str, u64)]) -> Result<(Header, Vec<DeviceId>), Error> {
+        let refused = |error| {
+            Error::caused(
+                ErrorKind::Archive,
+                "this does not fit into an archive",
+                error,
+            )
+        };
+        let mut builder = HeaderBuilder::new().uuid(self.uuid).ctime(self.time);
+        if let Some(guest) = &self.guest {
+            let names: Vec<&str> = disks.iter().map(|(name, _)| *name).collect();
+            let text = guest.archived(&maps(guest, &names)?);
+            builder.add_config(GUEST_CONFIG, text).map_err(refused)?;
+        }
+        if let Some(rules) = &self.firewall {
+            builder
+                .add_config(FIREWALL, rules.as_slice())
+                .map_err(refused)?;
+        }
+        for (name, data) in &self.configs {
+            builder.add_config(name, data.as_slice()).map_err(refused)?;
+        }
+        let mut devices = Vec::new();
+        for (name, size) in disks {
+            devices.push(builder.add_device(name, *size).map_err(refused)?);
+        }
+        Ok((builder.build().map_err(refused)?, devices))
+    }
+}
+
+/// A map line for each drive of the guest that is among the archive's `devices`, in the order of their
+/// keys: a restore looks for the devices of all of them.
+fn maps(guest: &GuestConfig, devices: &[&str]) -> Result<Vec<QmdumpMap>, Error> {
+    let mut drives = guest.drives().map_err(|error| {
+        Error::caused(ErrorKind::Request, "cannot read the guest's drives", error)
+    })?;
+    drives.retain(|drive| devices.contains(&drive.device_name().as_str()));
+    drives.sort_by(|one, other| one.key.cmp(&other.key));
+    let map = |drive: &Drive| {
+        let id: Option<VolumeId> = drive.volume.parse().ok();
+        let storage = id.as_ref().and_then(VolumeId::storage).unwrap_or_default();
+        let ending = drive.volume.rsplit_once('.').map(|(_, ending)| ending);
+        let format = drive
+            .option("format")
+            .or_else(|| ending.filter(|ending| ["raw", "qcow2", "vmdk"].contains(ending)));
+        QmdumpMap {
+            key: drive.key.clone(),
+            device: drive.device_name(),
+            storage: storage.to_owned(),
+            format: format.unwrap_or("raw").to_owned(),
+        }
+    };
+    Ok(drives.iter().map(map).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_archived_drive_has_a_map_line_and_no_other() {
+        let text = "scsi1: local:7/vm-7-disk-1.qcow2,size=1G\nscsi0: lvm:vm-7-disk-0,size=1G\n\
+                    ide0: /srv/disk.img,format=raw\nscsi2: lvm:vm-7-disk-2,backup=0\n";
+        let guest = GuestConfig::parse(text).unwrap();
+        let maps = maps(&guest, &["drive-scsi1", "drive-scsi0", "drive-ide0"]).unwrap();
+        let lines: Vec<String> = maps.iter().map(ToString::to_string).collect();
+        assert_eq!(
+            lines,
+            [
+                "#qmdump#map:ide0:drive-ide0::raw:",
+                "#qmdump#map:scsi0:drive-scsi0:lvm:raw:",
+                "#qmdump#map:scsi1:drive-scsi1:local:qcow2:",
+            ]
+        );
+    }
+}

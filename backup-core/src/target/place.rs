@@ -1,0 +1,126 @@
+//! Where the bytes of an archive go.
+
+use std::fmt;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use crate::error::{Error, ErrorKind};
+use crate::target::staged::ArchiveFile;
+
+/// Where an archive goes. One target may wrap another.
+///
+/// Its methods, and those of what it begins, may block; they are called by threads that a backup abandons
+/// when the target does not answer.
+pub trait Target: fmt::Debug + Send + Sync {
+    /// Where the archive will lie; `None` if it is no file.
+    fn path(&self) -> Option<&Path>;
+
+    /// Begins the archive.
+    ///
+    /// # Errors
+    /// Kind [`ErrorKind::Target`] when it cannot be written there, or something has its name already.
+    fn begin(&self) -> Result<Box<dyn Staged>, Error>;
+
+    /// Begins the index of an archive that has none inside; `None` if there is no place for it.
+    ///
+    /// # Errors
+    /// As [`Target::begin`].
+    fn begin_index(&self) -> Result<Option<Box<dyn Staged>>, Error> {
+        Ok(None)
+    }
+}
+
+/// An archive, or its index, that is being written and appears when it is committed. Dropped before, it
+/// leaves nothing.
+pub trait Staged: Write + fmt::Debug + Send {
+    /// From now on, what was written stays, under a name that says what it is, if this is dropped.
+    fn keep_partial(&mut self) {}
+
+    /// Makes what was written durable.
+    ///
+    /// # Errors
+    /// Kind [`ErrorKind::Target`]; a failed sync is final.
+    fn sync(&mut self) -> Result<(), Error>;
+
+    /// Gives it its final name. The result is a warning, if there is one.
+    ///
+    /// # Errors
+    /// Kind [`ErrorKind::Target`]; nothing is left then.
+    fn commit(self: Box<Self>) -> Result<Option<String>, Error>;
+}
+
+/// `<archive>.idx`
+pub(crate) fn index_path(archive: &Path) -> PathBuf {
+    let mut name = archive.as_os_str().to_owned();
+    name.push(".idx");
+    name.into()
+}
+
+/// A file, which must not exist yet.
+#[derive(Clone, Debug)]
+pub struct FileTarget {
+    path: PathBuf,
+}
+
+impl FileTarget {
+    /// The file at `path`.
+    #[must_use]
+    pub fn new(path: impl Into<PathBuf>) -> Self {
+        Self { path: path.into() }
+    }
+}
+
+impl Target for FileTarget {
+    fn path(&self) -> Option<&Path> {
+        Some(&self.path)
+    }
+
+    fn begin(&self) -> Result<Box<dyn Staged>, Error> {
+        Ok(Box::new(ArchiveFile::create(&self.path)?))
+    }
+
+    fn begin_index(&self) -> Result<Option<Box<dyn Staged>>, Error> {
+        let index = ArchiveFile::create(&index_path(&self.path))?;
+        Ok(Some(Box::new(index)))
+    }
+}
+
+impl Staged for ArchiveFile {
+    fn keep_partial(&mut self) {
+        Self::keep_partial(self);
+    }
+
+    fn sync(&mut self) -> Result<(), Error> {
+        Self::sync(self)
+    }
+
+    fn commit(self: Box<Self>) -> Result<Option<String>, Error> {
+        Ok((*self).commit()?.warning().map(str::to_owned))
+    }
+}
+
+/// Standard output, which has no place for an index.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Stdout;
+
+impl Target for Stdout {
+    fn path(&self) -> Option<&Path> {
+        None
+    }
+
+    fn begin(&self) -> Result<Box<dyn Staged>, Error> {
+        Ok(Box::new(io::stdout()))
+    }
+}
+
+impl Staged for io::Stdout {
+    fn sync(&mut self) -> Result<(), Error> {
+        self.flush().map_err(|error| {
+            Error::caused(ErrorKind::Target, "cannot write to standard output", error)
+        })
+    }
+
+    fn commit(self: Box<Self>) -> Result<Option<String>, Error> {
+        Ok(None)
+    }
+}
