@@ -17,6 +17,9 @@ use crate::error::{Error, ErrorKind};
 /// Notes are for people to read; what is longer than this is cut off.
 const MAX_NOTES: u64 = 64 << 10;
 
+/// Archives that are removed between two syncs of their directory: of thousands each for itself would take minutes.
+const REMOVED_AT_ONCE: usize = 100;
+
 /// A directory that backups lie in.
 #[derive(Debug, Clone)]
 pub struct DumpDirectory {
@@ -183,12 +186,17 @@ impl DumpDirectory {
     ///
     /// Kind [`ErrorKind::Request`] if it is protected, [`ErrorKind::Target`].
     pub fn remove(&self, backup: &Backup) -> Result<(), Error> {
-        // Protected meanwhile, perhaps.
+        self.check_unprotected(backup)?;
+        side_files::remove_all(&backup.path)
+    }
+
+    /// It may have been protected since it was looked at.
+    fn check_unprotected(&self, backup: &Backup) -> Result<(), Error> {
         if self.beside(backup, "protected").symlink_metadata().is_ok() {
             let message = format!("{} is protected and stays", backup.file_name);
             return Err(Error::new(ErrorKind::Request, message));
         }
-        side_files::remove_all(&backup.path)
+        Ok(())
     }
 
     /// What pruning would do with each backup, of one guest or of all: [`plan`] now, by names, marks of
@@ -222,18 +230,32 @@ impl DumpDirectory {
     pub fn prune(&self, rules: &KeepRules, guest: Option<&GuestId>) -> Result<Vec<Pruned>, Error> {
         side_files::sweep(&self.path);
         let judged = self.judge(rules, guest)?;
-        let pruned = judged.into_iter().map(|(backup, verdict)| {
-            let error = match &verdict {
-                Verdict::Remove(_) => self.remove(&backup).err(),
-                Verdict::Keep(_) => None,
-            };
-            Pruned {
+        let mut pruned: Vec<Pruned> = judged
+            .into_iter()
+            .map(|(backup, verdict)| Pruned {
                 backup,
                 verdict,
-                error,
+                error: None,
+            })
+            .collect();
+        let mut removable: Vec<&mut Pruned> = Vec::new();
+        for pruned in &mut pruned {
+            if !matches!(pruned.verdict, Verdict::Remove(_)) {
+                continue;
             }
-        });
-        Ok(pruned.collect())
+            match self.check_unprotected(&pruned.backup) {
+                Ok(()) => removable.push(pruned),
+                Err(error) => pruned.error = Some(error),
+            }
+        }
+        for some in removable.chunks_mut(REMOVED_AT_ONCE) {
+            let archives: Vec<&Path> = some.iter().map(|pruned| pruned.backup.path()).collect();
+            let removed = side_files::remove_many(&self.path, &archives);
+            for (pruned, removed) in some.iter_mut().zip(removed) {
+                pruned.error = removed.err();
+            }
+        }
+        Ok(pruned)
     }
 
     /// Reads what there is under a name; `None` if that is no file.

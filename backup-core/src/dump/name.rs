@@ -22,7 +22,7 @@ pub struct BackupName {
 
 /// What archives are wrapped in, by the ends of their names. Proxmox has one more, which is read by
 /// nobody any more but still counts as a backup.
-const EXTENSIONS: [&str; 5] = ["vma", "vma.zst", "vma.gz", "vma.lzo", "vma.bz2"];
+pub(super) const EXTENSIONS: [&str; 5] = ["vma", "vma.zst", "vma.gz", "vma.lzo", "vma.bz2"];
 
 const PREFIX: &str = "vzdump-qemu-";
 

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use fleece_staged_file::{StagedFile, remove_stale, rename_new, sync_directory, sync_directory_of};
 
-use super::name::archive_stem;
+use super::name::{EXTENSIONS, archive_stem};
 use crate::error::{Error, ErrorKind};
 
 /// What there may be beside an archive, but for its protection, with which it is not removed.
@@ -53,17 +53,44 @@ pub(super) fn write(path: &Path, text: Option<&str>) -> Result<(), Error> {
 pub(super) fn remove_all(archive: &Path) -> Result<(), Error> {
     let directory = archive.parent().unwrap_or_else(|| Path::new("."));
     sweep(directory);
-    let mut aside = Aside::default();
-    for kind in KINDS {
-        aside.put(archive, kind)?;
-    }
+    let mut removed = remove_many(directory, &[archive]);
+    removed.pop().unwrap_or(Ok(()))
+}
+
+/// The same of several archives of a directory, which is synced only twice for all of them; what became of each,
+/// in their order.
+pub(super) fn remove_many(directory: &Path, archives: &[&Path]) -> Vec<Result<(), Error>> {
+    let aside = |archive: &&Path| Aside::of(archive, archives);
+    let mut asides: Vec<Result<Aside, Error>> = archives.iter().map(aside).collect();
     // After a power failure nothing lies there without its archive.
-    sync_directory(directory).map_err(|error| target("sync", directory, error))?;
-    remove(archive)?;
+    if let Err(error) = sync_directory(directory) {
+        let kind = error.kind();
+        let failed = || target("sync", directory, io::Error::new(kind, error.to_string()));
+        return asides
+            .into_iter()
+            .map(|aside| aside.and_then(|_| Err(failed())))
+            .collect();
+    }
+    for (aside, archive) in asides.iter_mut().zip(archives) {
+        if aside.is_ok()
+            && let Err(error) = remove(archive)
+        {
+            *aside = Err(error);
+        }
+    }
     // What is put aside goes when the archive cannot come back any more.
     let synced = sync_directory(directory);
-    aside.remove();
-    settle(synced, archive)
+    let ends = asides.into_iter().zip(archives).map(|(aside, archive)| {
+        aside?.remove();
+        match &synced {
+            Ok(()) => Ok(()),
+            Err(error) => settle(
+                Err(io::Error::new(error.kind(), error.to_string())),
+                archive,
+            ),
+        }
+    });
+    ends.collect()
 }
 
 /// Side files under other names; they get their own again when dropped before [`Aside::remove`].
@@ -78,6 +105,17 @@ struct Moved {
 }
 
 impl Aside {
+    /// All that lies beside an archive and beside none that stays when those `going` go.
+    fn of(archive: &Path, going: &[&Path]) -> Result<Self, Error> {
+        let mut aside = Self::default();
+        for kind in KINDS {
+            if kind != "log" || !has_sibling(archive, going) {
+                aside.put(archive, kind)?;
+            }
+        }
+        Ok(aside)
+    }
+
     fn put(&mut self, archive: &Path, kind: &str) -> Result<(), Error> {
         let (from, to) = (path(archive, kind), aside_name(archive, kind));
         // A link is moved like a file, and nothing behind it is opened.
@@ -112,6 +150,18 @@ impl Drop for Aside {
             let _ = rename_new(&moved.to, &moved.from);
         }
     }
+}
+
+/// Whether there is, and stays, the same archive compressed in another way, with which it shares its log.
+fn has_sibling(archive: &Path, going: &[&Path]) -> bool {
+    let name = archive.file_name().unwrap_or_default().to_string_lossy();
+    let Some(stem) = archive_stem(&name) else {
+        return false;
+    };
+    EXTENSIONS.iter().any(|extension| {
+        let other = archive.with_file_name(format!("{stem}.{extension}"));
+        !going.contains(&other.as_path()) && other.symlink_metadata().is_ok()
+    })
 }
 
 /// What a side file is called while its archive is being removed.
@@ -252,6 +302,25 @@ mod tests {
         assert_eq!(names(dir.path()), before);
         fs::remove_dir(dir.path().join(ARCHIVE)).unwrap();
         remove_all(&dir.path().join(ARCHIVE)).unwrap();
+        assert!(names(dir.path()).is_empty());
+    }
+
+    #[test]
+    fn a_log_goes_with_the_last_archive_that_it_is_about() {
+        let (stem, plain) = (
+            "vzdump-qemu-100-2026_01_01-00_00_00",
+            ARCHIVE.replace(".zst", ""),
+        );
+        let log = format!("{stem}.log");
+        let dir = with(&[ARCHIVE.to_owned(), plain.clone(), log.clone()]);
+        let path = |name: &str| dir.path().join(name);
+        remove_all(&path(&plain)).unwrap();
+        assert_eq!(names(dir.path()), [log, ARCHIVE.to_owned()]);
+        fs::write(path(&plain), "x").unwrap();
+        let both = [path(&plain), path(ARCHIVE)];
+        for removed in remove_many(dir.path(), &[&both[0], &both[1]]) {
+            removed.unwrap();
+        }
         assert!(names(dir.path()).is_empty());
     }
 }
