@@ -1,5 +1,6 @@
 //! The guest's disks: those that can be backed up, and those that are left out, each with the reason.
 
+mod iothread;
 pub(crate) mod preflight;
 pub(crate) mod qom;
 
@@ -13,7 +14,6 @@ use serde_json::Value;
 
 use crate::disk::{self, Disk, Nodes};
 use crate::error::Error;
-use crate::qemu::iothread;
 
 /// What a guest has of disks, each in QEMU's order. No two have the same name.
 #[derive(Debug, Default)]

@@ -32,7 +32,6 @@ use told::{Told, cannot_ask};
 use way::Kind;
 
 pub use way::Way;
-pub(crate) use way::absolute;
 
 /// A guest that is known, and ours to work on until this is dropped.
 #[derive(Debug)]

@@ -1,8 +1,9 @@
 //! What was made, recorded before it is made, and taken away again whatever happens.
 //!
-//! Restores and archives that no QEMU has a part in keep the same journal.
+//! Restores and archives that no QEMU has a part in keep the same journal, so nothing here uses `qemu`.
 
 pub(crate) mod cleanup;
+pub(crate) mod image;
 mod in_use;
 pub(crate) mod lock;
 pub(crate) mod made;

@@ -10,31 +10,35 @@
 //! ```text
 //!  guest ─► copy-before-write ──► disk          plan      discover, qemu/method
 //!                │      ▲                       record    journal/record
-//!                ▼      │                       allocate  qemu/image
+//!                ▼      │                       allocate  journal/image
 //!        fleecing image │                       attach    qemu/image
 //!                ▲      │                       switch    qemu/switch
 //!                └─ snapshot-access ─► NBD      export    qemu/export
-//!                                               back      qemu/teardown, journal/cleanup
+//!                                               teardown  qemu/teardown, journal/cleanup
 //! ```
 //!
 //! Start with [`discover`], then [`Session::new`]. What a killed process left, [`cleanup`] removes.
 
 mod advice;
+mod cleanup;
 mod discover;
 mod disk;
 mod error;
 mod identity;
 mod journal;
+mod liveness;
 mod qemu;
 mod session;
+mod usage;
 
 pub use advice::{Advice, CleanUp};
+pub use cleanup::{clean, cleanup};
 pub use discover::preflight::check_guest;
 pub use discover::{Gravity, Inventory, LeftOut, discover};
 pub use disk::{Disk, Top};
 pub use error::{Error, ErrorKind};
 pub use identity::{Identity, Way, remove_dead_locks};
-pub use journal::cleanup::{Cleaned, clean, cleanup};
+pub use journal::cleanup::Cleaned;
 pub use journal::named::named_by_another;
 pub use journal::record::{Contents, Place, Record};
 pub use journal::step::Step;

@@ -1,12 +1,11 @@
-//! What we do inside QEMU: each step of a session, and how it is undone.
+//! What we do inside QEMU: each step of a session, and how it is undone. The journal is below this.
 
 pub(crate) mod descriptors;
 pub(crate) mod discards;
 pub(crate) mod export;
 pub(crate) mod histogram;
 pub(crate) mod image;
-pub(crate) mod iothread;
-pub(crate) mod liveness;
+pub(crate) mod lock;
 pub(crate) mod meanwhile;
 pub(crate) mod method;
 pub(crate) mod names;

@@ -20,19 +20,20 @@ use fleece_storage::{Plugin, VolumeFormat, VolumeId};
 use crate::discover::preflight;
 use crate::disk::Disk;
 use crate::error::{Error, ErrorKind};
-use crate::journal::lock::QemuLock;
+use crate::journal::image;
 use crate::journal::record::Record;
 use crate::journal::step::Step;
-use crate::qemu::image;
-use crate::qemu::liveness;
-use crate::qemu::liveness::Usage;
+use crate::liveness;
+use crate::qemu::image as attached;
+use crate::qemu::lock::QemuLock;
 use crate::qemu::meanwhile::{Overlaid, Seen};
 use crate::qemu::method::{Features, Method};
 use crate::qemu::names;
 use crate::qemu::ours;
 use crate::qemu::switch::Switched;
 use crate::qemu::teardown;
-use crate::qemu::{discards, export, histogram, meanwhile, method, switch};
+use crate::qemu::{discards, export, histogram, meanwhile, method, server, switch};
+use crate::usage::Usage;
 
 /// How a session is to be.
 #[derive(Clone, Debug)]
@@ -147,10 +148,10 @@ impl<'r> Session<'r> {
         self.record.note_qmp(&self.address)?;
         // Whether somebody else's server runs shows only when ours does not start.
         self.server = match &self.options.running_server {
-            Some(server) => export::running_server(server)?,
+            Some(server) => server::running(server)?,
             None => {
                 let socket = &self.options.nbd_socket;
-                export::start_server(&self.client, self.record, socket)?;
+                server::start(&self.client, self.record, socket)?;
                 Address::unix(socket)
             }
         };
@@ -172,7 +173,7 @@ impl<'r> Session<'r> {
             .iter()
             .map(|image| self.storage.path(image).ok());
         self.usage = Usage::of(paths.collect::<Option<_>>().unwrap_or_default());
-        image::attach(
+        attached::attach(
             &self.client,
             self.storage.as_ref(),
             &self.images,
@@ -348,7 +349,7 @@ impl<'r> Session<'r> {
     /// What waits for an image that hangs, QEMU waits with it.
     fn images_must_answer(&self) -> Result<(), Error> {
         let interrupt = self.client.interrupt();
-        liveness::must_answer(&self.storage, &self.images, interrupt, liveness::WAY_BACK)
+        liveness::must_answer(&self.storage, &self.images, interrupt, liveness::ATTACHED)
             .map_err(|error| error.of(self.record.clean_up()))
     }
 

@@ -14,6 +14,8 @@ use fleece_qmp_client::Command as _;
 use fleece_qmp_client::commands::{QueryBlock, QueryMigrate, QueryStatus};
 use serde_json::Value;
 
+use graph::Obstacle;
+
 use crate::advice::Advice;
 use crate::discover::qom;
 use crate::disk::{self, Disk};
@@ -107,14 +109,6 @@ pub(crate) fn check_disks(client: &Client, disks: &[Disk]) -> Result<(), Error> 
     }
     let advice = (!excluded.is_empty()).then_some(Advice::ExcludeDisks(excluded));
     Err(Error::new(ErrorKind::Unsafe, refusals.join("; ")).advise(advice))
-}
-
-/// What is in the way of one disk.
-#[derive(Debug, PartialEq, Eq)]
-struct Obstacle {
-    reason: String,
-    /// Nothing can be done but to back up the other disks.
-    can_exclude: bool,
 }
 
 fn obstacle(client: &Client, disk: &Disk) -> Result<Option<Obstacle>, Error> {

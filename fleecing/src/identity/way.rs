@@ -5,6 +5,8 @@ use std::path::{Path, PathBuf};
 
 use fleece_qmp_client::Address;
 
+use crate::journal::record::absolute;
+
 /// How a guest is reached. The same guest is reached the same way from every working directory, through
 /// every symbolic link, and below `/var/run` as below `/run`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -89,11 +91,6 @@ fn in_canonical_directory(path: &Path) -> PathBuf {
             .join(name),
         _ => path.to_owned(),
     }
-}
-
-/// A path as it is found from any working directory.
-pub(crate) fn absolute(path: &Path) -> PathBuf {
-    std::path::absolute(path).unwrap_or_else(|_| path.to_owned())
 }
 
 #[cfg(test)]

@@ -1,26 +1,21 @@
-//! Finishing what a killed backup or restore left.
+//! What a killed backup or restore left on storages and in directories.
 //!
 //! What a record names is taken away only if Fleece could have made it for this guest and nobody uses it
 //! (`made`, `in_use`, `named`). Everything else is told, and stays where it is and on record.
 
 use std::path::{Path, PathBuf};
 use std::slice;
-use std::time::Duration;
 
 use fleece_guest_config::ConfigFile;
-use fleece_qmp_client::{Address, Client, Interrupt, Options};
+use fleece_qmp_client::Interrupt;
 use fleece_storage::{Storages, VolumeId};
 
 use crate::error::{Error, ErrorKind};
-use crate::identity::{self, Way};
 use crate::journal::made::Volume;
 use crate::journal::named::Named;
-use crate::journal::record::{Contents, Place, Record};
-use crate::journal::{in_use, made};
-use crate::qemu::image;
-use crate::qemu::liveness;
-use crate::qemu::teardown;
-use crate::qemu::thaw;
+use crate::journal::record::{Contents, Record};
+use crate::journal::{image, in_use, made};
+use crate::liveness;
 
 /// What a clean-up did.
 #[derive(Debug, Default)]
@@ -32,111 +27,36 @@ pub struct Cleaned {
     pub failed: Vec<Error>,
 }
 
-/// Removes what the record of a guest names, as far as it is ours, and what is ours inside its QEMU.
-///
-/// `qmp` is the guest's monitor, if it is not the recorded one. QEMU may run, have been restarted, or
-/// be gone. What cannot be removed, say because its storage does not answer, stays on record, and the
-/// rest is removed. Doing it twice does no harm.
-///
-/// # Errors
-/// [`ErrorKind::Busy`] while the guest is being backed up; [`ErrorKind::Record`] when the record
-/// cannot be read. All other failures are in [`Cleaned::failed`].
-pub fn cleanup(
-    place: &Place,
-    qmp: Option<&Address>,
-    storages: &Storages,
-) -> Result<Cleaned, Error> {
-    let record = Record::open(place)?;
-    // Its QEMU may be at work for a backup under another name.
-    let recorded = record.contents()?.qmp;
-    let recorded: Option<Address> = recorded.and_then(|text| text.parse().ok());
-    let monitor = qmp.or(recorded.as_ref()).map(Way::monitor);
-    let _locks = identity::lock_all(place, monitor)?;
-    if let Some(monitor) = qmp {
-        identity::must_not_be_elsewhere(place.directory(), place.guest(), monitor)?;
-    }
-    let mut cleaned = Cleaned::default();
-    clean(&record, qmp, storages, &Interrupt::default(), &mut cleaned)?;
-    Ok(cleaned)
-}
-
-/// The same for a record that is open: what every backup does first. `interrupt` ends the waiting for QEMU and
-/// the agent.
-///
-/// # Errors
-/// As [`cleanup`].
-pub fn clean(
-    record: &Record,
-    qmp: Option<&Address>,
-    storages: &Storages,
-    interrupt: &Interrupt,
-    cleaned: &mut Cleaned,
-) -> Result<(), Error> {
-    let contents = record.contents()?;
-    let mut work = Work {
-        record,
-        contents: &contents,
-        storages,
-        cleaned,
-        named: None,
-        interrupt,
-    };
-    work.thaw(qmp)?;
-    work.remove_files()?;
-    if work.leave_qemu(qmp)? {
-        work.free_images()?;
-    }
-    work.free_volumes()?;
-    if work.cleaned.failed.is_empty() {
-        record.forget()?;
-    }
-    Ok(())
-}
-
-struct Work<'a> {
-    record: &'a Record,
-    contents: &'a Contents,
-    storages: &'a Storages,
-    cleaned: &'a mut Cleaned,
+/// What a record names.
+pub(crate) struct Remains<'a> {
+    pub(crate) record: &'a Record,
+    pub(crate) contents: &'a Contents,
+    pub(crate) storages: &'a Storages,
+    pub(crate) cleaned: &'a mut Cleaned,
     /// What guests' configurations name, once somebody has asked.
     named: Option<Named>,
-    interrupt: &'a Interrupt,
+    pub(crate) interrupt: &'a Interrupt,
 }
 
-impl Work<'_> {
-    fn thaw(&mut self, qmp: Option<&Address>) -> Result<(), Error> {
-        let Some(agent) = self.contents.frozen.as_deref().map(address) else {
-            return Ok(());
-        };
-        let monitors = [qmp.cloned(), self.contents.qmp.as_deref().map(address)];
-        let is_alive = || {
-            monitors
-                .iter()
-                .flatten()
-                .any(|monitor| self.listens(monitor))
-        };
-        match thaw::thaw(self.record, &agent, None, &is_alive, THAW, self.interrupt) {
-            Ok(_) => {
-                let done = "freeze of the guest's file systems".into();
-                self.cleaned.done.push(done);
-            }
-            Err(error) if error.kind() == ErrorKind::Frozen => self.cleaned.failed.push(error),
-            Err(error) => return Err(error),
-        }
-        Ok(())
-    }
-
-    /// Whether there is a QEMU behind a monitor, even one that does not answer.
-    fn listens(&self, monitor: &Address) -> bool {
-        let mut options = Options::default();
-        options.interrupt = self.interrupt.clone();
-        match Client::connect(monitor, &options) {
-            Ok(_) => true,
-            Err(error) => !thaw::is_gone(&error),
+impl<'a> Remains<'a> {
+    pub(crate) fn new(
+        record: &'a Record,
+        contents: &'a Contents,
+        storages: &'a Storages,
+        cleaned: &'a mut Cleaned,
+        interrupt: &'a Interrupt,
+    ) -> Self {
+        Self {
+            record,
+            contents,
+            storages,
+            cleaned,
+            named: None,
+            interrupt,
         }
     }
 
-    fn remove_files(&mut self) -> Result<(), Error> {
+    pub(crate) fn remove_files(&mut self) -> Result<(), Error> {
         if let Some(line) = &self.contents.illegible {
             let message = format!("the record's list of files cannot be understood: {line}");
             self.cleaned.failed.push(foreign(message));
@@ -154,62 +74,7 @@ impl Work<'_> {
         Ok(())
     }
 
-    /// Takes what is ours out of QEMU; tells whether that was done, so that images can be freed.
-    fn leave_qemu(&mut self, qmp: Option<&Address>) -> Result<bool, Error> {
-        let recorded = self.contents.qmp.as_deref().map(address);
-        let answer = || self.must_answer();
-        let known = self.places();
-        if let Some(address) = qmp.or(recorded.as_ref()) {
-            match teardown::remove_all(None, address, self.interrupt, self.record, &known, &answer)
-            {
-                Ok(removed) => self.adopt(&removed, &known)?,
-                Err(error) => {
-                    self.cleaned.failed.push(error);
-                    return Ok(false);
-                }
-            }
-        }
-        match &self.contents.nbd_socket {
-            Some(socket) if self.record.is_our_socket(socket) => {
-                self.record.note_nbd_socket(None)?;
-                let done = format!("NBD server on {}", socket.display());
-                self.cleaned.done.push(done);
-            }
-            Some(socket) => self.cleaned.failed.push(foreign(format!(
-                "the socket {} is not where this guest's would be; it is not touched and stays on record",
-                socket.display()
-            ))),
-            None => {}
-        }
-        if self.contents.paused {
-            self.record.note_paused(false)?;
-        }
-        Ok(true)
-    }
-
-    /// Tells what was removed, and puts images on record that were found in QEMU only.
-    fn adopt(&mut self, removed: &teardown::Removed, known: &[PathBuf]) -> Result<(), Error> {
-        let things = removed.things.iter();
-        self.cleaned
-            .done
-            .extend(things.map(|thing| format!("{thing} in QEMU")));
-        for file in &removed.images {
-            let path = Path::new(file);
-            if known.iter().any(|known| known == path) {
-                continue;
-            }
-            match made::volume_at(path, self.record.guest(), self.storages) {
-                Some(id) => self.record.add_image(&id)?,
-                None => self.cleaned.failed.push(foreign(format!(
-                    "QEMU had the fleecing image {file}, which is not on record and not of this guest by \
-                     its name; it is left where it is"
-                ))),
-            }
-        }
-        Ok(())
-    }
-
-    fn free_images(&mut self) -> Result<(), Error> {
+    pub(crate) fn free_images(&mut self) -> Result<(), Error> {
         // With those that were found in QEMU.
         for name in self.record.contents()?.images {
             let freed = self
@@ -225,7 +90,7 @@ impl Work<'_> {
 
     /// Frees what an unfinished restore made. A restore writes the guest's configuration last: volumes that
     /// the configuration names are complete and the guest's own.
-    fn free_volumes(&mut self) -> Result<(), Error> {
+    pub(crate) fn free_volumes(&mut self) -> Result<(), Error> {
         for name in &self.contents.volumes {
             let freed = self.check(name, made::DISK).and_then(|volume| {
                 let failed = |error| {
@@ -286,20 +151,20 @@ impl Work<'_> {
     }
 
     /// Fails if one of the recorded images, which QEMU may have, is on a storage that hangs.
-    fn must_answer(&self) -> Result<(), Error> {
+    pub(crate) fn must_answer(&self) -> Result<(), Error> {
         for name in &self.contents.images {
             // What is not ours, or not to be found, is not to be waited for.
             if let Ok(Volume { id, storage }) =
                 made::volume(name, self.record.guest(), made::IMAGE, self.storages)
             {
-                liveness::must_answer(&storage, &[id], self.interrupt, liveness::WAY_BACK)?;
+                liveness::must_answer(&storage, &[id], self.interrupt, liveness::ATTACHED)?;
             }
         }
         Ok(())
     }
 
     /// Where the recorded images are.
-    fn places(&self) -> Vec<PathBuf> {
+    pub(crate) fn places(&self) -> Vec<PathBuf> {
         let images = self.contents.images.iter();
         images
             .filter_map(|name| {
@@ -310,7 +175,7 @@ impl Work<'_> {
     }
 }
 
-fn foreign(message: String) -> Error {
+pub(crate) fn foreign(message: String) -> Error {
     Error::new(ErrorKind::Foreign, message)
 }
 
@@ -325,14 +190,6 @@ fn free(record: &Record, volume: &Volume, interrupt: &Interrupt) -> Result<(), E
     })?;
     image::free(storage, record, id, interrupt)
 }
-
-fn address(text: &str) -> Address {
-    let Ok(address) = text.parse();
-    address
-}
-
-/// How long to go on trying to thaw.
-const THAW: Duration = Duration::from_secs(10);
 
 /// Removes a file; tells whether it was there. If its directory is gone, it may come back with it.
 fn remove_file(path: &Path, interrupt: &Interrupt) -> Result<bool, Error> {
@@ -388,6 +245,3 @@ fn try_to_remove(path: &Path, interrupt: &Interrupt) -> Result<bool, Error> {
         Err(error) => Err(failed(error)),
     }
 }
-
-#[cfg(test)]
-mod tests;

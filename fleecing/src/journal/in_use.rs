@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use fleece_qmp_client::Interrupt;
 use fleece_storage::block::{ErrorKind as BlockErrorKind, ImageLock};
 
-use crate::qemu::liveness;
+use crate::liveness;
 
 /// How long it may take to find out, all in all.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(10);

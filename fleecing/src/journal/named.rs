@@ -9,7 +9,7 @@ use fleece_storage::{Storages, VolumeId};
 
 use crate::error::{Error, ErrorKind};
 use crate::journal::made::Volume;
-use crate::qemu::liveness;
+use crate::liveness;
 
 /// What Proxmox's cluster keeps of all its hosts' guests.
 const PROXMOX: &str = "/etc/pve";

@@ -30,11 +30,10 @@ use fleece_staged_file::{check_owned, create_directories};
 use fleece_storage::VolumeId;
 
 pub use place::Place;
-pub(crate) use place::{CLAIM, file_of, guest_of, guests_with};
+pub(crate) use place::{CLAIM, absolute, file_of, guest_of, guests_with};
 
 use crate::advice::{Advice, CleanUp};
 use crate::error::{Error, ErrorKind};
-use crate::identity::absolute;
 use crate::journal::lock::GuestLock;
 use crate::journal::step::Step;
 
@@ -90,6 +89,8 @@ const NBD_SOCKET: &str = "nbd-socket";
 const FILES: &str = "files";
 const PAUSED: &str = "paused";
 const FROZEN: &str = "frozen";
+const RESTORES: &str = "restores";
+const VOLUMES: &str = "volumes";
 
 impl Record {
     /// Locks the guest's record.
@@ -157,8 +158,8 @@ impl Record {
             illegible: files(&state).err(),
             paused: get(PAUSED).is_some(),
             frozen: get(FROZEN),
-            restores: get(volumes::RESTORES).map(Into::into),
-            volumes: volumes::list(&state),
+            restores: get(RESTORES).map(Into::into),
+            volumes: volumes(&state),
         })
     }
 
@@ -329,6 +330,15 @@ fn files(state: &GuestConfig) -> Result<Vec<PathBuf>, String> {
         Some(list) => serde_json::from_str(list).map_err(|_| list.to_owned()),
         None => Ok(Vec::new()),
     }
+}
+
+/// The volumes on record. Ids have no commas.
+fn volumes(state: &GuestConfig) -> Vec<String> {
+    let volumes = state.main().get(VOLUMES).unwrap_or_default().split(',');
+    volumes
+        .filter(|id| !id.is_empty())
+        .map(str::to_owned)
+        .collect()
 }
 
 /// The directory of the records, which nobody else may write to.

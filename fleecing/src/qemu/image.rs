@@ -1,90 +1,19 @@
-//! Fleecing images: allocated on a storage, attached to QEMU, and away again.
+//! Fleecing images in QEMU: attached, and detached again.
 
 use std::fs::File;
 use std::path::Path;
-use std::sync::Arc;
 
-use fleece_guest_config::GuestId;
 use fleece_qmp_client::commands::{BlockdevAdd, BlockdevDel};
-use fleece_qmp_client::{Client, Error as QmpError, ErrorKind as QmpErrorKind, Interrupt};
-use fleece_storage::{AllocationRequest, Plugin, VolumeFormat, VolumeId, free_names};
+use fleece_qmp_client::{Client, Error as QmpError, ErrorKind as QmpErrorKind};
+use fleece_storage::{Plugin, VolumeId};
 use serde_json::Value;
 
-use crate::advice::Advice;
 use crate::disk::{self, Disk};
 use crate::error::{Error, ErrorKind};
-use crate::journal::record::Record;
 use crate::journal::step::Step;
 use crate::qemu::descriptors::{self, Handed};
-use crate::qemu::liveness;
 use crate::qemu::names;
 use crate::qemu::ours::Ours;
-
-/// Allocates an image of exactly the size of each disk. Each is on record before it exists.
-pub(crate) fn allocate(
-    storage: &dyn Plugin,
-    record: &Record,
-    guest: &GuestId,
-    format: VolumeFormat,
-    disks: &[Disk],
-) -> Result<Vec<VolumeId>, Error> {
-    let failed = |disk: &Disk| {
-        let message = format!(
-            "{}: cannot allocate a fleecing image on {}",
-            disk.name,
-            storage.id()
-        );
-        move |error| Error::caused(ErrorKind::Storage, message, error)
-    };
-    storage.activate().map_err(|error| {
-        Error::caused(
-            ErrorKind::Storage,
-            format!("cannot use the fleecing storage {}", storage.id()),
-            error,
-        )
-    })?;
-    let mut images = Vec::new();
-    for disk in disks {
-        let name = free_names(storage, guest, "fleece", 1)
-            .map_err(failed(disk))?
-            .pop()
-            .ok_or_else(|| Error::new(ErrorKind::Storage, "no free name for a fleecing image"))?;
-        let id = storage.volume_id(&name, format).map_err(failed(disk))?;
-        record.add_image(&id)?;
-        match storage.allocate(&AllocationRequest::new(name, format, disk.size)) {
-            Ok(id) => {
-                Step::ImageAllocated.reached();
-                images.push(id);
-            }
-            Err(error) => {
-                if error.kind() == fleece_storage::ErrorKind::AlreadyExists {
-                    // Somebody was faster; what is there is not ours.
-                    record.remove_image(&id.to_string())?;
-                }
-                return Err(failed(disk)(error));
-            }
-        }
-    }
-    Ok(images)
-}
-
-/// Refuses a format that the storage does not have.
-pub(crate) fn check_format(storage: &dyn Plugin, format: VolumeFormat) -> Result<(), Error> {
-    // What cannot tell says so when it is asked for an image.
-    let formats = storage.capabilities().map(|able| able.formats);
-    match formats {
-        Ok(formats) if !formats.contains(&format) => {
-            let has: Vec<_> = formats.iter().map(ToString::to_string).collect();
-            let message = format!(
-                "the fleecing storage {} has no {format} images, only {}",
-                storage.id(),
-                has.join(" and ")
-            );
-            Err(Error::new(ErrorKind::Storage, message).advise(Advice::OtherFleecingFormat))
-        }
-        _ => Ok(()),
-    }
-}
 
 /// Attaches image `n` as the node `names::image(n)` and checks that QEMU sees the disk's size.
 pub(crate) fn attach(
@@ -166,26 +95,4 @@ pub(crate) fn detach(client: &Client, ours: &Ours) -> Result<(), Error> {
             )))?;
     }
     descriptors::take_back(client)
-}
-
-/// Frees an image that may or may not exist, and takes it off the record.
-pub(crate) fn free(
-    storage: &Arc<dyn Plugin>,
-    record: &Record,
-    image: &VolumeId,
-    interrupt: &Interrupt,
-) -> Result<(), Error> {
-    let images = std::slice::from_ref(image);
-    liveness::must_answer(storage, images, interrupt, liveness::FREEING)
-        .map_err(|error| error.of(record.clean_up()))?;
-    storage.free(image).map_err(|error| {
-        Error::caused(
-            ErrorKind::Storage,
-            format!("cannot free the fleecing image {image}, which stays on record"),
-            error,
-        )
-        .advise(Advice::CleanUpAfterwards(record.clean_up()))
-    })?;
-    Step::ImageFreed.reached();
-    record.remove_image(&image.to_string())
 }

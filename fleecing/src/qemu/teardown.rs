@@ -1,6 +1,5 @@
 //! Everything of ours out of a QEMU: the way back of a session, and of a session that was killed.
 
-use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -8,13 +7,14 @@ use fleece_qmp_client::{Address, Client, ErrorKind as QmpErrorKind, Interrupt, O
 
 use crate::advice::{Advice, CleanUp};
 use crate::error::{Error, ErrorKind};
-use crate::journal::lock::QemuLock;
 use crate::journal::made;
 use crate::journal::record::Record;
 use crate::journal::step::Step;
 use crate::qemu::image;
+use crate::qemu::lock::QemuLock;
 use crate::qemu::names::Kind;
 use crate::qemu::ours::Ours;
+use crate::qemu::server::stray;
 use crate::qemu::thaw;
 use crate::qemu::{export, histogram, meanwhile, server, switch};
 
@@ -72,7 +72,7 @@ fn take_out(
                 .advise(Advice::OtherMonitor(record.clean_up())))
         }
         Some(socket) => {
-            export::remove_socket(socket);
+            server::remove_socket(socket);
             Ok(Removed::default())
         }
         None => Ok(Removed::default()),
@@ -114,7 +114,7 @@ fn remove(client: &Client, known: &[PathBuf], socket: Option<&Path>) -> Result<R
     let ours = Ours::find(client, known)?;
     export::remove(client, &ours, socket)?;
     if socket.is_none() {
-        server::stop_unreachable(client)?;
+        stray::stop_unreachable(client)?;
     }
     Step::ViewsRemoved.reached();
     switch::remove(client, &ours)?;
@@ -163,7 +163,7 @@ pub(crate) fn must_be_free(client: &Client, address: &Address, disks: usize) -> 
 
 /// The clean-up of a backup of which nobody has the record: the images tell the guest.
 fn clean_up(client: &Client, ours: &Ours, address: &Address) -> CleanUp {
-    let (state_directory, guest) = match server::record_of(client) {
+    let (state_directory, guest) = match stray::record_of(client) {
         Some((directory, guest)) => (Some(directory), Some(guest)),
         None => {
             let guest = ours.files.iter().find_map(|file| made::image_in(file));
@@ -182,7 +182,7 @@ fn clean_up(client: &Client, ours: &Ours, address: &Address) -> CleanUp {
 fn goes_on_listening(socket: &Path, interrupt: &Interrupt) -> bool {
     let start = Instant::now();
     let waiting = interrupt.wait();
-    while listens(socket) {
+    while server::listens(socket) {
         if start.elapsed() >= LAST_MOMENTS || waiting.is_interrupted() {
             return true;
         }
@@ -193,11 +193,6 @@ fn goes_on_listening(socket: &Path, interrupt: &Interrupt) -> bool {
 
 /// How long a QEMU may take to end after it has closed its monitor.
 const LAST_MOMENTS: Duration = Duration::from_secs(10);
-
-/// Whether a server that lives has this socket.
-pub(crate) fn listens(socket: &Path) -> bool {
-    UnixStream::connect(socket).is_ok()
-}
 
 /// Continues a guest that was stopped for the switch by a backup that died in that instant.
 fn resume(client: &Client) -> Result<(), Error> {

@@ -4,8 +4,15 @@ use std::collections::HashSet;
 
 use fleece_qmp_client::commands::{BlockGraph, GraphEdge, GraphNode, GraphNodeKind};
 
-use super::Obstacle;
 use crate::disk::Disk;
+
+/// What is in the way of one disk.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Obstacle {
+    pub(super) reason: String,
+    /// Nothing can be done but to back up the other disks.
+    pub(super) can_exclude: bool,
+}
 
 /// Who works on the disk besides its guest, and what to do about it.
 pub(super) fn obstacle(graph: &BlockGraph, disk: &Disk) -> Option<Obstacle> {

@@ -134,3 +134,8 @@ const ENDINGS: [&str; 4] = ["state.lock", "state.tmp", "state", "lock"];
 
 /// How the names of those files end that tell whose a number or name is.
 pub(crate) const CLAIM: &str = "claim";
+
+/// A path as it is found from any working directory.
+pub(crate) fn absolute(path: &Path) -> PathBuf {
+    std::path::absolute(path).unwrap_or_else(|_| path.to_owned())
+}

@@ -2,23 +2,10 @@
 
 use std::path::Path;
 
-use fleece_guest_config::GuestConfig;
 use fleece_storage::VolumeId;
 
-use super::{Record, text};
+use super::{RESTORES, Record, VOLUMES, text, volumes};
 use crate::error::Error;
-
-pub(super) const RESTORES: &str = "restores";
-const VOLUMES: &str = "volumes";
-
-/// Ids have no commas.
-pub(super) fn list(state: &GuestConfig) -> Vec<String> {
-    let volumes = state.main().get(VOLUMES).unwrap_or_default().split(',');
-    volumes
-        .filter(|id| !id.is_empty())
-        .map(str::to_owned)
-        .collect()
-}
 
 impl Record {
     /// Notes that a restore is about to make volumes, and the configuration that will name them once
@@ -62,7 +49,7 @@ impl Record {
     fn edit_volumes(&self, edit: impl FnOnce(&mut Vec<String>)) -> Result<(), Error> {
         self.state
             .update::<_, fleece_guest_config::Error>(|state| {
-                let mut volumes = list(state);
+                let mut volumes = volumes(state);
                 edit(&mut volumes);
                 if volumes.is_empty() {
                     state.main_mut().remove(VOLUMES);
@@ -71,53 +58,5 @@ impl Record {
                 state.main_mut().set(VOLUMES, &volumes.join(","))
             })
             .map_err(Error::from)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use fleece_qmp_client::Interrupt;
-    use fleece_storage::Storages;
-
-    use super::super::{Place, Record};
-    use crate::journal::cleanup::{Cleaned, clean};
-
-    #[test]
-    fn an_unfinished_restore_is_undone_and_a_finished_one_is_not() {
-        let dir = tempfile::tempdir().unwrap();
-        let root = dir.path().canonicalize().unwrap();
-        let volumes = ["vm-7-disk-0.raw", "vm-7-disk-1.raw"].map(|name| root.join(name));
-        let config = root.join("7.conf");
-        let place = Place::new(root.join("state"), "7".parse().unwrap(), None);
-        for (text, left) in [
-            (None, [false, false]),
-            (
-                Some(format!("scsi0: {},size=4K\n", volumes[0].display())),
-                [true, false],
-            ),
-        ] {
-            let record = Record::open(&place).unwrap();
-            record.begin_restore(&config).unwrap();
-            for volume in &volumes {
-                let id = volume.to_str().unwrap().parse().unwrap();
-                record.add_volume(&id).unwrap();
-                std::fs::write(volume, "data").unwrap();
-            }
-            if let Some(text) = text {
-                std::fs::write(&config, text).unwrap();
-            }
-            let mut cleaned = Cleaned::default();
-            clean(
-                &record,
-                None,
-                &Storages::none(),
-                &Interrupt::default(),
-                &mut cleaned,
-            )
-            .unwrap();
-            assert!(cleaned.failed.is_empty(), "{:?}", cleaned.failed);
-            assert_eq!([volumes[0].exists(), volumes[1].exists()], left);
-            assert!(record.contents().unwrap().is_empty());
-        }
     }
 }

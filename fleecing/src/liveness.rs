@@ -5,10 +5,10 @@
 //! whether the image answers, in a thread of its own, which can be left behind.
 
 use std::fs::File;
-use std::os::unix::fs::{FileExt as _, MetadataExt as _};
-use std::path::{Path, PathBuf};
+use std::os::unix::fs::FileExt as _;
+use std::path::Path;
+use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -48,7 +48,10 @@ pub(crate) fn ask<T: Send + 'static>(
     }
 }
 
-fn asked<T: Send + 'static>(question: impl FnOnce() -> T + Send + 'static) -> Option<Receiver<T>> {
+/// Asks in a thread of its own; whoever wants the answer may leave it behind.
+pub(crate) fn asked<T: Send + 'static>(
+    question: impl FnOnce() -> T + Send + 'static,
+) -> Option<Receiver<T>> {
     let (sender, receiver) = sync_channel(1);
     let ask = move || {
         // Nobody listens any more once the time is up.
@@ -59,7 +62,7 @@ fn asked<T: Send + 'static>(question: impl FnOnce() -> T + Send + 'static) -> Op
 }
 
 /// What an image that hangs prevents while QEMU has it.
-pub(crate) const WAY_BACK: &str = "QEMU, and the guest with it, would wait for it, so what was made in \
+pub(crate) const ATTACHED: &str = "QEMU, and the guest with it, would wait for it, so what was made in \
                                    QEMU stays there, on record";
 
 /// What it prevents when QEMU has let go of it.
@@ -110,79 +113,6 @@ fn read_first(path: &Path) -> std::io::Result<()> {
     Ok(())
 }
 
-/// How much room files take, looked at again and again.
-#[derive(Debug)]
-pub(crate) struct Usage {
-    files: Vec<PathBuf>,
-    /// A look that has not ended is waited for by the next, so that there is never more than one.
-    under_way: Mutex<Option<Look>>,
-}
-
-#[derive(Debug)]
-struct Look {
-    since: Instant,
-    result: Receiver<Option<u64>>,
-}
-
-impl Usage {
-    pub(crate) fn of(files: Vec<PathBuf>) -> Self {
-        Self {
-            files,
-            under_way: Mutex::new(None),
-        }
-    }
-
-    /// Bytes allocated for all of them; `None` if the storage does not tell, or not now.
-    pub(crate) fn look(&self) -> Option<u64> {
-        const SOON: Duration = Duration::from_millis(200);
-        if self.files.is_empty() {
-            return None;
-        }
-        let mut under_way = self
-            .under_way
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        let look = match under_way.take() {
-            Some(look) => look,
-            None => {
-                let files = self.files.clone();
-                Look {
-                    since: Instant::now(),
-                    result: asked(move || allocated(&files))?,
-                }
-            }
-        };
-        match look.result.recv_timeout(SOON) {
-            Ok(used) => used,
-            Err(RecvTimeoutError::Disconnected) => None,
-            Err(RecvTimeoutError::Timeout) => {
-                *under_way = Some(look);
-                None
-            }
-        }
-    }
-
-    /// How long the last look has waited for an answer.
-    pub(crate) fn waits(&self) -> Option<Duration> {
-        let under_way = self
-            .under_way
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        under_way.as_ref().map(|look| look.since.elapsed())
-    }
-}
-
-fn allocated(files: &[PathBuf]) -> Option<u64> {
-    const SECTOR: u64 = 512;
-    let sizes = files.iter().map(|file| {
-        let metadata = file.metadata().ok()?;
-        metadata
-            .is_file()
-            .then(|| metadata.blocks().saturating_mul(SECTOR))
-    });
-    sizes.sum()
-}
-
 #[cfg(test)]
 mod tests {
     use std::process::Command;
@@ -191,8 +121,6 @@ mod tests {
     use fleece_storage::DirPlugin;
 
     use super::*;
-    use crate::journal::record::{Place, Record};
-    use crate::qemu::image;
 
     /// Nobody tells us to end.
     fn unasked() -> Interrupt {
@@ -219,28 +147,11 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let (storage, image) = hanging(dir.path());
         let error =
-            must_answer(&storage, slice::from_ref(&image), &unasked(), WAY_BACK).unwrap_err();
+            must_answer(&storage, slice::from_ref(&image), &unasked(), ATTACHED).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Hangs);
         let told = error.to_string();
         assert!(told.contains("its storage hangs"), "{told}");
         assert!(told.contains("in QEMU stays there, on record"), "{told}");
-    }
-
-    #[test]
-    fn of_an_image_that_hangs_when_it_is_freed_nothing_is_said_to_be_in_qemu() {
-        let dir = tempfile::tempdir().unwrap();
-        let (storage, image) = hanging(dir.path());
-        let record = Record::open(&Place::new(dir.path(), "100".parse().unwrap(), None)).unwrap();
-        record.add_image(&image).unwrap();
-        let error = image::free(&storage, &record, &image, &unasked()).unwrap_err();
-        assert_eq!(error.kind(), ErrorKind::Hangs);
-        let told = error.to_string();
-        assert!(
-            told.contains("its storage hangs. The image cannot be freed"),
-            "{told}"
-        );
-        assert!(!told.contains("QEMU"), "{told}");
-        assert_eq!(record.contents().unwrap().images, [image.to_string()]);
     }
 
     #[test]
@@ -262,20 +173,6 @@ mod tests {
         interrupt.hear();
         assert_eq!(ask(waits, &interrupt, hang), None);
         assert_eq!(ask(waits, &interrupt, || 7), Some(7));
-    }
-
-    #[test]
-    fn usage_is_what_is_allocated_and_unknown_for_what_is_no_file() {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("image");
-        let file = File::create(&path).unwrap();
-        file.set_len(1 << 30).unwrap();
-        file.write_all_at(&[7; 65536], 1 << 20).unwrap();
-        file.sync_all().unwrap();
-        let used = Usage::of(vec![path.clone()]).look().unwrap();
-        assert!((65536..1 << 20).contains(&used), "{used}");
-        assert_eq!(Usage::of(vec![path, "/dev/null".into()]).look(), None);
-        assert_eq!(Usage::of(Vec::new()).look(), None);
     }
 
     #[test]

@@ -441,3 +441,42 @@ fn a_configuration_that_cannot_be_read_keeps_what_it_may_name() {
     assert!(host.clean().failed.is_empty());
     assert!(!host.path("plain/vm-100-disk-0.raw").exists());
 }
+
+#[test]
+fn an_unfinished_restore_is_undone_and_a_finished_one_is_not() {
+    let dir = tempfile::tempdir().unwrap();
+    let root = dir.path().canonicalize().unwrap();
+    let volumes = ["vm-7-disk-0.raw", "vm-7-disk-1.raw"].map(|name| root.join(name));
+    let config = root.join("7.conf");
+    let place = Place::new(root.join("state"), "7".parse().unwrap(), None);
+    for (text, left) in [
+        (None, [false, false]),
+        (
+            Some(format!("scsi0: {},size=4K\n", volumes[0].display())),
+            [true, false],
+        ),
+    ] {
+        let record = Record::open(&place).unwrap();
+        record.begin_restore(&config).unwrap();
+        for volume in &volumes {
+            let id = volume.to_str().unwrap().parse().unwrap();
+            record.add_volume(&id).unwrap();
+            fs::write(volume, "data").unwrap();
+        }
+        if let Some(text) = text {
+            fs::write(&config, text).unwrap();
+        }
+        let mut cleaned = Cleaned::default();
+        clean(
+            &record,
+            None,
+            &Storages::none(),
+            &Interrupt::default(),
+            &mut cleaned,
+        )
+        .unwrap();
+        assert!(cleaned.failed.is_empty(), "{:?}", cleaned.failed);
+        assert_eq!([volumes[0].exists(), volumes[1].exists()], left);
+        assert!(record.contents().unwrap().is_empty());
+    }
+}

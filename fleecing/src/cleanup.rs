@@ -1,0 +1,185 @@
+//! Finishing what a killed backup or restore left: the guest and its QEMU first, then what lies on storages.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use fleece_qmp_client::{Address, Client, Interrupt, Options};
+use fleece_storage::Storages;
+
+use crate::error::{Error, ErrorKind};
+use crate::identity::{self, Way};
+use crate::journal::cleanup::{Cleaned, Remains, foreign};
+use crate::journal::made;
+use crate::journal::record::{Place, Record};
+use crate::qemu::teardown;
+use crate::qemu::thaw::{self, thaw};
+
+/// Removes what the record of a guest names, as far as it is ours, and what is ours inside its QEMU.
+///
+/// `qmp` is the guest's monitor, if it is not the recorded one. QEMU may run, have been restarted, or
+/// be gone. What cannot be removed, say because its storage does not answer, stays on record, and the
+/// rest is removed. Doing it twice does no harm.
+///
+/// # Errors
+/// [`ErrorKind::Busy`] while the guest is being backed up; [`ErrorKind::Record`] when the record
+/// cannot be read. All other failures are in [`Cleaned::failed`].
+pub fn cleanup(
+    place: &Place,
+    qmp: Option<&Address>,
+    storages: &Storages,
+) -> Result<Cleaned, Error> {
+    let record = Record::open(place)?;
+    // Its QEMU may be at work for a backup under another name.
+    let recorded = record.contents()?.qmp;
+    let recorded: Option<Address> = recorded.and_then(|text| text.parse().ok());
+    let monitor = qmp.or(recorded.as_ref()).map(Way::monitor);
+    let _locks = identity::lock_all(place, monitor)?;
+    if let Some(monitor) = qmp {
+        identity::must_not_be_elsewhere(place.directory(), place.guest(), monitor)?;
+    }
+    let mut cleaned = Cleaned::default();
+    clean(&record, qmp, storages, &Interrupt::default(), &mut cleaned)?;
+    Ok(cleaned)
+}
+
+/// The same for a record that is open: what every backup does first. `interrupt` ends the waiting for QEMU and
+/// the agent.
+///
+/// # Errors
+/// As [`cleanup`].
+pub fn clean(
+    record: &Record,
+    qmp: Option<&Address>,
+    storages: &Storages,
+    interrupt: &Interrupt,
+    cleaned: &mut Cleaned,
+) -> Result<(), Error> {
+    let contents = record.contents()?;
+    let mut remains = Remains::new(record, &contents, storages, cleaned, interrupt);
+    lift_freeze(&mut remains, qmp)?;
+    remains.remove_files()?;
+    if leave_qemu(&mut remains, qmp)? {
+        remains.free_images()?;
+    }
+    remains.free_volumes()?;
+    if remains.cleaned.failed.is_empty() {
+        record.forget()?;
+    }
+    Ok(())
+}
+
+fn lift_freeze(remains: &mut Remains<'_>, qmp: Option<&Address>) -> Result<(), Error> {
+    let Some(agent) = remains.contents.frozen.as_deref().map(address) else {
+        return Ok(());
+    };
+    let monitors = [qmp.cloned(), remains.contents.qmp.as_deref().map(address)];
+    let is_alive = || {
+        monitors
+            .iter()
+            .flatten()
+            .any(|monitor| listens(monitor, remains.interrupt))
+    };
+    match thaw(
+        remains.record,
+        &agent,
+        None,
+        &is_alive,
+        THAW,
+        remains.interrupt,
+    ) {
+        Ok(_) => {
+            let done = "freeze of the guest's file systems".into();
+            remains.cleaned.done.push(done);
+        }
+        Err(error) if error.kind() == ErrorKind::Frozen => remains.cleaned.failed.push(error),
+        Err(error) => return Err(error),
+    }
+    Ok(())
+}
+
+/// Whether there is a QEMU behind a monitor, even one that does not answer.
+fn listens(monitor: &Address, interrupt: &Interrupt) -> bool {
+    let mut options = Options::default();
+    options.interrupt = interrupt.clone();
+    match Client::connect(monitor, &options) {
+        Ok(_) => true,
+        Err(error) => !thaw::is_gone(&error),
+    }
+}
+
+/// Takes what is ours out of QEMU; tells whether that was done, so that images can be freed.
+fn leave_qemu(remains: &mut Remains<'_>, qmp: Option<&Address>) -> Result<bool, Error> {
+    let recorded = remains.contents.qmp.as_deref().map(address);
+    let answer = || remains.must_answer();
+    let known = remains.places();
+    if let Some(address) = qmp.or(recorded.as_ref()) {
+        match teardown::remove_all(
+            None,
+            address,
+            remains.interrupt,
+            remains.record,
+            &known,
+            &answer,
+        ) {
+            Ok(removed) => adopt(remains, &removed, &known)?,
+            Err(error) => {
+                remains.cleaned.failed.push(error);
+                return Ok(false);
+            }
+        }
+    }
+    match &remains.contents.nbd_socket {
+        Some(socket) if remains.record.is_our_socket(socket) => {
+            remains.record.note_nbd_socket(None)?;
+            let done = format!("NBD server on {}", socket.display());
+            remains.cleaned.done.push(done);
+        }
+        Some(socket) => remains.cleaned.failed.push(foreign(format!(
+            "the socket {} is not where this guest's would be; it is not touched and stays on record",
+            socket.display()
+        ))),
+        None => {}
+    }
+    if remains.contents.paused {
+        remains.record.note_paused(false)?;
+    }
+    Ok(true)
+}
+
+/// Tells what was removed, and puts images on record that were found in QEMU only.
+fn adopt(
+    remains: &mut Remains<'_>,
+    removed: &teardown::Removed,
+    known: &[PathBuf],
+) -> Result<(), Error> {
+    let things = removed.things.iter();
+    remains
+        .cleaned
+        .done
+        .extend(things.map(|thing| format!("{thing} in QEMU")));
+    for file in &removed.images {
+        let path = Path::new(file);
+        if known.iter().any(|known| known == path) {
+            continue;
+        }
+        match made::volume_at(path, remains.record.guest(), remains.storages) {
+            Some(id) => remains.record.add_image(&id)?,
+            None => remains.cleaned.failed.push(foreign(format!(
+                "QEMU had the fleecing image {file}, which is not on record and not of this guest by \
+                 its name; it is left where it is"
+            ))),
+        }
+    }
+    Ok(())
+}
+
+fn address(text: &str) -> Address {
+    let Ok(address) = text.parse();
+    address
+}
+
+/// How long to go on trying to thaw.
+const THAW: Duration = Duration::from_secs(10);
+
+#[cfg(test)]
+mod tests;
