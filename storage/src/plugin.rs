@@ -17,8 +17,9 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use fleece_guest_config::GuestId;
+use serde_json::Value;
 
-use crate::block::{Access, Qcow2, RawFile, WriteAt};
+use crate::block::{Access, Backing, BlockDevice, Qcow2, RawFile, WriteAt};
 use crate::error::{Error, ErrorKind};
 use crate::name::{VolumeFormat, VolumeName};
 use crate::volume::{Volume, VolumeId};
@@ -112,24 +113,45 @@ pub trait Plugin: Debug + Send + Sync {
     /// `Unsupported` if it does not appear there.
     fn path(&self, id: &VolumeId) -> Result<PathBuf, Error>;
 
-    /// Opens a volume that nobody uses, to fill it, as a restore does. It must have been activated.
+    /// Makes a volume usable and opens it as a disk, whatever its format.
+    ///
+    /// It keeps nobody else from using the volume, and must not be written while somebody does: a QEMU that has
+    /// it open holds its [image lock](crate::block::ImageLock). A linked clone, whose data lies in other volumes
+    /// too, is refused.
     ///
     /// # Errors
     ///
-    /// If it cannot be written; `Unsupported` if there is no way to but QEMU's.
-    fn open_writable(
-        &self,
-        id: &VolumeId,
-        format: VolumeFormat,
-    ) -> Result<Arc<dyn WriteAt>, Error> {
+    /// `NotFound`; `Io` if it cannot be opened; `Unsupported` if only QEMU can open it, as a volume that does not
+    /// appear in the file system.
+    fn open(&self, id: &VolumeId, access: Access) -> Result<Arc<dyn BlockDevice>, Error> {
+        self.activate_volume(id)?;
         let path = self.path(id)?;
-        let opened: crate::block::Result<Arc<dyn WriteAt>> = match format {
-            VolumeFormat::Qcow2 => Qcow2::open_writable(&path).map(|disk| Arc::new(disk) as _),
-            VolumeFormat::Raw => {
-                RawFile::open(&path, Access::ReadWrite).map(|disk| Arc::new(disk) as _)
+        let options = self.blockdev(id)?;
+        let format = options.get("driver").and_then(Value::as_str).unwrap_or("");
+        let opened: crate::block::Result<Arc<dyn BlockDevice>> = match (format, access) {
+            ("raw", _) => RawFile::open(&path, access).map(|disk| Arc::new(disk) as _),
+            ("qcow2", Access::ReadOnly) => {
+                Qcow2::open(&path, Backing::Deny).map(|disk| Arc::new(disk) as _)
+            }
+            ("qcow2", Access::ReadWrite) => {
+                Qcow2::open_writable(&path).map(|disk| Arc::new(disk) as _)
+            }
+            _ => {
+                let message = format!("volumes of the format {format:?} cannot be opened");
+                return Err(Error::new(ErrorKind::Unsupported, id, message));
             }
         };
-        opened.map_err(|error| Error::new(ErrorKind::Io, id, "cannot be written").caused_by(error))
+        opened.map_err(|error| Error::new(ErrorKind::Io, id, "cannot be opened").caused_by(error))
+    }
+
+    /// Opens a volume that nobody uses, to fill it, as a restore does. There are volumes that can be filled but
+    /// not [opened](Self::open).
+    ///
+    /// # Errors
+    ///
+    /// As for [`open`](Self::open).
+    fn open_writable(&self, id: &VolumeId) -> Result<Arc<dyn WriteAt>, Error> {
+        Ok(self.open(id, Access::ReadWrite)?)
     }
 
     /// QEMU's `BlockdevOptions` of the volume: the format layer with the protocol layer as
@@ -139,7 +161,7 @@ pub trait Plugin: Debug + Send + Sync {
     /// # Errors
     ///
     /// If the volume is not one of this storage.
-    fn blockdev(&self, id: &VolumeId) -> Result<serde_json::Value, Error>;
+    fn blockdev(&self, id: &VolumeId) -> Result<Value, Error>;
 
     /// The size that a guest sees, in bytes.
     ///

@@ -117,7 +117,7 @@ impl<'a> NewVolumes<'a> {
             storage: Arc::clone(storage),
         });
         storage.activate_volume(&id).map_err(failed)?;
-        let target = storage.open_writable(&id, *format).map_err(failed)?;
+        let target = storage.open_writable(&id).map_err(failed)?;
         let zeroes_needed = !capabilities.zero_initialised;
         let excess = target.size().checked_sub(device.size()).ok_or_else(|| {
             let message = format!("the volume {id} is smaller than {}", device.name());

@@ -1,6 +1,8 @@
 //! The client and real programs: live, and as they were recorded.
 
 #[cfg(test)]
+mod examples;
+#[cfg(test)]
 mod live;
 #[cfg(test)]
 mod peer;

@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use super::dir::DirPlugin;
 use super::{AllocationRequest, Capabilities, Freed, Plugin, Status};
-use crate::block::WriteAt;
+use crate::block::{Access, BlockDevice};
 use crate::error::Error;
 use crate::mounts;
 use crate::name::{VolumeFormat, VolumeName};
@@ -113,13 +113,9 @@ impl Plugin for MountedPlugin {
         self.directory.path(id)
     }
 
-    fn open_writable(
-        &self,
-        id: &VolumeId,
-        format: VolumeFormat,
-    ) -> Result<Arc<dyn WriteAt>, Error> {
+    fn open(&self, id: &VolumeId, access: Access) -> Result<Arc<dyn BlockDevice>, Error> {
         let id = id.clone();
-        self.ask(move |directory| directory.open_writable(&id, format))
+        self.ask(move |directory| directory.open(&id, access))
     }
 
     fn blockdev(&self, id: &VolumeId) -> Result<Value, Error> {

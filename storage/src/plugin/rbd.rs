@@ -13,9 +13,7 @@ use serde_json::{Value, json};
 
 use self::import::Import;
 use super::device::{self, Device, device_name, not_made, not_removed};
-use super::{
-    AllocationRequest, Capabilities, Freed, Plugin, Status, no_such_format, no_such_volume,
-};
+use super::{AllocationRequest, Capabilities, Freed, Plugin, Status, no_such_volume};
 use crate::block::WriteAt;
 use crate::error::{Error, ErrorKind};
 use crate::exec::Runner;
@@ -272,14 +270,7 @@ impl Plugin for RbdPlugin {
         Err(Error::new(ErrorKind::Unsupported, id, message))
     }
 
-    fn open_writable(
-        &self,
-        id: &VolumeId,
-        format: VolumeFormat,
-    ) -> Result<Arc<dyn WriteAt>, Error> {
-        if format != VolumeFormat::Raw {
-            return Err(no_such_format(self, format));
-        }
+    fn open_writable(&self, id: &VolumeId) -> Result<Arc<dyn WriteAt>, Error> {
         let spec = self.spec(device_name(self, id)?);
         let mut argv: Vec<String> = ["rbd", "import-diff", "--no-progress", "-", &spec]
             .map(str::to_owned)

@@ -1,5 +1,6 @@
 //! The checks themselves, each one sentence that must be true.
 
+use std::sync::Arc;
 use std::thread;
 
 use fleece_guest_config::GuestId;
@@ -8,6 +9,7 @@ use super::check::Check;
 use super::io::Disk;
 use super::qemu::QemuImage;
 use super::subject::{Checked, Subject, Verdict, ensure, ensure_eq, failed, guest};
+use crate::block::{Access, BlockDevice};
 use crate::error::{Error, ErrorKind};
 use crate::name::VolumeFormat;
 use crate::plugin::{AllocationRequest, Freed, free_names};
@@ -251,7 +253,7 @@ fn filled(subject: &Subject<'_>) -> Checked {
             .storage
             .allocate(&subject.request(n, format, SIZE)?)?;
         subject.storage.activate_volume(&id)?;
-        let disk = subject.storage.open_writable(&id, format)?;
+        let disk = subject.storage.open_writable(&id)?;
         ensure(disk.size() >= SIZE, || {
             format!("it has {} bytes", disk.size())
         })?;
@@ -265,6 +267,16 @@ fn filled(subject: &Subject<'_>) -> Checked {
         disk.write_zeroes(2 * MIB, MIB).map_err(disk_failed)?;
         disk.flush().map_err(disk_failed)?;
         drop(disk);
+        // Where the volume can be opened by others than QEMU, it reads the same.
+        if let Some(disk) = opened(subject, &id)? {
+            for (offset, byte) in [(0, 0x5a), (MIB, 0x5a), (2 * MIB, 0)] {
+                let mut piece = vec![1; 64 << 10];
+                disk.read_at(&mut piece, offset).map_err(disk_failed)?;
+                ensure(piece.iter().all(|read| *read == byte), || {
+                    format!("something else is read from the open volume at {offset}")
+                })?;
+            }
+        }
         let image = QemuImage::new(&subject.storage.blockdev(&id)?);
         let length = 64 << 10;
         for (offset, byte) in [(0, 0x5a), (MIB, 0x5a), (2 * MIB, 0)] {
@@ -274,6 +286,14 @@ fn filled(subject: &Subject<'_>) -> Checked {
         }
     }
     Ok(())
+}
+
+fn opened(subject: &Subject<'_>, id: &VolumeId) -> Checked<Option<Arc<dyn BlockDevice>>> {
+    match subject.storage.open(id, Access::ReadOnly) {
+        Ok(disk) => Ok(Some(disk)),
+        Err(error) if error.kind() == ErrorKind::Unsupported => Ok(None),
+        Err(error) => Err(error.into()),
+    }
 }
 
 fn disk_failed(error: crate::block::Error) -> Verdict {
