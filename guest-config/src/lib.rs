@@ -22,7 +22,10 @@
 //! # Ok::<(), fleece_guest_config::Error>(())
 //! ```
 //!
-//! The grammar does no I/O. [`ConfigFile`] is the thin shell beside it: locked, atomic updates.
+//! The grammar does no I/O; a configuration holds its text in memory, 1 MiB at most. [`ConfigFile`] is the thin
+//! shell beside it: locked, atomic updates. It blocks while somebody else holds the lock, for
+//! ten seconds at most; from async code, call it within `tokio::task::spawn_blocking` or its like. No threads; a drop
+//! changes nothing.
 //!
 //! The grammar is that of Proxmox VE's `qm.conf(5)` and `PVE::QemuServer::parse_vm_config`.
 
@@ -49,3 +52,7 @@ pub use guest::GuestId;
 pub use property::PropertyString;
 pub use restore::Restoration;
 pub use section::{Section, SectionKind};
+
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

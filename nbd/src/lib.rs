@@ -98,3 +98,7 @@ pub use server::{Export, Server, ServerOptions};
 pub use sizes::BlockSizes;
 pub use stream::Address;
 pub use zeroing::Zeroing;
+
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -79,6 +79,10 @@ fn is_plain(c: char) -> bool {
     !acts && !c.is_control()
 }
 
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -17,11 +17,22 @@
 //! # Ok::<(), fleece_qmp_client::Error>(())
 //! ```
 //!
-//! # How it works
+//! # Threads, async, memory, drop
 //!
 //! One thread per [`Client`] reads the socket and hands every reply to the call that waits
 //! for its `id`, and every event to each [`Subscription`]. It never waits for a consumer:
 //! QEMU itself stalls when nobody reads its monitor. Calls from several threads may overlap.
+//! An [`Agent`] has no thread and serves one call at a time.
+//!
+//! All calls block, each with a deadline: 5 seconds for a query, up to 10 minutes for what waits
+//! until disks are quiet ([`Command::deadline`]). An [`Interrupt`] ends them from another thread.
+//! From async code, call them within `tokio::task::spawn_blocking` or its like.
+//!
+//! A connection keeps the message that it receives, up to [`MAX_MESSAGE`], and up to
+//! [`Subscription::CAPACITY`] unread events per subscription.
+//!
+//! When the last clone of a [`Client`] is dropped, the socket is shut down and its thread has ended. What QEMU
+//! was told to do goes on: commands are not taken back, jobs and nodes stay.
 //!
 //! # Trust
 //!
@@ -64,3 +75,7 @@ pub use subscription::Subscription;
 
 #[doc(hidden)]
 pub mod fuzzing;
+
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

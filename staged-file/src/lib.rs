@@ -23,6 +23,10 @@
 //! one is writing, and is replaced. That, file systems without `RENAME_NOREPLACE` or without links, modes that do
 //! not depend on the umask, and the sync of the directory are what the crate `tempfile` does not offer.
 //!
+//! All calls block, and syncing takes as long as the storage does: from async code, call them within
+//! `tokio::task::spawn_blocking` or its like. No threads. Data goes straight to the file; a dropped [`StagedFile`]
+//! that was not committed is removed, and a dropped [`LockFile`] is unlocked.
+//!
 //! Where others write, too, [`regular`] opens what is there and waits for nobody.
 //!
 //! [`LockFile`] is the other file beside files: an exclusive lock that is gone when nobody holds it.
@@ -37,3 +41,7 @@ pub use directory::{check_owned, create_directories, sync_directory, sync_direct
 pub use file::{Committed, StagedFile, remove_stale, temporary_name};
 pub use lock::{LockFile, Locking};
 pub use rename::rename_new;
+
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

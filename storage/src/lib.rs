@@ -6,21 +6,43 @@
 //! named by a [`VolumeId`], which finds its plugin again for clean-up.
 //!
 //! ```
+//! use fleece_storage::block::Access;
 //! use fleece_storage::{AllocationRequest, Storages, VolumeFormat, free_names};
 //!
-//! # let directory = tempfile::tempdir().unwrap();
+//! # let directory = tempfile::tempdir()?;
+//! # let directory = directory.path().to_str().ok_or("not UTF-8")?;
 //! let storages = Storages::none();
-//! let storage = storages.open(directory.path().to_str().unwrap())?;
-//! let names = free_names(storage.as_ref(), 100, "fleece", 2)?;
+//! let storage = storages.open(directory)?;
+//! let guest = "100".parse()?;
+//! let names = free_names(storage.as_ref(), &guest, "disk", 2)?;
 //! let request = AllocationRequest::new(names[0].clone(), VolumeFormat::Raw, 5 << 20);
 //! let id = storage.allocate(&request)?;
 //! assert_eq!(id, storage.volume_id(&names[0], VolumeFormat::Raw)?);
-//! assert_eq!(storage.size(&id)?, 5 << 20);
+//!
+//! let disk = storage.open(&id, Access::ReadWrite)?;
+//! assert_eq!(disk.size(), 5 << 20);
+//! disk.write_at(b"hello", 4096)?;
+//! disk.flush()?;
+//! drop(disk);
 //!
 //! let again = storages.resolve(&id)?;
 //! again.free(&id)?;
-//! # Ok::<(), fleece_storage::Error>(())
+//! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
+//!
+//! # Threads, async, memory, drop
+//!
+//! All calls block; what waits for a network or a program has a deadline of 10 to 120 seconds (removing a volume of
+//! Ceph's: ten minutes). From async code, call them within `tokio::task::spawn_blocking` or its like. Storages start
+//! programs (`lvs`, `zfs`, `rbd`, …) and, to ask a mount that may hang, a thread that is left behind if it does.
+//! Block devices have no threads, and may be used by many at once.
+//!
+//! Raw devices keep nothing in memory. The qcow2 images of a process share 8 MiB for their tables; one that is
+//! [opened for a guest](block::Qcow2::open_for_guest) has its own, up to 10 MiB. [`block::MemoryDevice`] keeps what was
+//! written.
+//!
+//! A dropped device does not flush: call [`flush`](block::WriteAt::flush), whose errors a drop could not report. A volume
+//! stays until it is freed, whatever is dropped.
 
 pub mod block;
 mod config;
@@ -45,3 +67,7 @@ pub use plugin::dir::DirPlugin;
 pub use plugin::{AllocationRequest, Capabilities, Freed, Plugin, Status, free_names};
 pub use storages::Storages;
 pub use volume::{Volume, VolumeId};
+
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
