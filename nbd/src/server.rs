@@ -1,14 +1,14 @@
 //! The server: several exports on one socket.
 
 mod budget;
+mod connections;
 pub(crate) mod execute;
 mod export;
 pub(crate) mod exports;
 mod listener;
 pub(crate) mod negotiation;
 pub(crate) mod receive;
-mod session;
-mod sessions;
+mod transmission;
 
 use std::io::{self, Write};
 use std::os::unix::net::UnixStream;
@@ -20,10 +20,10 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 pub use self::export::Export;
 
+use self::connections::{Connections, Entry};
 use self::exports::Exports;
 use self::listener::Listener;
 use self::negotiation::{Agreement, negotiate};
-use self::sessions::{Entry, Sessions};
 use crate::error::{Error, ErrorKind};
 use crate::stream::{Address, Stream, Timed};
 
@@ -117,7 +117,7 @@ pub struct Server {
 #[derive(Debug)]
 struct Shared {
     exports: Exports,
-    sessions: Sessions,
+    connections: Connections,
     options: ServerOptions,
 }
 
@@ -133,7 +133,7 @@ impl Server {
         let address = listener.address().unwrap_or_else(|| address.clone());
         let shared = Arc::new(Shared {
             exports: Exports::default(),
-            sessions: Sessions::default(),
+            connections: Connections::default(),
             options: options.clone(),
         });
         let cannot = |error| Error::with_source(ErrorKind::Connect, "cannot start a server", error);
@@ -158,7 +158,7 @@ impl Server {
 
     /// How many clients are connected.
     pub fn connections(&self) -> usize {
-        self.shared.sessions.count()
+        self.shared.connections.count()
     }
 
     /// Serves one more export. The name `""` is the default export; an only export is served
@@ -176,7 +176,8 @@ impl Server {
     /// # Errors
     /// [`ErrorKind::Timeout`] if a request hangs in the export, which is then still in use.
     pub fn remove_export(&self, name: &str, grace: Duration) -> Result<(), Error> {
-        if self.shared.exports.remove(name).is_none() || self.shared.sessions.end(Some(name), grace)
+        if self.shared.exports.remove(name).is_none()
+            || self.shared.connections.end(Some(name), grace)
         {
             return Ok(());
         }
@@ -206,11 +207,11 @@ impl Server {
         let Some(acceptor) = self.acceptor.take() else {
             return true;
         };
-        self.shared.sessions.close();
+        self.shared.connections.close();
         // The accepting thread reads this, or is gone already.
         let _ = self.stop.write_all(&[0]);
         let _ = acceptor.join();
-        self.shared.sessions.end(None, grace)
+        self.shared.connections.end(None, grace)
     }
 }
 
@@ -268,7 +269,7 @@ fn spawn_connection(stream: Stream, shared: &Arc<Shared>) {
         .spawn(move || {
             let stream = Arc::new(stream);
             let Some(entry) = shared
-                .sessions
+                .connections
                 .enter(&stream, shared.options.max_connections)
             else {
                 tracing::warn!("too many NBD clients; one was turned away");
@@ -297,9 +298,9 @@ fn serve_connection(stream: &Stream, shared: &Shared, entry: &Entry<'_>) -> Resu
         .map_err(|error| Error::connection("setting up the connection", error))?;
     let Agreement { name, export, .. } = &agreement;
     entry.serves(name);
-    // From here on a removal of the export ends this session; was it removed before?
+    // From here on a removal of the export ends this connection; was it removed before?
     if !shared.exports.contains(name, export) {
         return Ok(());
     }
-    session::serve(stream, &agreement, shared.options.workers)
+    transmission::serve(stream, &agreement, shared.options.workers)
 }

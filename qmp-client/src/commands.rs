@@ -15,6 +15,7 @@
 )]
 
 mod block;
+mod capabilities;
 mod export;
 mod fd;
 mod graph;
@@ -22,13 +23,13 @@ mod job;
 mod machine;
 mod node;
 mod qom;
-mod session;
 mod stats;
 mod transaction;
 
 pub use block::{
     BlockCache, BlockDevice, BlockMedium, DirtyBitmap, ImageInfo, QueryBlock, QueryNamedBlockNodes,
 };
+pub use capabilities::{QmpCapabilities, QueryQmpSchema};
 pub use export::{
     BitmapRef, BlockExport, BlockExportAdd, BlockExportDel, ExportKind, ExportRemoveMode,
     NbdServerAddress, NbdServerStart, NbdServerStop, QueryBlockExports,
@@ -44,7 +45,6 @@ pub use machine::{
 };
 pub use node::{BlockdevAdd, BlockdevDel, BlockdevReopen};
 pub use qom::{ObjectAdd, ObjectDel, QomGet, QomList, QomProperty, QomSet};
-pub use session::{QmpCapabilities, QueryQmpSchema};
 pub use stats::{
     BlockLatencyHistogramSet, BlockStats, DeviceStats, DriverStats, LatencyHistogram,
     QueryBlockStats,

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use crate::error::{Error, ErrorKind};
 
-/// Ends the waiting of the clients and agents that have it in their [`Options`](crate::client::Options), say when
+/// Ends the waiting of the clients and agents that have it in their [`Options`](crate::options::Options), say when
 /// the program is told to end. Clones are the same one.
 #[derive(Clone, Debug, Default)]
 pub struct Interrupt(Arc<Inner>);

@@ -200,12 +200,12 @@ fn connect_unix(path: &Path, deadline: &Deadline) -> io::Result<UnixStream> {
 /// In a thread of its own, since neither the resolver nor connect(2) can be interrupted.
 fn connect_tcp(host_and_port: &str, deadline: &Deadline) -> io::Result<TcpStream> {
     let (sender, receiver) = sync_channel(1);
-    let (name, patience) = (host_and_port.to_owned(), deadline.remaining());
+    let (name, timeout) = (host_and_port.to_owned(), deadline.remaining());
     std::thread::Builder::new()
         .name("connect".into())
         .spawn(move || {
             // Nobody may listen any more.
-            let _ = sender.send(connect_within(&name, patience));
+            let _ = sender.send(connect_within(&name, timeout));
         })?;
     loop {
         let slice = deadline.slice().ok_or(io::ErrorKind::TimedOut)?;
@@ -217,11 +217,11 @@ fn connect_tcp(host_and_port: &str, deadline: &Deadline) -> io::Result<TcpStream
     }
 }
 
-fn connect_within(host_and_port: &str, patience: Duration) -> io::Result<TcpStream> {
+fn connect_within(host_and_port: &str, timeout: Duration) -> io::Result<TcpStream> {
     let mut last = io::Error::new(io::ErrorKind::AddrNotAvailable, "the name has no address");
     for address in host_and_port.to_socket_addrs()? {
-        let patience = patience.max(Duration::from_millis(1));
-        match TcpStream::connect_timeout(&address, patience) {
+        let timeout = timeout.max(Duration::from_millis(1));
+        match TcpStream::connect_timeout(&address, timeout) {
             Ok(stream) => {
                 // Commands are small and wait for their replies.
                 stream.set_nodelay(true)?;

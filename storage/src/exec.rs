@@ -33,12 +33,12 @@ pub(crate) trait Runner: fmt::Debug + Send + Sync {
     /// # Errors
     ///
     /// `CommandMissing`; `CommandFailed` with what it printed on standard error; `Unreachable`
-    /// after `patience`, when it and all its children have been killed.
-    fn run_with(&self, argv: &[&str], input: &[u8], patience: Duration) -> Result<Vec<u8>, Error>;
+    /// after `timeout`, when it and all its children have been killed.
+    fn run_with(&self, argv: &[&str], input: &[u8], timeout: Duration) -> Result<Vec<u8>, Error>;
 
     /// Runs `argv` for text, without input.
-    fn run(&self, argv: &[&str], patience: Duration) -> Result<String, Error> {
-        let output = self.run_with(argv, b"", patience)?;
+    fn run(&self, argv: &[&str], timeout: Duration) -> Result<String, Error> {
+        let output = self.run_with(argv, b"", timeout)?;
         String::from_utf8(output).map_err(|_| failed(argv, "its output is not UTF-8"))
     }
 }
@@ -48,7 +48,7 @@ pub(crate) trait Runner: fmt::Debug + Send + Sync {
 pub(crate) struct System;
 
 impl Runner for System {
-    fn run_with(&self, argv: &[&str], input: &[u8], patience: Duration) -> Result<Vec<u8>, Error> {
+    fn run_with(&self, argv: &[&str], input: &[u8], timeout: Duration) -> Result<Vec<u8>, Error> {
         let io = |source| failed(argv, "cannot be run").caused_by(source);
         let mut child = command(argv)?
             .stdin(input_file(input).map_err(io)?)
@@ -56,7 +56,7 @@ impl Runner for System {
             .stderr(Stdio::piped())
             .spawn()
             .map_err(io)?;
-        let ended = attend(&mut child, patience).map_err(io);
+        let ended = attend(&mut child, timeout).map_err(io);
         if !matches!(ended, Ok(Some(_))) {
             kill(&mut child);
         }
@@ -66,7 +66,7 @@ impl Runner for System {
             stderr,
         }) = ended?
         else {
-            return Err(too_late(argv, patience));
+            return Err(too_late(argv, timeout));
         };
         if stdout.len() >= MAX_OUTPUT {
             return Err(failed(
@@ -127,8 +127,8 @@ fn input_file(input: &[u8]) -> std::io::Result<Stdio> {
 ///
 /// It ends when the process ends, not when the pipes close: a daemon that it leaves behind may
 /// keep them open.
-fn attend(child: &mut Child, patience: Duration) -> std::io::Result<Option<Ended>> {
-    let deadline = Instant::now().checked_add(patience);
+fn attend(child: &mut Child, timeout: Duration) -> std::io::Result<Option<Ended>> {
+    let deadline = Instant::now().checked_add(timeout);
     let process = pidfd_open(Pid::from_child(child), PidfdFlags::empty())?;
     let mut stdout = Pipe::new(child.stdout.take())?;
     let mut stderr = Pipe::new(child.stderr.take())?;
@@ -244,8 +244,8 @@ pub(crate) fn failed(argv: &[&str], message: &str) -> Error {
     Error::new(ErrorKind::CommandFailed, command_line(argv), message)
 }
 
-fn too_late(argv: &[&str], patience: Duration) -> Error {
-    let message = format!("does not end within {} seconds", patience.as_secs());
+fn too_late(argv: &[&str], timeout: Duration) -> Error {
+    let message = format!("does not end within {} seconds", timeout.as_secs());
     Error::new(ErrorKind::Unreachable, command_line(argv), message)
 }
 
@@ -295,8 +295,8 @@ mod tests {
         (directory, path)
     }
 
-    fn sh(script: &str, input: &[u8], patience: Duration) -> Result<Vec<u8>, Error> {
-        System.run_with(&["sh", "-c", script], input, patience)
+    fn sh(script: &str, input: &[u8], timeout: Duration) -> Result<Vec<u8>, Error> {
+        System.run_with(&["sh", "-c", script], input, timeout)
     }
 
     #[test]

@@ -16,7 +16,7 @@ use crate::error::{Error, ErrorKind};
 
 const PROXMOX_LOCKS: &str = "/var/lock/pve-manager";
 /// How long to wait for another process; Proxmox waits as long.
-const PATIENCE: Duration = Duration::from_secs(10);
+const TIMEOUT: Duration = Duration::from_secs(10);
 /// `flock` cannot wait with a time limit, so it is tried this often.
 const INTERVAL: Duration = Duration::from_millis(20);
 
@@ -33,15 +33,15 @@ pub(crate) fn acquire(storage: &str) -> Result<StorageLock, Error> {
         return Ok(StorageLock { _file: None });
     }
     let path = Path::new(PROXMOX_LOCKS).join(format!("pve-storage-{storage}"));
-    acquire_at(&path, PATIENCE)
+    acquire_at(&path, TIMEOUT)
 }
 
-fn acquire_at(path: &Path, patience: Duration) -> Result<StorageLock, Error> {
+fn acquire_at(path: &Path, timeout: Duration) -> Result<StorageLock, Error> {
     let io = |source| Error::io("lock the storage", path, source);
     let mut options = OpenOptions::new();
     options.append(true).create(true);
     let file = regular::open_with(&mut options, path, Links::Refuse).map_err(io)?;
-    let deadline = Instant::now().checked_add(patience);
+    let deadline = Instant::now().checked_add(timeout);
     loop {
         match file.try_lock() {
             Ok(()) => return Ok(StorageLock { _file: Some(file) }),
@@ -51,7 +51,7 @@ fn acquire_at(path: &Path, patience: Duration) -> Result<StorageLock, Error> {
         if deadline.is_none_or(|deadline| Instant::now() >= deadline) {
             let message = format!(
                 "another process has kept this lock for {} seconds",
-                patience.as_secs()
+                timeout.as_secs()
             );
             return Err(Error::new(ErrorKind::Busy, path.display(), message));
         }
@@ -67,7 +67,7 @@ mod tests {
     fn a_lock_that_another_holds_is_waited_for_and_then_given_up() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("pve-storage-local");
-        let held = acquire_at(&path, PATIENCE).unwrap();
+        let held = acquire_at(&path, TIMEOUT).unwrap();
         let error = acquire_at(&path, INTERVAL).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Busy);
         drop(held);

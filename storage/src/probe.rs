@@ -9,14 +9,14 @@ use crate::error::{Error, ErrorKind};
 use crate::plugin::Status;
 
 /// How long a file system may take to answer. Proxmox gives up after the same time.
-const PATIENCE: Duration = Duration::from_secs(2);
+const TIMEOUT: Duration = Duration::from_secs(2);
 
 /// The room on the file system at `path`, which must be a directory.
 pub(crate) fn status(path: &Path) -> Result<Status, Error> {
     let io = |path: &Path, source: rustix::io::Errno| {
         Error::io("read the state of the file system", path, source.into())
     };
-    answered(path, PATIENCE, move |path| {
+    answered(path, TIMEOUT, move |path| {
         if !path.is_dir() {
             return Err(Error::new(
                 ErrorKind::NotFound,
@@ -38,7 +38,7 @@ pub(crate) fn status(path: &Path) -> Result<Status, Error> {
 /// network file system cannot be interrupted, but it can be left behind.
 pub(crate) fn answered<T: Send + 'static>(
     path: &Path,
-    patience: Duration,
+    timeout: Duration,
     question: impl FnOnce(&Path) -> Result<T, Error> + Send + 'static,
 ) -> Result<T, Error> {
     let (sender, receiver) = sync_channel(1);
@@ -50,8 +50,8 @@ pub(crate) fn answered<T: Send + 'static>(
             let _ = sender.send(question(&owned));
         });
     asked.map_err(|source| Error::io("start a thread to look at", path, source))?;
-    receiver.recv_timeout(patience).map_err(|_| {
-        let message = format!("the file system does not answer within {patience:?}");
+    receiver.recv_timeout(timeout).map_err(|_| {
+        let message = format!("the file system does not answer within {timeout:?}");
         Error::new(ErrorKind::Unreachable, path.display(), message)
     })?
 }

@@ -9,7 +9,7 @@ use fleece_staged_file::{LockFile, Locking};
 use crate::error::{Error, ErrorKind};
 
 /// How long to wait for another process; Proxmox waits as long.
-const PATIENCE: Duration = Duration::from_secs(10);
+const TIMEOUT: Duration = Duration::from_secs(10);
 /// `flock` cannot wait with a time limit, so it is tried this often.
 const INTERVAL: Duration = Duration::from_millis(20);
 
@@ -35,7 +35,7 @@ fn proxmox_lock(config: &Path) -> Option<PathBuf> {
 }
 
 fn lock(path: &Path, config: &Path) -> Result<LockFile, Error> {
-    let deadline = Instant::now().checked_add(PATIENCE);
+    let deadline = Instant::now().checked_add(TIMEOUT);
     loop {
         match LockFile::try_acquire(path).map_err(|source| Error::io("lock", config, source))? {
             Locking::Held(lock) => return Ok(lock),
@@ -45,7 +45,7 @@ fn lock(path: &Path, config: &Path) -> Result<LockFile, Error> {
             let message = format!(
                 "another process has kept the lock {} for {} seconds",
                 path.display(),
-                PATIENCE.as_secs()
+                TIMEOUT.as_secs()
             );
             return Err(Error::new(ErrorKind::Locked, message).at(config));
         }

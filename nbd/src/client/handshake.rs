@@ -43,7 +43,7 @@ pub(crate) fn handshake(
     let server_flags = greeting::parse_greeting(&greeted)?;
     handshake.write(&greeting::client_flags(server_flags))?;
 
-    let agreed = handshake.haggle(export, server_flags, block_status);
+    let agreed = handshake.negotiate(export, server_flags, block_status);
     if agreed.is_err() {
         // The polite end of a handshake, for servers that are still there to hear it.
         let _ = handshake.write(&option::option(option::ABORT, &[])?);
@@ -62,7 +62,7 @@ struct Refusal {
 }
 
 impl<S: Read + Write> Handshake<S> {
-    fn haggle(
+    fn negotiate(
         &mut self,
         export: &str,
         server_flags: u16,

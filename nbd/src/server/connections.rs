@@ -11,7 +11,7 @@ const AFTER_CUT: Duration = Duration::from_secs(1);
 
 /// The open connections of a server.
 #[derive(Debug, Default)]
-pub(super) struct Sessions {
+pub(super) struct Connections {
     open: Mutex<Open>,
     ended: Condvar,
 }
@@ -20,11 +20,11 @@ pub(super) struct Sessions {
 struct Open {
     closed: bool,
     next_id: u64,
-    by_id: HashMap<u64, Session>,
+    by_id: HashMap<u64, Connection>,
 }
 
 #[derive(Debug)]
-struct Session {
+struct Connection {
     stream: Arc<Stream>,
     /// The export that is being served, after the handshake.
     export: Option<String>,
@@ -33,11 +33,11 @@ struct Session {
 /// The entry of one connection; it goes when this is dropped.
 #[derive(Debug)]
 pub(super) struct Entry<'a> {
-    sessions: &'a Sessions,
+    connections: &'a Connections,
     id: u64,
 }
 
-impl Sessions {
+impl Connections {
     /// Enters a connection. `None` if there are `limit` already, or the server is shutting down.
     pub(super) fn enter(&self, stream: &Arc<Stream>, limit: usize) -> Option<Entry<'_>> {
         let mut open = self.open();
@@ -48,12 +48,15 @@ impl Sessions {
         open.next_id = id.wrapping_add(1);
         open.by_id.insert(
             id,
-            Session {
+            Connection {
                 stream: Arc::clone(stream),
                 export: None,
             },
         );
-        Some(Entry { sessions: self, id })
+        Some(Entry {
+            connections: self,
+            id,
+        })
     }
 
     pub(super) fn count(&self) -> usize {
@@ -69,17 +72,26 @@ impl Sessions {
     /// when the requests that they have sent are answered, but after `grace` in any case.
     /// Returns whether all have ended; a request that hangs in its export outlives this.
     pub(super) fn end(&self, export: Option<&str>, grace: Duration) -> bool {
-        let concerns = |session: &Session| export.is_none() || session.export.as_deref() == export;
+        let concerns =
+            |connection: &Connection| export.is_none() || connection.export.as_deref() == export;
         let open = self.open();
-        for session in open.by_id.values().filter(|session| concerns(session)) {
-            match session.export {
-                Some(_) => session.stream.shutdown_read(),
-                None => session.stream.shutdown(),
+        for connection in open
+            .by_id
+            .values()
+            .filter(|connection| concerns(connection))
+        {
+            match connection.export {
+                Some(_) => connection.stream.shutdown_read(),
+                None => connection.stream.shutdown(),
             }
         }
         let open = self.wait(open, grace, concerns);
-        for session in open.by_id.values().filter(|session| concerns(session)) {
-            session.stream.shutdown();
+        for connection in open
+            .by_id
+            .values()
+            .filter(|connection| concerns(connection))
+        {
+            connection.stream.shutdown();
         }
         let open = self.wait(open, AFTER_CUT, concerns);
         !open.by_id.values().any(concerns)
@@ -89,7 +101,7 @@ impl Sessions {
         &'a self,
         mut open: MutexGuard<'a, Open>,
         limit: Duration,
-        concerns: impl Fn(&Session) -> bool,
+        concerns: impl Fn(&Connection) -> bool,
     ) -> MutexGuard<'a, Open> {
         let start = Instant::now();
         while open.by_id.values().any(&concerns) {
@@ -113,15 +125,15 @@ impl Sessions {
 impl Entry<'_> {
     /// Notes which export is served from now on.
     pub(super) fn serves(&self, export: &str) {
-        if let Some(session) = self.sessions.open().by_id.get_mut(&self.id) {
-            session.export = Some(export.to_owned());
+        if let Some(connection) = self.connections.open().by_id.get_mut(&self.id) {
+            connection.export = Some(export.to_owned());
         }
     }
 }
 
 impl Drop for Entry<'_> {
     fn drop(&mut self) {
-        self.sessions.open().by_id.remove(&self.id);
-        self.sessions.ended.notify_all();
+        self.connections.open().by_id.remove(&self.id);
+        self.connections.ended.notify_all();
     }
 }

@@ -31,7 +31,7 @@ const KEPT_BUFFER: usize = 2 << 20;
 /// Serves a connection until the client leaves or breaks the protocol, or reading is shut down.
 /// Requests that were read are answered before it returns. At most `limit` run at once.
 pub(super) fn serve(stream: &Stream, agreement: &Agreement, limit: usize) -> Result<(), Error> {
-    let session = Session {
+    let transmission = Transmission {
         stream,
         agreement,
         budget: Budget::new(BUDGET),
@@ -45,14 +45,14 @@ pub(super) fn serve(stream: &Stream, agreement: &Agreement, limit: usize) -> Res
         writing: Mutex::new(()),
         broken: AtomicBool::new(false),
     };
-    thread::scope(|scope| session.work(scope));
-    let reading = session.reading.into_inner();
+    thread::scope(|scope| transmission.work(scope));
+    let reading = transmission.reading.into_inner();
     let ended = reading.unwrap_or_else(PoisonError::into_inner).ended;
     ended.unwrap_or(Ok(()))
 }
 
 /// What the threads of a connection share.
-struct Session<'a> {
+struct Transmission<'a> {
     stream: &'a Stream,
     agreement: &'a Agreement,
     budget: Budget,
@@ -74,7 +74,7 @@ struct Reading<'a> {
     ended: Option<Result<(), Error>>,
 }
 
-impl<'a> Session<'a> {
+impl<'a> Transmission<'a> {
     fn work<'scope>(&'scope self, scope: &'scope Scope<'scope, '_>) {
         let (mut data, mut reply) = (Vec::new(), Vec::new());
         while let Some((request, _loan)) = self.next_request(scope, &mut data) {

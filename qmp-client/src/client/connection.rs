@@ -13,7 +13,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-use super::reader::{self, Awaited, Switchboard, receive};
+use super::reader::{self, Awaited, Dispatcher, receive};
 use crate::address::Address;
 use crate::command::RawCommand;
 use crate::deadline::{Deadline, Interrupt};
@@ -28,7 +28,7 @@ use crate::subscription::Queue;
 #[derive(Debug)]
 pub(super) struct Connection {
     hangup: Hangup,
-    switchboard: Arc<Switchboard>,
+    dispatcher: Arc<Dispatcher>,
     greeting: Greeting,
     schema: OnceLock<Arc<Schema>>,
     next_id: AtomicU64,
@@ -45,18 +45,18 @@ impl Connection {
         let peer = address.to_string();
         let open = || {
             let socket = Socket::connect(address, deadline)?;
-            let (switchboard, greeting) = Switchboard::new(&peer);
-            let reader = reader::spawn(&socket, &switchboard)
+            let (dispatcher, greeting) = Dispatcher::new(&peer);
+            let reader = reader::spawn(&socket, &dispatcher)
                 .map_err(|error| Error::new(ErrorKind::Connect).with_source(error))?;
             // From here on an early return ends the thread.
             let hangup = Hangup {
                 socket: Mutex::new(socket),
                 reader: Some(reader),
             };
-            let greeting = await_greeting(&greeting, &switchboard, deadline)?;
+            let greeting = await_greeting(&greeting, &dispatcher, deadline)?;
             Ok(Self {
                 hangup,
-                switchboard,
+                dispatcher,
                 greeting,
                 schema: OnceLock::new(),
                 next_id: AtomicU64::new(first_id()),
@@ -87,11 +87,11 @@ impl Connection {
     }
 
     pub(super) fn subscribe(&self) -> Arc<Queue> {
-        self.switchboard.subscribe()
+        self.dispatcher.subscribe()
     }
 
     pub(super) fn closed(&self) -> Option<Error> {
-        self.switchboard.closed()
+        self.dispatcher.closed()
     }
 
     /// The schema as it was first asked for.
@@ -120,7 +120,7 @@ impl Connection {
             .and_then(|awaited| self.send(&text, fd, &deadline).map(|()| awaited))
             .and_then(|awaited| awaited.result(&deadline))
             .and_then(|reply| decode(&reply));
-        result.map_err(|error| error.at(self.switchboard.peer()).during(name))
+        result.map_err(|error| error.at(self.dispatcher.peer()).during(name))
     }
 
     /// With `to_the_end`, QEMU holds our end of the connection until it is done.
@@ -175,7 +175,7 @@ impl Connection {
         let named = |(result, command): (Result<Box<RawValue>, Error>, &RawCommand)| {
             result
                 .and_then(|reply| decode(&reply))
-                .map_err(|error| error.at(self.switchboard.peer()).during(&command.name))
+                .map_err(|error| error.at(self.dispatcher.peer()).during(&command.name))
         };
         results.into_iter().zip(commands).map(named).collect()
     }
@@ -203,7 +203,7 @@ impl Connection {
         serde_json::to_writer(&mut *text, &command)
             .map_err(|error| Error::new(ErrorKind::InvalidCommand).with_source(error))?;
         text.push(b'\n');
-        self.switchboard.expect(id)
+        self.dispatcher.expect(id)
     }
 
     fn send(
@@ -233,7 +233,7 @@ impl Connection {
                 "cannot send"
             };
             let error = self
-                .switchboard
+                .dispatcher
                 .close(Error::closed(error).with_detail(detail));
             socket.shutdown();
             error
@@ -246,17 +246,17 @@ const HELD: &str = "fleece-monitor";
 
 fn await_greeting(
     greeting: &Receiver<Greeting>,
-    switchboard: &Switchboard,
+    dispatcher: &Dispatcher,
     deadline: &Deadline,
 ) -> Result<Greeting, Error> {
     match receive(greeting, deadline) {
         Ok(greeting) => Ok(greeting),
-        Err(RecvTimeoutError::Timeout) if switchboard.has_heard() => {
+        Err(RecvTimeoutError::Timeout) if dispatcher.has_heard() => {
             Err(Error::new(ErrorKind::NotQmp).with_detail("no greeting came"))
         }
         Err(RecvTimeoutError::Timeout) => Err(deadline.passed(ErrorKind::Busy)),
         Err(RecvTimeoutError::Disconnected) => {
-            let error = switchboard
+            let error = dispatcher
                 .closed()
                 .unwrap_or_else(|| Error::new(ErrorKind::Closed));
             Err(match error.kind() {

@@ -17,19 +17,19 @@ use crate::socket::Socket;
 use crate::subscription::Queue;
 
 /// Starts the thread; it ends when the connection does.
-pub(super) fn spawn(socket: &Socket, switchboard: &Arc<Switchboard>) -> io::Result<JoinHandle<()>> {
+pub(super) fn spawn(socket: &Socket, dispatcher: &Arc<Dispatcher>) -> io::Result<JoinHandle<()>> {
     let mut socket = socket.try_clone()?;
-    let switchboard = Arc::clone(switchboard);
+    let dispatcher = Arc::clone(dispatcher);
     std::thread::Builder::new()
         .name("qmp-reader".to_owned())
         .spawn(move || {
-            let Err(error) = read(&mut socket, &switchboard);
+            let Err(error) = read(&mut socket, &dispatcher);
             socket.shutdown();
-            switchboard.close(error);
+            dispatcher.close(error);
         })
 }
 
-fn read(socket: &mut Socket, switchboard: &Switchboard) -> Result<Never, Error> {
+fn read(socket: &mut Socket, dispatcher: &Dispatcher) -> Result<Never, Error> {
     let mut framer = Framer::new(Junk::Refuse);
     let mut buffer = [0; 16 << 10];
     loop {
@@ -39,10 +39,10 @@ fn read(socket: &mut Socket, switchboard: &Switchboard) -> Result<Never, Error> 
             Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
             Err(error) => return Err(Error::closed(error)),
         };
-        switchboard.heard.store(true, Ordering::Relaxed);
+        dispatcher.heard.store(true, Ordering::Relaxed);
         let mut input = buffer.get(..length).unwrap_or_default();
         while let Some(text) = framer.next(&mut input)? {
-            switchboard.deliver(Message::parse(&text)?, text.len());
+            dispatcher.deliver(Message::parse(&text)?, text.len());
         }
     }
 }
@@ -52,34 +52,34 @@ enum Never {}
 
 /// Connects what comes in with those who wait for it.
 #[derive(Debug)]
-pub(super) struct Switchboard {
+pub(super) struct Dispatcher {
     peer: String,
-    lines: Mutex<Lines>,
+    waiters: Mutex<Waiters>,
     /// Whether anything came at all.
     heard: AtomicBool,
 }
 
 #[derive(Debug, Default)]
-struct Lines {
+struct Waiters {
     greeting: Option<SyncSender<Greeting>>,
     replies: HashMap<u64, SyncSender<Result<Box<RawValue>, Error>>>,
     subscribers: Vec<Weak<Queue>>,
     closed: Option<Error>,
 }
 
-impl Switchboard {
+impl Dispatcher {
     pub(super) fn new(peer: &str) -> (Arc<Self>, Receiver<Greeting>) {
         let (sender, receiver) = sync_channel(1);
-        let lines = Lines {
+        let waiters = Waiters {
             greeting: Some(sender),
-            ..Lines::default()
+            ..Waiters::default()
         };
-        let switchboard = Self {
+        let dispatcher = Self {
             peer: peer.to_owned(),
-            lines: Mutex::new(lines),
+            waiters: Mutex::new(waiters),
             heard: AtomicBool::new(false),
         };
-        (Arc::new(switchboard), receiver)
+        (Arc::new(dispatcher), receiver)
     }
 
     pub(super) fn peer(&self) -> &str {
@@ -91,15 +91,15 @@ impl Switchboard {
     }
 
     pub(super) fn closed(&self) -> Option<Error> {
-        self.lines().closed.clone()
+        self.waiters().closed.clone()
     }
 
     pub(super) fn subscribe(&self) -> Arc<Queue> {
         let queue = Arc::new(Queue::default());
-        let mut lines = self.lines();
-        match &lines.closed {
+        let mut waiters = self.waiters();
+        match &waiters.closed {
             Some(error) => queue.close(error),
-            None => lines.subscribers.push(Arc::downgrade(&queue)),
+            None => waiters.subscribers.push(Arc::downgrade(&queue)),
         }
         queue
     }
@@ -107,13 +107,13 @@ impl Switchboard {
     /// Makes ready for the reply to the command `id`, which is about to be sent.
     pub(super) fn expect(&self, id: u64) -> Result<Awaited<'_>, Error> {
         let (sender, receiver) = sync_channel(1);
-        let mut lines = self.lines();
-        if let Some(error) = &lines.closed {
+        let mut waiters = self.waiters();
+        if let Some(error) = &waiters.closed {
             return Err(error.clone());
         }
-        lines.replies.insert(id, sender);
+        waiters.replies.insert(id, sender);
         Ok(Awaited {
-            switchboard: self,
+            dispatcher: self,
             id,
             receiver,
         })
@@ -121,17 +121,17 @@ impl Switchboard {
 
     /// Ends the connection for all who wait, unless it has ended; returns the first cause.
     pub(super) fn close(&self, error: Error) -> Error {
-        let mut lines = self.lines();
-        let cause = lines
+        let mut waiters = self.waiters();
+        let cause = waiters
             .closed
             .get_or_insert_with(|| error.at(&self.peer))
             .clone();
-        lines.greeting = None;
-        for (_, reply) in lines.replies.drain() {
+        waiters.greeting = None;
+        for (_, reply) in waiters.replies.drain() {
             // Each channel has room for its one reply; a receiver that is gone needs none.
             let _ = reply.try_send(Err(cause.clone()));
         }
-        for queue in lines
+        for queue in waiters
             .subscribers
             .drain(..)
             .filter_map(|queue| queue.upgrade())
@@ -143,15 +143,15 @@ impl Switchboard {
 
     /// Hands over one message that came as `size` bytes. Never waits.
     fn deliver(&self, message: Message, size: usize) {
-        let mut lines = self.lines();
+        let mut waiters = self.waiters();
         match message {
             Message::Greeting(greeting) => {
-                if let Some(sender) = lines.greeting.take() {
+                if let Some(sender) = waiters.greeting.take() {
                     let _ = sender.try_send(greeting);
                 }
             }
             Message::Event(event) => {
-                lines.subscribers.retain(|queue| match queue.upgrade() {
+                waiters.subscribers.retain(|queue| match queue.upgrade() {
                     Some(queue) => {
                         queue.push(event.clone(), size);
                         true
@@ -160,7 +160,7 @@ impl Switchboard {
                 });
             }
             Message::Reply(Reply { id, result }) => {
-                match id.and_then(|id| lines.replies.remove(&id)) {
+                match id.and_then(|id| waiters.replies.remove(&id)) {
                     Some(sender) => {
                         let _ = sender.try_send(result.map_err(Error::from));
                     }
@@ -171,8 +171,8 @@ impl Switchboard {
         }
     }
 
-    fn lines(&self) -> MutexGuard<'_, Lines> {
-        self.lines.lock().unwrap_or_else(PoisonError::into_inner)
+    fn waiters(&self) -> MutexGuard<'_, Waiters> {
+        self.waiters.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -194,7 +194,7 @@ pub(super) fn receive<T>(
 /// The reply to one command. Dropped, the reply is no longer awaited.
 #[derive(Debug)]
 pub(super) struct Awaited<'a> {
-    switchboard: &'a Switchboard,
+    dispatcher: &'a Dispatcher,
     id: u64,
     receiver: Receiver<Result<Box<RawValue>, Error>>,
 }
@@ -211,6 +211,6 @@ impl Awaited<'_> {
 
 impl Drop for Awaited<'_> {
     fn drop(&mut self) {
-        self.switchboard.lines().replies.remove(&self.id);
+        self.dispatcher.waiters().replies.remove(&self.id);
     }
 }

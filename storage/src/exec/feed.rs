@@ -15,16 +15,16 @@ use crate::error::Error;
 pub(crate) struct Feed {
     argv: Vec<String>,
     child: Option<Child>,
-    patience: Duration,
+    timeout: Duration,
 }
 
 impl Feed {
-    /// Starts `argv`. `patience` is how long it may take nothing of what is written.
+    /// Starts `argv`. `timeout` is how long it may take nothing of what is written.
     ///
     /// # Errors
     ///
     /// `CommandMissing`, `CommandFailed`.
-    pub(crate) fn start(argv: &[&str], patience: Duration) -> Result<Self, Error> {
+    pub(crate) fn start(argv: &[&str], timeout: Duration) -> Result<Self, Error> {
         let io = |source| failed(argv, "cannot be run").caused_by(source);
         let child = command(argv)?
             .stdin(Stdio::piped())
@@ -35,7 +35,7 @@ impl Feed {
         let feed = Self {
             argv: argv.iter().map(|word| (*word).to_owned()).collect(),
             child: Some(child),
-            patience,
+            timeout,
         };
         if let Some(stdin) = feed.child.as_ref().and_then(|child| child.stdin.as_ref()) {
             let flags = fcntl_getfl(stdin).map_err(|errno| io(errno.into()))?;
@@ -65,15 +65,15 @@ impl Feed {
             };
             if blocked.kind() == IoKind::BrokenPipe {
                 // It tells itself why it does not want more.
-                self.finish(self.patience)?;
+                self.finish(self.timeout)?;
                 return Err(self.fail("ended before it had everything"));
             }
             if blocked.kind() != IoKind::WouldBlock {
                 return Err(self.fail("cannot be fed").caused_by(blocked));
             }
             let mut fds = [PollFd::new(stdin, PollFlags::OUT)];
-            let patience = Timespec::try_from(self.patience).ok();
-            match poll(&mut fds, patience.as_ref()) {
+            let timeout = Timespec::try_from(self.timeout).ok();
+            match poll(&mut fds, timeout.as_ref()) {
                 Ok(0) => return Err(self.fail("takes nothing any more; does the storage answer?")),
                 Ok(_) | Err(rustix::io::Errno::INTR) => {}
                 Err(errno) => return Err(self.fail("cannot be fed").caused_by(errno)),
@@ -86,13 +86,13 @@ impl Feed {
     ///
     /// # Errors
     ///
-    /// `CommandFailed` with what the program says; `Unreachable` after `patience`.
-    pub(crate) fn finish(&mut self, patience: Duration) -> Result<(), Error> {
+    /// `CommandFailed` with what the program says; `Unreachable` after `timeout`.
+    pub(crate) fn finish(&mut self, timeout: Duration) -> Result<(), Error> {
         let Some(mut child) = self.child.take() else {
             return Ok(());
         };
         drop(child.stdin.take());
-        let ended = attend(&mut child, patience);
+        let ended = attend(&mut child, timeout);
         if !matches!(ended, Ok(Some(_))) {
             kill(&mut child);
         }
@@ -103,7 +103,7 @@ impl Feed {
                 let message = format!("failed with {status}: {}", summary(&stderr));
                 Err(failed(&argv, &message))
             }
-            None => Err(too_late(&argv, patience)),
+            None => Err(too_late(&argv, timeout)),
         }
     }
 
@@ -132,8 +132,8 @@ mod tests {
     const SECOND: Duration = Duration::from_secs(1);
     const MINUTE: Duration = Duration::from_secs(60);
 
-    fn sh(script: &str, patience: Duration) -> Feed {
-        Feed::start(&["sh", "-c", script], patience).unwrap()
+    fn sh(script: &str, timeout: Duration) -> Feed {
+        Feed::start(&["sh", "-c", script], timeout).unwrap()
     }
 
     #[test]

@@ -23,7 +23,7 @@ use crate::volume::{Volume, VolumeId};
 
 const DISK: &str = "disk.raw";
 /// How long `btrfs` may take; deleting a subvolume waits for a transaction.
-const PATIENCE: Duration = Duration::from_secs(60);
+const TIMEOUT: Duration = Duration::from_secs(60);
 
 /// `PATH/images/100/vm-100-disk-0/disk.raw` is volume `ID:100/vm-100-disk-0.raw`.
 #[derive(Debug, Clone)]
@@ -99,7 +99,7 @@ impl BtrfsPlugin {
             )
         })?;
         self.tools
-            .run(&["btrfs", "subvolume", command, "--", path], PATIENCE)
+            .run(&["btrfs", "subvolume", command, "--", path], TIMEOUT)
             .map(drop)
     }
 }

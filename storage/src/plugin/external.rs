@@ -21,7 +21,7 @@ use crate::volume::{Volume, VolumeId};
 /// The version of the conversation.
 const VERSION: u32 = 1;
 /// How long an answer may take.
-const PATIENCE: Duration = Duration::from_secs(120);
+const TIMEOUT: Duration = Duration::from_secs(120);
 
 /// A storage of a type that an executable knows.
 #[derive(Debug, Clone)]
@@ -147,7 +147,7 @@ impl ExternalPlugin {
         let input = format!("{question}\n");
         let output = self
             .tools
-            .run_with(&[&self.program], input.as_bytes(), PATIENCE)?;
+            .run_with(&[&self.program], input.as_bytes(), TIMEOUT)?;
         match serde_json::from_slice(&output) {
             Ok(Answer::Ok(answer)) => Ok(answer),
             Ok(Answer::Error(refusal)) => Err(Error::new(

@@ -9,7 +9,7 @@ use super::dir::DirPlugin;
 use super::external::ExternalPlugin;
 use super::lvm::LvmPlugin;
 use super::lvmthin::LvmThinPlugin;
-use super::mounted::{MountedPlugin, PATIENCE};
+use super::mounted::{MountedPlugin, TIMEOUT};
 use super::rbd::{RbdPlugin, proxmox_files};
 use super::volume_group::{VolumeGroup, check_name};
 use super::zfspool::ZfsPlugin;
@@ -123,7 +123,7 @@ fn directory(section: &StorageSection) -> Result<Arc<dyn Plugin>, Error> {
             section.id()
         ),
         shared: section.flag("shared"),
-        patience: PATIENCE,
+        timeout: TIMEOUT,
     }))
 }
 
@@ -150,7 +150,7 @@ fn network(section: &StorageSection) -> Result<Arc<dyn Plugin>, Error> {
         fstypes,
         advice,
         shared: true,
-        patience: PATIENCE,
+        timeout: TIMEOUT,
     }))
 }
 

@@ -19,7 +19,7 @@ use crate::volume::{Volume, VolumeId};
 
 /// How long a single operation may take on a file system that answers. A server that is slow is
 /// not dead: an NFS client itself waits 60 seconds (`timeo=600`) before it asks again.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) const TIMEOUT: Duration = Duration::from_secs(60);
 
 /// A directory behind a mount.
 #[derive(Debug, Clone)]
@@ -32,7 +32,7 @@ pub(crate) struct MountedPlugin {
     /// What to do when it is not mounted.
     pub(crate) advice: String,
     pub(crate) shared: bool,
-    pub(crate) patience: Duration,
+    pub(crate) timeout: Duration,
 }
 
 impl MountedPlugin {
@@ -47,7 +47,7 @@ impl MountedPlugin {
         mounts::require(&self.mount, self.fstypes, &self.advice)?;
         probe::status(&self.mount)?;
         let directory = self.directory.clone();
-        probe::answered(&self.mount, self.patience, move |_| question(&directory))
+        probe::answered(&self.mount, self.timeout, move |_| question(&directory))
     }
 }
 
@@ -159,7 +159,7 @@ mod tests {
             fstypes: &["proc"],
             advice: "mount it".to_owned(),
             shared: true,
-            patience: Duration::from_millis(100),
+            timeout: Duration::from_millis(100),
         }
     }
 

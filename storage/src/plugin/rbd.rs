@@ -22,7 +22,7 @@ use crate::name::{VolumeFormat, VolumeName};
 use crate::volume::{Volume, VolumeId};
 
 /// How long `rbd` and `ceph` may take; removing an image removes its objects one by one.
-const PATIENCE: Duration = Duration::from_secs(60);
+const TIMEOUT: Duration = Duration::from_secs(60);
 const REMOVAL: Duration = Duration::from_secs(600);
 /// The default size of the objects that an image is made of; discarding whole ones frees them.
 const OBJECT: u64 = 4 << 20;
@@ -89,11 +89,11 @@ impl RbdPlugin {
     }
 
     /// Runs `rbd` or `ceph` as this storage's user on its cluster.
-    fn run(&self, argv: &[&str], patience: Duration) -> Result<String, Error> {
+    fn run(&self, argv: &[&str], timeout: Duration) -> Result<String, Error> {
         let own = self.arguments();
         let own = own.iter().map(String::as_str);
         let argv: Vec<&str> = argv.iter().copied().chain(own).collect();
-        self.tools.run(&argv, patience)
+        self.tools.run(&argv, timeout)
     }
 
     /// What tells `rbd` and `ceph` who we are and where the cluster is.
@@ -140,10 +140,7 @@ impl RbdPlugin {
 
     fn images(&self) -> Result<Vec<Device>, Error> {
         let pool = self.whole_pool();
-        let text = self.run(
-            &["rbd", "ls", "--long", "--format", "json", &pool],
-            PATIENCE,
-        )?;
+        let text = self.run(&["rbd", "ls", "--long", "--format", "json", &pool], TIMEOUT)?;
         let images: Vec<Image> = self.parse(&text)?;
         let images = images.into_iter().filter(|image| image.snapshot.is_none());
         let devices = images.map(|image| Device {
@@ -193,7 +190,7 @@ impl Plugin for RbdPlugin {
     }
 
     fn status(&self) -> Result<Status, Error> {
-        let text = self.run(&["ceph", "df", "--format", "json"], PATIENCE)?;
+        let text = self.run(&["ceph", "df", "--format", "json"], TIMEOUT)?;
         let usage: Usage = self.parse(&text)?;
         let pool = self.data_pool.as_ref().unwrap_or(&self.pool);
         let stats = usage
@@ -218,7 +215,7 @@ impl Plugin for RbdPlugin {
 
     fn activate(&self) -> Result<(), Error> {
         // Asks the pool itself, and in a tenth of the time that `ceph df` takes.
-        self.run(&["rbd", "ls", &self.whole_pool()], PATIENCE)
+        self.run(&["rbd", "ls", &self.whole_pool()], TIMEOUT)
             .map(drop)
     }
 
@@ -241,7 +238,7 @@ impl Plugin for RbdPlugin {
             argv.extend(["--data-pool", data_pool]);
         }
         argv.push(&spec);
-        match self.run(&argv, PATIENCE) {
+        match self.run(&argv, TIMEOUT) {
             Ok(_) => Ok(id),
             Err(error) => Err(not_made(error, self.find(name), id)),
         }
@@ -337,7 +334,7 @@ impl Plugin for RbdPlugin {
         let spec = self.spec(device_name(self, id)?);
         self.run(
             &["rbd", "resize", "--no-progress", "--size", &size, &spec],
-            PATIENCE,
+            TIMEOUT,
         )
         .map(drop)
     }

@@ -204,8 +204,8 @@ impl VolumeGroup {
         self.run(&["lvextend", "--size", &size, &target], CHANGE)
     }
 
-    pub(super) fn run(&self, argv: &[&str], patience: Duration) -> Result<(), Error> {
-        self.tools.run(argv, patience).map(drop)
+    pub(super) fn run(&self, argv: &[&str], timeout: Duration) -> Result<(), Error> {
+        self.tools.run(argv, timeout).map(drop)
     }
 
     fn group(&self) -> Result<Group, Error> {

@@ -17,7 +17,7 @@ use crate::name::{VolumeFormat, VolumeName};
 use crate::volume::{Volume, VolumeId};
 
 /// How long `zfs` may take; a pool under load commits every few seconds.
-const PATIENCE: Duration = Duration::from_secs(60);
+const TIMEOUT: Duration = Duration::from_secs(60);
 /// How long udev may take to make the device node of a new zvol.
 const NODE: Duration = Duration::from_secs(10);
 /// How often a zvol is destroyed that is busy: udev and its helpers look at a device for a moment after QEMU
@@ -81,7 +81,7 @@ impl ZfsPlugin {
             "1",
             &self.pool,
         ];
-        let text = self.tools.run(&argv, PATIENCE)?;
+        let text = self.tools.run(&argv, TIMEOUT)?;
         let zvols = text.lines().map(|line| {
             let mut fields = line.split('\t');
             let name = fields.next()?.strip_prefix(&self.pool)?.strip_prefix('/')?;
@@ -152,7 +152,7 @@ impl Plugin for ZfsPlugin {
             "available,used",
             &self.pool,
         ];
-        let text = self.tools.run(&argv, PATIENCE)?;
+        let text = self.tools.run(&argv, TIMEOUT)?;
         let numbers: Vec<u64> = text.lines().map_while(|line| line.parse().ok()).collect();
         let [available, used] = numbers[..] else {
             let message = "cannot understand what 'zfs get' prints";
@@ -195,7 +195,7 @@ impl Plugin for ZfsPlugin {
             argv.extend(["-b", block_size]);
         }
         argv.extend(["-V", &size, &dataset]);
-        if let Err(error) = self.tools.run(&argv, PATIENCE) {
+        if let Err(error) = self.tools.run(&argv, TIMEOUT) {
             let error = not_made(error, self.find(name), &id);
             if error.kind() == ErrorKind::AlreadyExists {
                 return Err(error);
@@ -213,7 +213,7 @@ impl Plugin for ZfsPlugin {
         }
         self.wait_for_node(&id).inspect_err(|_| {
             // The first error counts.
-            let _ = self.tools.run(&["zfs", "destroy", &dataset], PATIENCE);
+            let _ = self.tools.run(&["zfs", "destroy", &dataset], TIMEOUT);
         })?;
         Ok(id)
     }
@@ -227,9 +227,7 @@ impl Plugin for ZfsPlugin {
         let dataset = self.dataset(name);
         let mut retries = 1..ATTEMPTS;
         loop {
-            let destroyed = self
-                .tools
-                .run(&["zfs", "destroy", "-r", &dataset], PATIENCE);
+            let destroyed = self.tools.run(&["zfs", "destroy", "-r", &dataset], TIMEOUT);
             let Err(error) = destroyed else {
                 return Ok(Freed::Removed);
             };
@@ -276,7 +274,7 @@ impl Plugin for ZfsPlugin {
         let property = format!("volsize={rounded}");
         let dataset = self.dataset(device_name(self, id)?);
         self.tools
-            .run(&["zfs", "set", &property, &dataset], PATIENCE)
+            .run(&["zfs", "set", &property, &dataset], TIMEOUT)
             .map(drop)
     }
 }

@@ -16,7 +16,7 @@ use crate::volume::VolumeId;
 
 const PATTERN: u8 = 0x5a;
 const CHUNK: usize = 64 << 10;
-const PATIENCE: Duration = Duration::from_secs(60);
+const TIMEOUT: Duration = Duration::from_secs(60);
 
 /// A raw volume.
 pub(super) enum Disk {
@@ -119,7 +119,7 @@ impl OpenFile {
                 &length,
                 &path,
             ];
-            System.run(&argv, PATIENCE)?;
+            System.run(&argv, TIMEOUT)?;
         } else {
             let flags = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
             fallocate(&self.file, flags, offset, length).map_err(|errno| io(errno.into()))?;

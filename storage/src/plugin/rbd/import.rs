@@ -13,7 +13,7 @@ const MAGIC: &[u8] = b"rbd diff v1\n";
 /// `rbd` keeps each piece in memory, ten at a time. Objects have this many bytes.
 const MAX_PIECE: usize = 4 << 20;
 /// How long a cluster may take nothing, and how long it may take to store what is on its way.
-const PATIENCE: Duration = Duration::from_secs(60);
+const TIMEOUT: Duration = Duration::from_secs(60);
 /// How long `rbd` may take to let go of an image that is given up.
 const LAST_WORDS: Duration = Duration::from_secs(10);
 
@@ -43,7 +43,7 @@ impl Import {
             Some(feed) => feed,
             none => {
                 let argv: Vec<&str> = self.argv.iter().map(String::as_str).collect();
-                let feed = none.insert(Feed::start(&argv, PATIENCE)?);
+                let feed = none.insert(Feed::start(&argv, TIMEOUT)?);
                 feed.write(MAGIC)?;
                 feed
             }
@@ -105,7 +105,7 @@ impl WriteAt for Import {
             return Ok(());
         };
         feed.write(b"e")
-            .and_then(|()| feed.finish(PATIENCE))
+            .and_then(|()| feed.finish(TIMEOUT))
             .map_err(|error| block::Error::new(ErrorKind::Io, Operation::Flush).caused_by(error))
     }
 }
