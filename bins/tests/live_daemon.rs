@@ -1,5 +1,5 @@
 //! Backups of a storage daemon's disks, the cheapest live test: no guest, but the same filters, views
-//! and exports, and writes at the worst moment.
+//! and exports, and writes at the worst moment. What needs no program is in `fleecing/tests`.
 
 #![expect(
     clippy::unwrap_used,
@@ -18,7 +18,6 @@ use std::process::Command;
 
 use fleece_lab::{Disk, Qemu, StorageDaemon};
 use fleece_qmp_client::Client;
-use fleece_qmp_client::commands::{QueryBlockExports, QueryJobs, QueryNamedBlockNodes};
 use serde_json::json;
 use support::ended::Ended;
 use support::running::Running;
@@ -41,10 +40,6 @@ impl Field {
             .export()
             .start()
             .unwrap();
-        Self::with(qemu, daemon)
-    }
-
-    fn with(qemu: Qemu, daemon: StorageDaemon) -> Self {
         let bench = Bench::new();
         let field = Self {
             qemu,
@@ -162,56 +157,6 @@ fn so_it_is_where_the_fleecing_storage_can_hang() {
     }
 }
 
-/// What somebody does at the monitor.
-fn execute(monitor: &Path, command: &str, arguments: serde_json::Value) {
-    let client = Client::connect_unix(monitor).unwrap();
-    client.execute_raw(command, Some(arguments)).unwrap();
-}
-
-#[test]
-fn a_snapshot_that_somebody_takes_above_the_filter_names_no_filter_and_the_backup_goes_on() {
-    for qemu in fleece_lab::qemus() {
-        // The backup has the daemon's only monitor for itself, so the second is for the others.
-        let daemon = StorageDaemon::builder(&qemu)
-            .disk(Disk::raw(SIZE).throttled())
-            .disk(Disk::qcow2(SIZE).throttled())
-            .export()
-            .second_monitor()
-            .start()
-            .unwrap();
-        let field = Field::with(qemu, daemon);
-        let mut running = begun(&mut field.backup());
-        let overlays = [0, 1].map(|disk| {
-            let overlay = field.bench.path(&format!("overlay{disk}"));
-            let arguments = serde_json::json!({
-                "node-name": format!("disk{disk}"),
-                "snapshot-file": overlay,
-                "snapshot-node-name": format!("overlay{disk}"),
-                "format": "qcow2",
-            });
-            execute(
-                &field.daemon.test_socket(),
-                "blockdev-snapshot-sync",
-                arguments,
-            );
-            field.disturb(disk);
-            overlay
-        });
-        running.until("disk0: somebody has taken a snapshot");
-        running.until("disk1: somebody has taken a snapshot");
-        for overlay in overlays {
-            // Put right while the backup goes on: QEMU could end at any time.
-            let mut info = field.qemu.img();
-            let info = support::succeed(info.args(["info", "-U"]).arg(overlay));
-            let info = support::text(&info);
-            assert!(!info.contains("copy-before-wri"), "{info}");
-        }
-        running.end().expect_code(3);
-        field.assert_before();
-        field.assert_clean();
-    }
-}
-
 #[test]
 fn archives_to_standard_output_and_with_qcow2_fleecing_images_are_the_same() {
     let Some(field) = Field::new() else { return };
@@ -252,141 +197,23 @@ fn without_fleecing_old_data_lies_beside_the_archive_while_it_is_needed() {
 }
 
 #[test]
-fn a_server_that_runs_already_is_named_as_the_obstacle() {
-    let Some(field) = Field::new() else { return };
-    let mut backup = field.bench.backup(&field.daemon.qmp_socket());
-    Ended::of(&mut backup).expect(5, &["--nbd-server"]);
-    field.assert_clean();
-    // Nobody has stopped it.
-    field.io(0, "read -P 0x11 0 8M");
-}
-
-#[test]
-fn a_clean_up_does_not_stop_somebody_elses_server() {
-    let Some(field) = Field::new() else { return };
-    // What a backup leaves that was killed just before it started a server of its own.
-    let state = field.bench.path("state");
-    let record = format!(
-        "qmp: {}\nnbd-socket: {}\n",
-        field.daemon.qmp_socket().display(),
-        state.join("7.nbd").display()
-    );
-    std::fs::write(state.join("7.state"), record).unwrap();
-    support::succeed(field.bench.fleece("cleanup").arg("7"));
-    field.assert_clean();
-    field.io(0, "read -P 0x11 0 8M");
-}
-
-/// Others' things in a QEMU, by names that begin as ours do.
-struct Others {
-    client: Client,
-    before: Vec<String>,
-}
-
-impl Others {
-    /// A node, an export of it, and a mirror of another, called so.
-    fn come(field: &Field, node: &str, export: &str, job: &str) -> Self {
-        let client = Client::connect_unix(field.daemon.qmp_socket()).unwrap();
-        let execute = |name: &str, arguments| client.execute_raw(name, Some(arguments)).unwrap();
-        for name in [node, "source", "target"] {
-            let options = json!({"driver": "null-co", "node-name": name, "size": SIZE});
-            execute("blockdev-add", options);
-        }
-        let options = json!({"type": "nbd", "id": export, "node-name": node, "name": "others"});
-        execute("block-export-add", options);
-        let mut mirror = json!({"job-id": job, "device": "source", "sync": "full"});
-        mirror["target"] = "target".into();
-        execute("blockdev-mirror", mirror);
-        let mut others = Self {
-            client,
-            before: Vec::new(),
-        };
-        others.before = others.names();
-        others
-    }
-
-    fn names(&self) -> Vec<String> {
-        let jobs = self.client.execute(&QueryJobs {}).unwrap();
-        let exports = self.client.execute(&QueryBlockExports {}).unwrap();
-        let nodes = QueryNamedBlockNodes { flat: Some(true) };
-        let nodes = self.client.execute(&nodes).unwrap();
-        let jobs = jobs.into_iter().map(|job| job.id);
-        let exports = exports.into_iter().map(|export| export.id);
-        let nodes = nodes.into_iter().filter_map(|node| node.node_name);
-        let names = jobs.chain(exports).chain(nodes);
-        let mut names: Vec<_> = names.filter(|name| name.starts_with("fleece-")).collect();
-        names.sort();
-        names
-    }
-
-    /// Lets go of the monitor while `work` is done.
-    fn look_away(self, field: &Field, work: impl FnOnce()) {
-        let Self { client, before } = self;
-        drop(client);
-        work();
-        let client = Client::connect_unix(field.daemon.qmp_socket()).unwrap();
-        let after = Self { client, before };
-        assert_eq!(after.names(), after.before);
-        assert_eq!(after.before.len(), 3);
-    }
-}
-
-#[test]
-fn what_others_call_like_ours_is_neither_touched_nor_in_the_way() {
-    for qemu in fleece_lab::qemus() {
-        let field = Field::on(qemu);
-        let others = Others::come(
-            &field,
-            "fleece-data",
-            "fleece-web-export",
-            "fleece-web-mirror",
-        );
-        others.look_away(&field, || {
-            let mut backup = field.backup();
-            Ended::of(backup.args(["--include", "disk1"])).expect_code(0);
-            let mut cleanup = field.bench.fleece("cleanup");
-            support::succeed(cleanup.args(["7", "--qmp"]).arg(field.daemon.qmp_socket()));
-        });
-    }
-}
-
-#[test]
-fn what_has_exactly_our_names_and_is_not_ours_is_named_and_left_alone() {
-    for qemu in fleece_lab::qemus() {
-        let field = Field::on(qemu);
-        let others = Others::come(&field, "fleece-img0", "fleece-exp0", "fleece-job0");
-        others.look_away(&field, || {
-            let mut backup = field.backup();
-            let refused = Ended::of(backup.args(["--include", "disk1"]));
-            refused.expect(5, &["none of Fleece's", "give it another"]);
-            field.bench.assert_clean_folders();
-            field.bench.assert_no_archive();
-            let mut cleanup = field.bench.fleece("cleanup");
-            support::succeed(cleanup.args(["7", "--qmp"]).arg(field.daemon.qmp_socket()));
-        });
-    }
-}
-
-#[test]
 fn what_a_lost_record_left_is_removed_by_the_command_that_the_refusal_names() {
-    for qemu in fleece_lab::qemus() {
-        let field = Field::on(qemu);
-        let killed = Ended::of(field.backup().env("FLEECE_FAULT", "kill@exported"));
-        assert_eq!(killed.status.signal(), Some(9), "{}", killed.said);
-        // Of the archive only the record knew.
-        for name in ["state", "archives"] {
-            std::fs::remove_dir_all(field.bench.path(name)).unwrap();
-            std::fs::create_dir(field.bench.path(name)).unwrap();
-        }
-        let refused = Ended::of(&mut field.backup());
-        let said = refused.expect(1, &["remove what it left: `fleece cleanup"]);
-        field.bench.assert_no_archive();
-        support::succeed(&mut support::advised(&said, &field.bench));
-        field.assert_clean();
-        support::succeed(&mut field.backup());
-        field.assert_before();
-        field.assert_clean();
+    let Some(field) = Field::new() else { return };
+    let killed = Ended::of(field.backup().env("FLEECE_FAULT", "kill@exported"));
+    assert_eq!(killed.status.signal(), Some(9), "{}", killed.said);
+    // Of the archive only the record knew.
+    for name in ["state", "archives"] {
+        std::fs::remove_dir_all(field.bench.path(name)).unwrap();
+        std::fs::create_dir(field.bench.path(name)).unwrap();
     }
+    let refused = Ended::of(&mut field.backup());
+    let said = refused.expect(1, &["remove what it left: `fleece cleanup"]);
+    field.bench.assert_no_archive();
+    support::succeed(&mut support::advised(&said, &field.bench));
+    field.assert_clean();
+    support::succeed(&mut field.backup());
+    field.assert_before();
+    field.assert_clean();
 }
 
 #[test]
@@ -462,29 +289,6 @@ fn a_guest_with_a_configuration_has_it_archived_and_given_back_untouched() {
         !stored.contains("lock:") && !stored.contains("[snap]"),
         "{stored}"
     );
-}
-
-#[test]
-fn a_disk_under_which_no_filter_can_go_is_refused_before_anything_is_touched() {
-    for qemu in fleece_lab::qemus() {
-        // Reopening a qcow2 node crashes QEMU, and the older ones would hand our failures to the
-        // guest by their only other way.
-        let daemon = StorageDaemon::builder(&qemu)
-            .disk(Disk::qcow2(SIZE))
-            .export()
-            .start()
-            .unwrap();
-        let bench = Bench::new();
-        let ended = Ended::of(&mut daemon::backup(&bench, &daemon));
-        eprintln!("QEMU {}", qemu.version());
-        if qemu.version().major >= 11 {
-            ended.expect_code(0);
-        } else {
-            let said = ended.expect(5, &["put a throttle node above it"]);
-            assert!(!said.contains("copy-before-write is active"), "{said}");
-        }
-        bench.assert_clean(&daemon.qmp_socket());
-    }
 }
 
 #[test]

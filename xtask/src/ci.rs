@@ -177,6 +177,7 @@ fn test() -> Outcome {
             "--all-features",
             "--lib",
             "--bins",
+            "--examples",
             "--tests",
         ];
         // Live tests share two cores; skips are shown only without capture.
