@@ -9,14 +9,16 @@ mod map;
 )]
 mod tests;
 
-use std::io::{self, Read};
+use std::io;
 
 use map::{ClusterMap, Piece};
 
 use crate::error::{Error, ErrorKind, Result};
+use crate::extent::run::runs;
 use crate::extent::{self, ExtentHeader};
 use crate::header::Header;
-use crate::index::{IndexReader, runs};
+#[cfg(feature = "index")]
+use crate::index::IndexReader;
 use crate::layout::{DeviceId, EXTENT_HEADER_SIZE, cluster_offset};
 use crate::read_at::{Cursor, ReadAt};
 use crate::reader::read_header;
@@ -74,7 +76,8 @@ impl<S: ReadAt> Archive<S> {
     /// # Errors
     /// [`ErrorKind::Index`], [`ErrorKind::IndexMismatch`], [`ErrorKind::Truncated`] if the archive
     /// has not the size that the index says, and all that [`open`](Self::open) finds.
-    pub fn open_with_index(source: S, index: impl Read) -> Result<Self> {
+    #[cfg(feature = "index")]
+    pub fn open_with_index(source: S, index: impl io::Read) -> Result<Self> {
         let header = header(&source)?;
         let mut index = IndexReader::new(index)?;
         index.check(&header)?;

@@ -3,9 +3,15 @@
 //! Reading never seeks and needs bounded memory for every input. Writing makes independent frames
 //! on several threads, whose bytes do not depend on how many.
 
+#[cfg(all(feature = "index", feature = "zstd"))]
+mod embedded;
+#[cfg(feature = "gzip")]
 mod gzip;
+#[cfg(feature = "lzop")]
 mod lzop;
+#[cfg(feature = "zstd")]
 mod seek_table;
+#[cfg(feature = "zstd")]
 mod seekable;
 #[cfg(test)]
 #[allow(
@@ -14,11 +20,17 @@ mod seekable;
     reason = "tests may panic"
 )]
 mod tests;
+#[cfg(any(feature = "gzip", feature = "zstd"))]
 mod writer;
+#[cfg(feature = "zstd")]
 mod zstd;
 
-pub use seekable::{EmbeddedIndex, Seekable, embedded_index};
-pub use writer::{FrameOptions, FrameWriter, Written};
+#[cfg(all(feature = "index", feature = "zstd"))]
+pub use embedded::{EmbeddedIndex, embedded_index};
+#[cfg(feature = "zstd")]
+pub use seekable::Seekable;
+#[cfg(any(feature = "gzip", feature = "zstd"))]
+pub use writer::{FrameOptions, FrameWriter};
 
 use std::io::{self, Read};
 use std::sync::Arc;
@@ -45,6 +57,9 @@ pub enum Container {
 /// was compressed a hundred times an attack.
 const MAX_NESTING: usize = 3;
 
+/// The first bytes of each part of a file of lzop.
+const LZOP_MAGIC: &[u8; 9] = b"\x89LZO\0\r\n\x1a\n";
+
 /// How many bytes [`Container::detect`] needs to tell the kinds apart.
 pub const DETECT_LENGTH: usize = 9;
 
@@ -55,7 +70,7 @@ impl Container {
         match start {
             [0x28, 0xb5, 0x2f, 0xfd, ..] | [0x50..=0x5f, 0x2a, 0x4d, 0x18, ..] => Self::Zstd,
             [0x1f, 0x8b, ..] => Self::Gzip,
-            _ if start.starts_with(lzop::MAGIC) => Self::Lzop,
+            _ if start.starts_with(LZOP_MAGIC) => Self::Lzop,
             _ => Self::Plain,
         }
     }
@@ -132,33 +147,63 @@ pub fn open<'a>(input: impl Read + Send + 'a) -> Result<Stream<'a>> {
     };
     let mut input: Input<'a> = Box::new(counted);
     let mut outermost = None;
-    for _ in 0..=MAX_NESTING {
+    for depth in 0..=MAX_NESTING {
         let mut start = [0; DETECT_LENGTH];
         let got =
             fill(&mut input, &mut start).map_err(|e| Error::io("cannot read the archive", e))?;
         let start = start.get(..got).unwrap_or_default().to_vec();
         let container = Container::detect(&start);
-        let bounds = match outermost {
-            None => zstd::OUTERMOST,
-            Some(_) => zstd::WITHIN,
-        };
         let outer = *outermost.get_or_insert(container);
         let whole: Input<'a> = Box::new(io::Cursor::new(start).chain(input));
-        input = match container {
-            Container::Plain => {
-                return Ok(Stream {
-                    container: outer,
-                    consumed,
-                    input: Source(whole),
-                });
-            }
-            Container::Zstd => Box::new(zstd::Reader::new(whole, bounds)?),
-            Container::Gzip => Box::new(gzip::Reader::new(whole)),
-            Container::Lzop => Box::new(lzop::Reader::new(whole)),
-        };
+        if container == Container::Plain {
+            return Ok(Stream {
+                container: outer,
+                consumed,
+                input: Source(whole),
+            });
+        }
+        input = decompressed(container, whole, depth)?;
     }
     let detail = format!("compressed more than {MAX_NESTING} times over");
     Err(Error::new(ErrorKind::Container, detail))
+}
+
+/// What is in a container, which is itself in `depth` others.
+fn decompressed<'a>(container: Container, input: Input<'a>, depth: usize) -> Result<Input<'a>> {
+    match container {
+        Container::Plain => Ok(input),
+        #[cfg(feature = "zstd")]
+        Container::Zstd => {
+            let bounds = match depth {
+                0 => zstd::OUTERMOST,
+                _ => zstd::WITHIN,
+            };
+            Ok(Box::new(zstd::Reader::new(input, bounds)?))
+        }
+        #[cfg(feature = "gzip")]
+        Container::Gzip => Ok(Box::new(gzip::Reader::new(input))),
+        #[cfg(feature = "lzop")]
+        Container::Lzop => Ok(Box::new(lzop::Reader::new(input))),
+        #[cfg(not(all(feature = "gzip", feature = "lzop", feature = "zstd")))]
+        absent => {
+            // What only other containers would take.
+            drop((input, depth));
+            let what = format!("an archive in {absent}");
+            Err(Error::absent(&what, &absent.to_string()))
+        }
+    }
+}
+
+/// The account of what has been written.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Written {
+    /// Bytes that went in.
+    pub plain: u64,
+    /// Bytes that came out.
+    pub compressed: u64,
+    /// Frames with data.
+    pub frames: u64,
 }
 
 /// Counts what passes.
@@ -184,6 +229,7 @@ pub fn default_threads() -> usize {
         .min(16)
 }
 
+#[cfg(any(feature = "gzip", feature = "lzop", feature = "zstd"))]
 fn damaged(offset: u64, what: impl std::fmt::Display) -> Error {
     Error::new(
         ErrorKind::Container,

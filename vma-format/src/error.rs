@@ -114,6 +114,20 @@ impl Error {
         }
     }
 
+    /// Something that a build without a `feature` cannot do.
+    #[cfg(not(all(
+        feature = "gzip",
+        feature = "index",
+        feature = "lzop",
+        feature = "zstd"
+    )))]
+    pub(crate) fn absent(what: &str, feature: &str) -> Self {
+        let detail = format!(
+            "{what} needs the feature `{feature}` of fleece-vma-format, which this program lacks"
+        );
+        Self::new(ErrorKind::Unsupported, detail)
+    }
+
     pub(crate) fn at(mut self, offset: u64) -> Self {
         self.offset.get_or_insert(offset);
         self
@@ -134,6 +148,7 @@ impl Error {
         }
     }
 
+    #[cfg(any(feature = "gzip", feature = "zstd"))]
     pub(crate) fn caused_by(
         mut self,
         source: impl Into<Box<dyn std::error::Error + Send + Sync>>,

@@ -2,6 +2,7 @@
 
 mod build;
 mod parse;
+pub(crate) mod run;
 #[cfg(test)]
 #[allow(
     clippy::arithmetic_side_effects,

@@ -16,8 +16,7 @@ mod reader;
 )]
 pub(crate) mod tests;
 
-pub(crate) use digest::runs;
-pub use digest::{ExtentDigest, Run};
+pub use digest::ExtentDigest;
 pub use reader::{IndexReader, IndexRecord};
 
 use sha2::{Digest, Sha256};
@@ -47,6 +46,7 @@ mod kind {
 }
 
 /// Parses the bodies of all kinds of pieces.
+#[cfg(feature = "full")]
 pub(crate) fn fuzz_pieces(body: &[u8]) {
     let _ = (
         parse::piece_header(body),

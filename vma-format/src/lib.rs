@@ -25,12 +25,18 @@ mod error;
 mod extent;
 mod extent_writer;
 mod foreign;
+#[cfg(feature = "full")]
 #[doc(hidden)]
 pub mod fuzzing;
 mod header;
 mod hop;
+#[cfg(feature = "index")]
 pub mod index;
+#[cfg(not(feature = "index"))]
+#[path = "index/absent.rs"]
+mod index;
 mod layout;
+#[cfg(unix)]
 pub mod map;
 mod ordered;
 mod output;
@@ -48,6 +54,7 @@ mod zero;
 pub use archive::{Archive, Stretch};
 pub use encoder::{DeviceSummary, Encoder, Summary};
 pub use error::{Error, ErrorKind, Result};
+pub use extent::run::Run;
 pub use extent::{Cluster, ClusterEntry, Extent, ExtentHeader, block_mask};
 pub use extent_writer::ExtentWriter;
 pub use header::{Config, Device, Header, HeaderBuilder};
@@ -63,16 +70,3 @@ pub use reader::Reader;
 pub use tally::Tally;
 pub use writer::ArchiveWriter;
 pub use zero::is_zero;
-
-/// The first 16 bytes of a SHA-256, to derive a uuid from something.
-#[must_use]
-pub fn fingerprint(bytes: &[u8]) -> [u8; 16] {
-    use sha2::{Digest, Sha256};
-    let digest: [u8; 32] = Sha256::digest(bytes).into();
-    let mut start = [0; 16];
-    start
-        .iter_mut()
-        .zip(digest)
-        .for_each(|(to, from)| *to = from);
-    start
-}

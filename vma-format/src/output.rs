@@ -2,8 +2,11 @@
 
 use std::io::Write;
 
-use crate::container::{FrameOptions, FrameWriter, Written};
+use crate::container::Written;
+#[cfg(any(feature = "gzip", feature = "zstd"))]
+use crate::container::{FrameOptions, FrameWriter};
 use crate::error::{Error, Result};
+#[cfg(all(feature = "index", feature = "zstd"))]
 use crate::index::INDEX_FRAME_MAGIC;
 
 /// How an archive is compressed.
@@ -13,8 +16,10 @@ pub enum Compression {
     /// Not at all.
     None,
     /// Seekable zstd.
+    #[cfg(feature = "zstd")]
     Zstd(FrameOptions),
     /// Gzip members.
+    #[cfg(feature = "gzip")]
     Gzip(FrameOptions),
 }
 
@@ -31,30 +36,54 @@ pub struct Output<W: Write> {
 
 enum Archive<W: Write> {
     Plain(W),
+    #[cfg(any(feature = "gzip", feature = "zstd"))]
     Framed(FrameWriter<W>),
+}
+
+impl<W: Write> Archive<W> {
+    fn writer(&mut self) -> &mut dyn Write {
+        match self {
+            Self::Plain(out) => out,
+            #[cfg(any(feature = "gzip", feature = "zstd"))]
+            Self::Framed(out) => out,
+        }
+    }
 }
 
 impl<W: Write> Output<W> {
     /// An output for an archive. `index` takes the index of one that is not zstd.
     ///
     /// # Errors
-    /// As [`FrameWriter::zstd`] and [`FrameWriter::gzip`].
+    /// [`ErrorKind::Unsupported`](crate::error::ErrorKind::Unsupported) for a level that does not exist, and for an
+    /// `index` in a build without the feature of that name; [`ErrorKind::Io`](crate::error::ErrorKind::Io) if
+    /// threads cannot be started.
     pub fn new(
         out: W,
         compression: &Compression,
         index: Option<Box<dyn Write + Send>>,
     ) -> Result<Self> {
-        let (archive, index) = match compression {
-            Compression::None => (Archive::Plain(out), index),
-            Compression::Gzip(options) => {
-                (Archive::Framed(FrameWriter::gzip(out, options)?), index)
+        #[cfg(not(feature = "index"))]
+        if index.is_some() {
+            return Err(crate::index::absent());
+        }
+        let archive = match compression {
+            Compression::None => Archive::Plain(out),
+            #[cfg(feature = "gzip")]
+            Compression::Gzip(options) => Archive::Framed(FrameWriter::gzip(out, options)?),
+            #[cfg(feature = "zstd")]
+            Compression::Zstd(options) => {
+                return Ok(Self {
+                    archive: Archive::Framed(FrameWriter::zstd(out, options)?),
+                    index: None,
+                    inside: cfg!(feature = "index"),
+                    written: 0,
+                });
             }
-            Compression::Zstd(options) => (Archive::Framed(FrameWriter::zstd(out, options)?), None),
         };
         Ok(Self {
             archive,
             index,
-            inside: matches!(compression, Compression::Zstd(_)),
+            inside: false,
             written: 0,
         })
     }
@@ -72,12 +101,10 @@ impl<W: Write> Output<W> {
     /// # Errors
     /// [`ErrorKind::Io`](crate::error::ErrorKind::Io).
     pub fn write(&mut self, bytes: &[u8]) -> Result<()> {
-        let out: &mut dyn Write = match &mut self.archive {
-            Archive::Plain(out) => out,
-            Archive::Framed(out) => out,
-        };
         self.written = self.written.saturating_add(bytes.len() as u64);
-        out.write_all(bytes)
+        self.archive
+            .writer()
+            .write_all(bytes)
             .map_err(|e| Error::io("cannot write the archive", e))
     }
 
@@ -90,6 +117,7 @@ impl<W: Write> Output<W> {
             (_, Some(index)) => index
                 .write_all(bytes)
                 .map_err(|e| Error::io("cannot write the index", e)),
+            #[cfg(all(feature = "index", feature = "zstd"))]
             (Archive::Framed(out), None) if self.inside => out.skippable(INDEX_FRAME_MAGIC, bytes),
             _ => Ok(()),
         }
@@ -124,6 +152,7 @@ impl<W: Write> Output<W> {
                     },
                 ))
             }
+            #[cfg(any(feature = "gzip", feature = "zstd"))]
             Archive::Framed(out) => out.finish(),
         }
     }

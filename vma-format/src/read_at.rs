@@ -1,8 +1,6 @@
 //! Reading at a place, from many threads at once.
 
-use std::fs::File;
 use std::io;
-use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 
 /// Something that can be read at any offset without a position of its own.
@@ -20,14 +18,33 @@ pub trait ReadAt: Send + Sync {
     fn read_exact_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<()>;
 }
 
-impl ReadAt for File {
+#[cfg(any(unix, windows))]
+impl ReadAt for std::fs::File {
     fn size(&self) -> io::Result<u64> {
         // The length in the metadata of a block device is 0.
         io::Seek::seek(&mut &*self, io::SeekFrom::End(0))
     }
 
+    #[cfg(unix)]
     fn read_exact_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<()> {
-        FileExt::read_exact_at(self, buffer, offset)
+        std::os::unix::fs::FileExt::read_exact_at(self, buffer, offset)
+    }
+
+    #[cfg(windows)]
+    fn read_exact_at(&self, mut buffer: &mut [u8], mut offset: u64) -> io::Result<()> {
+        use std::os::windows::fs::FileExt as _;
+        while !buffer.is_empty() {
+            match self.seek_read(buffer, offset) {
+                Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
+                Ok(got) => {
+                    offset = offset.saturating_add(got as u64);
+                    buffer = buffer.get_mut(got..).unwrap_or_default();
+                }
+                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+                Err(e) => return Err(e),
+            }
+        }
+        Ok(())
     }
 }
 

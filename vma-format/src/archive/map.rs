@@ -1,8 +1,8 @@
 //! Where each cluster of each device is stored.
 
 use crate::error::{Error, ErrorKind, Result};
+use crate::extent::run::Run;
 use crate::header::Header;
-use crate::index::Run;
 use crate::layout::{
     BLOCK_SIZE, CLUSTER_SIZE, DeviceId, EXTENT_HEADER_SIZE, cluster_length, cluster_offset,
 };

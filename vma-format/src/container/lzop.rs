@@ -7,12 +7,9 @@
 
 use std::io::{self, BufReader, Read};
 
-use super::{Input, damaged};
+use super::{Input, LZOP_MAGIC, damaged};
 use crate::error::{Error, Result};
 use crate::reader::fill;
-
-/// The first bytes of each part.
-pub(super) const MAGIC: &[u8; 9] = b"\x89LZO\0\r\n\x1a\n";
 
 /// The largest block accepted in bytes. lzop writes blocks of 256 KiB and reads up to 64 MiB.
 const MAX_BLOCK: u32 = 1 << 20;
@@ -123,13 +120,13 @@ impl<'a> Reader<'a> {
     /// Reads a part's header and returns its flags; `None` at the end of the input.
     fn header(&mut self) -> Result<Option<u32>> {
         let at = self.offset;
-        let mut magic = [0; MAGIC.len()];
+        let mut magic = [0; LZOP_MAGIC.len()];
         let got = fill(&mut self.input, &mut magic).map_err(cannot_read)?;
         if got == 0 {
             return Ok(None);
         }
         self.offset = self.offset.saturating_add(got as u64);
-        if magic != *MAGIC {
+        if magic != *LZOP_MAGIC {
             return Err(damaged(at, "neither an lzop header nor the end"));
         }
         let mut seen = Vec::new();

@@ -1,12 +1,10 @@
 //! Compressing on several threads into independent frames.
 
-use std::io::{self, Read, Write};
+use std::io::{self, Write};
 
-use flate2::Compression;
-use flate2::bufread::GzEncoder;
-
-use super::default_threads;
+#[cfg(feature = "zstd")]
 use super::seek_table::{SKIPPABLE_HEADER_SIZE, SeekTable, skippable};
+use super::{Written, default_threads};
 use crate::error::{Error, ErrorKind, Result};
 use crate::ordered::Ordered;
 
@@ -38,6 +36,7 @@ impl Default for FrameOptions {
 const MAX_THREADS: (usize, usize) = (6, 3);
 
 /// The last level of zstd with small tables.
+#[cfg(feature = "zstd")]
 const FAST_LEVEL: i32 = 4;
 
 impl FrameOptions {
@@ -85,20 +84,9 @@ pub struct FrameWriter<W> {
     frame_size: usize,
     max_pending: usize,
     spare: Vec<Vec<u8>>,
+    #[cfg(feature = "zstd")]
     table: Option<SeekTable>,
     written: Written,
-}
-
-/// The account of a compressed stream.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Written {
-    /// Bytes that went in.
-    pub plain: u64,
-    /// Bytes that came out.
-    pub compressed: u64,
-    /// Frames with data.
-    pub frames: u64,
 }
 
 /// A compressed frame, and the buffer that its contents came in.
@@ -112,6 +100,7 @@ impl<W: Write> FrameWriter<W> {
     ///
     /// # Errors
     /// [`ErrorKind::Unsupported`] for an unknown level, [`ErrorKind::Io`] without threads.
+    #[cfg(feature = "zstd")]
     pub fn zstd(out: W, options: &FrameOptions) -> Result<Self> {
         let levels = ::zstd::compression_level_range();
         check_level(options.level, levels.contains(&options.level))?;
@@ -129,37 +118,34 @@ impl<W: Write> FrameWriter<W> {
         };
         let threads = options.threads(level <= FAST_LEVEL);
         let workers = Ordered::new(threads, make)?;
-        let table = Some(SeekTable::default());
-        Ok(Self::new(out, options.frame_size, threads, workers, table))
+        let mut writer = Self::new(out, options.frame_size, threads, workers);
+        writer.table = Some(SeekTable::default());
+        Ok(writer)
     }
 
     /// Gzip members; any gzip tool decompresses them.
     ///
     /// # Errors
     /// [`ErrorKind::Unsupported`] for a level outside 0 to 9, [`ErrorKind::Io`] without threads.
+    #[cfg(feature = "gzip")]
     pub fn gzip(out: W, options: &FrameOptions) -> Result<Self> {
         let level = u32::try_from(options.level).unwrap_or(u32::MAX);
         check_level(options.level, level <= 9)?;
         let make = move || {
             Ok(move |plain: Vec<u8>| {
                 let mut bytes = Vec::with_capacity(plain.len() / 2);
-                let mut encoder = GzEncoder::new(&plain[..], Compression::new(level));
-                encoder.read_to_end(&mut bytes).map_err(failed)?;
+                let level = flate2::Compression::new(level);
+                let mut encoder = flate2::bufread::GzEncoder::new(&plain[..], level);
+                io::Read::read_to_end(&mut encoder, &mut bytes).map_err(failed)?;
                 Ok(Frame { bytes, plain })
             })
         };
         let threads = options.threads(true);
         let workers = Ordered::new(threads, make)?;
-        Ok(Self::new(out, options.frame_size, threads, workers, None))
+        Ok(Self::new(out, options.frame_size, threads, workers))
     }
 
-    fn new(
-        out: W,
-        frame_size: usize,
-        threads: usize,
-        workers: Ordered<Vec<u8>, Frame>,
-        table: Option<SeekTable>,
-    ) -> Self {
+    fn new(out: W, frame_size: usize, threads: usize, workers: Ordered<Vec<u8>, Frame>) -> Self {
         Self {
             out,
             workers,
@@ -168,21 +154,17 @@ impl<W: Write> FrameWriter<W> {
             // Enough for every thread to find its next job while the oldest is being written.
             max_pending: threads.saturating_add(2),
             spare: Vec::new(),
-            table,
+            #[cfg(feature = "zstd")]
+            table: None,
             written: Written::default(),
         }
-    }
-
-    /// Whether this is zstd, which can hold skippable frames.
-    #[must_use]
-    pub const fn is_zstd(&self) -> bool {
-        self.table.is_some()
     }
 
     /// Puts data that decompressors skip into a zstd stream, at the next frame boundary.
     ///
     /// # Errors
     /// [`ErrorKind::Unsupported`] for gzip and for 4 GiB or more, [`ErrorKind::Io`].
+    #[cfg(feature = "zstd")]
     pub fn skippable(&mut self, magic: u32, data: &[u8]) -> Result<()> {
         if self.table.is_none() {
             return Err(Error::new(
@@ -214,6 +196,7 @@ impl<W: Write> FrameWriter<W> {
             self.submit();
         }
         self.drain(0)?;
+        #[cfg(feature = "zstd")]
         if let Some(table) = self.table.take() {
             let bytes = table.encode()?;
             self.put(&bytes)?;
@@ -235,6 +218,7 @@ impl<W: Write> FrameWriter<W> {
                 break;
             };
             let Frame { bytes, mut plain } = frame?;
+            #[cfg(feature = "zstd")]
             if let Some(table) = &mut self.table {
                 table.push(bytes.len(), plain.len())?;
             }

@@ -6,8 +6,9 @@ use nom::multi::count;
 use nom::number::complete::{be_u8, be_u16, be_u32, be_u64};
 use nom::{IResult, Parser};
 
-use super::digest::{ExtentDigest, Run};
+use super::digest::ExtentDigest;
 use super::{MAGIC, MAX_BODY_SIZE, PIECE_EXTENTS};
+use crate::extent::run::Run;
 use crate::header::array16;
 use crate::layout::{DeviceId, EXTENT_HEADER_SIZE, EXTENT_SLOTS};
 

@@ -7,6 +7,7 @@ use fleece_vma_format::container::FrameOptions;
 use fleece_vma_format::{
     Archive, Compression, DeviceId, ExtentWriter, HeaderBuilder, Output, ReadAt, Reader, Source,
 };
+use sha2::{Digest as _, Sha256};
 
 use super::cli::RewriteArgs;
 use super::create::write;
@@ -94,9 +95,10 @@ fn stable_uuid(archive: &Archive<Contents>) -> [u8; 16] {
     for device in archive.header().devices() {
         names.push_str(&format!("\n{} {}", device.name(), device.size()));
     }
-    let digest = fleece_vma_format::fingerprint(names.as_bytes());
+    let digest: [u8; 32] = Sha256::digest(names.as_bytes()).into();
+    let start = digest.first_chunk().copied().unwrap_or_default();
     // The layout of a random uuid, for those who look at it.
-    uuid::Builder::from_custom_bytes(digest)
+    uuid::Builder::from_custom_bytes(start)
         .into_uuid()
         .into_bytes()
 }
