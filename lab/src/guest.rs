@@ -9,7 +9,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use crate::channel::Channel;
-use crate::error::Error;
+use crate::error::{Error, ErrorKind};
 use crate::process::{Process, deadline};
 use crate::scratch::Scratch;
 
@@ -120,7 +120,7 @@ impl Guest {
             return Ok(());
         }
         let message = format!("QEMU ended with {status}");
-        Err(Error::new(crate::ErrorKind::Exited, message).with(&self.log()))
+        Err(Error::new(ErrorKind::Exited, message).with(&self.log()))
     }
 
     /// Waits for QEMU's end, say after a QMP `quit`, for at most `timeout`.

@@ -75,7 +75,7 @@ impl GuestTree {
 
     /// Puts a script for `sh` there, which comes with it.
     pub fn script(&self, place: &str, text: &str) {
-        self.copy(&crate::root().join("guest/bin/busybox"), "/bin/sh");
+        self.copy(&crate::place::root().join("guest/bin/busybox"), "/bin/sh");
         self.file(place, &format!("#!/bin/sh\n{text}"));
         let mode = fs::Permissions::from_mode(0o755);
         fs::set_permissions(self.path(place), mode).unwrap();
@@ -97,7 +97,7 @@ impl GuestTree {
     /// order of their names.
     pub fn modules(&self, wanted: &[&str]) {
         let list = Command::new("find")
-            .arg(crate::root().join("guest/lib/modules"))
+            .arg(crate::place::root().join("guest/lib/modules"))
             .args(["-name", "*.ko"])
             .output()
             .unwrap();

@@ -289,7 +289,7 @@ pub fn block_mask(data: &[u8]) -> u16 {
         .take(16)
         .zip(0..)
         .fold(0, |mask, (block, bit)| {
-            let stored = u16::from(!crate::is_zero(block));
+            let stored = u16::from(!crate::zero::is_zero(block));
             mask | stored.wrapping_shl(bit)
         })
 }

@@ -139,7 +139,7 @@ pub fn round_trip(data: &[u8]) {
             .and_then(|index| data.get(index))
             .copied()
             .unwrap_or(0);
-        let mut cluster = vec![0; crate::cluster_length(size, index)];
+        let mut cluster = vec![0; crate::layout::cluster_length(size, index)];
         for (block, bit) in cluster.chunks_mut(4096).zip(0_u32..) {
             if kind.wrapping_shr(bit % 8) & 1 == 1 {
                 block.fill(kind);
@@ -165,7 +165,7 @@ pub fn round_trip(data: &[u8]) {
     for index in 0..clusters {
         let expected = contents(index);
         let mut there = vec![0xee; expected.len()];
-        let read = archive.read_at(disk, crate::cluster_offset(index), &mut there);
+        let read = archive.read_at(disk, crate::layout::cluster_offset(index), &mut there);
         assert!(read.is_ok() && there == expected);
     }
 }

@@ -7,8 +7,7 @@ use std::path::Path;
 use clap::{CommandFactory, ValueEnum};
 use clap_complete::Shell;
 
-use crate::Outcome;
-use crate::run::workspace;
+use crate::run::{Outcome, workspace};
 
 #[path = "../../bins/src/bin/fleece/cli.rs"]
 #[allow(dead_code, reason = "only the definition is used")]

@@ -11,8 +11,8 @@ use std::time::{Duration, Instant};
 
 use clap::ValueEnum;
 
-use crate::run::{Run, has, workspace};
-use crate::{Outcome, commits, deny, layers, metadata, musl, packages, peers, skips};
+use crate::run::{Outcome, Run, has, workspace};
+use crate::{commits, deny, layers, metadata, musl, packages, peers, skips};
 
 /// A part of the check, in the order in which they run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

@@ -1,7 +1,6 @@
 //! The rule for subjects of commits (`CONTRIBUTING.md`): `component: what changes`, at most 72 characters.
 
-use crate::Outcome;
-use crate::run::Run;
+use crate::run::{Outcome, Run};
 
 /// The last commit that was made before the rule was checked.
 const BEFORE: &str = "df054a55e109d6b22ea621df3cde4f3d4a939a72";

@@ -6,9 +6,8 @@ use std::fs;
 use spdx::{Expression, LicenseReq, ParseMode};
 use toml::{Table, Value};
 
-use crate::Outcome;
 use crate::metadata::{self, Foreign};
-use crate::run::workspace;
+use crate::run::{Outcome, workspace};
 
 /// How cargo calls its registry.
 const REGISTRY: &str = "registry+https://github.com/rust-lang/crates.io-index";

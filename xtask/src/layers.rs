@@ -1,7 +1,8 @@
 //! The rule that dependencies between crates only go down (`ARCHITECTURE.md`).
 
-use crate::Outcome;
+use crate::files;
 use crate::metadata::{self, Kind, Member};
+use crate::run::Outcome;
 
 /// Each crate with its floor. Those of floor 1 depend on no other member but the ground they stand on.
 const FLOORS: [(&str, u8); 10] = [
@@ -25,7 +26,10 @@ const OUTSIDE: [&str; 2] = ["fleece-benches", "xtask"];
 
 pub(crate) fn check() -> Outcome {
     let members = metadata::members(&metadata::read()?);
-    let breaches = breaches(&members);
+    let mut breaches = breaches(&members);
+    for root in members.iter().flat_map(|member| &member.roots) {
+        breaches.extend(files::breaches(root)?);
+    }
     if breaches.is_empty() {
         Ok(format!("{} crates", members.len()))
     } else {
@@ -100,6 +104,7 @@ mod tests {
             name: "fleece-new".to_owned(),
             folder: "new".to_owned(),
             dependencies: Vec::new(),
+            roots: Vec::new(),
         };
         assert_eq!(breaches(&[member]).len(), 1);
     }

@@ -6,6 +6,7 @@ mod ci;
 mod commits;
 mod deny;
 mod faults;
+mod files;
 mod layers;
 mod metadata;
 mod musl;
@@ -20,9 +21,6 @@ use std::process::ExitCode;
 use clap::Parser;
 
 use ci::Step;
-
-/// What a task ends with: a note on success, a message for a person on failure.
-type Outcome = Result<String, String>;
 
 /// Development tasks of Fleece.
 #[derive(Parser)]

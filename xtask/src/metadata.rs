@@ -1,6 +1,6 @@
 //! What cargo knows of the workspace.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
@@ -22,6 +22,8 @@ pub(crate) struct Member {
     /// Where it is in the workspace.
     pub(crate) folder: String,
     pub(crate) dependencies: Vec<(String, Kind)>,
+    /// The files in the workspace that its library and programs start with.
+    pub(crate) roots: Vec<PathBuf>,
 }
 
 /// A crate of others that ours are built with, on any system.
@@ -87,17 +89,29 @@ pub(crate) fn members(metadata: &Value) -> Vec<Member> {
                     (text(dependency, "name"), kind)
                 })
                 .collect(),
+            roots: list(package, "targets")
+                .iter()
+                .filter(|target| {
+                    let mut kinds = list(target, "kind").iter();
+                    kinds.any(|kind| kind == "lib" || kind == "bin")
+                })
+                .map(|target| inside(&text(target, "src_path")))
+                .collect(),
         })
         .collect()
 }
 
 /// The folder of a manifest, relative to the workspace's.
 fn folder(manifest: &str) -> String {
-    let folder = Path::new(manifest)
-        .parent()
-        .unwrap_or_else(|| Path::new(""));
-    let inside = folder.strip_prefix(workspace()).unwrap_or(folder);
-    inside.display().to_string()
+    let manifest = inside(manifest);
+    let folder = manifest.parent().unwrap_or_else(|| Path::new(""));
+    folder.display().to_string()
+}
+
+/// A path relative to the workspace's folder.
+fn inside(path: &str) -> PathBuf {
+    let path = Path::new(path);
+    path.strip_prefix(workspace()).unwrap_or(path).to_owned()
 }
 
 fn text(value: &Value, key: &str) -> String {

@@ -1,8 +1,7 @@
 //! Programs that run on any Linux, since they need no library of the machine: for whoever holds an archive and
 //! needs a disk out of it somewhere.
 
-use crate::Outcome;
-use crate::run::{Run, has, workspace};
+use crate::run::{Outcome, Run, has, workspace};
 
 const TARGET: &str = "x86_64-unknown-linux-musl";
 

@@ -2,8 +2,8 @@
 //!
 //! QEMU is not among them: the lab has its own, several versions, and installs none (`docs/TESTING.md`).
 
-use crate::run::{Run, has};
-use crate::{Outcome, peers};
+use crate::peers;
+use crate::run::{Outcome, Run, has};
 
 /// A program, and the package that has it.
 const PROGRAMS: [(&str, &str); 28] = [

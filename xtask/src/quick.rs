@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 
 use crate::ci::{self, path_with_lab};
 use crate::metadata::{self, Member};
-use crate::run::Run;
-use crate::{Outcome, peers};
+use crate::peers;
+use crate::run::{Outcome, Run};
 
 /// Tests whose binary is called so boot guests or ask for a storage daemon.
 const LIVE: &str = "binary(/^live/)";

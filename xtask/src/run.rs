@@ -6,6 +6,9 @@ use std::io::{self, BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+/// What a task ends with: a note on success, a message for a person on failure.
+pub(crate) type Outcome = Result<String, String>;
+
 /// A program with its arguments, run in the workspace's folder.
 pub(crate) struct Run {
     command: Command,

@@ -1,0 +1,121 @@
+//! The rule that files of a crate do not need each other in a circle, and that inside a crate a name is imported
+//! from the module that defines it.
+//!
+//! A file needs another if its code, or one of its `use`s, names what the other *defines*, on whatever way the name
+//! comes. A re-export alone is no need, nor is `mod`. Tests are left out.
+//!
+//! `name.rs` and the files in `name/` are one thing in several files, whose details only the outer one calls. So an
+//! inner file may name types, traits and constants that the outer one defines: they are what both work on. But it
+//! must not call functions of the outer one, for then a reader goes in and out: what both call is a file below both.
+
+mod circles;
+mod module;
+mod resolve;
+mod tree;
+
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::Path;
+
+use circles::Arrows;
+use module::{Import, Kind};
+use resolve::Found;
+use tree::{Read, Tree};
+
+use crate::run::workspace;
+
+/// Circles that are known and are to go: two files of each.
+const KNOWN: [[&str; 2]; 9] = [
+    [
+        "vma-format/src/container.rs",
+        "vma-format/src/container/zstd.rs",
+    ],
+    ["vma-format/src/header.rs", "vma-format/src/header/parse.rs"],
+    [
+        "fleecing/src/journal/record.rs",
+        "fleecing/src/journal/record/volumes.rs",
+    ],
+    [
+        "fleecing/src/qemu/export.rs",
+        "fleecing/src/qemu/teardown.rs",
+    ],
+    [
+        "backup-core/src/archive.rs",
+        "backup-core/src/target/output.rs",
+    ],
+    [
+        "backup-core/src/dump/backup.rs",
+        "backup-core/src/dump/fault.rs",
+    ],
+    [
+        "backup-core/src/restore/folder/machine.rs",
+        "backup-core/src/restore/folder/machine/cpu.rs",
+    ],
+    [
+        "bins/src/bin/fleece/backup.rs",
+        "bins/src/bin/fleece/backup/live.rs",
+    ],
+    ["bins/src/bin/vma/input.rs", "bins/src/bin/vma/outfile.rs"],
+];
+
+/// What is wrong in the library or program whose root is this file.
+pub(crate) fn breaches(root: &Path) -> Result<Vec<String>, String> {
+    breaches_in(root, &|file| {
+        fs::read_to_string(workspace().join(file)).ok()
+    })
+}
+
+fn breaches_in(root: &Path, read: Read<'_>) -> Result<Vec<String>, String> {
+    let tree = Tree::read(root, read)?;
+    let arrows = arrows(&tree);
+    let circles = arrows.circles();
+    let is_known = |circle: &BTreeSet<&Path>| {
+        let mut known = KNOWN.iter();
+        known.any(|files| files.iter().all(|file| circle.contains(Path::new(file))))
+    };
+    let circles = circles
+        .iter()
+        .filter(|circle| !is_known(circle))
+        .map(|circle| format!("files in a circle:{}", arrows.describe(circle)));
+    Ok(circles.chain(through_root(&tree)).collect())
+}
+
+fn arrows(tree: &Tree) -> Arrows {
+    let mut arrows = Arrows::default();
+    for (index, module) in tree.modules.iter().enumerate() {
+        let uses = module.imports.iter().filter(|import| !import.is_export);
+        let paths = uses.map(|import| &import.path).chain(&module.mentions);
+        for path in paths {
+            let Some(Found::Item(definer, name)) = tree.resolve(index, path) else {
+                continue;
+            };
+            let Some(outer) = tree.modules.get(definer) else {
+                continue;
+            };
+            let is_function = outer.items.get(name) == Some(&Kind::Function);
+            if is_function || !tree.is_within(index, definer) {
+                arrows.add(&module.file, &outer.file, name);
+            }
+        }
+    }
+    arrows
+}
+
+fn through_root(tree: &Tree) -> BTreeSet<String> {
+    let mut breaches = BTreeSet::new();
+    for (index, module) in tree.modules.iter().enumerate() {
+        let imports = module.imports.iter().map(|Import { path, .. }| path);
+        for path in imports.chain(&module.mentions) {
+            if let Some(name) = tree.through_root(index, path) {
+                let file = module.file.display();
+                breaches.insert(format!(
+                    "{file} takes {name} from the crate's root, which only hands it on"
+                ));
+            }
+        }
+    }
+    breaches
+}
