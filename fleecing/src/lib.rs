@@ -1,8 +1,8 @@
-//! The life of fleecing images inside a running QEMU.
+//! The disks of a running QEMU, as they were at one instant.
 //!
-//! A backup reads a guest's disks as they were at one instant while the guest goes on writing. A
-//! copy-before-write filter above each disk saves old data to a *fleecing image* before the guest
-//! overwrites it; a view above the filter gives the old data from there and the rest from the disk.
+//! A backup reads a guest's disks as of one instant while the guest goes on writing. A copy-before-write
+//! filter above each disk saves old data to a *fleecing image* before the guest overwrites it; a view above
+//! the filter gives the old data from there and the rest from the disk.
 //!
 //! This crate knows the order of the steps, how each is undone, and what QEMU offers. It does not know
 //! what the data is for.
@@ -17,7 +17,46 @@
 //!                                               teardown  qemu/teardown, journal/cleanup
 //! ```
 //!
-//! Start with [`discover`], then [`Session::new`]. What a killed process left, [`cleanup`] removes.
+//! [`discover`] lists the disks, and a [`Session`] takes them through these steps:
+//!
+//! ```no_run
+//! use std::sync::Arc;
+//! use fleece_fleecing::{Options, Place, Record, Session, discover};
+//! use fleece_qmp_client::{Address, Client};
+//! use fleece_storage::DirPlugin;
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let monitor = Address::unix("/run/vm.qmp");
+//! let place = Place::new("/var/lib/my-backup", "100".parse()?, None);
+//! let record = Record::open(&place)?;
+//! let client = Client::connect(&monitor, &fleece_qmp_client::Options::default())?;
+//! let disks = discover(&client)?.disks;
+//! let storage = Arc::new(DirPlugin::plain("/var/lib/my-backup".as_ref())?);
+//! let options = Options::new(place.guest().clone(), place.nbd_socket());
+//! let mut session = Session::new(client, monitor, storage, &record, disks, options)?;
+//! session.prepare()?;
+//! session.switch()?;
+//! println!("read {} at {}", Session::export_name(0), session.export()?);
+//! session.finish().map_err(|errors| format!("{errors:?}"))?;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! What a killed process left, [`cleanup`] removes: call it before a session, or when nobody will begin one.
+//! [`Identity`] tells which guest is behind a monitor, and that no other backup of it is under way. What an error
+//! advises ([`Error::advice`]) is for the caller to put into words.
+//!
+//! # Threads, async, memory, drop
+//!
+//! All calls block: a command to QEMU for as long as QEMU takes to answer, a storage that hangs for seconds. From
+//! async code, call them within `tokio::task::spawn_blocking` or its like. The [`Interrupt`] of the monitor's
+//! connection ends the waits from another thread. To ask a storage that may hang there is a thread, which is left
+//! behind if the storage does; apart from those a session has none of its own, and keeps no data of disks in memory.
+//!
+//! A session that is dropped undoes what it has made, like [`Session::finish`]; only a log hears of what could not be
+//! undone, which stays on record. A dropped [`Record`] gives up the lock on the guest, and forgets nothing.
+//!
+//! [`Interrupt`]: fleece_qmp_client::Interrupt
 
 mod advice;
 mod cleanup;
@@ -47,3 +86,7 @@ pub use qemu::method::Method;
 pub use qemu::switch::Switched;
 pub use qemu::thaw::{Thawed, thaw};
 pub use session::{Options, Session};
+
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+mod readme {}

@@ -11,11 +11,16 @@ use std::process::{Child, Command, Stdio};
 use fleece_fleecing::{Advice, ErrorKind, Place, Record};
 use support::{Field, guest, instant};
 
-/// The example `instant`, once it holds both disks at an instant.
+/// The example `instant`, which cargo builds when it builds all tests, once it holds both disks at an instant.
 fn hold(field: &Field) -> Child {
     let tests = std::env::current_exe().unwrap();
     let mut programs = tests.ancestors().skip(2);
     let example = programs.next().unwrap().join("examples/instant");
+    assert!(
+        example.is_file(),
+        "{} is not built: run the tests without --test",
+        example.display()
+    );
     let mut child = Command::new(example)
         .arg(field.daemon.qmp_socket())
         .arg(field.directory())
