@@ -126,11 +126,33 @@ pub(crate) fn archive_with(
     reporter: &dyn Reporter,
     cancel: &CancelToken,
 ) -> Result<Archived, Error> {
+    let destination = Destination::create(&options.target, cancel)?;
+    let content = &options.content;
+    write(
+        destination,
+        disks,
+        content,
+        settings,
+        watch,
+        reporter,
+        cancel,
+    )
+}
+
+/// The same to a destination that is there.
+pub(crate) fn write(
+    destination: Destination,
+    disks: &[Arc<dyn Source>],
+    content: &Content,
+    settings: Settings,
+    watch: Option<&mut dyn GuestWatch>,
+    reporter: &dyn Reporter,
+    cancel: &CancelToken,
+) -> Result<Archived, Error> {
     let start = Instant::now();
     let counters = Arc::new(Counters::default());
-    let destination = Destination::create(&options.target, cancel)?;
     let (output, index) = destination.open(Arc::clone(&counters))?;
-    let (header, devices) = devices(&options.content, disks)?;
+    let (header, devices) = devices(content, disks)?;
     let counters = &counters;
     let transfer = Transfer {
         header,

@@ -19,6 +19,7 @@ mod error;
 #[doc(hidden)]
 pub mod fuzzing;
 mod input;
+mod job;
 pub mod native;
 pub mod pace;
 mod pipeline;
@@ -33,6 +34,7 @@ pub use archive::content::Content;
 pub use archive::{ArchiveOptions, Archived, archive};
 pub use cancel::{CancelReason, CancelToken};
 pub use error::{Error, ErrorKind};
+pub use job::{Job, Outcome};
 pub use pace::gate::DepthGate;
 pub use pace::options::Pacing;
 pub use pace::rate::RateLimit;

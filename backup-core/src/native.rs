@@ -6,12 +6,14 @@
 //! the same pipeline as the backup of a guest on QEMU.
 //!
 //! [`Server`] serves disks and lets other processes take their instant; [`Guest`] is such a process's
-//! side.
+//! side. [`backup_served`] and [`backup_images`] are whole backups, on record.
 
+mod backup;
 mod connection;
 pub(crate) mod control;
 mod export;
 mod guest;
+mod image;
 mod latency;
 mod server;
 mod source;
@@ -19,7 +21,9 @@ mod source;
 #[cfg(test)]
 mod tests;
 
+pub use backup::{ImageBackup, ServedBackup, backup_images, backup_served};
 pub use export::FilterExport;
 pub use guest::Guest;
+pub use image::Image;
 pub use server::Server;
 pub use source::{ImageSource, SnapshotSource};

@@ -9,4 +9,4 @@ mod source;
 mod watch;
 
 pub use backup::backup;
-pub use job::{Fleecing, GuestBackup, Outcome};
+pub use job::{Fleecing, GuestBackup};

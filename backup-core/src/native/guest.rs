@@ -14,6 +14,7 @@ use crate::archive::{ArchiveOptions, Archived};
 use crate::cancel::CancelToken;
 use crate::cbw::Options;
 use crate::error::{Error, ErrorKind};
+use crate::job::Job;
 use crate::pace::latency::GuestWrites;
 use crate::pipeline::transfer::GuestWatch;
 use crate::pipeline::transfer::{self, LOOKS, Settings};
@@ -102,12 +103,14 @@ impl Guest {
             .collect()
     }
 
-    /// Write an archive of all disks. If the snapshot breaks, the error is why it did.
+    /// Write an archive of all disks, on the record of `job` if there is one. If the snapshot breaks, the
+    /// error is why it did.
     ///
     /// # Errors
     /// As for [`crate::archive`].
     pub fn archive(
         &self,
+        job: Option<&Job>,
         options: &ArchiveOptions,
         reporter: &dyn Reporter,
         cancel: &CancelToken,
@@ -121,15 +124,12 @@ impl Guest {
             idle: self.before.is_none(),
             ..Settings::new(&options.pacing, &options.target, self.before)
         };
-        archive_with(
-            &sources,
-            options,
-            settings,
-            Some(&mut watch),
-            reporter,
-            cancel,
-        )
-        .map_err(|error| self.true_cause(error))
+        let watch: Option<&mut dyn GuestWatch> = Some(&mut watch);
+        let archived = match job {
+            Some(job) => job.archive_with(&sources, options, settings, watch, reporter, cancel),
+            None => archive_with(&sources, options, settings, watch, reporter, cancel),
+        };
+        archived.map_err(|error| self.true_cause(error))
     }
 
     /// What 99 of 100 of the writes to the disks took before they were attached; `None` if there were

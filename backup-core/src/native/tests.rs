@@ -172,7 +172,9 @@ fn a_guest_of_another_process_is_backed_up_as_it_was() {
 
     write_over_nbd(&server, 10_000, 500_000);
     let job = to(&dir, "archive.vma");
-    guest.archive(&job, &Silent, &CancelToken::new()).unwrap();
+    guest
+        .archive(None, &job, &Silent, &CancelToken::new())
+        .unwrap();
     guest.detach().unwrap();
 
     let still = ImageSource::new("drive-a", Arc::new(MemoryDevice::with_content(&content())));
@@ -308,7 +310,7 @@ fn a_server_that_goes_away_ends_the_backup_and_leaves_no_archive() {
     drop(server);
     let job = to(&dir, "archive.vma");
     guest
-        .archive(&job, &Silent, &CancelToken::new())
+        .archive(None, &job, &Silent, &CancelToken::new())
         .unwrap_err();
     assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0);
 }
@@ -462,7 +464,7 @@ fn a_fleecing_image_where_files_need_names_is_gone_with_its_backup() {
     let guest = take(&server, mount.path()).unwrap();
     write_over_nbd(&server, 10_000, 500_000);
     guest
-        .archive(&to(&dir, "archive.vma"), &Silent, &CancelToken::new())
+        .archive(None, &to(&dir, "archive.vma"), &Silent, &CancelToken::new())
         .unwrap();
     guest.detach().unwrap();
     assert_eq!(names(), before);

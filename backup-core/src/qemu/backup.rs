@@ -3,14 +3,13 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use fleece_fleecing::ErrorKind as Kind;
-use fleece_fleecing::{Cleaned, Disk, Method, Record, Session, Step, Switched};
+use fleece_fleecing::{Disk, Method, Record, Session, Step, Switched};
 use fleece_qmp_client::commands::{BlockDevice, Cont, QueryBlock, QueryStatus};
 use fleece_qmp_client::{Address, Client};
 use fleece_vma_format::Summary;
 
 use super::disks;
-use super::job::{GuestBackup, Outcome};
+use super::job::GuestBackup;
 use super::room::free_space::SpaceWatch;
 use super::room::shared::SharedRoom;
 use super::room::{check_room, explain};
@@ -19,12 +18,12 @@ use super::watch::QemuWatch;
 use crate::archive::{self, Archived};
 use crate::cancel::CancelToken;
 use crate::error::{Error, ErrorKind};
+use crate::job::{Job, Outcome, left_frozen};
 use crate::pipeline::transfer::{self, LOOKS, Settings, Transfer};
 use crate::qemu::quiesce::{Frozen, Patience, Quiesce};
 use crate::report::units;
 use crate::report::{Counters, Counting, Reporter};
-use crate::target::options::Unfinished;
-use crate::target::output::{Counted, Destination, Output};
+use crate::target::output::{Counted, Output};
 
 /// Backs up a guest.
 ///
@@ -48,8 +47,8 @@ pub fn backup(
 
 fn run(job: &GuestBackup, reporter: &Counting<'_>, cancel: &CancelToken) -> Result<Outcome, Error> {
     let start = Instant::now();
-    let record = Record::open(&job.record)?;
-    remove_left_overs(job, &record, reporter, cancel)?;
+    let on_record = Job::open_for_qemu(&job.record, &job.qmp, &job.storages, reporter, cancel)?;
+    let record = on_record.record();
 
     let client = connect(&job.qmp, cancel)?;
     fleece_fleecing::check_guest(&client)?;
@@ -66,9 +65,9 @@ fn run(job: &GuestBackup, reporter: &Counting<'_>, cancel: &CancelToken) -> Resu
         .map(|disk| (disk.name.as_str(), disk.size))
         .collect();
     job.archive.content.header(&named)?;
-    let session = session(job, client, &record, disks)?;
+    let session = session(job, client, record, disks)?;
     // Before the guest is touched: can the archive be written at all?
-    let destination = create_destination(job, &record, cancel)?;
+    let (destination, begun) = on_record.begin(&job.archive.target, cancel)?;
     let counters = Arc::new(Counters::default());
     let (output, index) = destination.open(Arc::clone(&counters))?;
 
@@ -76,7 +75,7 @@ fn run(job: &GuestBackup, reporter: &Counting<'_>, cancel: &CancelToken) -> Resu
         Ok(session) => session,
         Err(error) => {
             drop((output, index));
-            forget_archive(job, &record, reporter);
+            begun.end(false, reporter);
             return Err(error);
         }
     };
@@ -97,64 +96,19 @@ fn run(job: &GuestBackup, reporter: &Counting<'_>, cancel: &CancelToken) -> Resu
         Ok(moved) => moved,
         Err(error) => {
             drop(index);
-            forget_archive(job, &record, reporter);
+            begun.end(false, reporter);
             return Err(error);
         }
     };
     let committed = index.commit(archive, cancel);
-    match &committed {
-        Ok(_) => archive_is_gone(job, &record, reporter),
-        Err(_) => forget_archive(job, &record, reporter),
-    }
+    begun.end(committed.is_ok(), reporter);
     Ok(Outcome {
         archived: Archived::new(committed?, summary.devices(), start.elapsed(), reporter),
-        switched,
+        switched: Some(switched),
         frozen,
         fleecing_peak,
         warnings: reporter.warnings(),
     })
-}
-
-/// What the previous backup of this guest left, if it was killed.
-fn remove_left_overs(
-    job: &GuestBackup,
-    record: &Record,
-    reporter: &Counting<'_>,
-    cancel: &CancelToken,
-) -> Result<(), Error> {
-    if record.contents()?.is_empty() {
-        return Ok(());
-    }
-    reporter.info("an earlier backup was not finished; removing what it left".into());
-    let mut cleaned = Cleaned::default();
-    let (qmp, interrupt) = (Some(&job.qmp), cancel.interrupt());
-    fleece_fleecing::clean(record, qmp, &job.storages, interrupt, &mut cleaned)?;
-    for done in cleaned.done {
-        reporter.info(format!("removed {done}"));
-    }
-    let mut in_the_way = None;
-    for failed in cleaned.failed {
-        let kind = failed.kind();
-        let failed = Error::from(failed);
-        match kind {
-            Kind::Frozen => in_the_way = Some(left_frozen(failed, reporter, cancel)),
-            // A backup would wait for that storage, too, and the guest perhaps with it.
-            Kind::Hangs if in_the_way.is_none() => in_the_way = Some(failed),
-            _ => reporter.warning(failed),
-        }
-    }
-    in_the_way.map_or(Ok(()), Err)
-}
-
-/// A guest that stands still is told of whatever else there is to tell.
-fn left_frozen(error: Error, reporter: &Counting<'_>, cancel: &CancelToken) -> Error {
-    match cancel.reason() {
-        Some(reason) => {
-            reporter.warning(error);
-            Error::cancelled(reason)
-        }
-        None => error,
-    }
 }
 
 /// Whether a signal ended a wait.
@@ -170,23 +124,6 @@ fn connect(qmp: &Address, cancel: &CancelToken) -> Result<Client, Error> {
     options.interrupt = cancel.interrupt().clone();
     Client::connect(qmp, &options)
         .map_err(|error| Error::caused(ErrorKind::Guest, "cannot use the guest's monitor", error))
-}
-
-fn create_destination(
-    job: &GuestBackup,
-    record: &Record,
-    cancel: &CancelToken,
-) -> Result<Destination, Error> {
-    let files = job.archive.target.temporary_files();
-    record.add_files(&files)?;
-    let destination = Destination::create(&job.archive.target, cancel).inspect_err(|_| {
-        // Whoever has the name already has the file; it is not ours.
-        if let Err(error) = record.remove_files(&files) {
-            tracing::warn!(%error, "record");
-        }
-    })?;
-    Step::ArchiveCreated.reached();
-    Ok(destination)
 }
 
 /// What is going to be made in QEMU; nothing is yet.
@@ -293,7 +230,7 @@ fn look(
     let looks = job.archive.pacing.guest_latency.map_or(LOOKS, |_| 1);
     let before = transfer::before(watch, looks, cancel);
     if let Some(before) = before {
-        let before = millis(before);
+        let before = units::millis(before);
         reporter.info(format!(
             "99 of 100 of the guest's writes take up to {before}"
         ));
@@ -349,12 +286,12 @@ fn switch(
     }
     let pause = switched.paused.map_or_else(
         || "the guest was not stopped".to_owned(),
-        |paused| format!("the guest stood still for {}", millis(paused)),
+        |paused| format!("the guest stood still for {}", units::millis(paused)),
     );
     reporter.info(format!(
         "copy-before-write is active ({}, {}; {pause})",
         switched.method,
-        millis(switched.took)
+        units::millis(switched.took)
     ));
     if switched.method == Method::Job {
         reporter.info(
@@ -363,10 +300,6 @@ fn switch(
         );
     }
     Ok((switched, frozen))
-}
-
-fn millis(duration: Duration) -> String {
-    format!("{:.1} ms", duration.as_secs_f64() * 1000.0)
 }
 
 /// Whether nothing is left.
@@ -402,24 +335,5 @@ fn go_on(client: &Client, reporter: &Counting<'_>) {
             "the guest stands still since a disk of it found no room, and cannot be continued; do it with \
              `cont` when there is room: {error}"
         )),
-    }
-}
-
-/// Takes the archive's temporary files off the record after a failure, unless a target that hangs
-/// keeps them.
-fn forget_archive(job: &GuestBackup, record: &Record, reporter: &Counting<'_>) {
-    let unfinished = job.archive.target.unfinished();
-    let left = matches!(unfinished, Unfinished::Left(_));
-    match unfinished.message() {
-        Some(message) if left => return reporter.warning(message),
-        Some(message) => reporter.info(message),
-        None => {}
-    }
-    archive_is_gone(job, record, reporter);
-}
-
-fn archive_is_gone(job: &GuestBackup, record: &Record, reporter: &Counting<'_>) {
-    if let Err(error) = record.remove_files(&job.archive.target.temporary_files()) {
-        reporter.warning(error);
     }
 }

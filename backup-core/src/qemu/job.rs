@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use fleece_fleecing::{Place, Switched};
+use fleece_fleecing::Place;
 use fleece_qmp_client::Address;
 use fleece_storage::{Storages, VolumeFormat};
 
-use crate::archive::{ArchiveOptions, Archived};
+use crate::archive::ArchiveOptions;
 
 /// A backup of a guest that QEMU runs.
 #[derive(Debug)]
@@ -76,20 +76,4 @@ impl GuestBackup {
             nbd_server: None,
         }
     }
-}
-
-/// What a finished backup was.
-#[derive(Clone, Debug)]
-#[non_exhaustive]
-pub struct Outcome {
-    /// The archive; its time is that of the whole backup.
-    pub archived: Archived,
-    /// How the filters got in, and how long that took.
-    pub switched: Switched,
-    /// How long the guest's file systems were frozen, if they were.
-    pub frozen: Option<Duration>,
-    /// Most bytes that the fleecing images held at once, as far as it was seen.
-    pub fleecing_peak: Option<u64>,
-    /// Things that were not as they should be.
-    pub warnings: usize,
 }

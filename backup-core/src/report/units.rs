@@ -48,6 +48,12 @@ pub fn duration(duration: Duration) -> String {
     }
 }
 
+/// A short duration in milliseconds, e.g. `1.3 ms`.
+#[must_use]
+pub fn millis(duration: Duration) -> String {
+    format!("{:.1} ms", duration.as_secs_f64() * 1000.0)
+}
+
 /// `part` of `whole` in percent; 100 if there is nothing to do.
 #[must_use]
 pub fn percent(part: u64, whole: u64) -> u64 {

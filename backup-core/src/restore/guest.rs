@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use fleece_fleecing::{Cleaned, Place, Record, clean};
+use fleece_fleecing::Place;
 use fleece_guest_config::{ConfigFile, GuestConfig};
 use fleece_staged_file::temporary_name;
 use fleece_storage::{Storages, VolumeId};
@@ -17,6 +17,7 @@ use super::{Restored, config};
 use crate::cancel::CancelToken;
 use crate::error::{Error, ErrorKind};
 use crate::input::Input;
+use crate::job::Job;
 use crate::report::{Counting, Reporter};
 
 /// A guest to be restored.
@@ -86,10 +87,10 @@ pub fn restore_guest(
     let old = OldGuest::find(&job.config, job.record.guest(), job.force, &job.storages)?;
     check_room(&planned, input.size, planned.len() == count)?;
 
-    let record = Record::open(&job.record)?;
-    clean_before(&record, &job.storages, &reporter, cancel)?;
+    let on_record = Job::open(&job.record, &job.storages, &reporter, cancel)?;
+    let record = on_record.record();
     record.begin_restore(&job.config)?;
-    let mut volumes = NewVolumes::new(&record);
+    let mut volumes = NewVolumes::new(record);
     let work = Work {
         job,
         header: &header,
@@ -223,23 +224,4 @@ impl Work<'_> {
             .reason()
             .map_or(Ok(()), |reason| Err(Error::cancelled(reason)))
     }
-}
-
-/// Removes what an earlier, killed backup or restore of this guest left.
-fn clean_before(
-    record: &Record,
-    storages: &Storages,
-    reporter: &Counting<'_>,
-    cancel: &CancelToken,
-) -> Result<(), Error> {
-    let mut cleaned = Cleaned::default();
-    clean(record, None, storages, cancel.interrupt(), &mut cleaned)?;
-    for done in cleaned.done {
-        reporter.info(format!("removed what an earlier run left: {done}"));
-    }
-    // What is not ours to take away, or cannot be reached, is not in the way of new volumes.
-    for failed in cleaned.failed {
-        reporter.warning(failed);
-    }
-    Ok(())
 }

@@ -12,10 +12,9 @@ use std::time::Duration;
 
 use fleece_backup_core::dump::DumpDirectory;
 use fleece_backup_core::{
-    ArchiveOptions, ArchiveTarget, Archived, CancelToken, Content, Error, ErrorKind, at_target,
+    ArchiveOptions, ArchiveTarget, CancelToken, Content, Error, ErrorKind, Outcome, at_target,
     units,
 };
-use fleece_fleecing::Switched;
 use fleece_guest_config::{ConfigFile, GuestConfig, GuestId};
 use fleece_storage::Storages;
 use jiff::Zoned;
@@ -86,16 +85,7 @@ struct Job<'a> {
     cancel: CancelToken,
 }
 
-/// What a backup was.
-struct Done {
-    archived: Archived,
-    switched: Option<Switched>,
-    frozen: Option<Duration>,
-    fleecing_peak: Option<u64>,
-    warnings: usize,
-}
-
-fn tell(done: &Done, guest: &GuestId, log: &Log) {
+fn tell(done: &Outcome, guest: &GuestId, log: &Log) {
     let archived = &done.archived;
     let seconds = archived.took.as_secs_f64();
     #[expect(

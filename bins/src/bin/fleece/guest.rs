@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use fleece_backup_core::native::Image;
 use fleece_backup_core::{Error, ErrorKind};
 use fleece_fleecing::{Identity, Place, Way};
 use fleece_guest_config::GuestId;
@@ -9,7 +10,6 @@ use fleece_qmp_client::Address;
 use fleece_storage::Storages;
 
 use crate::cli::{Places, Which};
-use crate::image::Image;
 use crate::log::Log;
 
 /// Proxmox's guest configurations, when this is a Proxmox host.
@@ -121,8 +121,8 @@ impl Which {
             return Some((Way::control(control), None));
         }
         if let Some(image) = self.image.first() {
-            let image = Image::new(image);
-            return Some((Way::image(&image.path, image.given_name()), None));
+            let image = Image::named(image);
+            return Some((Way::image(image.path(), image.given_name()), None));
         }
         let proxmox = |vmid| Address::unix(format!("/var/run/qemu-server/{vmid}.qmp"));
         let qmp = self

@@ -9,7 +9,6 @@ mod demo;
 #[cfg(feature = "faults")]
 mod faults;
 mod guest;
-mod image;
 mod list;
 mod log;
 mod restore;

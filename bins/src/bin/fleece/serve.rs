@@ -5,14 +5,13 @@ use std::os::unix::fs::DirBuilderExt as _;
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use fleece_backup_core::native::Server;
+use fleece_backup_core::native::{Image, Server};
 use fleece_backup_core::{Error, ErrorKind};
 use fleece_nbd::Address;
 use fleece_staged_file::check_owned;
 use fleece_storage::block::BlockDevice;
 
 use crate::cli::{Places, Serve};
-use crate::image::Image;
 use crate::log::Log;
 use fleece_bins::signals;
 
@@ -39,7 +38,7 @@ pub(crate) fn run(arguments: &Serve, places: &Places, log: &Log) -> Result<ExitC
     let images: Vec<Image> = arguments
         .disks
         .iter()
-        .map(|text| Image::new(text))
+        .map(|text| Image::named(text))
         .collect();
     for image in &images {
         let (device, lock) = image.open_for_writing()?;
@@ -50,7 +49,7 @@ pub(crate) fn run(arguments: &Serve, places: &Places, log: &Log) -> Result<ExitC
     for image in &images {
         log.info(&format!(
             "serving '{}' as {}",
-            image.path.display(),
+            image.path().display(),
             Address::Unix(server.nbd().to_owned()).uri(&image.name())
         ));
     }

@@ -3,14 +3,14 @@
 use std::path::Path;
 
 use fleece_backup_core::qemu::{self, Fleecing, GuestBackup};
-use fleece_backup_core::{Error, ErrorKind};
+use fleece_backup_core::{Error, ErrorKind, Outcome};
 use fleece_guest_config::Drive;
 use fleece_qmp_client::Address;
 use fleece_staged_file::create_directories;
 
-use super::{Done, Job, load};
+use super::{Job, load};
 
-pub(super) fn guest(job: &Job<'_>, qmp: &Address, config: Option<&Path>) -> Result<Done, Error> {
+pub(super) fn guest(job: &Job<'_>, qmp: &Address, config: Option<&Path>) -> Result<Outcome, Error> {
     let Job {
         arguments, guest, ..
     } = job;
@@ -27,14 +27,7 @@ pub(super) fn guest(job: &Job<'_>, qmp: &Address, config: Option<&Path>) -> Resu
     backup.agent.clone_from(&arguments.agent);
     backup.cbw_timeout = arguments.cbw_timeout;
     backup.nbd_server.clone_from(&arguments.nbd_server);
-    let outcome = qemu::backup(&backup, job.log, &job.cancel)?;
-    Ok(Done {
-        archived: outcome.archived,
-        switched: Some(outcome.switched),
-        frozen: outcome.frozen,
-        fleecing_peak: outcome.fleecing_peak,
-        warnings: outcome.warnings,
-    })
+    qemu::backup(&backup, job.log, &job.cancel)
 }
 
 /// Where old data is saved: a storage's id, or a directory.

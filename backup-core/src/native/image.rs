@@ -1,24 +1,35 @@
-//! Images named on the command line.
+//! Images of disks, with the locks that keep QEMU and others away from them.
 
 use std::path::{Path, PathBuf};
 use std::result::Result as StdResult;
 use std::sync::Arc;
 
-use fleece_backup_core::{Error, ErrorKind};
 use fleece_storage::block::{
     Access, Backing, BlockDevice, ImageLock, Qcow2, RawFile, ReadDevice, Result,
 };
 
-/// `[NAME=]PATH`
+use crate::error::{Error, ErrorKind};
+
+/// The image of a disk: qcow2 if its name ends so, else raw.
 #[derive(Clone, Debug)]
-pub(crate) struct Image {
+pub struct Image {
     name: Option<String>,
-    pub(crate) path: PathBuf,
+    path: PathBuf,
 }
 
 impl Image {
-    /// What was given on the command line.
-    pub(crate) fn new(text: &str) -> Self {
+    /// The image at `path`, which gives the disk its name.
+    #[must_use]
+    pub fn new(path: impl Into<PathBuf>) -> Self {
+        Self {
+            name: None,
+            path: path.into(),
+        }
+    }
+
+    /// An image that is written as `[NAME=]PATH`.
+    #[must_use]
+    pub fn named(text: &str) -> Self {
         let is_name = |name: &str| {
             !name.is_empty()
                 && name
@@ -30,20 +41,25 @@ impl Image {
                 name: Some(name.to_owned()),
                 path: path.into(),
             },
-            _ => Self {
-                name: None,
-                path: text.into(),
-            },
+            _ => Self::new(text),
         }
     }
 
+    /// Where it lies.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
     /// The disk's name, if one was given.
-    pub(crate) fn given_name(&self) -> Option<&str> {
+    #[must_use]
+    pub fn given_name(&self) -> Option<&str> {
         self.name.as_deref()
     }
 
     /// The disk's name in an archive: as given, or `drive-` and the file's name.
-    pub(crate) fn name(&self) -> String {
+    #[must_use]
+    pub fn name(&self) -> String {
         self.name.clone().unwrap_or_else(|| {
             let stem = self.path.file_stem().unwrap_or_default().to_string_lossy();
             let safe = |c: char| {
@@ -58,7 +74,10 @@ impl Image {
     }
 
     /// Opens it read-only; nobody can write to it until the lock is dropped.
-    pub(crate) fn open_for_reading(&self) -> StdResult<(Arc<dyn ReadDevice>, ImageLock), Error> {
+    ///
+    /// # Errors
+    /// Kind [`ErrorKind::Storage`] when it cannot be opened, or somebody uses it.
+    pub fn open_for_reading(&self) -> StdResult<(Arc<dyn ReadDevice>, ImageLock), Error> {
         let open = || -> Result<(Arc<dyn ReadDevice>, ImageLock)> {
             let lock = ImageLock::for_reading(&self.path)?;
             let device: Arc<dyn ReadDevice> = if self.is_qcow2() {
@@ -72,7 +91,10 @@ impl Image {
     }
 
     /// Opens it for a guest; nobody else can use it until the lock is dropped.
-    pub(crate) fn open_for_writing(&self) -> StdResult<(Arc<dyn BlockDevice>, ImageLock), Error> {
+    ///
+    /// # Errors
+    /// Kind [`ErrorKind::Storage`] when it cannot be opened, or somebody uses it.
+    pub fn open_for_writing(&self) -> StdResult<(Arc<dyn BlockDevice>, ImageLock), Error> {
         let open = || -> Result<(Arc<dyn BlockDevice>, ImageLock)> {
             let lock = ImageLock::for_writing(&self.path)?;
             let device: Arc<dyn BlockDevice> = if self.is_qcow2() {
@@ -104,7 +126,7 @@ mod tests {
     #[test]
     fn an_image_may_have_a_name() {
         let image = |text: &str| {
-            let image = Image::new(text);
+            let image = Image::named(text);
             (image.name(), image.path)
         };
         assert_eq!(

@@ -1,0 +1,229 @@
+//! A backup or a restore on record: what it makes is written down before it is made, so that whoever comes
+//! next, or a clean-up, removes what a killed one has left.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use fleece_fleecing::ErrorKind as Kind;
+use fleece_fleecing::{Cleaned, Place, Record, Step, Switched};
+use fleece_qmp_client::Address;
+use fleece_storage::Storages;
+
+use crate::archive::{self, ArchiveOptions, Archived};
+use crate::cancel::CancelToken;
+use crate::error::Error;
+use crate::pipeline::transfer::{GuestWatch, Settings};
+use crate::report::{Counting, Reporter};
+use crate::source::Source;
+use crate::target::deadline;
+use crate::target::options::{ArchiveTarget, Unfinished};
+use crate::target::output::Destination;
+
+/// The record of one guest, which nobody else works on until this is dropped.
+///
+/// Dropping it removes nothing: what is still on record then is removed by the next job of this guest, or by
+/// [`fleece_fleecing::cleanup`].
+#[derive(Debug)]
+pub struct Job {
+    record: Record,
+}
+
+impl Job {
+    /// Locks the record of a guest and removes what an earlier, killed job of it left. What cannot be removed
+    /// stays on record, and is a warning.
+    ///
+    /// # Errors
+    /// Kind [`Request`](crate::ErrorKind::Request) while another process works on the guest,
+    /// [`Storage`](crate::ErrorKind::Storage) when the record cannot be used.
+    pub fn open(
+        place: &Place,
+        storages: &Storages,
+        reporter: &dyn Reporter,
+        cancel: &CancelToken,
+    ) -> Result<Self, Error> {
+        Self::open_record(place, None, storages, reporter, cancel)
+    }
+
+    /// The same for a job that works inside the QEMU behind `qmp`: there a guest that an earlier one has left
+    /// frozen, or an image that does not answer, is in the way.
+    pub(crate) fn open_for_qemu(
+        place: &Place,
+        qmp: &Address,
+        storages: &Storages,
+        reporter: &dyn Reporter,
+        cancel: &CancelToken,
+    ) -> Result<Self, Error> {
+        Self::open_record(place, Some(qmp), storages, reporter, cancel)
+    }
+
+    fn open_record(
+        place: &Place,
+        qmp: Option<&Address>,
+        storages: &Storages,
+        reporter: &dyn Reporter,
+        cancel: &CancelToken,
+    ) -> Result<Self, Error> {
+        let reporter = &Counting::new(reporter);
+        let record = Record::open(place)?;
+        if record.contents()?.is_empty() {
+            return Ok(Self { record });
+        }
+        reporter
+            .info("an earlier backup or restore was not finished; removing what it left".into());
+        let mut cleaned = Cleaned::default();
+        let interrupt = cancel.interrupt();
+        fleece_fleecing::clean(&record, qmp, storages, interrupt, &mut cleaned)?;
+        for done in cleaned.done {
+            reporter.info(format!("removed {done}"));
+        }
+        let mut in_the_way = None;
+        for failed in cleaned.failed {
+            let kind = failed.kind();
+            match kind {
+                Kind::Frozen if qmp.is_some() => {
+                    in_the_way = Some(left_frozen(failed.into(), reporter, cancel));
+                }
+                // We would wait for that storage, too, and the guest perhaps with us.
+                Kind::Hangs if qmp.is_some() && in_the_way.is_none() => {
+                    in_the_way = Some(failed.into());
+                }
+                _ => reporter.warning(failed),
+            }
+        }
+        in_the_way.map_or(Ok(Self { record }), Err)
+    }
+
+    /// What is made is written down here.
+    pub(crate) fn record(&self) -> &Record {
+        &self.record
+    }
+
+    /// Writes an archive of `disks`, as [`crate::archive`] does, on record.
+    ///
+    /// # Errors
+    /// The first cause; there is no archive then. What could not be removed of it is told as a warning, and
+    /// stays on record.
+    pub fn archive(
+        &self,
+        disks: &[Arc<dyn Source>],
+        options: &ArchiveOptions,
+        watch: Option<&mut dyn GuestWatch>,
+        reporter: &dyn Reporter,
+        cancel: &CancelToken,
+    ) -> Result<Archived, Error> {
+        let settings = Settings::new(&options.pacing, &options.target, None);
+        self.archive_with(disks, options, settings, watch, reporter, cancel)
+    }
+
+    /// The same with other settings than those for a guest of whom nothing is known.
+    pub(crate) fn archive_with(
+        &self,
+        disks: &[Arc<dyn Source>],
+        options: &ArchiveOptions,
+        settings: Settings,
+        watch: Option<&mut dyn GuestWatch>,
+        reporter: &dyn Reporter,
+        cancel: &CancelToken,
+    ) -> Result<Archived, Error> {
+        let (destination, begun) = self.begin(&options.target, cancel)?;
+        let content = &options.content;
+        let archived = archive::write(
+            destination,
+            disks,
+            content,
+            settings,
+            watch,
+            reporter,
+            cancel,
+        );
+        begun.end(archived.is_ok(), &Counting::new(reporter));
+        archived
+    }
+
+    /// Begins an archive, with its temporary files on record.
+    pub(crate) fn begin<'r>(
+        &'r self,
+        target: &'r ArchiveTarget,
+        cancel: &CancelToken,
+    ) -> Result<(Destination, Begun<'r>), Error> {
+        let mut files = target.temporary_files();
+        // What is there already is somebody else's; the archive will be refused.
+        let look = move || {
+            files.retain(|file| file.symlink_metadata().is_err());
+            Ok(files)
+        };
+        let files = deadline::at_target("a first look", target.timeout, cancel, look)?;
+        self.record.add_files(&files)?;
+        let begun = Begun {
+            record: &self.record,
+            target,
+            files,
+        };
+        let destination = Destination::create(target, cancel).inspect_err(|_| {
+            if let Err(error) = begun.forget() {
+                tracing::warn!(%error, "record");
+            }
+        })?;
+        Step::ArchiveCreated.reached();
+        Ok((destination, begun))
+    }
+}
+
+/// An archive that is under way, on record.
+#[derive(Debug)]
+pub(crate) struct Begun<'r> {
+    record: &'r Record,
+    target: &'r ArchiveTarget,
+    files: Vec<PathBuf>,
+}
+
+impl Begun<'_> {
+    /// Takes the temporary files off the record, when the archive is complete or given up. A target that
+    /// hangs may keep them: then they stay on record.
+    pub(crate) fn end(self, complete: bool, reporter: &Counting<'_>) {
+        if !complete {
+            let unfinished = self.target.unfinished();
+            let left = matches!(unfinished, Unfinished::Left(_));
+            match unfinished.message() {
+                Some(message) if left => return reporter.warning(message),
+                Some(message) => reporter.info(message),
+                None => {}
+            }
+        }
+        if let Err(error) = self.forget() {
+            reporter.warning(error);
+        }
+    }
+
+    fn forget(&self) -> Result<(), fleece_fleecing::Error> {
+        self.record.remove_files(&self.files)
+    }
+}
+
+/// A guest that stands still is told of whatever else there is to tell.
+pub(crate) fn left_frozen(error: Error, reporter: &Counting<'_>, cancel: &CancelToken) -> Error {
+    match cancel.reason() {
+        Some(reason) => {
+            reporter.warning(error);
+            Error::cancelled(reason)
+        }
+        None => error,
+    }
+}
+
+/// What a finished backup was.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Outcome {
+    /// The archive.
+    pub archived: Archived,
+    /// How the filters got into QEMU, and how long that took; `None` for disks that QEMU does not run.
+    pub switched: Option<Switched>,
+    /// How long the guest's file systems were frozen, if they were.
+    pub frozen: Option<Duration>,
+    /// Most bytes that the fleecing images held at once, as far as it was seen.
+    pub fleecing_peak: Option<u64>,
+    /// Things that were not as they should be.
+    pub warnings: usize,
+}
