@@ -1,10 +1,46 @@
 //! What can be done about an error or a warning, as data: a program puts it in the words of its own command
 //! line.
 
+use std::path::PathBuf;
+
 /// The next step, where there is one that a caller can offer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Advice {
     /// About the guest, its record, its disks or its fleecing images.
     Fleecing(fleece_fleecing::Advice),
+    /// Make room on the fleecing storage, or use another.
+    MakeRoom,
+    /// Use a fleecing storage that shares nothing with the guest's disks, or limit the fleecing images.
+    SeparateFleecing,
+    /// Repair the fleecing storage, use another, or let QEMU wait longer for it.
+    RepairFleecing,
+    /// Let the fleecing images hold more, or back up while the guest writes less.
+    RaiseFleecingLimit,
+    /// Repair the backup target, or give it more time for a write.
+    RepairTarget,
+    /// See why the server of the disks has ended, and start it again.
+    RestartServer,
+    /// Make an index for this archive.
+    MakeIndex(PathBuf),
+    /// Recover what is in this unfinished archive.
+    Recover(PathBuf),
+    /// A clean-up removes what is left, once that is possible.
+    CleanUpLater,
+    /// Name a storage for this disk, or for all of them.
+    NameStorage(String),
+    /// Leave this disk out.
+    SkipDisk(String),
+    /// Choose only what is left out: all other disks go to the folder, in one format.
+    OnlySkip,
+    /// Restore under another number, or replace the guest that is there.
+    ReplaceGuest,
+    /// Restore to another folder, or replace the files that are there.
+    ReplaceFiles,
+    /// Say where firewall rules are kept, or print those of the archive.
+    NameFirewallDirectory,
+    /// Print this configuration of the archive.
+    PrintConfig(String),
+    /// Extract the disks without the guest's configuration.
+    ExtractDisks,
 }

@@ -14,7 +14,7 @@ use crate::error::Error;
 use crate::pace::options::Pacing;
 use crate::pipeline::PipelineDisk;
 use crate::pipeline::transfer::{GuestWatch, Settings, Transfer};
-use crate::report::{Counters, Event, Reporter};
+use crate::report::{Counters, Event, Reporter, Warning};
 use crate::source::Source;
 use crate::target::options::ArchiveTarget;
 use crate::target::output::{Destination, Published};
@@ -75,7 +75,7 @@ pub struct Archived {
     /// From the first read to the end of the sync.
     pub took: Duration,
     /// What went wrong although the archive is complete and has its name; it is told already.
-    pub warnings: Vec<String>,
+    pub warnings: Vec<Warning>,
 }
 
 impl Archived {
@@ -86,7 +86,7 @@ impl Archived {
         reporter: &dyn Reporter,
     ) -> Self {
         for warning in &published.warnings {
-            reporter.report(&Event::Warning(warning.clone().into()));
+            reporter.report(&Event::Warning(warning.clone()));
         }
         Self {
             path: published.path,

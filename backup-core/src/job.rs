@@ -14,7 +14,7 @@ use crate::archive::{self, ArchiveOptions, Archived};
 use crate::cancel::CancelToken;
 use crate::error::Error;
 use crate::pipeline::transfer::{GuestWatch, Settings};
-use crate::report::{Counting, Reporter};
+use crate::report::{Counting, Reporter, Warning};
 use crate::source::Source;
 use crate::target::deadline;
 use crate::target::options::{ArchiveTarget, Unfinished};
@@ -184,11 +184,11 @@ impl Begun<'_> {
     pub(crate) fn end(self, complete: bool, reporter: &Counting<'_>) {
         if !complete {
             let unfinished = self.target.unfinished();
-            let left = matches!(unfinished, Unfinished::Left(_));
-            match unfinished.message() {
-                Some(message) if left => return reporter.warning(message),
-                Some(message) => reporter.info(message),
-                None => {}
+            if let Some((message, advice)) = unfinished.message() {
+                reporter.warning(Warning::advised(message, advice));
+            }
+            if matches!(unfinished, Unfinished::Left(_)) {
+                return;
             }
         }
         if let Err(error) = self.forget() {

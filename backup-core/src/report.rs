@@ -39,6 +39,16 @@ pub struct Warning {
     pub advice: Option<Advice>,
 }
 
+impl Warning {
+    /// A warning with what can be done about it.
+    pub(crate) fn advised(message: impl Into<String>, advice: Advice) -> Self {
+        Self {
+            message: message.into(),
+            advice: Some(advice),
+        }
+    }
+}
+
 impl From<String> for Warning {
     fn from(message: String) -> Self {
         Self {

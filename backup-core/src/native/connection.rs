@@ -10,6 +10,7 @@ use std::time::Duration;
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded, select};
 
 use super::control::{self, Reply, Request};
+use crate::advice::Advice;
 use crate::cancel::CancelToken;
 use crate::error::{Error, ErrorKind};
 use crate::report::units;
@@ -122,9 +123,8 @@ fn unsaid(error: io::Error) -> Error {
 }
 
 fn hung_up(error: io::Error) -> Error {
-    let message = "the process that serves the disks has ended, or has ended the connection; see what \
-                   it said, and start it again with `fleece serve`";
-    Error::caused(ErrorKind::Guest, message, error)
+    let message = "the process that serves the disks has ended, or has ended the connection";
+    Error::caused(ErrorKind::Guest, message, error).advise(Advice::RestartServer)
 }
 
 fn silent() -> Error {

@@ -1,5 +1,6 @@
 //! The end of a backup whose fleecing images would take too much space.
 
+use crate::advice::Advice;
 use crate::error::{Error, ErrorKind};
 use crate::report::units;
 
@@ -24,13 +25,13 @@ impl FleecingLimit {
             Error::new(
                 ErrorKind::Storage,
                 format!(
-                    "the fleecing images hold {} and would soon hold more than --fleecing-limit \
-                     allows, {}: the guest overwrites faster than the backup is written. Allow more, \
-                     or back up while the guest writes less. Its writes were not affected",
+                    "the fleecing images hold {} and would soon hold more than their limit of {}: the guest \
+                     overwrites faster than the backup is written; its writes were not affected",
                     units::bytes(used),
                     units::bytes(self.limit)
                 ),
             )
+            .advise(Advice::RaiseFleecingLimit)
         })
     }
 }
@@ -47,7 +48,7 @@ mod tests {
         }
         let error = limit.check(81).unwrap();
         assert_eq!(error.kind(), ErrorKind::Storage);
-        assert!(error.to_string().contains("--fleecing-limit"), "{error}");
+        assert_eq!(error.advice(), Some(&Advice::RaiseFleecingLimit));
         assert!(FleecingLimit::new(100).check(51).is_some());
     }
 }

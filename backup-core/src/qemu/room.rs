@@ -7,9 +7,10 @@ use std::time::Duration;
 
 use fleece_fleecing::{Seen, Session};
 
+use crate::advice::Advice;
 use crate::error::{Error, ErrorKind};
-use crate::report::Counting;
 use crate::report::units;
+use crate::report::{Counting, Warning};
 use free_space::{FULL, Shared, Space, SpaceWatch};
 
 /// Tells how much room the fleecing images may need, that there is any at all, and whether the guest's disks
@@ -39,13 +40,13 @@ pub(super) fn check_room(
         && let Some(Shared { left, wanted }) = space.shared()
         && left < wanted.saturating_add(limit.map_or(most, |limit| limit.min(most)))
     {
-        reporter.warning(format!(
+        let message = format!(
             "the fleecing images are on the file system of the guest's own disks, which may yet take {} of \
-             the {} that are left there; the backup ends before the guest has none. Keep the images elsewhere \
-             with --fleecing, or smaller with --fleecing-limit",
+             the {} that are left there; the backup ends before the guest runs out of space",
             units::bytes(wanted),
             units::bytes(left)
-        ));
+        );
+        reporter.warning(Warning::advised(message, Advice::SeparateFleecing));
     }
     Ok(())
 }
@@ -56,12 +57,13 @@ pub(super) fn short(session: &Session<'_>, shared: Shared) -> Error {
         ErrorKind::Storage,
         format!(
             "{} are left on the file system that the guest's disks share with the fleecing images on {}, and \
-             the disks may yet take {}; the backup ends so that the guest's writes find room. {ADVICE}",
+             the disks may yet take {}; the backup ends so that the guest's writes find room",
             units::bytes(shared.left),
             session.storage().id(),
             units::bytes(shared.wanted)
         ),
     )
+    .advise(Advice::MakeRoom)
 }
 
 /// The end of a backup during which a disk of the guest found no room.
@@ -74,23 +76,22 @@ pub(super) fn no_room(session: &Session<'_>, disk: &str) -> Error {
         ErrorKind::Storage,
         format!(
             "a disk of the guest{name} finds no room for what the guest writes; the backup ends, so that the room \
-             of the fleecing images on {} is free again. {ADVICE}",
+             of the fleecing images on {} is free again",
             session.storage().id()
         ),
     )
+    .advise(Advice::MakeRoom)
 }
-
-const ADVICE: &str = "Make room there, or keep the images elsewhere with --fleecing";
 
 fn full(storage: &str, left: &str) -> Error {
     Error::new(
         ErrorKind::Storage,
         format!(
             "the fleecing storage {storage} is full ({left} left), so the old data that the guest \
-             overwrote could not be kept; free space there or use another with --fleecing. \
-             The guest's writes were not affected"
+             overwrote could not be kept; the guest's writes were not affected"
         ),
     )
+    .advise(Advice::MakeRoom)
 }
 
 /// The end of a backup whose fleecing images have not answered for longer than QEMU waits for them.
@@ -98,13 +99,13 @@ pub(super) fn hangs(session: &Session<'_>, cbw_timeout: Duration) -> Error {
     Error::new(
         ErrorKind::Storage,
         format!(
-            "the fleecing storage {} does not answer for longer than {} (--cbw-timeout), so old data \
-             can neither be saved nor read; see what is wrong there, or use another with --fleecing. \
-             The guest's writes go on",
+            "the fleecing storage {} does not answer for longer than {}, so old data can neither be saved \
+             nor read; the guest's writes go on",
             session.storage().id(),
             units::duration(cbw_timeout)
         ),
     )
+    .advise(Advice::RepairFleecing)
 }
 
 /// What is really behind a snapshot that QEMU gave up: it tells nobody.
@@ -143,10 +144,11 @@ pub(super) fn explain(
     Some(Error::new(
         ErrorKind::Storage,
         format!(
-            "QEMU could not save old data to the fleecing image within {} (--cbw-timeout) and gave \
-             the point in time up; the fleecing storage {id} {what}: {}. The guest's writes went on",
+            "QEMU could not save old data to the fleecing image within {} and gave the point in \
+             time up; the fleecing storage {id} {what}; the guest's writes went on: {}",
             units::duration(cbw_timeout),
             error.chain()
         ),
-    ))
+    )
+    .advise(Advice::RepairFleecing))
 }

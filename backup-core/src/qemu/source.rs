@@ -60,7 +60,7 @@ fn meaning(error: &fleece_nbd::Error) -> (ErrorKind, &'static str) {
         NbdErrorKind::Server(Errno::Invalid | Errno::Permission) => (
             ErrorKind::Snapshot,
             ": QEMU gave up the point in time because it could not save old data to the fleecing image \
-             (full, failing, or slower than --cbw-timeout)",
+             (full, failing, or too slow)",
         ),
         _ => (ErrorKind::Guest, ""),
     }

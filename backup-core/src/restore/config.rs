@@ -5,6 +5,7 @@ use fleece_storage::{Storages, VolumeId};
 use fleece_vma_format::Header;
 
 use super::plan::Found;
+use crate::advice::Advice;
 use crate::archive::content::GUEST_CONFIG;
 use crate::error::{Error, ErrorKind};
 use crate::report::Counting;
@@ -18,9 +19,8 @@ const MINIMAL: &str = "memory: 2048\ncores: 2\nscsihw: virtio-scsi-pci\n";
 /// The guest's configuration in the archive, or a minimal one.
 pub(super) fn archived(header: &Header, reporter: &Counting<'_>) -> Result<GuestConfig, Error> {
     let failed = |error| {
-        let message = "the archived guest configuration is malformed; `vma extract` gives \
-                       the disks without it";
-        Error::caused(ErrorKind::Target, message, error)
+        let message = "the archived guest configuration is malformed";
+        Error::caused(ErrorKind::Target, message, error).advise(Advice::ExtractDisks)
     };
     let config = header
         .configs()

@@ -7,9 +7,10 @@ use std::path::{Path, PathBuf};
 use fleece_staged_file::{Committed, StagedFile, sync_directory_of};
 use fleece_vma_format::Header;
 
+use crate::advice::Advice;
 use crate::archive::content::FIREWALL;
 use crate::error::{Error, ErrorKind};
-use crate::report::Counting;
+use crate::report::{Counting, Warning};
 
 /// Of rules that replace none.
 const MODE: u32 = 0o600;
@@ -30,10 +31,9 @@ impl Rules {
             return Ok(Self(None));
         };
         let Some(path) = path else {
-            reporter.warning(format!(
-                "the archived firewall rules are not restored, since it is not known where they go; give \
-                 --firewall-dir, or print them with `vma config -c {FIREWALL}`"
-            ));
+            let message =
+                "the archived firewall rules are not restored, since it is not known where they go";
+            reporter.warning(Warning::advised(message, Advice::NameFirewallDirectory));
             return Ok(Self(None));
         };
         let before = match fs::read(path) {

@@ -19,10 +19,11 @@ use super::copy::{Disk, copy};
 use super::failure::target_error;
 use super::plan::{self, Choice, DiskChoice, Found};
 use super::{Restored, config};
+use crate::advice::Advice;
 use crate::cancel::CancelToken;
 use crate::error::{Error, ErrorKind};
 use crate::input::Input;
-use crate::report::{Counting, Reporter};
+use crate::report::{Counting, Reporter, Warning};
 use machine::{Image, Machine};
 use output::Output;
 
@@ -163,9 +164,9 @@ fn wanted(found: Vec<Found>, chosen: &[DiskChoice]) -> Result<Vec<Found>, Error>
     let choices = plan::choices(&found, chosen)?;
     let stored = |choice: &&&Choice| ***choice != Choice::Skip;
     if choices.iter().flatten().any(|choice| stored(&choice)) {
-        let message = "with --to all disks go to the folder, in the format of --format; --disk can only \
-                       leave one out: DISK=skip";
-        return Err(Error::new(ErrorKind::Request, message));
+        let message =
+            "all disks go to the folder, in one format; a single disk can only be left out";
+        return Err(Error::new(ErrorKind::Request, message).advise(Advice::OnlySkip));
     }
     let kept = found.into_iter().zip(choices);
     Ok(kept
@@ -203,9 +204,8 @@ fn images(
 fn free_key(archived: &GuestConfig, taken: &[String], name: &str) -> Result<String, Error> {
     let free = |key: &String| archived.main().get(key).is_none() && !taken.contains(key);
     config::scsi_keys().find(free).ok_or_else(|| {
-        let message =
-            format!("the guest has no place left for {name}; leave it out: --disk {name}=skip");
-        Error::new(ErrorKind::Target, message)
+        let message = format!("the guest has no place left for {name}");
+        Error::new(ErrorKind::Target, message).advise(Advice::SkipDisk(name.to_owned()))
     })
 }
 
@@ -221,9 +221,11 @@ fn configs<'a>(
         .map(|config| (config.name(), config.data()))
         .partition(|(name, _)| own.contains(name));
     for (name, _) in clash {
-        reporter.warning(format!(
-            "the archived configuration {name} is left out, for something else has that name; \
-             `vma config -c {name}` prints it"
+        let message =
+            format!("the archived configuration {name} is left out: another file has that name");
+        reporter.warning(Warning::advised(
+            message,
+            Advice::PrintConfig(name.to_owned()),
         ));
     }
     fine
@@ -250,9 +252,8 @@ fn describe(
     unique: bool,
 ) -> Result<Machine, Error> {
     let failed = |error| {
-        let message = "cannot understand the archived guest configuration; `vma extract` gives the disks \
-                       without it";
-        Error::caused(ErrorKind::Target, message, error)
+        let message = "cannot understand the archived guest configuration";
+        Error::caused(ErrorKind::Target, message, error).advise(Advice::ExtractDisks)
     };
     let restoration: Restoration = config::identity(unique);
     let config = archived

@@ -10,6 +10,7 @@ use fleece_guest_config::{
 use fleece_storage::block::{ErrorKind as BlockErrorKind, ImageLock};
 use fleece_storage::{Storages, VolumeId};
 
+use crate::advice::Advice;
 use crate::error::{Error, ErrorKind};
 use crate::report::Counting;
 
@@ -37,11 +38,8 @@ impl OldGuest {
             Err(error) => return Err(unreadable(error)),
         };
         if !force {
-            let message = format!(
-                "there is a guest {guest} already ({}); choose another --vmid, or replace it with --force",
-                path.display()
-            );
-            return Err(Error::new(ErrorKind::Target, message));
+            let message = format!("there is a guest {guest} already ({})", path.display());
+            return Err(Error::new(ErrorKind::Target, message).advise(Advice::ReplaceGuest));
         }
         let refuse = |why: &str, advice: &str| {
             let message = format!("guest {guest} is not replaced: {why}; {advice}");

@@ -8,6 +8,7 @@ use fleece_guest_config::{GuestConfig, is_drive_key};
 use fleece_storage::{Capabilities, Plugin, Storages, VolumeFormat};
 use fleece_vma_format::{Device, Header};
 
+use crate::advice::Advice;
 use crate::error::{Error, ErrorKind};
 
 /// What is to become of one disk.
@@ -66,9 +67,8 @@ pub(super) struct Found {
 /// All disks of an archive, in its order; a RAM state is none.
 pub(super) fn find(header: &Header, config: &GuestConfig) -> Result<Vec<Found>, Error> {
     let drives = config.drives().map_err(|error| {
-        let message = "the archived guest configuration is malformed; `vma extract` gives \
-                       the disks without it";
-        Error::caused(ErrorKind::Target, message, error)
+        let message = "the archived guest configuration is malformed";
+        Error::caused(ErrorKind::Target, message, error).advise(Advice::ExtractDisks)
     })?;
     let maps = config.qmdump_maps();
     let mut taken = BTreeSet::new();
@@ -149,11 +149,9 @@ pub(super) fn volumes(
             None => (default.or(origin.as_deref()), None),
         };
         let name = name.filter(|name| !name.is_empty()).ok_or_else(|| {
-            let message = format!(
-                "where does {} go? the archive does not tell; give --storage, or --disk {0}=STORAGE",
-                found.device.name()
-            );
-            Error::new(ErrorKind::Request, message)
+            let disk = found.device.name();
+            let message = format!("where does {disk} go? the archive does not say");
+            Error::new(ErrorKind::Request, message).advise(Advice::NameStorage(disk.to_owned()))
         })?;
         planned.push(plan(found, name, format, storages)?);
     }

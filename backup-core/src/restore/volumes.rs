@@ -10,6 +10,7 @@ use fleece_storage::{AllocationRequest, Plugin, VolumeId, free_names};
 use super::copy::Disk;
 use super::failure::target_error;
 use super::plan::Planned;
+use crate::advice::Advice;
 use crate::error::{Error, ErrorKind};
 use crate::report::Counting;
 use crate::report::units;
@@ -149,13 +150,11 @@ impl<'a> NewVolumes<'a> {
     }
 
     fn free_one(&self, volume: &NewVolume) -> Result<(), Error> {
-        let left = || format!("the volume {} is left for `fleece cleanup`", volume.id);
-        volume
-            .storage
-            .free(&volume.id)
-            .map_err(|error| Error::caused(ErrorKind::Storage, left(), error))?;
-        self.record
-            .remove_volume(&volume.id.to_string())
-            .map_err(|error| Error::caused(ErrorKind::Storage, left(), error))
+        let message = || format!("the volume {} cannot be freed", volume.id);
+        let left = |error| {
+            Error::caused(ErrorKind::Storage, message(), error).advise(Advice::CleanUpLater)
+        };
+        volume.storage.free(&volume.id).map_err(left)?;
+        Ok(self.record.remove_volume(&volume.id.to_string())?)
     }
 }

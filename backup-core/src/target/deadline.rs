@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use crossbeam_channel::{bounded, select};
 
+use crate::advice::Advice;
 use crate::cancel::CancelToken;
 use crate::error::{Error, ErrorKind};
 use crate::report::units;
@@ -48,11 +49,11 @@ pub(crate) fn hangs(what: &str, limit: Duration) -> Error {
     Error::new(
         ErrorKind::Target,
         format!(
-            "the backup target hangs: {what} has taken longer than {}; see what is wrong there, or \
-             allow more with --target-timeout",
+            "the backup target hangs: {what} has taken longer than {}",
             units::duration(limit)
         ),
     )
+    .advise(Advice::RepairTarget)
 }
 
 #[cfg(test)]

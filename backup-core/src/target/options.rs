@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::advice::Advice;
 use crate::cancel::CancelToken;
 use crate::target::compression::Compression;
 use crate::target::deadline;
@@ -102,18 +103,18 @@ pub enum Unfinished {
 }
 
 impl Unfinished {
-    /// What people should know of it.
+    /// What people should know of it, and can do about it.
     #[must_use]
-    pub fn message(&self) -> Option<String> {
+    pub fn message(&self) -> Option<(String, Advice)> {
         match self {
             Self::Gone => None,
-            Self::Kept(file) => Some(format!(
-                "what was written is kept as {}; `vma recover` gives back what is in it",
-                file.display()
+            Self::Kept(file) => Some((
+                format!("what was written is kept as {}", file.display()),
+                Advice::Recover(file.clone()),
             )),
-            Self::Left(file) => Some(format!(
-                "{} could not be removed and is left for `fleece cleanup`",
-                file.display()
+            Self::Left(file) => Some((
+                format!("{} could not be removed", file.display()),
+                Advice::CleanUpLater,
             )),
         }
     }

@@ -7,9 +7,10 @@ use std::time::Duration;
 
 use fleece_fleecing::Step;
 
+use crate::advice::Advice;
 use crate::cancel::CancelToken;
 use crate::error::{Error, ErrorKind};
-use crate::report::Counters;
+use crate::report::{Counters, Warning};
 use crate::target::compression::Compression;
 use crate::target::deadline;
 use crate::target::options::ArchiveTarget;
@@ -96,17 +97,23 @@ impl Index {
             if let Some(index) = &mut index {
                 index.sync()?;
             }
-            let mut warnings: Vec<String> = archive.commit()?.into_iter().collect();
+            let path = self.target.path().map(Path::to_owned);
+            let mut warnings: Vec<Warning> =
+                archive.commit()?.map(Warning::from).into_iter().collect();
             match index.map(|index| index.commit()) {
                 None => {}
-                Some(Ok(warning)) => warnings.extend(warning),
-                Some(Err(error)) => warnings.push(format!(
-                    "the archive is complete and has no index; `vma index` makes one: {}",
-                    error.chain()
-                )),
+                Some(Ok(warning)) => warnings.extend(warning.map(Warning::from)),
+                Some(Err(error)) => {
+                    let message = format!(
+                        "the archive is complete and has no index: {}",
+                        error.chain()
+                    );
+                    let archive = path.clone().unwrap_or_default();
+                    warnings.push(Warning::advised(message, Advice::MakeIndex(archive)));
+                }
             }
             Ok(Published {
-                path: self.target.path().map(Path::to_owned),
+                path,
                 size,
                 warnings,
             })
@@ -120,7 +127,7 @@ pub(crate) struct Published {
     /// `None`: standard output.
     pub(crate) path: Option<PathBuf>,
     pub(crate) size: u64,
-    pub(crate) warnings: Vec<String>,
+    pub(crate) warnings: Vec<Warning>,
 }
 
 /// A file that is written in one place and committed in another.

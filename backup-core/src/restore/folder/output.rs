@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use fleece_staged_file::{create_directories, rename_new, sync_directory};
 use rustix::process::geteuid;
 
+use crate::advice::Advice;
 use crate::error::{Error, ErrorKind};
 
 /// Where files are until all of them are complete.
@@ -247,11 +248,8 @@ fn settle(folder: &Path) {
 }
 
 fn taken_already(path: &Path) -> Error {
-    let message = format!(
-        "{} is there already; choose another folder, or replace it with --force",
-        path.display()
-    );
-    Error::new(ErrorKind::Target, message)
+    let message = format!("{} is there already", path.display());
+    Error::new(ErrorKind::Target, message).advise(Advice::ReplaceFiles)
 }
 
 fn cannot(what: &str, path: &Path, error: io::Error) -> Error {

@@ -1,5 +1,7 @@
 //! What can be done about an error, in the words of this command line.
 
+use std::path::Path;
+
 use fleece_backup_core::{Advice, Error};
 use fleece_fleecing::{Advice as Fleecing, CleanUp};
 
@@ -19,8 +21,56 @@ pub(crate) fn with(message: &str, advice: Option<&Advice>) -> String {
 fn words(advice: &Advice) -> Option<String> {
     match advice {
         Advice::Fleecing(advice) => fleecing(advice),
-        _ => None,
+        advice => backup(advice),
     }
+}
+
+/// About an archive, its target, or a restore.
+fn backup(advice: &Advice) -> Option<String> {
+    let words = match advice {
+        Advice::MakeRoom => "make room there, or use another storage with --fleecing".into(),
+        Advice::SeparateFleecing => {
+            "use another storage with --fleecing, or limit the images with --fleecing-limit".into()
+        }
+        Advice::RepairFleecing => {
+            "see what is wrong there, use another storage with --fleecing, or allow more time with \
+             --cbw-timeout"
+                .into()
+        }
+        Advice::RaiseFleecingLimit => {
+            "allow more with --fleecing-limit, or back up while the guest writes less".into()
+        }
+        Advice::RepairTarget => {
+            "see what is wrong there, or allow more time with --target-timeout".into()
+        }
+        Advice::RestartServer => "see what it said, and start it again with `fleece serve`".into(),
+        Advice::MakeIndex(archive) => format!("make one with `{}`", vma("index", archive)),
+        Advice::Recover(archive) => {
+            format!("`{}` recovers what is in it", vma("recover", archive))
+        }
+        Advice::CleanUpLater => "run `fleece cleanup` to remove it later".into(),
+        Advice::NameStorage(disk) => {
+            format!("choose with --storage STORAGE or --disk {disk}=STORAGE")
+        }
+        Advice::SkipDisk(disk) => format!("leave it out with --disk {disk}=skip"),
+        Advice::OnlySkip => "leave one out with --disk DISK=skip".into(),
+        Advice::ReplaceGuest => "choose another --vmid, or replace it with --force".into(),
+        Advice::ReplaceFiles => "choose another folder, or replace it with --force".into(),
+        Advice::NameFirewallDirectory => {
+            "give --firewall-dir, or print them with `vma config -c qemu-server.fw`".into()
+        }
+        Advice::PrintConfig(name) => format!("`vma config -c {name}` prints it"),
+        Advice::ExtractDisks => "`vma extract` gives the disks without it".into(),
+        _ => return None,
+    };
+    Some(words)
+}
+
+/// A command of `vma` for an archive.
+fn vma(command: &str, archive: &Path) -> String {
+    let path = archive.to_string_lossy();
+    let words = ["vma", command, &path];
+    shlex::try_join(words).unwrap_or_else(|_| words.join(" "))
 }
 
 fn fleecing(advice: &Fleecing) -> Option<String> {
