@@ -10,7 +10,7 @@ use fleece_vma_format::{CLUSTER_SIZE, DeviceId, Encoder, Header, HeaderBuilder, 
 const CLUSTERS: u64 = 1024;
 
 fn header() -> Result<(Header, DeviceId)> {
-    let mut builder = HeaderBuilder::new();
+    let mut builder = HeaderBuilder::new([0; 16], 0);
     let disk = builder.add_device("disk", CLUSTERS.saturating_mul(CLUSTER_SIZE as u64))?;
     Ok((builder.build()?, disk))
 }

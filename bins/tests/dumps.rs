@@ -18,7 +18,7 @@ use tempfile::TempDir;
 
 /// An archive of a config and no disks.
 fn archive() -> Vec<u8> {
-    let mut header = HeaderBuilder::new();
+    let mut header = HeaderBuilder::new([0; 16], 0);
     header.add_config("qemu-server.conf", "cores: 1\n").unwrap();
     header.build().unwrap().as_bytes().to_vec()
 }

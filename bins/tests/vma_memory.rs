@@ -50,7 +50,7 @@ fn path(dir: &TempDir, name: &str) -> String {
 
 /// Writes an archive of one disk to a file: of `zero` zero clusters and then `data` with contents.
 fn archive(path: &str, zero: u64, data: u64) {
-    let mut builder = HeaderBuilder::new();
+    let mut builder = HeaderBuilder::new([0; 16], 0);
     let size = (zero + data) * CLUSTER_SIZE as u64;
     let disk = builder.add_device("a", size).unwrap();
     let header = builder.build().unwrap();
@@ -187,7 +187,7 @@ fn bombs() {
 
 /// A header with as many devices and configs as there can be, each as large as can be.
 fn header_of_most() -> fleece_vma_format::Header {
-    let mut builder = HeaderBuilder::new();
+    let mut builder = HeaderBuilder::new([0; 16], 0);
     for number in 0..7 {
         builder
             .add_config(&format!("config{number}"), vec![b'x'; 65535])
@@ -224,7 +224,7 @@ fn clusters_scattered_over_huge_disks() {
 /// Writes an archive of one disk of zeroes whose even clusters come first, so that no two follow
 /// each other, and then, if it shall be `whole`, the odd ones.
 fn alternating(path: &str, clusters: u64, whole: bool) {
-    let mut builder = HeaderBuilder::new();
+    let mut builder = HeaderBuilder::new([0; 16], 0);
     let size = clusters * CLUSTER_SIZE as u64;
     let disk = builder.add_device("a", size).unwrap();
     builder.add_device("b", CLUSTER_SIZE as u64).unwrap();
@@ -329,7 +329,7 @@ fn contents(disk: usize, turn: u64) -> Vec<u8> {
 /// Writes an archive of as many disks as there can be, of `size` bytes each and with a cluster every `step`:
 /// first all of the first turn, then all of the second, as disks come that are backed up at once.
 fn interleaved(path: &str, size: u64, step: u64, turns: u64) {
-    let mut builder = HeaderBuilder::new();
+    let mut builder = HeaderBuilder::new([0; 16], 0);
     let disks: Vec<_> = (0..254)
         .map(|number| builder.add_device(&format!("d{number}"), size).unwrap())
         .collect();

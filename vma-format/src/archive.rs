@@ -1,304 +1,403 @@
-//! An archive at one's fingertips: any device at any offset, from many threads.
+//! An archive, whatever it is wrapped in and wherever it comes from.
 
-mod map;
-#[cfg(test)]
-#[allow(
-    clippy::arithmetic_side_effects,
-    clippy::cast_possible_truncation,
-    reason = "tests may panic"
-)]
-mod tests;
-
-use std::io;
-
-use map::{ClusterMap, Piece};
-
-use crate::error::{Error, ErrorKind, Result};
-use crate::extent::run::runs;
-use crate::extent::{self, ExtentHeader};
-use crate::header::Header;
+use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::sync::{Arc, OnceLock};
 #[cfg(feature = "index")]
-use crate::index::IndexReader;
-use crate::layout::{DeviceId, EXTENT_HEADER_SIZE, cluster_offset};
+use std::sync::{Mutex, PoisonError};
+
+use crate::container::{self, Container, Contents, Stream};
+use crate::error::{Error, ErrorKind, Result};
+use crate::header::{Device, Header};
+use crate::layout::{CLUSTER_SIZE, DeviceId};
+use crate::random_access::{RandomAccess, cannot_read};
 use crate::read_at::{Cursor, ReadAt};
-use crate::reader::read_header;
-use crate::tally::Tally;
+use crate::reader::Reader;
 
-/// Random access to the devices of a complete archive.
+/// An archive that has been opened: its header is read, and nothing else.
 ///
-/// It needs 16 bytes of memory for each run of clusters (for an archive in order, one for each
-/// extent), and at most 24 MiB.
-#[derive(Debug)]
-pub struct Archive<S> {
-    source: S,
+/// Of a bare archive in a file, and of zstd with a seek table, as [`Output`](crate::Output) and `vma` write it,
+/// each [device](Self::device) can be read at any offset. All others, such as the `.vma.zst`, `.vma.gz` and
+/// `.vma.lzo` of Proxmox and whatever comes through a pipe, are read [from front to back](Self::reader);
+/// [`copy_device`](Self::copy_device) does what is possible.
+///
+/// Nothing needs to be closed: dropping it closes what it was opened with. Threads run only while zstd is
+/// decompressed, at most 16, and end with the stream; memory stays below 96 MiB for any input.
+pub struct Archive<'a> {
     header: Header,
-    map: ClusterMap,
-    size: u64,
-    in_order: bool,
-    extents: u64,
-}
-
-/// What a stretch of a device is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Stretch {
-    /// How long it is in bytes.
-    pub length: u64,
-    /// Whether it is stored; what is not reads as zeroes.
-    pub data: bool,
-}
-
-impl<S: ReadAt> Archive<S> {
-    /// Opens an uncompressed archive (or [`Seekable`](crate::container::Seekable) contents) by
-    /// hopping from extent header to extent header.
-    ///
-    /// # Errors
-    /// All that [`Reader`](crate::reader::Reader) finds, from the headers alone;
-    /// [`ErrorKind::Unsupported`] for an archive whose clusters are too scattered to keep track of.
-    pub fn open(source: S) -> Result<Self> {
-        let header = header(&source)?;
-        let size = source.size().map_err(cannot_read)?;
-        let mut map = ClusterMap::new(&header);
-        let mut offset = header.size();
-        let mut extents = 0_u64;
-        while offset < size {
-            let parsed = next_extent(&source, &header, offset, size)?;
-            map.extent(offset, &runs(parsed.entries()))
-                .map_err(|e| e.at(offset))?;
-            offset = offset.saturating_add(parsed.size() as u64);
-            extents = extents.saturating_add(1);
-        }
-        Self::new(source, header, map, size, extents)
-    }
-
-    /// Opens an archive with its index, touching nothing but the header of the archive itself.
-    ///
-    /// # Errors
-    /// [`ErrorKind::Index`], [`ErrorKind::IndexMismatch`], [`ErrorKind::Truncated`] if the archive
-    /// has not the size that the index says, and all that [`open`](Self::open) finds.
+    container: Container,
+    source: Source<'a>,
+    /// Not yet used.
     #[cfg(feature = "index")]
-    pub fn open_with_index(source: S, index: impl io::Read) -> Result<Self> {
-        let header = header(&source)?;
-        let mut index = IndexReader::new(index)?;
-        index.check(&header)?;
-        let mut map = ClusterMap::new(&header);
-        let mut extents = 0_u64;
-        while let Some(record) = index.next_record()? {
-            map.extent(record.offset(), record.digest().runs())
-                .map_err(|e| e.at(record.offset()))?;
-            extents = extents.saturating_add(1);
-        }
-        let (expected, size) = (index.offset(), source.size().map_err(cannot_read)?);
-        if size != expected {
-            let detail = format!("the archive has {size} bytes, its index knows {expected}");
-            return Err(Error::new(ErrorKind::Truncated, detail));
-        }
-        Self::new(source, header, map, size, extents)
-    }
+    index: Mutex<Option<Box<dyn Read + Send + 'a>>>,
+    random: OnceLock<RandomAccess<Contents<'a>>>,
+}
 
-    fn new(
-        source: S,
-        header: Header,
-        mut map: ClusterMap,
-        size: u64,
-        extents: u64,
-    ) -> Result<Self> {
-        let in_order = map.finish()?;
-        Ok(Self {
-            source,
+enum Source<'a> {
+    /// The file as it is, and what is in it, if that can be read anywhere.
+    File(Contents<'a>, Option<Contents<'a>>),
+    /// A reader behind the header, until it has been taken.
+    Once(Option<Box<Reader<Stream<'a>>>>),
+}
+
+/// Opens the archive at `path`: a file, a block device or a FIFO. The index beside it is used if there is one.
+///
+/// # Errors
+/// [`ErrorKind::Io`] if it cannot be read, and as [`open_reader`].
+#[cfg(any(unix, windows))]
+pub fn open(path: impl AsRef<std::path::Path>) -> Result<Archive<'static>> {
+    let path = path.as_ref();
+    let failed = |e| Error::io(format!("cannot open {}", path.display()), e);
+    let file = std::fs::File::open(path).map_err(failed)?;
+    if (&file).stream_position().is_err() {
+        return open_reader(file);
+    }
+    let archive = open_read_at(file)?;
+    #[cfg(feature = "index")]
+    if let Ok(index) = std::fs::File::open(crate::index::beside(path)) {
+        return Ok(archive.with_index(io::BufReader::new(index)));
+    }
+    Ok(archive)
+}
+
+/// Opens an archive that comes through `input`, such as a pipe, and can be read once.
+///
+/// # Errors
+/// As [`Header::parse`]; [`ErrorKind::Foreign`] for what is no archive; [`ErrorKind::Container`] for a damaged
+/// container, and [`ErrorKind::Unsupported`] for one that this build has no feature for; [`ErrorKind::Io`].
+pub fn open_reader<'a>(input: impl Read + Send + 'a) -> Result<Archive<'a>> {
+    let stream = container::open(input)?;
+    let container = stream.container();
+    let reader = Reader::new(stream)?;
+    let header = reader.header().clone();
+    Ok(Archive::new(
+        header,
+        container,
+        Source::Once(Some(Box::new(reader))),
+    ))
+}
+
+/// Opens an archive in `source`, which can be read anywhere and by many threads: a file, bytes in memory, or
+/// something of your own.
+///
+/// # Errors
+/// As [`open_reader`].
+pub fn open_read_at<'a>(source: impl ReadAt + 'a) -> Result<Archive<'a>> {
+    let file: Contents<'a> = Arc::new(source);
+    let (container, contents) = container::contents(Arc::clone(&file))?;
+    let header = match &contents {
+        Some(contents) => crate::random_access::header(contents)?,
+        None => from_start(&file)?.header().clone(),
+    };
+    let source = Source::File(file, contents);
+    Ok(Archive::new(header, container, source))
+}
+
+fn from_start<'a>(file: &Contents<'a>) -> Result<Reader<Stream<'a>>> {
+    let size = file.size().map_err(cannot_read)?;
+    Reader::new(container::open(Cursor::new(Arc::clone(file), 0, size))?)
+}
+
+impl<'a> Archive<'a> {
+    fn new(header: Header, container: Container, source: Source<'a>) -> Self {
+        Self {
             header,
-            map,
-            size,
-            in_order,
-            extents,
-        })
+            container,
+            source,
+            #[cfg(feature = "index")]
+            index: Mutex::default(),
+            random: OnceLock::new(),
+        }
     }
 
-    /// The archive's header.
+    /// Gives the index that lies beside the archive. It spares [`random_access`](Self::random_access) looking for
+    /// every extent; one that does not fit is not used.
+    #[cfg(feature = "index")]
+    #[must_use]
+    pub fn with_index(self, index: impl Read + Send + 'a) -> Self {
+        *self.index.lock().unwrap_or_else(PoisonError::into_inner) = Some(Box::new(index));
+        self
+    }
+
+    /// The archive's header: identity, time, configs and devices.
     #[must_use]
     pub const fn header(&self) -> &Header {
         &self.header
     }
 
-    /// The size of the (uncompressed) archive in bytes.
+    /// What it is wrapped in.
     #[must_use]
-    pub const fn size(&self) -> u64 {
-        self.size
+    pub const fn container(&self) -> Container {
+        self.container
     }
 
-    /// How many extents it has.
+    /// Whether its devices can be read at any offset.
     #[must_use]
-    pub const fn extents(&self) -> u64 {
-        self.extents
+    pub const fn is_seekable(&self) -> bool {
+        matches!(self.source, Source::File(_, Some(_)))
     }
 
-    /// Whether every device's clusters stand in ascending order.
-    #[must_use]
-    pub const fn in_order(&self) -> bool {
-        self.in_order
-    }
-
-    /// How many bytes of a device's clusters are stored.
-    #[must_use]
-    pub fn stored(&self, device: DeviceId) -> u64 {
-        self.map.stored(device)
-    }
-
-    /// How many bytes of a RAM state stream there are; the declared size of other devices.
-    #[must_use]
-    pub fn device_size(&self, device: DeviceId) -> Option<u64> {
-        let known = self.header.device(device)?;
-        Some(if known.is_vmstate() {
-            cluster_offset(self.map.clusters(device))
-        } else {
-            known.size()
+    /// A device, by its name in the archive, such as `drive-scsi0`.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NotFound`], with the names that there are.
+    pub fn device(&self, name: &str) -> Result<ArchivedDevice<'_, 'a>> {
+        Ok(ArchivedDevice {
+            archive: self,
+            device: find(&self.header, name)?,
         })
     }
 
-    /// Fills `buffer` with what the device holds from `offset` on.
+    /// The archive from front to back, extent by extent, each checked. It can be had again and again if the archive is
+    /// a file, and otherwise once.
     ///
     /// # Errors
-    /// [`ErrorKind::NotFound`] for an unknown device, [`ErrorKind::Io`] (also behind the device's
-    /// end), [`ErrorKind::Container`] for damage met in a compressed archive.
-    pub fn read_at(&self, device: DeviceId, offset: u64, buffer: &mut [u8]) -> Result<()> {
-        self.check_range(device, offset, buffer.len() as u64)?;
-        let mut at = offset;
-        let mut rest = buffer;
-        while !rest.is_empty() {
-            let piece = self.map.piece(device, at).ok_or_else(behind_end)?;
-            let length = usize::try_from(piece.length())
-                .unwrap_or(usize::MAX)
-                .min(rest.len());
-            let (part, behind) = rest.split_at_mut_checked(length).ok_or_else(behind_end)?;
-            match piece {
-                Piece::Zero { .. } => part.fill(0),
-                Piece::Data { place, .. } => {
-                    self.source
-                        .read_exact_at(part, place)
-                        .map_err(cannot_read)?;
+    /// [`ErrorKind::Unsupported`] if it is gone; [`ErrorKind::Io`].
+    pub fn reader(&mut self) -> Result<Reader<Stream<'a>>> {
+        match &mut self.source {
+            Source::File(file, _) => from_start(file),
+            Source::Once(reader) => reader.take().map(|reader| *reader).ok_or_else(|| {
+                let detail = "the archive comes through a pipe, and has been read";
+                Error::new(ErrorKind::Unsupported, detail)
+            }),
+        }
+    }
+
+    /// All devices at any offset. The first call reads the index, or the headers of all extents; others cost nothing.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NotSeekable`] if it can only be read from front to back, and as [`RandomAccess::open`].
+    pub fn random_access(&self) -> Result<&RandomAccess<Contents<'a>>> {
+        if let Some(open) = self.random.get() {
+            return Ok(open);
+        }
+        let Source::File(_file, Some(contents)) = &self.source else {
+            let detail = "this archive can only be read from front to back";
+            return Err(Error::new(ErrorKind::NotSeekable, detail));
+        };
+        #[cfg(feature = "index")]
+        if let Some(open) = self.by_index(_file, contents)? {
+            return Ok(self.random.get_or_init(|| open));
+        }
+        let open = RandomAccess::open(Arc::clone(contents))?;
+        Ok(self.random.get_or_init(|| open))
+    }
+
+    /// Without touching every extent, if there is an index that fits.
+    #[cfg(feature = "index")]
+    fn by_index(
+        &self,
+        file: &Contents<'a>,
+        contents: &Contents<'a>,
+    ) -> Result<Option<RandomAccess<Contents<'a>>>> {
+        let within = container::index_within(Arc::clone(file))?;
+        let beside = self
+            .index
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
+        let Some(index) = within
+            .or(beside)
+            .filter(|_| self.container != Container::Plain)
+        else {
+            return Ok(None);
+        };
+        match RandomAccess::open_with_index(Arc::clone(contents), index) {
+            // The index is a help, not the archive: without it, it is read as any other.
+            Err(error) if matches!(error.kind(), ErrorKind::Index | ErrorKind::IndexMismatch) => {
+                Ok(None)
+            }
+            opened => opened.map(Some),
+        }
+    }
+
+    /// Writes a whole device to `out`, from wherever `out` stands: its zeroes are passed over, so that what is there
+    /// must read as zeroes, as a new file does. Works for every archive; for one that can be read only once, once.
+    ///
+    /// It runs on the calling thread, with a buffer of 1 MiB; [`restore`](crate::restore) writes many devices at once.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NotFound`] for a device that is not there, all that [`reader`](Self::reader) and
+    /// [`random_access`](Self::random_access) find, and [`ErrorKind::Io`] of `out`.
+    pub fn copy_device(&mut self, name: &str, out: impl Write + Seek) -> Result<()> {
+        let device = find(&self.header, name)?.clone();
+        let mut out = Sparse::new(out)?;
+        match self.random_access() {
+            Ok(archive) => copy_stored(archive, device.id(), &mut out)?,
+            Err(error) if error.kind() == ErrorKind::NotSeekable => {
+                self.copy_in_order(&device, &mut out)?;
+            }
+            Err(error) => return Err(error),
+        }
+        out.finish(device.size())
+    }
+
+    fn copy_in_order(
+        &mut self,
+        device: &Device,
+        out: &mut Sparse<impl Write + Seek>,
+    ) -> Result<()> {
+        let mut reader = self.reader()?;
+        let mut data = vec![0; CLUSTER_SIZE];
+        while let Some(extent) = reader.next_extent()? {
+            for cluster in extent.clusters() {
+                let entry = cluster.entry();
+                if entry.device() == device.id() && entry.mask() != 0 {
+                    cluster.copy_to(&mut data);
+                    let left = device.size().saturating_sub(entry.offset());
+                    let length = usize::try_from(left)
+                        .unwrap_or(CLUSTER_SIZE)
+                        .min(CLUSTER_SIZE);
+                    out.write_at(entry.offset(), data.get(..length).unwrap_or_default())?;
                 }
             }
-            at = at.saturating_add(length as u64);
-            rest = behind;
+            reader.recycle(extent);
         }
         Ok(())
     }
+}
 
-    /// What the device is from `offset` on, and for how long; at most up to its end.
-    ///
-    /// # Errors
-    /// [`ErrorKind::NotFound`] for an unknown device or a place behind its end.
-    pub fn stretch_at(&self, device: DeviceId, offset: u64) -> Result<Stretch> {
-        self.check_range(device, offset, 1)?;
-        let end = self.device_size(device).ok_or_else(behind_end)?;
-        let mut length = 0_u64;
-        let mut data = None;
-        while let Some(piece) = self.map.piece(device, offset.saturating_add(length)) {
-            let this = matches!(piece, Piece::Data { .. });
-            if *data.get_or_insert(this) != this {
-                break;
-            }
-            length = length.saturating_add(piece.length());
-            if offset.saturating_add(length) >= end || length >= MAX_STRETCH {
-                break;
-            }
-        }
-        let length = length.min(end.saturating_sub(offset));
-        Ok(Stretch {
-            length,
-            data: data.unwrap_or(false),
-        })
-    }
-
-    /// Counts the clusters of a device that begin in a range of bytes.
-    pub(crate) fn tally(&self, device: DeviceId, from: u64, to: u64, tally: &mut Tally) {
-        self.map.tally(device, from, to, tally);
-    }
-
-    /// A reader over one whole device.
-    ///
-    /// # Errors
-    /// [`ErrorKind::NotFound`] for an unknown device.
-    pub fn device(&self, device: DeviceId) -> Result<impl ReadAt + '_> {
-        self.check_range(device, 0, 0)?;
-        Ok(DeviceView {
-            archive: self,
-            device,
-        })
-    }
-
-    fn check_range(&self, device: DeviceId, offset: u64, length: u64) -> Result<()> {
-        let Some(size) = self.device_size(device) else {
-            return Err(Error::new(
-                ErrorKind::NotFound,
-                format!("the archive has no device {device}"),
-            ));
-        };
-        match offset.checked_add(length) {
-            Some(end) if end <= size => Ok(()),
-            _ => Err(behind_end()),
-        }
+impl std::fmt::Debug for Archive<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Archive")
+            .field("header", &self.header)
+            .field("container", &self.container)
+            .finish_non_exhaustive()
     }
 }
 
-/// The longest stretch that is looked for, in bytes: 1 GiB.
-const MAX_STRETCH: u64 = 1 << 30;
+fn find<'h>(header: &'h Header, name: &str) -> Result<&'h Device> {
+    header.device_named(name).ok_or_else(|| {
+        let known: Vec<&str> = header.devices().iter().map(Device::name).collect();
+        let known = known.join(", ");
+        let detail = format!("the archive has no device {name:?}; it has: {known}");
+        Error::new(ErrorKind::NotFound, detail)
+    })
+}
 
-/// One device of an archive.
-struct DeviceView<'a, S> {
-    archive: &'a Archive<S>,
+/// Writes what is stored of a device.
+fn copy_stored(
+    archive: &RandomAccess<impl ReadAt>,
     device: DeviceId,
+    out: &mut Sparse<impl Write + Seek>,
+) -> Result<()> {
+    let size = archive.device_size(device).unwrap_or(0);
+    let mut buffer = vec![0; BUFFER];
+    let mut at = 0;
+    while at < size {
+        let stretch = archive.stretch_at(device, at)?;
+        let mut left = stretch.length;
+        while stretch.data && left > 0 {
+            let length = usize::try_from(left).unwrap_or(BUFFER).min(BUFFER);
+            let part = buffer.get_mut(..length).unwrap_or_default();
+            let offset = at.saturating_add(stretch.length.saturating_sub(left));
+            archive.read_at(device, offset, part)?;
+            out.write_at(offset, part)?;
+            left = left.saturating_sub(length as u64);
+        }
+        at = at.saturating_add(stretch.length);
+    }
+    Ok(())
 }
 
-impl<S: ReadAt> ReadAt for DeviceView<'_, S> {
-    fn size(&self) -> io::Result<u64> {
-        Ok(self.archive.device_size(self.device).unwrap_or(0))
+/// How much is copied at a time, in bytes.
+const BUFFER: usize = 1 << 20;
+
+/// Writes here and there, and nothing where there is nothing.
+struct Sparse<W> {
+    out: W,
+    start: u64,
+    end: u64,
+}
+
+impl<W: Write + Seek> Sparse<W> {
+    fn new(mut out: W) -> Result<Self> {
+        let start = out.stream_position().map_err(cannot_write)?;
+        Ok(Self { out, start, end: 0 })
     }
 
-    fn read_exact_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<()> {
-        Ok(self.archive.read_at(self.device, offset, buffer)?)
+    fn write_at(&mut self, offset: u64, data: &[u8]) -> Result<()> {
+        let place = SeekFrom::Start(self.start.saturating_add(offset));
+        let written = self.out.seek(place).and_then(|_| self.out.write_all(data));
+        written.map_err(cannot_write)?;
+        self.end = self.end.max(offset.saturating_add(data.len() as u64));
+        Ok(())
+    }
+
+    /// Gives it its whole `size`.
+    fn finish(mut self, size: u64) -> Result<()> {
+        if self.end < size {
+            self.write_at(size.saturating_sub(1), &[0])?;
+        }
+        self.out.flush().map_err(cannot_write)
     }
 }
 
-/// Reads the header from the start of `source`.
-pub(crate) fn header(source: &impl ReadAt) -> Result<Header> {
-    let size = source.size().map_err(cannot_read)?;
-    read_header(&mut Cursor::new(source, 0, size))
+fn cannot_write(error: io::Error) -> Error {
+    Error::io("cannot write the device", error)
 }
 
-/// The header of the extent that begins at `offset` in an archive of `size` bytes, and has room in it.
-pub(crate) fn next_extent(
-    source: &impl ReadAt,
-    header: &Header,
-    offset: u64,
+/// A device of an archive.
+#[derive(Debug)]
+pub struct ArchivedDevice<'r, 'a> {
+    archive: &'r Archive<'a>,
+    device: &'r Device,
+}
+
+impl<'r, 'a> ArchivedDevice<'r, 'a> {
+    /// What the header says of it: name, size in bytes, id.
+    #[must_use]
+    pub const fn info(&self) -> &'r Device {
+        self.device
+    }
+
+    /// Its contents, at any offset. Many readers may be at work at once.
+    ///
+    /// # Errors
+    /// As [`Archive::random_access`].
+    pub fn reader(&self) -> Result<DeviceReader<'r, 'a>> {
+        let archive = self.archive.random_access()?;
+        Ok(DeviceReader {
+            archive,
+            device: self.device.id(),
+            size: archive.device_size(self.device.id()).unwrap_or(0),
+            position: 0,
+        })
+    }
+}
+
+/// The contents of a device: [`Read`] and [`Seek`].
+///
+/// Nothing is read ahead; of a compressed archive the last 8 MiB are kept. Its errors are [`Error`]s within
+/// [`io::Error`]s; [`Error::io`] takes them out again.
+#[derive(Debug)]
+pub struct DeviceReader<'r, 'a> {
+    archive: &'r RandomAccess<Contents<'a>>,
+    device: DeviceId,
     size: u64,
-) -> Result<ExtentHeader> {
-    let mut head = [0; EXTENT_HEADER_SIZE];
-    let left = size.saturating_sub(offset);
-    if left < head.len() as u64 {
-        let detail = format!("read short extent ({left} bytes): the archive is cut");
-        return Err(Error::new(ErrorKind::Truncated, detail).at(offset));
-    }
-    source
-        .read_exact_at(&mut head, offset)
-        .map_err(cannot_read)?;
-    let parsed = extent::parse(&head).map_err(|e| e.at(offset))?;
-    if parsed.uuid() != header.uuid() {
-        let detail = "wrong vma extent uuid: it belongs to another archive";
-        return Err(Error::new(ErrorKind::ExtentUuid, detail).at(offset));
-    }
-    if left < parsed.size() as u64 {
-        let size = parsed.size();
-        let detail = format!("short vma extent ({left} < {size}): the archive is cut");
-        return Err(Error::new(ErrorKind::Truncated, detail).at(offset));
-    }
-    Ok(parsed)
+    position: u64,
 }
 
-fn behind_end() -> Error {
-    Error::new(ErrorKind::NotFound, "a place behind the end of the device")
+impl Read for DeviceReader<'_, '_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let left = self.size.saturating_sub(self.position);
+        let length = usize::try_from(left)
+            .unwrap_or(usize::MAX)
+            .min(buffer.len());
+        let part = buffer.get_mut(..length).unwrap_or_default();
+        self.archive.read_at(self.device, self.position, part)?;
+        self.position = self.position.saturating_add(length as u64);
+        Ok(length)
+    }
 }
 
-pub(crate) fn cannot_read(error: io::Error) -> Error {
-    Error::io("cannot read the archive", error)
+impl Seek for DeviceReader<'_, '_> {
+    fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
+        let place = match to {
+            SeekFrom::Start(offset) => Some(offset),
+            SeekFrom::End(distance) => self.size.checked_add_signed(distance),
+            SeekFrom::Current(distance) => self.position.checked_add_signed(distance),
+        };
+        self.position = place.ok_or(io::ErrorKind::InvalidInput)?;
+        Ok(self.position)
+    }
 }

@@ -37,6 +37,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::error::{Error, ErrorKind, Result};
+use crate::random_access::cannot_read;
+use crate::read_at::ReadAt;
 use crate::reader::fill;
 
 /// A kind of container.
@@ -166,6 +168,51 @@ pub fn open<'a>(input: impl Read + Send + 'a) -> Result<Stream<'a>> {
     }
     let detail = format!("compressed more than {MAX_NESTING} times over");
     Err(Error::new(ErrorKind::Container, detail))
+}
+
+/// What can be read anywhere, by many.
+pub type Contents<'a> = Arc<dyn ReadAt + 'a>;
+
+/// The outermost container of `source`, and what is in it, if that can be read anywhere: a bare archive, or seekable
+/// zstd with one.
+///
+/// # Errors
+/// [`ErrorKind::Container`] if a seek table is wrong, [`ErrorKind::Io`].
+pub fn contents(source: Contents<'_>) -> Result<(Container, Option<Contents<'_>>)> {
+    match (detect(&source)?, source) {
+        (Container::Plain, plain) => Ok((Container::Plain, Some(plain))),
+        #[cfg(feature = "zstd")]
+        (Container::Zstd, source) => {
+            let Some(zstd) = Seekable::open(source)? else {
+                return Ok((Container::Zstd, None));
+            };
+            // Compressed once more, it can only be read in order.
+            let bare = detect(&zstd)? == Container::Plain;
+            Ok((Container::Zstd, bare.then(|| Arc::new(zstd) as _)))
+        }
+        (container, _) => Ok((container, None)),
+    }
+}
+
+/// The container that `source` begins.
+fn detect(source: &impl ReadAt) -> Result<Container> {
+    let size = source.size().map_err(cannot_read)?;
+    let length = usize::try_from(size).map_or(DETECT_LENGTH, |size| size.min(DETECT_LENGTH));
+    let mut start = vec![0; length];
+    source.read_exact_at(&mut start, 0).map_err(cannot_read)?;
+    Ok(Container::detect(&start))
+}
+
+/// The index within an archive; `None` without one, and in a build that reads none.
+#[cfg(feature = "index")]
+pub(crate) fn index_within<'a>(source: Contents<'a>) -> Result<Option<Box<dyn Read + Send + 'a>>> {
+    #[cfg(feature = "zstd")]
+    if let Some(index) = embedded_index(source)? {
+        return Ok(Some(Box::new(io::BufReader::new(index))));
+    }
+    #[cfg(not(feature = "zstd"))]
+    drop(source);
+    Ok(None)
 }
 
 /// What is in a container, which is itself in `depth` others.

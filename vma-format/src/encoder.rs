@@ -17,7 +17,7 @@ use crate::layout::{CLUSTER_SIZE, DeviceId, EXTENT_CLUSTERS, cluster_length};
 /// # fn main() -> fleece_vma_format::Result<()> {
 /// use fleece_vma_format::{CLUSTER_SIZE, Encoder, HeaderBuilder};
 ///
-/// let mut builder = HeaderBuilder::new();
+/// let mut builder = HeaderBuilder::new([0; 16], 0);
 /// let disk = builder.add_device("drive-scsi0", 3 * CLUSTER_SIZE as u64)?;
 /// let header = builder.build()?;
 /// let mut archive = header.as_bytes().to_vec();

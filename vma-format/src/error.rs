@@ -77,6 +77,8 @@ pub enum ErrorKind {
     Payload,
     /// The operation needs something that this input cannot give.
     Unsupported,
+    /// The archive can only be read from front to back.
+    NotSeekable,
     /// A device, config or option that was asked for does not exist.
     NotFound,
     /// A `-r` map is not understood.
@@ -96,6 +98,7 @@ impl ErrorKind {
                 | Self::HeaderFull
                 | Self::ClusterLength
                 | Self::Unsupported
+                | Self::NotSeekable
                 | Self::NotFound
                 | Self::Map
                 | Self::Target

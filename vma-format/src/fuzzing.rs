@@ -3,7 +3,6 @@
 
 use std::io::{BufReader, Read};
 
-use crate::archive::Archive;
 use crate::container::{self, Seekable};
 use crate::extent;
 use crate::header::Header;
@@ -13,6 +12,7 @@ use crate::index;
 use crate::index::fuzz_pieces;
 use crate::layout::{CLUSTER_SIZE, EXTENT_HEADER_SIZE, FIXED_HEADER_SIZE, MAX_HEADER_SIZE};
 use crate::map;
+use crate::random_access::RandomAccess;
 use crate::reader::Reader;
 use crate::recover::recover;
 use crate::restore::Targets;
@@ -76,7 +76,7 @@ pub fn archive(data: &[u8]) {
 
 fn readers(bytes: &[u8]) {
     let strict = Reader::new(bytes).and_then(Reader::verify);
-    let random = Archive::open(bytes.to_vec());
+    let random = RandomAccess::open(bytes.to_vec());
     assert_eq!(strict.is_ok(), random.is_ok());
     if let Ok(verified) = verify(bytes, None, &mut Deaf) {
         assert_eq!(strict.is_ok(), verified.damages == 0);
@@ -100,7 +100,7 @@ pub fn containers(data: &[u8]) {
         // Longer output proves nothing more.
         let _ = std::io::copy(&mut stream.take(1 << 24), &mut std::io::sink());
     }
-    if let Ok(Ok(seekable)) = Seekable::open(data.to_vec()) {
+    if let Ok(Some(seekable)) = Seekable::open(data.to_vec()) {
         let _ = std::io::copy(&mut seekable.reader().take(1 << 24), &mut std::io::sink());
     }
 }
@@ -128,7 +128,7 @@ pub fn round_trip(data: &[u8]) {
     let size = (clusters.saturating_sub(1))
         .saturating_mul(CLUSTER_SIZE as u64)
         .saturating_add(tail);
-    let mut builder = HeaderBuilder::new();
+    let mut builder = HeaderBuilder::new([0; 16], 0);
     let Ok(disk) = builder.add_device("disk", size) else {
         return;
     };
@@ -159,7 +159,7 @@ pub fn round_trip(data: &[u8]) {
     let Ok(bytes) = write() else {
         unreachable!("a complete archive is written")
     };
-    let Ok(archive) = Archive::open(bytes) else {
+    let Ok(archive) = RandomAccess::open(bytes) else {
         unreachable!("what is written is read")
     };
     for index in 0..clusters {

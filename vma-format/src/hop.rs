@@ -1,10 +1,10 @@
 //! From extent header to extent header, over the payload.
 
-use crate::archive::{cannot_read, next_extent};
 use crate::coverage::Coverage;
 use crate::error::Result;
 use crate::extent::ExtentHeader;
 use crate::header::Header;
+use crate::random_access::{cannot_read, next_extent};
 use crate::read_at::ReadAt;
 
 /// Goes through an uncompressed archive that can be read anywhere, and finds all that a

@@ -26,6 +26,18 @@ use crate::header::Header;
 /// The magic of the skippable zstd frames in which an index lies inside a `.vma.zst`.
 pub const INDEX_FRAME_MAGIC: u32 = 0x184D_2A56;
 
+/// The ending of the file beside an archive that holds its index.
+pub const EXTENSION: &str = "idx";
+
+/// The file beside `archive` in which its index lies, if there is one.
+#[must_use]
+pub fn beside(archive: &std::path::Path) -> std::path::PathBuf {
+    let mut name = archive.as_os_str().to_owned();
+    name.push(".");
+    name.push(EXTENSION);
+    name.into()
+}
+
 /// The magic in front of every piece; the last character is the version.
 const MAGIC: &[u8; 4] = b"VIX1";
 

@@ -4,17 +4,24 @@
 //! 59 clusters of 64 KiB behind a header of 512 bytes, until the end of the file. Blocks of 4 KiB
 //! that are zero are not stored. The format is forward-only: it is written to and read from pipes.
 //!
-//! - Writing: [`HeaderBuilder`], then [`ArchiveWriter`] for any [`std::io::Write`], or the
-//!   [`Encoder`] beneath it, which does no I/O and hands over finished extents.
-//! - Reading: [`Reader`] for any [`std::io::Read`], strict about every rule of the format.
-//! - [`Archive`]: any device at any offset, from anything that can [`ReadAt`].
-//! - [`index`]: checksums over payload and the place of everything, beside or within an archive.
-//! - [`container`]: what archives are wrapped in: zstd, gzip, lzop.
+//! | to | there is |
+//! |---|---|
+//! | open any archive | [`open`], [`open_reader`], [`open_read_at`]: an [`Archive`] |
+//! | read it in order | [`Archive::reader`]: a [`Reader`], strict about every rule of the format |
+//! | read a disk anywhere | [`Archive::device`], or [`RandomAccess`] from many threads |
+//! | write all of it somewhere | [`Archive::copy_device`]; [`restore`], on many threads |
+//! | make one, cluster by cluster | [`HeaderBuilder`], then [`ArchiveWriter`], or the [`Encoder`] beneath it |
+//! | make one of whole disks | [`pack`], on many threads, compressed and indexed by an [`Output`] |
+//! | look for damage | [`verify`]; [`recover`] restores what is left |
+//! | know payload to the bit | [`index`]: checksums, beside or within an archive |
+//! | look into zstd, gzip, lzop | [`container`] |
 //!
 //! The parsers take slices and believe nothing: no input makes them panic, loop, or hold more than
 //! a few extents, one header and one bit per cluster.
 //!
-//! Not here: live guests, storages, image formats, places of files.
+//! Not here: live guests, storages, image formats.
+#![doc = ""]
+#![doc = include_str!("../README.md")]
 
 mod archive;
 mod cluster_set;
@@ -41,6 +48,7 @@ pub mod map;
 mod ordered;
 mod output;
 mod pack;
+mod random_access;
 mod read_at;
 mod reader;
 pub mod recover;
@@ -51,7 +59,9 @@ pub mod verify;
 mod writer;
 mod zero;
 
-pub use archive::{Archive, Stretch};
+#[cfg(any(unix, windows))]
+pub use archive::open;
+pub use archive::{Archive, ArchivedDevice, DeviceReader, open_read_at, open_reader};
 pub use encoder::{DeviceSummary, Encoder, Summary};
 pub use error::{Error, ErrorKind, Result};
 pub use extent::run::Run;
@@ -65,6 +75,7 @@ pub use layout::{
 };
 pub use output::{Compression, Output};
 pub use pack::{Packed, Source, pack};
+pub use random_access::{RandomAccess, Stretch};
 pub use read_at::ReadAt;
 pub use reader::Reader;
 pub use tally::Tally;

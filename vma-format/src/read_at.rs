@@ -103,16 +103,22 @@ impl<T: ReadAt + ?Sized> ReadAt for &T {
     }
 }
 
+impl std::fmt::Debug for dyn ReadAt + '_ {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("dyn ReadAt")
+    }
+}
+
 /// A sequential reader over a range of it.
 #[derive(Debug)]
-pub(crate) struct Cursor<'a, S: ?Sized> {
-    source: &'a S,
+pub(crate) struct Cursor<S> {
+    source: S,
     offset: u64,
     end: u64,
 }
 
-impl<'a, S: ReadAt + ?Sized> Cursor<'a, S> {
-    pub(crate) const fn new(source: &'a S, offset: u64, end: u64) -> Self {
+impl<S: ReadAt> Cursor<S> {
+    pub(crate) const fn new(source: S, offset: u64, end: u64) -> Self {
         Self {
             source,
             offset,
@@ -121,7 +127,7 @@ impl<'a, S: ReadAt + ?Sized> Cursor<'a, S> {
     }
 }
 
-impl<S: ReadAt + ?Sized> io::Read for Cursor<'_, S> {
+impl<S: ReadAt> io::Read for Cursor<S> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let left = self.end.saturating_sub(self.offset);
         let length = usize::try_from(left)

@@ -15,12 +15,12 @@ pub use extents::from_file;
 use place::{cannot_write, write_extent};
 pub(crate) use place::{write_cluster, write_zero_cluster};
 
-use crate::archive::Archive;
 use crate::container::default_threads;
 use crate::error::{Error, Result};
 use crate::extent::Extent;
 use crate::header::Header;
 use crate::layout::DeviceId;
+use crate::random_access::RandomAccess;
 use crate::read_at::ReadAt;
 use crate::reader::Reader;
 use crate::tally::Tally;
@@ -126,7 +126,7 @@ pub fn from_stream<R: Read>(
 /// # Errors
 /// The first error of the archive or of a target.
 pub fn from_archive<S: ReadAt>(
-    archive: &Archive<S>,
+    archive: &RandomAccess<S>,
     targets: &Targets<'_>,
     progress: Progress<'_>,
 ) -> Result<()> {
@@ -181,7 +181,7 @@ pub fn from_archive<S: ReadAt>(
 }
 
 fn copy<S: ReadAt>(
-    archive: &Archive<S>,
+    archive: &RandomAccess<S>,
     device: DeviceId,
     from: u64,
     to: u64,

@@ -9,13 +9,13 @@ pub(crate) use damage::Teller;
 pub use damage::{Damage, MAX_TOLD};
 use payload::Payload;
 
-use crate::archive;
 use crate::coverage::Coverage;
 use crate::error::{ErrorKind, Result};
 use crate::extent::Extent;
 use crate::header::Header;
 use crate::hop::Hop;
 use crate::index::IndexReader;
+use crate::random_access;
 use crate::read_at::ReadAt;
 use crate::reader::read_header;
 use crate::scan::{Found, Scanner};
@@ -118,7 +118,7 @@ pub fn verify(
 /// # Errors
 /// The first damage, as [`Reader`](crate::reader::Reader) finds it; [`verify`] tells all. [`ErrorKind::Io`].
 pub fn verify_headers(source: &impl ReadAt, watch: &mut dyn Watch) -> Result<Verified> {
-    let header = archive::header(source)?;
+    let header = random_access::header(source)?;
     let mut hop = Hop::new(source, &header)?;
     let (mut tally, mut extents) = (Tally::new(&header), 0_u64);
     while let Some((_, extent)) = hop.next_extent()? {

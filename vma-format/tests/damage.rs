@@ -17,7 +17,7 @@ use fleece_vma_format::index::{ExtentDigest, IndexBuilder};
 use fleece_vma_format::recover::{Recovered, recover};
 use fleece_vma_format::restore::{Target, Targets};
 use fleece_vma_format::verify::{Damage, MAX_TOLD, Watch, verify};
-use fleece_vma_format::{Archive, ErrorKind, Header, Reader, Result};
+use fleece_vma_format::{ErrorKind, Header, RandomAccess, Reader, Result};
 use support::damage::{self, Damaged, extents};
 use support::{ShortReads, archive, contents, disk};
 
@@ -82,7 +82,7 @@ fn every_kind_of_damage_is_named_by_the_strict_reader() {
 fn random_access_refuses_every_kind_of_damage_that_headers_show() {
     let (good, _) = sample();
     for Damaged { name, bytes, .. } in damage::all(&good) {
-        assert!(Archive::open(bytes).is_err(), "{name}");
+        assert!(RandomAccess::open(bytes).is_err(), "{name}");
     }
 }
 
@@ -348,7 +348,7 @@ fn claims_of_a_header_cost_nothing() {
             .next_extent()
             .is_err()
     );
-    assert!(Archive::open(header.as_bytes().to_vec()).is_err());
+    assert!(RandomAccess::open(header.as_bytes().to_vec()).is_err());
     let mut found = Collect::default();
     verify(header.as_bytes(), None, &mut found).unwrap();
     let all: u64 = found

@@ -15,7 +15,7 @@ use std::sync::{Arc, Mutex};
 use fleece_vma_format::container::{self, FrameOptions, Seekable, embedded_index};
 use fleece_vma_format::restore::{self, Target, Targets};
 use fleece_vma_format::{
-    Archive, Compression, Error, ErrorKind, Header, Output, ReadAt, Reader, Source, pack,
+    Compression, Error, ErrorKind, Header, Output, RandomAccess, ReadAt, Reader, Source, pack,
 };
 use proptest::prelude::*;
 use support::{disk, header};
@@ -142,7 +142,7 @@ proptest! {
             prop_assert!(same(&restored, &disks));
         }
         let (to, restored) = targets(&header, true, u64::MAX);
-        restore::from_archive(&Archive::open(&plain).unwrap(), &to, &mut |_| Ok(())).unwrap();
+        restore::from_archive(&RandomAccess::open(&plain).unwrap(), &to, &mut |_| Ok(())).unwrap();
         prop_assert!(same(&restored, &disks));
         for zeroes in [false, true] {
             let (mut to, restored) = targets(&header, zeroes, u64::MAX);
@@ -156,7 +156,7 @@ proptest! {
         }
         let index = embedded_index(&zstd).unwrap().unwrap();
         let seekable = Seekable::open(&zstd).unwrap().unwrap();
-        let archive = Archive::open_with_index(seekable, index).unwrap();
+        let archive = RandomAccess::open_with_index(seekable, index).unwrap();
         let (to, restored) = targets(&header, false, u64::MAX);
         let mut read = 0;
         restore::from_archive(&archive, &to, &mut |tally| { read = tally.bytes(); Ok(()) }).unwrap();
@@ -181,7 +181,7 @@ fn a_full_target_is_the_error_that_is_told() {
     assert!(error.to_string().contains("drive-scsi0"), "{error}");
     let error = restore::from_file(&bytes, &to, &mut |_| Ok(())).unwrap_err();
     assert_eq!(error.io_kind(), Some(io::ErrorKind::StorageFull));
-    let archive = Archive::open(bytes).unwrap();
+    let archive = RandomAccess::open(bytes).unwrap();
     let error = restore::from_archive(&archive, &to, &mut |_| Ok(())).unwrap_err();
     assert_eq!(error.io_kind(), Some(io::ErrorKind::StorageFull));
 }

@@ -68,7 +68,7 @@ fn written_again_every_golden_archive_is_the_same_to_the_bit() {
         let bytes = golden_bytes(name);
         let mut reader = Reader::new(&bytes[..]).unwrap();
         let old = reader.header().clone();
-        let mut builder = HeaderBuilder::new().uuid(*old.uuid()).ctime(old.ctime());
+        let mut builder = HeaderBuilder::new(*old.uuid(), old.ctime());
         for config in old.configs() {
             builder.add_config(config.name(), config.data()).unwrap();
         }

@@ -61,7 +61,7 @@ impl Content {
                 error,
             )
         };
-        let mut builder = HeaderBuilder::new().uuid(self.uuid).ctime(self.time);
+        let mut builder = HeaderBuilder::new(self.uuid, self.time);
         if let Some(guest) = &self.guest {
             let names: Vec<&str> = disks.iter().map(|(name, _)| *name).collect();
             let text = guest.archived(&maps(guest, &names)?);

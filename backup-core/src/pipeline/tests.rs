@@ -107,7 +107,7 @@ impl Write for Room {
 }
 
 fn start(disks: &[Arc<Disk>], readers: usize, room: usize) -> Pipeline<Room> {
-    let mut header = HeaderBuilder::new().uuid([7; 16]).ctime(1_700_000_000);
+    let mut header = HeaderBuilder::new([7; 16], 1_700_000_000);
     let disks = disks
         .iter()
         .map(|disk| PipelineDisk {
@@ -222,7 +222,7 @@ fn an_abort_ends_the_pipeline() {
 
 #[test]
 fn a_guest_without_disks_makes_an_archive_without_devices() {
-    let mut header = HeaderBuilder::new();
+    let mut header = HeaderBuilder::new([0; 16], 0);
     header
         .add_config("qemu-server.conf", b"name: x\n".as_slice())
         .unwrap();

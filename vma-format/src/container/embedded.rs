@@ -3,9 +3,9 @@
 use std::io::{self, Read};
 
 use super::seek_table::{Entries, SKIPPABLE_HEADER_SIZE};
-use crate::archive::cannot_read;
 use crate::error::Result;
 use crate::index::INDEX_FRAME_MAGIC;
+use crate::random_access::cannot_read;
 use crate::read_at::{Cursor, ReadAt};
 
 /// A reader over the index embedded in a seekable zstd file; `None` if there is none.

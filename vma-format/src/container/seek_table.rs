@@ -15,8 +15,8 @@ use nom::number::complete::{le_u8, le_u32};
 use nom::{IResult, Parser};
 
 use super::{Container, damaged};
-use crate::archive::cannot_read;
 use crate::error::{Error, ErrorKind, Result};
+use crate::random_access::cannot_read;
 use crate::read_at::ReadAt;
 
 /// The magic of the skippable frame that holds the table.

@@ -7,8 +7,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use super::damaged;
 use super::seek_table::{Entries, FrameSize};
 use super::zstd::MAX_PARALLEL_FRAME;
-use crate::archive::cannot_read;
 use crate::error::Result;
+use crate::random_access::cannot_read;
 use crate::read_at::{Cursor, ReadAt};
 
 /// The decompressed contents of a seekable zstd file, at any offset.
@@ -64,24 +64,24 @@ const MAX_FRAMES: usize = 3 << 19;
 
 impl<S: ReadAt> Seekable<S> {
     /// Opens `source` if it ends with a seek table, and its frames are few and small enough to be
-    /// kept account of; gives it back otherwise.
+    /// kept account of; `None` otherwise.
     ///
     /// # Errors
     /// [`ErrorKind::Container`](crate::error::ErrorKind::Container) if the table is wrong,
     /// [`ErrorKind::Io`](crate::error::ErrorKind::Io).
-    pub fn open(source: S) -> Result<Result<Self, S>> {
+    pub fn open(source: S) -> Result<Option<Self>> {
         let Some((mut entries, end)) = Entries::find(&source)? else {
-            return Ok(Err(source));
+            return Ok(None);
         };
         if entries.len() > MAX_FRAMES {
-            return Ok(Err(source));
+            return Ok(None);
         }
         let mut frames = Vec::with_capacity(entries.len());
         let mut marks = Vec::new();
         let mut position = Position::default();
         while let Some(frame) = entries.next(&source).map_err(cannot_read)? {
             if frame.plain as usize > MAX_PARALLEL_FRAME {
-                return Ok(Err(source));
+                return Ok(None);
             }
             if frames.len().is_multiple_of(MARK) {
                 marks.push(position);
@@ -92,7 +92,7 @@ impl<S: ReadAt> Seekable<S> {
         if position.at != end {
             return Err(damaged(end, "the seek table does not fit the file"));
         }
-        Ok(Ok(Self {
+        Ok(Some(Self {
             source,
             frames,
             marks,

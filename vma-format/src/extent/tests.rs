@@ -16,7 +16,7 @@ fn a_mask_has_a_bit_for_each_block_that_is_not_zero() {
 
 #[test]
 fn the_58th_cluster_fills_an_extent_and_all_59_slots_are_read() {
-    let mut builder = HeaderBuilder::new();
+    let mut builder = HeaderBuilder::new([0; 16], 0);
     let disk = builder.add_device("disk", 60 << 16).unwrap();
     let header = builder.build().unwrap();
     let mut encoder = Encoder::new(&header);
@@ -36,7 +36,7 @@ fn the_58th_cluster_fills_an_extent_and_all_59_slots_are_read() {
 
 #[test]
 fn a_cluster_of_the_wrong_length_or_place_is_refused_and_changes_nothing() {
-    let mut builder = HeaderBuilder::new();
+    let mut builder = HeaderBuilder::new([0; 16], 0);
     let disk = builder.add_device("disk", 65_536 + 10).unwrap();
     let mut encoder = Encoder::new(&builder.build().unwrap());
     let kind =

@@ -17,7 +17,7 @@ use crate::layout::{
 /// # fn main() -> fleece_vma_format::Result<()> {
 /// use fleece_vma_format::HeaderBuilder;
 ///
-/// let mut builder = HeaderBuilder::new().uuid([7; 16]).ctime(1_700_000_000);
+/// let mut builder = HeaderBuilder::new([7; 16], 1_700_000_000);
 /// builder.add_config("qemu-server.conf", "memory: 512\n")?;
 /// let disk = builder.add_device("drive-scsi0", 4 << 30)?;
 /// let header = builder.build()?;
@@ -25,7 +25,7 @@ use crate::layout::{
 /// # Ok(())
 /// # }
 /// ```
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub struct HeaderBuilder {
     uuid: [u8; 16],
     ctime: i64,
@@ -34,24 +34,15 @@ pub struct HeaderBuilder {
 }
 
 impl HeaderBuilder {
-    /// An empty header with a zero uuid and time.
+    /// An empty header of the archive with this identity, made at `ctime`, in seconds since 1970.
     #[must_use]
-    pub fn new() -> Self {
-        Self::default()
-    }
-
-    /// Sets the archive's identity.
-    #[must_use]
-    pub fn uuid(mut self, uuid: [u8; 16]) -> Self {
-        self.uuid = uuid;
-        self
-    }
-
-    /// Sets the archive's time in seconds since 1970.
-    #[must_use]
-    pub fn ctime(mut self, ctime: i64) -> Self {
-        self.ctime = ctime;
-        self
+    pub const fn new(uuid: [u8; 16], ctime: i64) -> Self {
+        Self {
+            uuid,
+            ctime,
+            configs: Vec::new(),
+            devices: Vec::new(),
+        }
     }
 
     /// Adds a config file.

@@ -14,7 +14,7 @@ fn hex(bytes: impl AsRef<[u8]>) -> String {
 #[test]
 fn the_vector_of_the_documentation_is_written_to_the_bit() {
     let uuid = std::array::from_fn(|i| i as u8);
-    let mut builder = HeaderBuilder::new().uuid(uuid).ctime(1_700_000_000);
+    let mut builder = HeaderBuilder::new(uuid, 1_700_000_000);
     builder
         .add_config("qemu-server.conf", "memory: 512\n")
         .unwrap();
@@ -41,7 +41,7 @@ fn the_vector_of_the_documentation_is_written_to_the_bit() {
 
 #[test]
 fn a_header_is_read_as_it_was_built() {
-    let mut builder = HeaderBuilder::new().uuid([3; 16]).ctime(-5);
+    let mut builder = HeaderBuilder::new([3; 16], -5);
     for number in 0..256_u32 {
         builder
             .add_config(&format!("config-{number}"), number.to_be_bytes())
@@ -63,7 +63,7 @@ fn a_header_is_read_as_it_was_built() {
 
 #[test]
 fn a_header_without_anything_is_read_by_the_reference_too() {
-    let header = HeaderBuilder::new().build().unwrap();
+    let header = HeaderBuilder::new([0; 16], 0).build().unwrap();
     // The reference refuses a header without a blob table.
     assert_eq!(header.size(), 12_800);
     assert_eq!(Header::parse(header.as_bytes().to_vec()).unwrap(), header);
@@ -71,7 +71,7 @@ fn a_header_without_anything_is_read_by_the_reference_too() {
 
 #[test]
 fn what_does_not_fit_into_a_header_is_refused() {
-    let mut builder = HeaderBuilder::new();
+    let mut builder = HeaderBuilder::new([0; 16], 0);
     let mut refused = |name: &str, kind| {
         assert_eq!(
             builder.add_config(name, "").unwrap_err().kind(),

@@ -7,7 +7,7 @@ use crate::writer::ArchiveWriter;
 /// An archive of many extents and its index.
 fn sample() -> (Vec<u8>, Vec<u8>) {
     let clusters = 58 * 300 + 7;
-    let mut builder = HeaderBuilder::new().uuid([3; 16]);
+    let mut builder = HeaderBuilder::new([3; 16], 0);
     let disk = builder.add_device("disk", clusters * 65536).unwrap();
     let mut writer = ArchiveWriter::new(Vec::new(), &builder.build().unwrap()).unwrap();
     for index in 0..clusters {
@@ -90,7 +90,7 @@ fn every_flipped_bit_and_every_cut_of_an_index_is_found() {
 fn an_index_of_another_archive_is_refused() {
     let (archive, index) = sample();
     let header = Reader::new(&archive[..]).unwrap().header().clone();
-    let mut other = HeaderBuilder::new().uuid(*header.uuid()).ctime(1);
+    let mut other = HeaderBuilder::new(*header.uuid(), 1);
     other
         .add_device("disk", header.devices()[0].size())
         .unwrap();

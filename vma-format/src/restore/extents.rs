@@ -5,13 +5,13 @@ use std::thread;
 
 use super::place::write_extent;
 use super::{Failure, MAX_THREADS, Progress, Targets, spawn};
-use crate::archive::{cannot_read, header};
 use crate::container::default_threads;
 use crate::error::Result;
 use crate::extent::{ClusterEntry, Extent, ExtentHeader};
 use crate::header::Header;
 use crate::hop::Hop;
 use crate::layout::{CLUSTER_SIZE, EXTENT_HEADER_SIZE};
+use crate::random_access::{cannot_read, header};
 use crate::read_at::ReadAt;
 use crate::tally::Tally;
 

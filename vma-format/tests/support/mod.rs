@@ -86,9 +86,7 @@ pub fn contents(input: impl Read) -> Result<(Header, Vec<Vec<u8>>)> {
 
 /// A header with one config and devices of these sizes, named `drive-scsi0` and so on.
 pub fn header(sizes: &[u64]) -> Header {
-    let mut builder = HeaderBuilder::new()
-        .uuid(*b"0123456789abcdef")
-        .ctime(1_700_000_000);
+    let mut builder = HeaderBuilder::new(*b"0123456789abcdef", 1_700_000_000);
     builder
         .add_config("qemu-server.conf", "memory: 512\n")
         .unwrap();

@@ -20,7 +20,7 @@ fn directory(files: &[&str]) -> (tempfile::TempDir, DumpDirectory) {
 
 /// An archive of nothing but one config.
 fn archive() -> Vec<u8> {
-    let mut header = HeaderBuilder::new();
+    let mut header = HeaderBuilder::new([0; 16], 0);
     header.add_config("qemu-server.conf", "cores: 1\n").unwrap();
     header.build().unwrap().as_bytes().to_vec()
 }

@@ -20,9 +20,7 @@ use super::progress::{percent, progress_bar};
 /// Makes an archive of images.
 pub(super) fn create(args: &CreateArgs) -> Result<()> {
     let drives = drives(args)?;
-    let mut builder = HeaderBuilder::new()
-        .uuid(uuid::Uuid::new_v4().into_bytes())
-        .ctime(now());
+    let mut builder = HeaderBuilder::new(uuid::Uuid::new_v4().into_bytes(), now());
     for path in &args.configs {
         let name = path.file_name().and_then(OsStr::to_str).unwrap_or_default();
         builder.add_config(name, config(path)?).map_err(refused)?;

@@ -1,6 +1,6 @@
 //! `vma diff`.
 
-use fleece_vma_format::{Archive, CLUSTER_SIZE, Device, cluster_count};
+use fleece_vma_format::{CLUSTER_SIZE, Device, RandomAccess, cluster_count};
 use serde_json::json;
 
 use super::cli::DiffArgs;
@@ -47,9 +47,9 @@ pub(super) fn diff(args: &DiffArgs) -> Result<()> {
 
 /// Ranges of clusters that differ, within what both devices have.
 fn compare(
-    first: &Archive<Contents>,
+    first: &RandomAccess<Contents>,
     one: &Device,
-    second: &Archive<Contents>,
+    second: &RandomAccess<Contents>,
     other: &Device,
 ) -> Result<Vec<(u64, u64)>> {
     let mut ranges: Vec<(u64, u64)> = Vec::new();

@@ -13,7 +13,7 @@ use fleece_storage::block::WriteAt;
 use fleece_vma_format::container::Container;
 use fleece_vma_format::map::{self, Record};
 use fleece_vma_format::restore::{self, Targets};
-use fleece_vma_format::{Archive, Device, Header, Reader, Tally};
+use fleece_vma_format::{Device, Header, RandomAccess, Reader, Tally};
 
 pub(super) use directory::{Directory, Growing};
 
@@ -90,7 +90,7 @@ enum Way {
     /// From extent header to extent header.
     Hop(Contents),
     /// Only what is needed.
-    Pick(Archive<Contents>),
+    Pick(RandomAccess<Contents>),
 }
 
 /// The devices that are asked for.

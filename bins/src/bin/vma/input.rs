@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use fleece_staged_file::regular::{self, Links};
 use fleece_vma_format::ErrorKind::{Index, IndexMismatch, Unsupported};
 use fleece_vma_format::container::{self, Container, DETECT_LENGTH, Seekable, Stream};
-use fleece_vma_format::{Archive, ReadAt};
+use fleece_vma_format::{RandomAccess, ReadAt};
 
 use super::failure::{Failure, Result, talk};
 use super::outfile::MODE;
@@ -115,9 +115,9 @@ impl Input {
         let again = Interruptible(file.try_clone().map_err(failed)?);
         Ok(match container {
             Container::Plain => Some((Box::new(again), container)),
-            Container::Zstd => Seekable::open(again)?
-                .ok()
-                .map(|zstd| (Box::new(zstd) as Contents, container)),
+            Container::Zstd => {
+                Seekable::open(again)?.map(|zstd| (Box::new(zstd) as Contents, container))
+            }
             _ => None,
         })
     }
@@ -127,12 +127,12 @@ impl Input {
         let Source::File(file) = &self.source else {
             return None;
         };
-        let zstd = Seekable::open(file.try_clone().ok()?).ok()?.ok()?;
+        let zstd = Seekable::open(file.try_clone().ok()?).ok()??;
         Some(zstd.forgiving())
     }
 
     /// Any device at any offset, if that is possible.
-    pub(super) fn archive(&self) -> Result<Option<Archive<Contents>>> {
+    pub(super) fn archive(&self) -> Result<Option<RandomAccess<Contents>>> {
         match self.open_archive()? {
             Some(Err(error)) if error.kind() == Unsupported => Ok(None),
             opened => Ok(opened.transpose()?),
@@ -140,7 +140,7 @@ impl Input {
     }
 
     /// As [`archive`](Self::archive), or an error that says what to do.
-    pub(super) fn need_archive(&self) -> Result<Archive<Contents>> {
+    pub(super) fn need_archive(&self) -> Result<RandomAccess<Contents>> {
         let opened = self.open_archive()?.ok_or_else(|| {
             Failure::new(
                 "this archive can only be read from front to back; make a seekable one with \
@@ -151,14 +151,14 @@ impl Input {
     }
 
     /// `None` if it can only be read from front to back; [`Unsupported`] if it is too scattered.
-    fn open_archive(&self) -> Result<Option<fleece_vma_format::Result<Archive<Contents>>>> {
+    fn open_archive(&self) -> Result<Option<fleece_vma_format::Result<RandomAccess<Contents>>>> {
         let Some((contents, container)) = self.contents()? else {
             return Ok(None);
         };
         if container != Container::Plain
             && let Some((_, index)) = self.index(None)?
         {
-            match Archive::open_with_index(contents, index) {
+            match RandomAccess::open_with_index(contents, index) {
                 // The index is a help, not the archive: without it, it is read as any other.
                 Err(error) if matches!(error.kind(), Index | IndexMismatch) => {
                     talk(format_args!("vma: warning: {error}"));
@@ -167,7 +167,7 @@ impl Input {
             }
         }
         let again = self.contents()?;
-        Ok(again.map(|(contents, _)| Archive::open(contents)))
+        Ok(again.map(|(contents, _)| RandomAccess::open(contents)))
     }
 
     /// The index: `given`, the one inside, or the one beside.

@@ -5,7 +5,8 @@ use std::io::{self, Read, Write};
 
 use fleece_vma_format::container::FrameOptions;
 use fleece_vma_format::{
-    Archive, Compression, DeviceId, ExtentWriter, HeaderBuilder, Output, ReadAt, Reader, Source,
+    Compression, DeviceId, ExtentWriter, HeaderBuilder, Output, RandomAccess, ReadAt, Reader,
+    Source,
 };
 use sha2::{Digest as _, Sha256};
 
@@ -58,9 +59,7 @@ pub(super) fn optimize(args: &RewriteArgs) -> Result<()> {
             "an archive with RAM state cannot be put in another order",
         ));
     }
-    let mut builder = HeaderBuilder::new()
-        .uuid(stable_uuid(&archive))
-        .ctime(old.ctime());
+    let mut builder = HeaderBuilder::new(stable_uuid(&archive), old.ctime());
     for config in old.configs() {
         builder.add_config(config.name(), config.data())?;
     }
@@ -90,7 +89,7 @@ fn zstd() -> Compression {
 }
 
 /// The same for every backup of a guest with the same devices.
-fn stable_uuid(archive: &Archive<Contents>) -> [u8; 16] {
+fn stable_uuid(archive: &RandomAccess<Contents>) -> [u8; 16] {
     let mut names = String::from("fleece optimize 1");
     for device in archive.header().devices() {
         names.push_str(&format!("\n{} {}", device.name(), device.size()));
@@ -105,7 +104,7 @@ fn stable_uuid(archive: &Archive<Contents>) -> [u8; 16] {
 
 /// A disk inside an archive.
 struct ArchivedDisk<'a> {
-    archive: &'a Archive<Contents>,
+    archive: &'a RandomAccess<Contents>,
     device: DeviceId,
 }
 

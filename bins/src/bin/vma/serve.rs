@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use fleece_nbd::{Address, Export, Extent, Server, ServerOptions};
-use fleece_vma_format::{Archive, Device, DeviceId};
+use fleece_vma_format::{Device, DeviceId, RandomAccess};
 
 use super::cli::ServeArgs;
 use super::failure::{Failure, Result, chain};
@@ -41,7 +41,10 @@ pub(super) fn serve(args: &ServeArgs) -> Result<()> {
 }
 
 /// The disks that were asked for, or all. Saved RAM is no disk.
-fn chosen<'a>(archive: &'a Archive<Contents>, names: Option<&[String]>) -> Result<Vec<&'a Device>> {
+fn chosen<'a>(
+    archive: &'a RandomAccess<Contents>,
+    names: Option<&[String]>,
+) -> Result<Vec<&'a Device>> {
     let disks = archive.header().devices().iter();
     let disks: Vec<_> = disks.filter(|device| !device.is_vmstate()).collect();
     if disks.is_empty() {
@@ -67,7 +70,7 @@ fn failed(error: fleece_nbd::Error) -> Failure {
 
 /// A disk as it was when it was backed up.
 struct ArchivedDisk {
-    archive: Arc<Archive<Contents>>,
+    archive: Arc<RandomAccess<Contents>>,
     device: DeviceId,
     size: u64,
 }

@@ -12,7 +12,7 @@ use std::io::Write;
 /// one of them.
 fn sample(kinds: &[u8]) -> (Vec<u8>, Vec<Vec<u8>>) {
     let sizes = [kinds.len() as u64 * 65536 - 512, 3 * 65536 + 4097];
-    let mut builder = HeaderBuilder::new().uuid([9; 16]);
+    let mut builder = HeaderBuilder::new([9; 16], 0);
     let ids: Vec<_> = sizes
         .iter()
         .zip(["a", "b"])
@@ -50,7 +50,7 @@ fn sample(kinds: &[u8]) -> (Vec<u8>, Vec<Vec<u8>>) {
     (writer.finish().unwrap().0, disks)
 }
 
-fn check(archive: &Archive<impl ReadAt>, disks: &[Vec<u8>], places: &[(u32, u32)]) {
+fn check(archive: &RandomAccess<impl ReadAt>, disks: &[Vec<u8>], places: &[(u32, u32)]) {
     for (device, disk) in archive.header().devices().iter().zip(disks) {
         let mut whole = vec![0xee; disk.len()];
         archive.read_at(device.id(), 0, &mut whole).unwrap();
@@ -88,8 +88,8 @@ proptest! {
     ) {
         let (bytes, disks) = sample(&kinds);
         let index = index(&bytes);
-        check(&Archive::open(&bytes).unwrap(), &disks, &places);
-        check(&Archive::open_with_index(&bytes, &index[..]).unwrap(), &disks, &places);
+        check(&RandomAccess::open(&bytes).unwrap(), &disks, &places);
+        check(&RandomAccess::open_with_index(&bytes, &index[..]).unwrap(), &disks, &places);
 
         let options = FrameOptions::default().with_frame_size(77_777).with_level(1);
         let mut writer = FrameWriter::zstd(Vec::new(), &options).unwrap();
@@ -100,7 +100,7 @@ proptest! {
         let (zst, _) = writer.finish().unwrap();
         let contents = Seekable::open(&zst).unwrap().unwrap();
         let inside = embedded_index(&zst).unwrap().unwrap();
-        check(&Archive::open_with_index(contents, inside).unwrap(), &disks, &places);
+        check(&RandomAccess::open_with_index(contents, inside).unwrap(), &disks, &places);
     }
 }
 
@@ -115,9 +115,9 @@ fn an_archive_that_misses_its_last_extent_does_not_open() {
     let index = index(&bytes);
     let cut = bytes[..last].to_vec();
     assert_eq!(
-        Archive::open(&cut).unwrap_err().kind(),
+        RandomAccess::open(&cut).unwrap_err().kind(),
         ErrorKind::MissingCluster
     );
-    let error = Archive::open_with_index(&cut, &index[..]).unwrap_err();
+    let error = RandomAccess::open_with_index(&cut, &index[..]).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Truncated);
 }
