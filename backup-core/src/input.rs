@@ -1,86 +1,241 @@
-//! The archive that is restored: a file, or a pipe.
+//! How an archive is opened: a file or a pipe, which a job that is cancelled reads no further.
+
+mod cancellable;
+#[cfg(test)]
+mod tests;
 
 use std::fs::File;
-use std::io::{self, Read};
+use std::io::{self, BufReader, Read, Seek as _};
 use std::os::fd::AsFd as _;
-use std::path::Path;
-use std::time::Duration;
+use std::os::unix::fs::{FileExt as _, MetadataExt as _};
+use std::path::{Path, PathBuf};
 
-use fleece_vma_format::container::{self, Stream};
-use fleece_vma_format::{Header, Reader};
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use fleece_staged_file::regular::{self, Links};
+use fleece_vma_format::container::{self, Seekable, Stream};
+use fleece_vma_format::{self as format, Archive, ReadAt, index};
+use rustix::fs::{Advice, Mode, OFlags, fadvise, fcntl_getfl, fcntl_setfl};
+
+pub use cancellable::Cancellable;
+use cancellable::Pipe;
 
 use crate::cancel::CancelToken;
 use crate::error::{Error, ErrorKind};
-use crate::restore::failure::archive_error;
 
-/// An archive whose header has been read.
-pub(crate) struct Input {
-    pub(crate) reader: Reader<Stream<'static>>,
-    /// How many bytes it has, compressed as it is; unknown for a pipe.
-    pub(crate) size: Option<u64>,
-}
-
-impl Input {
-    /// Opens `archive`, `-` being standard input.
-    pub(crate) fn open(archive: &Path, cancel: &CancelToken) -> Result<Self, Error> {
-        let failed = |error| {
-            let message = format!("cannot open the archive {}", archive.display());
-            Error::caused(ErrorKind::Archive, message, error)
-        };
-        let file = if archive.as_os_str() == "-" {
-            File::from(io::stdin().as_fd().try_clone_to_owned().map_err(failed)?)
-        } else {
-            File::open(archive).map_err(failed)?
-        };
-        let metadata = file.metadata().map_err(failed)?;
-        if metadata.is_dir() {
-            return Err(failed(io::ErrorKind::IsADirectory.into()));
-        }
-        let size = metadata.is_file().then_some(metadata.len());
-        let watched = Watched {
-            file,
-            may_wait: size.is_none(),
-            cancel: cancel.clone(),
-        };
-        let reader = container::open(watched).and_then(Reader::new);
-        Ok(Self {
-            reader: reader.map_err(|error| archive_error(error, cancel))?,
-            size,
-        })
-    }
-
-    pub(crate) fn header(&self) -> &Header {
-        self.reader.header()
-    }
-}
-
-/// Reads that end when the job is cancelled, also those from a pipe into which nobody writes.
-struct Watched {
-    file: File,
-    may_wait: bool,
+/// A file or a pipe with an archive, of which nothing has been read yet.
+///
+/// Reading ends with an error once the job is cancelled, also from a pipe into which nobody writes. An error that a
+/// cancelled job meets is a consequence: look at the token first.
+#[derive(Debug)]
+pub struct Input {
+    /// Unknown for standard input.
+    path: Option<PathBuf>,
+    source: Source,
     cancel: CancelToken,
 }
 
-/// How long it may take until a cancelled job is noticed.
-const INTERVAL: Duration = Duration::from_millis(100);
+#[derive(Debug)]
+enum Source {
+    /// Can only be read once, from front to back.
+    Pipe(Option<Pipe>),
+    File(File),
+}
 
-impl Read for Watched {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        loop {
-            if let Some(reason) = self.cancel.reason() {
-                return Err(io::Error::other(reason.to_string()));
-            }
-            if !self.may_wait {
-                return self.file.read(buffer);
-            }
-            let interval = Timespec::try_from(INTERVAL).map_err(io::Error::other)?;
-            let mut fds = [PollFd::new(&self.file, PollFlags::IN)];
-            match poll(&mut fds, Some(&interval)) {
-                Ok(0) | Err(rustix::io::Errno::INTR) => {}
-                Ok(_) => return self.file.read(buffer),
-                Err(error) => return Err(error.into()),
+/// Where an index is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(clippy::exhaustive_enums, reason = "there is no other place")]
+pub enum IndexPlace {
+    /// Within the archive.
+    Inside,
+    /// In this file.
+    Beside(PathBuf),
+}
+
+/// An index, and where it is.
+pub type Index = (IndexPlace, Box<dyn Read + Send>);
+
+impl Input {
+    /// Opens `path`, `-` being standard input.
+    ///
+    /// # Errors
+    /// Kind [`ErrorKind::Archive`].
+    pub fn open(path: &Path, cancel: &CancelToken) -> Result<Self, Error> {
+        let failed = |error: io::Error| cannot_open(path, error);
+        if path.as_os_str() == "-" {
+            let stdin = io::stdin().as_fd().try_clone_to_owned().map_err(failed)?;
+            return Ok(Self::new(None, stdin.into(), false, cancel));
+        }
+        let file = without_waiting(path).map_err(failed)?;
+        let kind = file.metadata().map_err(failed)?.file_type();
+        if kind.is_dir() {
+            return Err(failed(io::ErrorKind::IsADirectory.into()));
+        }
+        let is_file = kind.is_file() || (&file).stream_position().is_ok();
+        Ok(Self::new(Some(path), file, is_file, cancel))
+    }
+
+    /// Opens `path` if it is a regular file, or a symbolic link to one.
+    ///
+    /// # Errors
+    /// Whatever the system says; [`io::ErrorKind::InvalidInput`] for something else.
+    pub fn open_regular(path: &Path, cancel: &CancelToken) -> io::Result<Self> {
+        let file = regular::open(path, Links::Follow)?;
+        Ok(Self::new(Some(path), file, true, cancel))
+    }
+
+    fn new(path: Option<&Path>, file: File, is_file: bool, cancel: &CancelToken) -> Self {
+        Self {
+            path: path.map(Path::to_owned),
+            source: if is_file {
+                Source::File(file)
+            } else {
+                Source::Pipe(Some(Pipe::new(file, cancel)))
+            },
+            cancel: cancel.clone(),
+        }
+    }
+
+    /// Whether it can be read anywhere and again.
+    #[must_use]
+    pub const fn is_file(&self) -> bool {
+        matches!(self.source, Source::File(_))
+    }
+
+    /// Who may read it, as the permission bits of its mode; `None` for a pipe.
+    #[must_use]
+    pub fn mode(&self) -> Option<u32> {
+        let metadata = self.file()?.metadata().ok()?;
+        Some(metadata.mode() & 0o666)
+    }
+
+    /// How many bytes it has, compressed as it is; `None` for a pipe.
+    #[must_use]
+    pub fn size(&self) -> Option<u64> {
+        ReadAt::size(self.file()?).ok()
+    }
+
+    /// Lets the system forget what it has of the file in memory, so that it is read from the disk; no more than a wish.
+    pub fn forget_cached(&self) {
+        if let Source::File(file) = &self.source {
+            let _ = fadvise(file, 0, None, Advice::DontNeed);
+        }
+    }
+
+    /// What is in it, decompressed, from front to back. A pipe gives it once.
+    ///
+    /// # Errors
+    /// As [`container::open`].
+    pub fn stream(&mut self) -> format::Result<Stream<'static>> {
+        match &mut self.source {
+            Source::Pipe(pipe) => container::open(taken(pipe)?),
+            Source::File(file) => {
+                let file = again(file)?;
+                let input = Forward { file, offset: 0 };
+                container::open(Cancellable::new(input, &self.cancel))
             }
         }
+    }
+
+    /// The archive, with the index beside it if there is one. A pipe gives it once.
+    ///
+    /// # Errors
+    /// As [`format::open_reader`].
+    pub fn archive(&mut self) -> format::Result<Archive<'static>> {
+        match &mut self.source {
+            Source::Pipe(pipe) => format::open_reader(taken(pipe)?),
+            Source::File(file) => {
+                let input = Cancellable::new(again(file)?, &self.cancel);
+                let archive = format::open_read_at(input)?;
+                // The index is a help; one that cannot be had is not needed.
+                Ok(match self.index_beside() {
+                    Ok(Some((_, index))) => archive.with_index(index),
+                    _ => archive,
+                })
+            }
+        }
+    }
+
+    /// The contents of zstd with a seek table, which are zeroes where it is damaged.
+    #[must_use]
+    pub fn forgiving(&self) -> Option<Seekable<File>> {
+        let zstd = Seekable::open(self.file()?.try_clone().ok()?).ok()??;
+        Some(zstd.forgiving())
+    }
+
+    /// The index: the one inside, or the one beside.
+    ///
+    /// # Errors
+    /// [`format::ErrorKind::Io`], [`format::ErrorKind::Container`].
+    pub fn index(&self) -> format::Result<Option<Index>> {
+        let Some(file) = self.file() else {
+            return Ok(None);
+        };
+        match container::embedded_index(again(file)?)? {
+            Some(index) => Ok(Some((IndexPlace::Inside, Box::new(BufReader::new(index))))),
+            None => self.index_beside(),
+        }
+    }
+
+    fn index_beside(&self) -> format::Result<Option<Index>> {
+        let Some(path) = self.path.as_deref().map(index::beside) else {
+            return Ok(None);
+        };
+        match regular::open(&path, Links::Follow) {
+            Ok(file) => {
+                let index = Box::new(BufReader::new(file));
+                Ok(Some((IndexPlace::Beside(path), index)))
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => {
+                let what = format!("can't open index {}", path.display());
+                Err(format::Error::io(what, error))
+            }
+        }
+    }
+
+    const fn file(&self) -> Option<&File> {
+        match &self.source {
+            Source::File(file) => Some(file),
+            Source::Pipe(_) => None,
+        }
+    }
+}
+
+fn cannot_open(path: &Path, error: io::Error) -> Error {
+    let message = format!("cannot open the archive {}", path.display());
+    Error::caused(ErrorKind::Archive, message, error)
+}
+
+fn again(file: &File) -> format::Result<File> {
+    let again = file.try_clone();
+    again.map_err(|error| format::Error::io("cannot read the archive", error))
+}
+
+fn taken(pipe: &mut Option<Pipe>) -> format::Result<Pipe> {
+    pipe.take().ok_or_else(|| {
+        let read = io::Error::other("it has been read");
+        format::Error::io("a pipe gives an archive only once", read)
+    })
+}
+
+/// Opens a file; a FIFO without waiting for its writer, who is waited for when it is read.
+fn without_waiting(path: &Path) -> io::Result<File> {
+    let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    let file = rustix::fs::open(path, flags, Mode::empty())?;
+    let flags = fcntl_getfl(&file)?;
+    fcntl_setfl(&file, flags.difference(OFlags::NONBLOCK))?;
+    Ok(file.into())
+}
+
+/// Reads a file from its start, whatever others do with the position that all its descriptors share.
+struct Forward {
+    file: File,
+    offset: u64,
+}
+
+impl Read for Forward {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let got = self.file.read_at(buffer, self.offset)?;
+        self.offset = self.offset.saturating_add(got as u64);
+        Ok(got)
     }
 }

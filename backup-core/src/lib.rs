@@ -128,7 +128,7 @@ pub mod dump;
 mod error;
 #[doc(hidden)]
 pub mod fuzzing;
-mod input;
+pub mod input;
 mod job;
 pub mod native;
 pub mod pace;

@@ -24,6 +24,7 @@ mod firewall;
 mod folder;
 mod guest;
 mod old;
+mod opened;
 mod plan;
 mod target;
 mod volumes;

@@ -73,7 +73,7 @@ fn what_is_no_archive_is_called_so() {
             fails(&[command, &file], code, reason);
         }
     }
-    fails(&["list", &path(&dir, "none")], 1, "can't open file");
+    fails(&["list", &path(&dir, "none")], 1, "cannot open the archive");
     fails(&["list", dir.path().to_str().unwrap()], 1, "is a directory");
     fails(&["list"], 2, "Usage");
     fails(&["nonsense"], 2, "Usage");

@@ -1,9 +1,7 @@
 //! An archive, whatever it is wrapped in and wherever it comes from.
 
 use std::io::{self, Read, Seek, SeekFrom, Write};
-use std::sync::{Arc, OnceLock};
-#[cfg(feature = "index")]
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use crate::container::{self, Container, Contents, Stream};
 use crate::error::{Error, ErrorKind, Result};
@@ -29,6 +27,9 @@ pub struct Archive<'a> {
     /// Not yet used.
     #[cfg(feature = "index")]
     index: Mutex<Option<Box<dyn Read + Send + 'a>>>,
+    /// Why the index was not used.
+    #[cfg(feature = "index")]
+    misfit: OnceLock<Error>,
     random: OnceLock<RandomAccess<Contents<'a>>>,
 }
 
@@ -36,7 +37,7 @@ enum Source<'a> {
     /// The file as it is, and what is in it, if that can be read anywhere.
     File(Contents<'a>, Option<Contents<'a>>),
     /// A reader behind the header, until it has been taken.
-    Once(Option<Box<Reader<Stream<'a>>>>),
+    Once(Mutex<Option<Box<Reader<Stream<'a>>>>>),
 }
 
 /// Opens the archive at `path`: a file, a block device or a FIFO. The index beside it is used if there is one.
@@ -72,7 +73,7 @@ pub fn open_reader<'a>(input: impl Read + Send + 'a) -> Result<Archive<'a>> {
     Ok(Archive::new(
         header,
         container,
-        Source::Once(Some(Box::new(reader))),
+        Source::Once(Mutex::new(Some(Box::new(reader)))),
     ))
 }
 
@@ -105,6 +106,8 @@ impl<'a> Archive<'a> {
             source,
             #[cfg(feature = "index")]
             index: Mutex::default(),
+            #[cfg(feature = "index")]
+            misfit: OnceLock::new(),
             random: OnceLock::new(),
         }
     }
@@ -136,6 +139,22 @@ impl<'a> Archive<'a> {
         matches!(self.source, Source::File(_, Some(_)))
     }
 
+    /// What is in its container, at any offset, if that is possible.
+    #[must_use]
+    pub const fn contents(&self) -> Option<&Contents<'a>> {
+        match &self.source {
+            Source::File(_, contents) => contents.as_ref(),
+            Source::Once(_) => None,
+        }
+    }
+
+    /// Why [`random_access`](Self::random_access) did without the index that there is.
+    #[cfg(feature = "index")]
+    #[must_use]
+    pub fn index_error(&self) -> Option<&Error> {
+        self.misfit.get()
+    }
+
     /// A device, by its name in the archive, such as `drive-scsi0`.
     ///
     /// # Errors
@@ -155,10 +174,14 @@ impl<'a> Archive<'a> {
     pub fn reader(&mut self) -> Result<Reader<Stream<'a>>> {
         match &mut self.source {
             Source::File(file, _) => from_start(file),
-            Source::Once(reader) => reader.take().map(|reader| *reader).ok_or_else(|| {
-                let detail = "the archive comes through a pipe, and has been read";
-                Error::new(ErrorKind::Unsupported, detail)
-            }),
+            Source::Once(reader) => {
+                let reader = reader.get_mut().unwrap_or_else(PoisonError::into_inner);
+                let gone = || {
+                    let detail = "the archive comes through a pipe, and has been read";
+                    Error::new(ErrorKind::Unsupported, detail)
+                };
+                reader.take().map(|reader| *reader).ok_or_else(gone)
+            }
         }
     }
 
@@ -204,6 +227,7 @@ impl<'a> Archive<'a> {
         match RandomAccess::open_with_index(Arc::clone(contents), index) {
             // The index is a help, not the archive: without it, it is read as any other.
             Err(error) if matches!(error.kind(), ErrorKind::Index | ErrorKind::IndexMismatch) => {
+                let _ = self.misfit.set(error);
                 Ok(None)
             }
             opened => opened.map(Some),

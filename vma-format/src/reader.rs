@@ -66,6 +66,11 @@ impl<R: Read> Reader<R> {
         &self.header
     }
 
+    /// The input, from which a little has been read ahead.
+    pub fn get_ref(&self) -> &R {
+        self.input.get_ref()
+    }
+
     /// How many bytes of the (uncompressed) archive have been read.
     #[must_use]
     pub const fn offset(&self) -> u64 {

@@ -110,6 +110,14 @@ fn an_index_that_does_not_fit_is_passed_over() {
     let archive = open_read_at(seekable_zstd(&golden_bytes("single.vma"))).unwrap();
     let mut archive = archive.with_index(&b"VIX1 and nothing else"[..]);
     assert!(copied(&mut archive, &name) == disk);
+    let why = archive.index_error().map(fleece_vma_format::Error::kind);
+    assert_eq!(why, Some(ErrorKind::Index));
+}
+
+#[test]
+fn an_archive_can_be_shared_between_threads() {
+    const fn shared<T: Send + Sync>() {}
+    shared::<Archive<'static>>();
 }
 
 #[test]

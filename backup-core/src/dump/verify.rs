@@ -1,18 +1,15 @@
 //! Verifying a backup, and putting on record what was found.
 
-use std::fs::File;
-use std::io::{self, BufReader, Read};
+use std::io::Read;
 use std::path::Path;
 
-use fleece_staged_file::regular::{self, Links};
-use fleece_vma_format::container;
 use fleece_vma_format::verify::{self as format, Damage, MAX_TOLD, Watch};
 use jiff::Timestamp;
-use rustix::fs::{Advice, fadvise};
 
 use super::{Backup, DumpDirectory, Verified};
 use crate::cancel::CancelToken;
 use crate::error::{Error, ErrorKind};
+use crate::input::Input;
 
 /// What a verification looked at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -77,21 +74,14 @@ fn look(
     cancel: &CancelToken,
     tell: &mut dyn FnMut(String),
 ) -> fleece_vma_format::Result<Checked> {
-    let open = |path: &Path| {
-        regular::open(path, Links::Follow)
-            .map_err(|error| fleece_vma_format::Error::io("open the archive", error))
-    };
-    let mut index = index(path, open(path)?)?;
-    let file = open(path)?;
-    // What lies on the disk is of interest, not what memory still has of it; no more than a wish.
-    let _ = fadvise(&file, 0, None, Advice::DontNeed);
-    let input = Interruptible {
-        file,
-        cancel: cancel.clone(),
-    };
+    let mut input = Input::open_regular(path, cancel)
+        .map_err(|error| fleece_vma_format::Error::io("open the archive", error))?;
+    let mut index = input.index()?.map(|(_, index)| index);
+    // What lies on the disk is of interest, not what memory still has of it.
+    input.forget_cached();
     let mut watch = Teller(&mut *tell);
     let verified = format::verify(
-        container::open(input)?,
+        input.stream()?,
         index.as_mut().map(|index| index as &mut dyn Read),
         &mut watch,
     )?;
@@ -102,35 +92,6 @@ fn look(
         damages: verified.damages,
         deep: verified.deep,
     })
-}
-
-/// The index within the archive, or the one beside it.
-fn index(path: &Path, file: File) -> fleece_vma_format::Result<Option<Box<dyn Read>>> {
-    if let Some(index) = container::embedded_index(file)? {
-        return Ok(Some(Box::new(BufReader::new(index))));
-    }
-    let mut beside = path.as_os_str().to_owned();
-    beside.push(".idx");
-    match regular::open(Path::new(&beside), Links::Follow) {
-        Ok(file) => Ok(Some(Box::new(BufReader::new(file)))),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(fleece_vma_format::Error::io("open the index", error)),
-    }
-}
-
-/// Ends at the first read after a signal.
-struct Interruptible {
-    file: File,
-    cancel: CancelToken,
-}
-
-impl Read for Interruptible {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        match self.cancel.reason() {
-            Some(reason) => Err(io::Error::other(reason.to_string())),
-            None => self.file.read(buffer),
-        }
-    }
 }
 
 struct Teller<'a>(&'a mut dyn FnMut(String));

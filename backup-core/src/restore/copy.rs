@@ -10,10 +10,10 @@ use fleece_vma_format::restore::{Targets, from_stream};
 use fleece_vma_format::{CLUSTER_SIZE, Device, DeviceId, Tally};
 
 use super::failure::{archive_error, target_error};
+use super::opened::Opened;
 use super::target::DiskTarget;
 use crate::cancel::CancelToken;
 use crate::error::Error;
-use crate::input::Input;
 use crate::pace::rate::RateLimit;
 use crate::report::meter::Meter;
 use crate::report::{Counters, Event, Reporter};
@@ -41,7 +41,7 @@ const REPORT: Duration = Duration::from_secs(1);
 /// Writes all `disks`, and waits until they are on stable storage. Every byte of the archive is read
 /// and checked, whatever is skipped.
 pub(super) fn copy(
-    input: Input,
+    input: Opened,
     disks: &[Disk],
     bwlimit: Option<u64>,
     reporter: &dyn Reporter,

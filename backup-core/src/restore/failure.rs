@@ -8,7 +8,7 @@ use crate::cancel::CancelToken;
 use crate::error::{Error, ErrorKind};
 
 /// An error of the archive, or of a disk met while it was read.
-pub(crate) fn archive_error(error: fleece_vma_format::Error, cancel: &CancelToken) -> Error {
+pub(super) fn archive_error(error: fleece_vma_format::Error, cancel: &CancelToken) -> Error {
     if let Some(reason) = cancel.reason() {
         return Error::cancelled(reason);
     }

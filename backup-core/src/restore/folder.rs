@@ -17,12 +17,12 @@ use fleece_vma_format::Header;
 
 use super::copy::{Disk, copy};
 use super::failure::target_error;
+use super::opened::Opened;
 use super::plan::{self, Choice, DiskChoice, Found};
 use super::{Restored, config};
 use crate::advice::Advice;
 use crate::cancel::CancelToken;
 use crate::error::{Error, ErrorKind};
-use crate::input::Input;
 use crate::report::{Counting, Reporter, Warning};
 use machine::{Image, Machine};
 use output::Output;
@@ -79,7 +79,7 @@ pub fn restore_folder(
     cancel: &CancelToken,
 ) -> Result<Restored, Error> {
     let reporter = Counting::new(reporter);
-    let input = Input::open(&job.archive, cancel)?;
+    let input = Opened::open(&job.archive, cancel)?;
     let header = input.header().clone();
     let archived = config::archived(&header, &reporter)?;
     let found = wanted(plan::find(&header, &archived)?, &job.disks)?;

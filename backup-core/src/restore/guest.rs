@@ -11,12 +11,12 @@ use fleece_vma_format::Header;
 use super::copy::{Copied, copy};
 use super::firewall::Rules;
 use super::old::OldGuest;
+use super::opened::Opened;
 use super::plan::{self, DiskChoice, Found, Planned};
 use super::volumes::{NewVolumes, check_room};
 use super::{Restored, config};
 use crate::cancel::CancelToken;
 use crate::error::{Error, ErrorKind};
-use crate::input::Input;
 use crate::job::Job;
 use crate::report::{Counting, Reporter};
 
@@ -77,7 +77,7 @@ pub fn restore_guest(
     cancel: &CancelToken,
 ) -> Result<Restored, Error> {
     let reporter = Counting::new(reporter);
-    let input = Input::open(&job.archive, cancel)?;
+    let input = Opened::open(&job.archive, cancel)?;
     let header = input.header().clone();
     let archived = config::archived(&header, &reporter)?;
     let found = plan::find(&header, &archived)?;
@@ -149,7 +149,7 @@ struct Work<'a> {
 }
 
 impl Work<'_> {
-    fn run(&self, input: Input, volumes: &mut NewVolumes<'_>) -> Result<Copied, Error> {
+    fn run(&self, input: Opened, volumes: &mut NewVolumes<'_>) -> Result<Copied, Error> {
         let mut disks = Vec::new();
         for planned in self.planned {
             self.check_cancelled()?;

@@ -1,11 +1,11 @@
 //! `vma diff`.
 
-use fleece_vma_format::{CLUSTER_SIZE, Device, RandomAccess, cluster_count};
+use fleece_vma_format::{CLUSTER_SIZE, Device, cluster_count};
 use serde_json::json;
 
 use super::cli::DiffArgs;
 use super::failure::{Failure, Result};
-use super::input::{Contents, Input};
+use super::input::{Anywhere, need_anywhere, open_file};
 use super::list::print_text;
 
 /// Exit code for archives that differ, as diff(1) has it.
@@ -19,8 +19,9 @@ const PART: usize = 16 * CLUSTER_SIZE;
 
 /// Tells which clusters of which disks differ.
 pub(super) fn diff(args: &DiffArgs) -> Result<()> {
-    let first = Input::open(&args.first)?.need_archive()?;
-    let second = Input::open(&args.second)?.need_archive()?;
+    let first = open_file(&args.first)?.archive()?;
+    let second = open_file(&args.second)?.archive()?;
+    let (first, second) = (need_anywhere(&first)?, need_anywhere(&second)?);
     let mut same = true;
     for device in first.header().devices() {
         let Some(other) = second.header().device_named(device.name()) else {
@@ -28,7 +29,7 @@ pub(super) fn diff(args: &DiffArgs) -> Result<()> {
             tell_missing(args, device.name(), "first")?;
             continue;
         };
-        let ranges = compare(&first, device, &second, other)?;
+        let ranges = compare(first, device, second, other)?;
         same &= ranges.is_empty() && device.size() == other.size();
         tell(args, device, other, &ranges)?;
     }
@@ -47,9 +48,9 @@ pub(super) fn diff(args: &DiffArgs) -> Result<()> {
 
 /// Ranges of clusters that differ, within what both devices have.
 fn compare(
-    first: &RandomAccess<Contents>,
+    first: &Anywhere,
     one: &Device,
-    second: &RandomAccess<Contents>,
+    second: &Anywhere,
     other: &Device,
 ) -> Result<Vec<(u64, u64)>> {
     let mut ranges: Vec<(u64, u64)> = Vec::new();

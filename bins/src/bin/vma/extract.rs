@@ -13,14 +13,14 @@ use fleece_storage::block::WriteAt;
 use fleece_vma_format::container::Container;
 use fleece_vma_format::map::{self, Record};
 use fleece_vma_format::restore::{self, Targets};
-use fleece_vma_format::{Device, Header, RandomAccess, Reader, Tally};
+use fleece_vma_format::{Device, Header, Tally};
 
 pub(super) use directory::{Directory, Growing};
 
 use super::cli::{ExtractArgs, Format};
 use super::disk::DiskTarget;
 use super::failure::{Failure, Result, check};
-use super::input::{Contents, Input};
+use super::input::{anywhere, open};
 use super::list;
 use super::progress::Progress;
 use super::writeback::Writeback;
@@ -28,11 +28,8 @@ use fleece_bins::signals;
 
 /// Writes configs and disks of an archive.
 pub(super) fn extract(args: &ExtractArgs) -> Result<()> {
-    let mut input = Input::open(&args.archive)?;
-    let stream = input.stream()?;
-    let container = stream.0.container();
-    let mut reader = Reader::new(stream)?;
-    let header = reader.header().clone();
+    let mut archive = open(&args.archive)?.archive()?;
+    let header = archive.header().clone();
     let wanted = wanted(&header, args.drives.as_deref())?;
     let mut directory = Directory::create(&args.directory)?;
     for config in header.configs() {
@@ -52,17 +49,13 @@ pub(super) fn extract(args: &ExtractArgs) -> Result<()> {
     let targets = job.targets();
     // A skipped device need not be read if the archive can be read anywhere.
     let partial = targets.len() < header.devices().len();
-    let picked = match container {
-        Container::Zstd if partial => input.archive()?,
+    let picked = match archive.container() {
+        Container::Zstd if partial => anywhere(&archive)?,
         _ => None,
     };
-    let way = match picked {
-        Some(archive) => Some(Way::Pick(archive)),
-        None => input.contents()?.map(|(contents, _)| Way::Hop(contents)),
-    };
-    let read: Vec<&Device> = match &way {
-        None => header.devices().iter().collect(),
-        Some(_) => targets.keys().filter_map(|id| header.device(*id)).collect(),
+    let read: Vec<&Device> = match archive.is_seekable() {
+        false => header.devices().iter().collect(),
+        true => targets.keys().filter_map(|id| header.device(*id)).collect(),
     };
     let mut progress = Progress::new(&read, args.verbose, args.progress);
     let mut told = Tally::new(&header);
@@ -74,23 +67,15 @@ pub(super) fn extract(args: &ExtractArgs) -> Result<()> {
         })?;
         check()
     };
-    match way {
-        Some(Way::Hop(plain)) => restore::from_file(&plain, &targets, &mut update)?,
-        Some(Way::Pick(archive)) => restore::from_archive(&archive, &targets, &mut update)?,
-        None => restore::from_stream(&mut reader, &targets, &mut update)?,
+    match (picked, archive.contents()) {
+        (Some(archive), _) => restore::from_archive(archive, &targets, &mut update)?,
+        (None, Some(contents)) => restore::from_file(contents, &targets, &mut update)?,
+        (None, None) => restore::from_stream(&mut archive.reader()?, &targets, &mut update)?,
     }
     drop(targets);
     job.finish()?;
     directory.publish(!args.no_sync)?;
     progress.finish(&told)
-}
-
-/// How the archive is read, if not from front to back.
-enum Way {
-    /// From extent header to extent header.
-    Hop(Contents),
-    /// Only what is needed.
-    Pick(RandomAccess<Contents>),
 }
 
 /// The devices that are asked for.

@@ -135,6 +135,15 @@ impl From<format::Error> for Failure {
     }
 }
 
+impl From<fleece_backup_core::Error> for Failure {
+    fn from(error: fleece_backup_core::Error) -> Self {
+        match signals::token().reason() {
+            Some(reason) => Self::silent(exit::signal(reason)),
+            None => Self::new(error.chain()),
+        }
+    }
+}
+
 impl From<block::Error> for Failure {
     fn from(error: block::Error) -> Self {
         Self::new(chain(&error))

@@ -1,19 +1,19 @@
 //! `vma index`.
 
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::Path;
 
 use fleece_vma_format::Reader;
-use fleece_vma_format::index::{ExtentDigest, IndexBuilder};
+use fleece_vma_format::index::{ExtentDigest, IndexBuilder, beside};
 
 use super::cli::IndexArgs;
 use super::failure::{Failure, Result};
-use super::input::{Input, beside};
-use super::outfile::{OutFile, must_be_new};
+use super::input::open;
+use super::outfile::{MODE, OutFile, must_be_new};
 
 /// Reads an archive and writes its index.
 pub(super) fn index(args: &IndexArgs) -> Result<()> {
-    let mut input = Input::open(&args.archive)?;
+    let mut input = open(&args.archive)?;
     let path = match &args.output {
         Some(path) => path.clone(),
         None if args.archive == "-" => {
@@ -22,14 +22,14 @@ pub(super) fn index(args: &IndexArgs) -> Result<()> {
             ));
         }
         None => {
-            let path = beside(&PathBuf::from(&args.archive));
+            let path = beside(Path::new(&args.archive));
             // A FIFO that was not named is nobody's wish.
             must_be_new(&path)?;
             path
         }
     };
     let mut reader = Reader::new(input.stream()?)?;
-    let mut file = OutFile::create(path.as_os_str(), false, true, input.mode())?;
+    let mut file = OutFile::create(path.as_os_str(), false, true, input.mode().unwrap_or(MODE))?;
     let mut out = std::io::BufWriter::new(file.writer());
     let failed = |e| Failure::io(format!("cannot write {}", path.display()), e);
     let (mut builder, head) = IndexBuilder::new(reader.header());

@@ -1,12 +1,13 @@
 //! `vma info`.
 
+use fleece_backup_core::input::{IndexPlace, Input};
 use fleece_vma_format::container::Container;
-use fleece_vma_format::{Header, Reader};
+use fleece_vma_format::{Archive, Header};
 use serde_json::json;
 
 use super::cli::InfoArgs;
 use super::failure::Result;
-use super::input::{IndexPlace, Input};
+use super::input::{anywhere, index, open};
 use super::list::{ctime, print_text};
 use super::progress::share;
 
@@ -26,7 +27,7 @@ struct Info {
 
 /// Prints sizes, container, order and index.
 pub(super) fn info(args: &InfoArgs) -> Result<()> {
-    let mut input = Input::open(&args.archive)?;
+    let mut input = open(&args.archive)?;
     let info = gather(&mut input)?;
     print_text(&if args.json {
         format!("{}\n", as_json(&info))
@@ -36,43 +37,39 @@ pub(super) fn info(args: &InfoArgs) -> Result<()> {
 }
 
 fn gather(input: &mut Input) -> Result<Info> {
-    let index = if input.is_file() {
-        input.index(None)?.map(|(place, _)| place)
-    } else {
-        None
+    let index = index(input, None)?.map(|(place, _)| place);
+    let file_size = input.size();
+    let mut archive = input.archive()?;
+    let header = archive.header().clone();
+    let container = archive.container();
+    let Some(random) = anywhere(&archive)? else {
+        return stream(&mut archive, file_size, index);
     };
-    let file_size = input.file_size();
-    if let Some((_, container)) = input.contents()?
-        && let Some(archive) = input.archive()?
-    {
-        let header = archive.header().clone();
-        let stored = header
-            .devices()
-            .iter()
-            .map(|device| archive.stored(device.id()))
-            .collect();
-        let (size, extents, in_order) = (archive.size(), archive.extents(), archive.in_order());
-        let random_access = true;
-        return Ok(Info {
-            header,
-            container,
-            file_size,
-            size,
-            extents,
-            in_order,
-            random_access,
-            stored,
-            index,
-        });
-    }
-    stream(input, file_size, index)
+    let stored = header
+        .devices()
+        .iter()
+        .map(|device| random.stored(device.id()))
+        .collect();
+    Ok(Info {
+        header,
+        container,
+        file_size,
+        size: random.size(),
+        extents: random.extents(),
+        in_order: random.in_order(),
+        random_access: true,
+        stored,
+        index,
+    })
 }
 
 /// Reads all of an archive that cannot be read anywhere.
-fn stream(input: &mut Input, file_size: Option<u64>, index: Option<IndexPlace>) -> Result<Info> {
-    let stream = input.stream()?;
-    let (container, counter) = (stream.0.container(), stream.0.counter());
-    let mut reader = Reader::new(stream)?;
+fn stream(
+    archive: &mut Archive<'static>,
+    file_size: Option<u64>,
+    index: Option<IndexPlace>,
+) -> Result<Info> {
+    let mut reader = archive.reader()?;
     let header = reader.header().clone();
     let mut stored = vec![0_u64; header.devices().len()];
     let mut last = vec![None; header.devices().len()];
@@ -96,11 +93,10 @@ fn stream(input: &mut Input, file_size: Option<u64>, index: Option<IndexPlace>) 
         reader.recycle(extent);
     }
     let size = reader.offset();
-    let consumed = counter.load(std::sync::atomic::Ordering::Relaxed);
-    let file_size = file_size.or(Some(consumed));
+    let file_size = file_size.or_else(|| Some(reader.get_ref().consumed()));
     Ok(Info {
         header,
-        container,
+        container: archive.container(),
         file_size,
         size,
         extents,

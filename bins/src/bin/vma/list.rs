@@ -2,32 +2,29 @@
 
 use std::io::{self, Write};
 
-use fleece_vma_format::{Header, Reader};
+use fleece_vma_format::Header;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
 use super::cli::{ConfigArgs, ListArgs};
 use super::failure::{Failure, Result};
-use super::input::Input;
+use super::input::open;
 
 /// Prints configs, devices and time.
 pub(super) fn list(args: &ListArgs) -> Result<()> {
-    let mut input = Input::open(&args.archive)?;
-    let reader = Reader::new(input.stream()?)?;
-    print(reader.header())
+    print(open(&args.archive)?.archive()?.header())
 }
 
 /// Prints the contents of one config.
 pub(super) fn config(args: &ConfigArgs) -> Result<()> {
-    let mut input = Input::open(&args.archive)?;
-    let reader = Reader::new(input.stream()?)?;
+    let archive = open(&args.archive)?.archive()?;
     let missing = || {
         Failure::new(format!(
             "unable to find configuration data '{}'",
             args.config
         ))
     };
-    let data = reader.header().config(&args.config).ok_or_else(missing)?;
+    let data = archive.header().config(&args.config).ok_or_else(missing)?;
     let mut out = io::stdout().lock();
     out.write_all(data)
         .and_then(|()| out.flush())

@@ -12,9 +12,9 @@ use std::sync::Arc;
 
 use fleece_staged_file::{StagedFile, remove_stale, temporary_name};
 use fleece_vma_format::Error;
+use fleece_vma_format::index::beside;
 
 use super::failure::{Failure, Result, chain};
-use super::input::beside;
 use super::writeback::Writeback;
 use fleece_bins::signals;
 

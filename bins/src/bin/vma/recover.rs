@@ -3,6 +3,8 @@
 use std::io::Read;
 use std::sync::Arc;
 
+use fleece_backup_core::input::{Cancellable, Input};
+use fleece_bins::signals;
 use fleece_storage::block::WriteAt;
 use fleece_vma_format::Header;
 use fleece_vma_format::recover::{Recovered, ddrescue_map, recover as format_recover};
@@ -13,28 +15,29 @@ use super::cli::{Format, RecoverArgs};
 use super::disk::DiskTarget;
 use super::extract::{Directory, Growing};
 use super::failure::{Failure, Result, talk};
-use super::input::{Input, Interruptible};
+use super::input::{index, open};
 use super::list::print_text;
 use super::verify::{tell, untold};
 
 /// Restores all that is intact, and says what is not.
 pub(super) fn recover(args: &RecoverArgs) -> Result<()> {
-    let mut input = Input::open(&args.archive)?;
+    let mut input = open(&args.archive)?;
     let mut job = Job {
         directory: Directory::create(&args.directory)?,
         header: None,
         disks: Vec::new(),
         vmstate: None,
     };
-    let mut index = index(args, &input)?;
+    let mut index = known(args, &input)?;
     let seekable = input.forgiving();
     let stream: Box<dyn Read + '_> = match &seekable {
         Some(zstd) => Box::new(zstd.reader()),
-        None => Box::new(input.stream()?.0),
+        None => Box::new(input.stream()?),
     };
     let open = |header: &Header| job.prepare(header);
+    let stream = Cancellable::new(stream, signals::token());
     let known = index.as_mut().map(|index| index as &mut dyn Read);
-    let recovered = format_recover(Interruptible(stream), known, open, &mut Tell)?;
+    let recovered = format_recover(stream, known, open, &mut Tell)?;
     job.finish(&recovered)?;
     untold(recovered.damages());
     match recovered.damages() {
@@ -51,8 +54,8 @@ pub(super) fn recover(args: &RecoverArgs) -> Result<()> {
 }
 
 /// One that cannot be had is not needed, unless it was asked for.
-fn index(args: &RecoverArgs, input: &Input) -> Result<Option<Box<dyn Read>>> {
-    match input.index(args.index.as_deref()) {
+fn known(args: &RecoverArgs, input: &Input) -> Result<Option<Box<dyn Read + Send>>> {
+    match index(input, args.index.as_deref()) {
         Ok(index) => Ok(index.map(|(_, index)| index)),
         Err(failure) if args.index.is_some() => Err(failure),
         Err(failure) => {

@@ -5,24 +5,28 @@ use std::io::{self, Read, Write};
 
 use fleece_vma_format::container::FrameOptions;
 use fleece_vma_format::{
-    Compression, DeviceId, ExtentWriter, HeaderBuilder, Output, RandomAccess, ReadAt, Reader,
-    Source,
+    Compression, DeviceId, ExtentWriter, HeaderBuilder, Output, ReadAt, Reader, Source,
 };
 use sha2::{Digest as _, Sha256};
 
 use super::cli::RewriteArgs;
 use super::create::write;
 use super::failure::{Failure, Result};
-use super::input::{Contents, Input};
-use super::outfile::OutFile;
+use super::input::{Anywhere, need_anywhere, open, open_file};
+use super::outfile::{MODE, OutFile};
 
 /// Copies an archive, bit by bit, into a container of our own.
 pub(super) fn reframe(args: &RewriteArgs) -> Result<()> {
-    let mut input = Input::open(&args.archive)?;
+    let mut input = open(&args.archive)?;
     let mut reader = Reader::new(input.stream()?)?;
     let compression = args.how.compression(zstd());
     let beside = !args.how.no_index && !matches!(compression, Compression::Zstd(_));
-    let mut file = OutFile::create(&args.output, beside, !args.how.no_sync, input.mode())?;
+    let mut file = OutFile::create(
+        &args.output,
+        beside,
+        !args.how.no_sync,
+        input.mode().unwrap_or(MODE),
+    )?;
     let mut output = Output::new(file.writer(), &compression, file.index_writer())?;
     if args.how.no_index {
         output = output.without_index();
@@ -47,8 +51,9 @@ fn copy<W: Write>(
 /// Writes an archive's disks one after the other, each in order, under a uuid that depends on the
 /// guest's devices and not on the day: what did not change is the same bytes in every backup.
 pub(super) fn optimize(args: &RewriteArgs) -> Result<()> {
-    let input = Input::open(&args.archive)?;
-    let archive = input.need_archive()?;
+    let mut input = open_file(&args.archive)?;
+    let archive = input.archive()?;
+    let archive = need_anywhere(&archive)?;
     let old = archive.header();
     if old
         .devices()
@@ -59,7 +64,7 @@ pub(super) fn optimize(args: &RewriteArgs) -> Result<()> {
             "an archive with RAM state cannot be put in another order",
         ));
     }
-    let mut builder = HeaderBuilder::new(stable_uuid(&archive), old.ctime());
+    let mut builder = HeaderBuilder::new(stable_uuid(archive), old.ctime());
     for config in old.configs() {
         builder.add_config(config.name(), config.data())?;
     }
@@ -67,7 +72,7 @@ pub(super) fn optimize(args: &RewriteArgs) -> Result<()> {
     for device in old.devices() {
         builder.add_device(device.name(), device.size())?;
         disks.push(ArchivedDisk {
-            archive: &archive,
+            archive,
             device: device.id(),
         });
     }
@@ -76,7 +81,7 @@ pub(super) fn optimize(args: &RewriteArgs) -> Result<()> {
     write(
         &header,
         &sources,
-        (OsStr::new(&args.output), input.mode()),
+        (OsStr::new(&args.output), input.mode().unwrap_or(MODE)),
         &args.how,
         Compression::None,
         &mut |_| {},
@@ -89,7 +94,7 @@ fn zstd() -> Compression {
 }
 
 /// The same for every backup of a guest with the same devices.
-fn stable_uuid(archive: &RandomAccess<Contents>) -> [u8; 16] {
+fn stable_uuid(archive: &Anywhere) -> [u8; 16] {
     let mut names = String::from("fleece optimize 1");
     for device in archive.header().devices() {
         names.push_str(&format!("\n{} {}", device.name(), device.size()));
@@ -104,7 +109,7 @@ fn stable_uuid(archive: &RandomAccess<Contents>) -> [u8; 16] {
 
 /// A disk inside an archive.
 struct ArchivedDisk<'a> {
-    archive: &'a RandomAccess<Contents>,
+    archive: &'a Anywhere,
     device: DeviceId,
 }
 

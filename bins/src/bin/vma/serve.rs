@@ -5,11 +5,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use fleece_nbd::{Address, Export, Extent, Server, ServerOptions};
-use fleece_vma_format::{Device, DeviceId, RandomAccess};
+use fleece_vma_format::{Archive, Device, DeviceId};
 
 use super::cli::ServeArgs;
 use super::failure::{Failure, Result, chain};
-use super::input::{Contents, Input};
+use super::input::{need_anywhere, open_file};
 use super::list::print_text;
 use fleece_bins::signals;
 
@@ -18,7 +18,8 @@ const GRACE: Duration = Duration::from_secs(1);
 
 /// Serves disks until a signal comes.
 pub(super) fn serve(args: &ServeArgs) -> Result<()> {
-    let archive = Arc::new(Input::open(&args.archive)?.need_archive()?);
+    let archive = Arc::new(open_file(&args.archive)?.archive()?);
+    need_anywhere(&archive)?;
     let disks = chosen(&archive, args.drives.as_deref())?;
     let address = Address::Unix(args.socket.clone());
     let server = Server::start(&address, &ServerOptions::default()).map_err(failed)?;
@@ -41,10 +42,7 @@ pub(super) fn serve(args: &ServeArgs) -> Result<()> {
 }
 
 /// The disks that were asked for, or all. Saved RAM is no disk.
-fn chosen<'a>(
-    archive: &'a RandomAccess<Contents>,
-    names: Option<&[String]>,
-) -> Result<Vec<&'a Device>> {
+fn chosen<'a>(archive: &'a Archive<'static>, names: Option<&[String]>) -> Result<Vec<&'a Device>> {
     let disks = archive.header().devices().iter();
     let disks: Vec<_> = disks.filter(|device| !device.is_vmstate()).collect();
     if disks.is_empty() {
@@ -70,7 +68,7 @@ fn failed(error: fleece_nbd::Error) -> Failure {
 
 /// A disk as it was when it was backed up.
 struct ArchivedDisk {
-    archive: Arc<RandomAccess<Contents>>,
+    archive: Arc<Archive<'static>>,
     device: DeviceId,
     size: u64,
 }
@@ -81,11 +79,17 @@ impl Export for ArchivedDisk {
     }
 
     fn read_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<()> {
-        Ok(self.archive.read_at(self.device, offset, buffer)?)
+        Ok(self
+            .archive
+            .random_access()?
+            .read_at(self.device, offset, buffer)?)
     }
 
     fn block_status(&self, offset: u64, length: u64) -> io::Result<Vec<Extent>> {
-        let stretch = self.archive.stretch_at(self.device, offset)?;
+        let stretch = self
+            .archive
+            .random_access()?
+            .stretch_at(self.device, offset)?;
         let length = stretch.length.min(length);
         Ok(vec![match stretch.data {
             true => Extent::data(length),

@@ -2,6 +2,7 @@
 
 use std::io::Read;
 
+use fleece_backup_core::input::Input;
 use fleece_vma_format::container::Container;
 use fleece_vma_format::verify::{self as format, Damage, MAX_TOLD, Verified, Watch};
 use fleece_vma_format::{Header, Tally};
@@ -9,7 +10,7 @@ use serde_json::json;
 
 use super::cli::VerifyArgs;
 use super::failure::{Failure, Result, chain, talk};
-use super::input::Input;
+use super::input::{index, open};
 use super::list::{print, print_text};
 use super::progress::Progress;
 
@@ -37,9 +38,13 @@ pub(super) fn verify(args: &VerifyArgs) -> Result<()> {
 }
 
 fn look(args: &VerifyArgs) -> Result<Verified> {
-    let mut input = Input::open(&args.archive)?;
+    let mut input = open(&args.archive)?;
     let mut index = match args.deep {
-        true => Some(input.index(args.index.as_deref())?.ok_or_else(no_index)?.1),
+        true => Some(
+            index(&input, args.index.as_deref())?
+                .ok_or_else(no_index)?
+                .1,
+        ),
         false => None,
     };
     let mut watcher = Watcher {
@@ -48,7 +53,7 @@ fn look(args: &VerifyArgs) -> Result<Verified> {
         failure: None,
     };
     if !args.deep
-        && let Some(verified) = hop(&input, &mut watcher)?
+        && let Some(verified) = hop(&mut input, &mut watcher)?
     {
         return watcher.finish(verified);
     }
@@ -60,11 +65,21 @@ fn look(args: &VerifyArgs) -> Result<Verified> {
 
 /// Verifies an uncompressed file by its headers alone; `None` if that cannot be or shows damage,
 /// which is then looked for in full.
-fn hop(input: &Input, watcher: &mut Watcher<'_>) -> Result<Option<Verified>> {
-    let Some((plain, Container::Plain)) = input.contents()? else {
+fn hop(input: &mut Input, watcher: &mut Watcher<'_>) -> Result<Option<Verified>> {
+    if !input.is_file() {
+        return Ok(None);
+    }
+    let archive = match input.archive() {
+        Err(error) if error.kind().is_damage() => return Ok(None),
+        archive => archive?,
+    };
+    let Some(plain) = archive
+        .contents()
+        .filter(|_| archive.container() == Container::Plain)
+    else {
         return Ok(None);
     };
-    match format::verify_headers(&plain, watcher) {
+    match format::verify_headers(plain, watcher) {
         Err(error) if error.kind().is_damage() => Ok(None),
         other => Ok(Some(other?)),
     }
