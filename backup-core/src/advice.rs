@@ -9,6 +9,8 @@ use std::path::PathBuf;
 pub enum Advice {
     /// About the guest, its record, its disks or its fleecing images.
     Fleecing(fleece_fleecing::Advice),
+    /// About the archive that is read.
+    Archive(fleece_vma_format::Advice),
     /// Make room on the fleecing storage, or use another.
     MakeRoom,
     /// Use a fleecing storage that shares nothing with the guest's disks, or limit the fleecing images.

@@ -3,6 +3,7 @@
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
+use crate::advice::Advice;
 use crate::container::{self, Container, Contents, Stream};
 use crate::error::{Error, ErrorKind, Result};
 use crate::header::{Device, Header};
@@ -195,7 +196,8 @@ impl<'a> Archive<'a> {
         }
         let Source::File(_file, Some(contents)) = &self.source else {
             let detail = "this archive can only be read from front to back";
-            return Err(Error::new(ErrorKind::NotSeekable, detail));
+            let error = Error::new(ErrorKind::NotSeekable, detail);
+            return Err(error.advise(Advice::MakeSeekable));
         };
         #[cfg(feature = "index")]
         if let Some(open) = self.by_index(_file, contents)? {

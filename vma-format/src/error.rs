@@ -5,6 +5,8 @@ use std::io;
 
 use fleece_plain_text::words;
 
+use crate::advice::Advice;
+
 /// The result of every fallible operation of this crate.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
@@ -14,6 +16,7 @@ pub struct Error {
     kind: ErrorKind,
     offset: Option<u64>,
     detail: String,
+    advice: Option<Advice>,
     source: Option<Box<dyn std::error::Error + Send + Sync>>,
 }
 
@@ -113,6 +116,7 @@ impl Error {
             offset: None,
             // Names in it are the archive's.
             detail: words(&detail.into()),
+            advice: None,
             source: None,
         }
     }
@@ -146,6 +150,7 @@ impl Error {
                 kind: ErrorKind::Io,
                 offset: None,
                 detail: what.into(),
+                advice: None,
                 source: Some(Box::new(source)),
             },
         }
@@ -158,6 +163,17 @@ impl Error {
     ) -> Self {
         self.source = Some(source.into());
         self
+    }
+
+    pub(crate) const fn advise(mut self, advice: Advice) -> Self {
+        self.advice = Some(advice);
+        self
+    }
+
+    /// What can be done about it, where that is known and not in the message.
+    #[must_use]
+    pub const fn advice(&self) -> Option<Advice> {
+        self.advice
     }
 
     /// What kind of error this is.

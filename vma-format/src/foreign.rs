@@ -1,5 +1,6 @@
 //! What people take for archives and is none: told by its first bytes, with what to do instead.
 
+use crate::advice::Advice;
 use crate::error::{Error, ErrorKind};
 
 /// Something that begins in a known way.
@@ -9,54 +10,80 @@ struct Kind {
     mark: &'static [u8],
     /// What it is, and what to do with it.
     what: &'static str,
+    advice: Option<Advice>,
 }
 
 const fn kind(at: usize, mark: &'static [u8], what: &'static str) -> Kind {
-    Kind { at, mark, what }
+    Kind {
+        at,
+        mark,
+        what,
+        advice: None,
+    }
+}
+
+const fn advised(at: usize, mark: &'static [u8], what: &'static str, advice: Advice) -> Kind {
+    Kind {
+        advice: Some(advice),
+        ..kind(at, mark, what)
+    }
+}
+
+/// What a command decompresses or decrypts to its standard output.
+const fn piped(
+    mark: &'static [u8],
+    what: &'static str,
+    verb: &'static str,
+    command: &'static str,
+) -> Kind {
+    let advice = Advice::Pipe {
+        what: verb,
+        command,
+    };
+    advised(0, mark, what, advice)
 }
 
 const PBS: &str =
     "a file of a Proxmox Backup Server's datastore; restore it with proxmox-backup-client";
 const BLOB: &str =
     "a blob of Proxmox Backup Server; decode it with `proxmox-backup-debug inspect file`";
-const QCOW2: &str = "a qcow2 disk image; `vma create` puts it into an archive";
-const IMAGE: &str =
-    "a disk image; `qemu-img convert` makes a raw or qcow2 image of it for `vma create`";
+const IMAGE: &str = "a disk image";
 const ZIP: &str = "a zip file; unpack it first: unzip FILE";
-const PARTITIONS: &str = "a disk, or a raw image of one; `vma create` puts it into an archive";
+const PARTITIONS: &str = "a disk, or a raw image of one";
 
 /// The marks, by the formats' own descriptions; those of Proxmox Backup Server are in its manual, "File
 /// Formats". The last one is the weakest.
 const KINDS: [Kind; 33] = [
-    kind(
-        0,
+    piped(
         b"BZh",
-        "compressed by bzip2; decompress it first: bunzip2 -c FILE | vma … -",
+        "compressed by bzip2",
+        "decompress",
+        "bunzip2 -c FILE",
     ),
-    kind(
-        0,
+    piped(
         b"\xfd7zXZ\0",
-        "compressed by xz; decompress it first: xz -dc FILE | vma … -",
+        "compressed by xz",
+        "decompress",
+        "xz -dc FILE",
     ),
-    kind(
-        0,
+    piped(
         b"\x04\x22\x4d\x18",
-        "compressed by lz4; decompress it first: lz4 -dc FILE | vma … -",
+        "compressed by lz4",
+        "decompress",
+        "lz4 -dc FILE",
     ),
-    kind(
-        0,
-        b"LZIP",
-        "compressed by lzip; decompress it first: lzip -dc FILE | vma … -",
-    ),
-    kind(
-        0,
+    piped(b"LZIP", "compressed by lzip", "decompress", "lzip -dc FILE"),
+    piped(
         b"\x5d\0\0",
-        "compressed by lzma; decompress it first: xz --format=lzma -dc FILE | vma … -",
+        "compressed by lzma",
+        "decompress",
+        "xz --format=lzma -dc FILE",
     ),
-    kind(
-        0,
+    piped(
         b"\x1f\x9d",
-        "compressed by compress; decompress it first: zcat FILE | vma … -",
+        "compressed by compress",
+        "decompress",
+        "zcat FILE",
     ),
     kind(0, b"PK\x03\x04", ZIP),
     kind(0, b"PK\x05\x06", ZIP),
@@ -71,20 +98,23 @@ const KINDS: [Kind; 33] = [
         b"ustar",
         "a tar file: look into it with `tar -tf`; backups of Proxmox's containers are tar files, too",
     ),
-    kind(
-        0,
+    piped(
         b"age-encryption.org/",
-        "encrypted with age; decrypt it first: age -d FILE | vma … -",
+        "encrypted with age",
+        "decrypt",
+        "age -d FILE",
     ),
-    kind(
-        0,
+    piped(
         b"-----BEGIN AGE",
-        "encrypted with age; decrypt it first: age -d FILE | vma … -",
+        "encrypted with age",
+        "decrypt",
+        "age -d FILE",
     ),
-    kind(
-        0,
+    piped(
         b"-----BEGIN PGP",
-        "encrypted or signed with PGP; decrypt it first: gpg -d FILE | vma … -",
+        "encrypted or signed with PGP",
+        "decrypt",
+        "gpg -d FILE",
     ),
     kind(
         0,
@@ -102,47 +132,54 @@ const KINDS: [Kind; 33] = [
     kind(0, b"\x31\xb9\x58\x42\x6f\xb6\xa3\x7f", BLOB),
     kind(0, b"\x7b\x67\x85\xbe\x22\x2d\x4c\xf0", BLOB),
     kind(0, b"\xe6\x59\x1b\xbf\x0b\xbf\xd8\x0b", BLOB),
-    kind(0, b"QFI\xfb", QCOW2),
-    kind(0, b"KDMV", IMAGE),
-    kind(0, b"# Disk DescriptorFile", IMAGE),
-    kind(64, b"\x7f\x10\xda\xbe", IMAGE),
-    kind(0, b"vhdxfile", IMAGE),
-    kind(0, b"conectix", IMAGE),
-    kind(
+    advised(0, b"QFI\xfb", "a qcow2 disk image", Advice::Archive),
+    advised(0, b"KDMV", IMAGE, Advice::ConvertAndArchive),
+    advised(
+        0,
+        b"# Disk DescriptorFile",
+        IMAGE,
+        Advice::ConvertAndArchive,
+    ),
+    advised(64, b"\x7f\x10\xda\xbe", IMAGE, Advice::ConvertAndArchive),
+    advised(0, b"vhdxfile", IMAGE, Advice::ConvertAndArchive),
+    advised(0, b"conectix", IMAGE, Advice::ConvertAndArchive),
+    advised(
         0,
         b"LUKS\xba\xbe",
-        "an encrypted disk (LUKS); `vma create` puts it into an archive as it is",
+        "an encrypted disk (LUKS)",
+        Advice::Archive,
     ),
     kind(0, b"hsqs", "a squashfs image"),
     kind(0, b"\x7fELF", "a program"),
-    kind(512, b"EFI PART", PARTITIONS),
-    kind(510, b"\x55\xaa", PARTITIONS),
+    advised(512, b"EFI PART", PARTITIONS, Advice::Archive),
+    advised(510, b"\x55\xaa", PARTITIONS, Advice::Archive),
 ];
 
 /// The error for an input that begins with `start` and not as an archive does.
 pub(crate) fn not_vma(start: &[u8]) -> Error {
-    match recognised(start) {
-        Some(what) => Error::new(
-            ErrorKind::Foreign,
-            format!("not a vma file: this is {what}"),
-        ),
-        None => Error::new(ErrorKind::NotVma, "not a vma file - wrong magic number"),
+    let Some((what, advice)) = recognised(start) else {
+        return Error::new(ErrorKind::NotVma, "not a vma file - wrong magic number").at(0);
+    };
+    let detail = format!("not a vma file: this is {what}");
+    let error = Error::new(ErrorKind::Foreign, detail).at(0);
+    match advice {
+        Some(advice) => error.advise(advice),
+        None => error,
     }
-    .at(0)
 }
 
-fn recognised(start: &[u8]) -> Option<&'static str> {
+fn recognised(start: &[u8]) -> Option<(&'static str, Option<Advice>)> {
     if start.is_empty() {
-        return Some("empty; look for what ended the copy or the download");
+        return Some(("empty; look for what ended the copy or the download", None));
     }
     let begins = |kind: &&Kind| {
         let rest = start.get(kind.at..);
         rest.is_some_and(|rest| rest.starts_with(kind.mark))
     };
     if let Some(kind) = KINDS.iter().find(begins) {
-        return Some(kind.what);
+        return Some((kind.what, kind.advice));
     }
-    text(start)
+    text(start).map(|what| (what, None))
 }
 
 /// As much of a text as tells what it is.
@@ -193,8 +230,8 @@ mod tests {
         let disk = [&[0; 510][..], b"\x55\xaa"].concat();
         for (start, what) in [
             (&b""[..], "empty"),
-            (b"BZh91AY&SY", "bunzip2 -c"),
-            (b"\xfd7zXZ\0\0\x04", "xz -dc"),
+            (b"BZh91AY&SY", "bzip2"),
+            (b"\xfd7zXZ\0\0\x04", "xz"),
             (b"PK\x03\x04\x14", "unzip"),
             (&tar, "tar -tf"),
             (&vdi.concat(), "disk image"),
@@ -211,6 +248,17 @@ mod tests {
             assert_eq!(error.kind(), ErrorKind::Foreign, "{start:?}");
             assert!(error.to_string().contains(what), "{error}");
         }
+    }
+
+    #[test]
+    fn the_next_step_is_data() {
+        let advice = |start: &[u8]| not_vma(start).advice();
+        let command = "bunzip2 -c FILE";
+        let what = "decompress";
+        assert_eq!(advice(b"BZh9"), Some(Advice::Pipe { what, command }));
+        assert_eq!(advice(b"QFI\xfb\0\0\0\x03"), Some(Advice::Archive));
+        assert_eq!(advice(b"KDMV"), Some(Advice::ConvertAndArchive));
+        assert_eq!(advice(b"VMA?"), None);
     }
 
     /// What was an archive must not be taken for a mistake of whoever named it.

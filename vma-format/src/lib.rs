@@ -23,6 +23,7 @@
 #![doc = ""]
 #![doc = include_str!("../README.md")]
 
+mod advice;
 mod archive;
 mod cluster_set;
 pub mod container;
@@ -59,6 +60,7 @@ pub mod verify;
 mod writer;
 mod zero;
 
+pub use advice::Advice;
 #[cfg(any(unix, windows))]
 pub use archive::open;
 pub use archive::{Archive, ArchivedDevice, DeviceReader, open_read_at, open_reader};

@@ -4,6 +4,7 @@ use std::io;
 
 use fleece_storage::block;
 
+use crate::advice::Advice;
 use crate::cancel::CancelToken;
 use crate::error::{Error, ErrorKind};
 
@@ -12,6 +13,15 @@ pub(super) fn archive_error(error: fleece_vma_format::Error, cancel: &CancelToke
     if let Some(reason) = cancel.reason() {
         return Error::cancelled(reason);
     }
+    let advice = error.advice();
+    let error = blamed(error);
+    match advice {
+        Some(advice) => error.advise(Advice::Archive(advice)),
+        None => error,
+    }
+}
+
+fn blamed(error: fleece_vma_format::Error) -> Error {
     if error.kind().is_damage() {
         let message = "the archive is damaged, or is none; nothing of it was restored";
         return Error::caused(ErrorKind::Damage, message, error);

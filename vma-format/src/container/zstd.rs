@@ -5,6 +5,7 @@ use std::io::{self, BufReader, Cursor, Read};
 use zstd::stream::read::Decoder;
 
 use super::{Input, damaged, default_threads};
+use crate::advice::Advice;
 use crate::error::{Error, ErrorKind, Result};
 use crate::ordered::Ordered;
 use crate::reader::fill;
@@ -227,12 +228,13 @@ impl Streamed<'_> {
                 // libzstd has no other error of this kind in a decompressor.
                 Err(e) if e.to_string().contains("requires too much memory") => {
                     let limit = 1_u32.wrapping_shl(self.window_log.saturating_sub(20));
-                    let detail = format!(
-                        "the zstd window is larger than {limit} MiB; use a pipe: \
-                         zstd -d --long=31 -c ARCHIVE | vma … -"
-                    );
-                    Error::new(ErrorKind::Unsupported, detail)
-                        .at(position)
+                    let detail = format!("the zstd window is larger than {limit} MiB");
+                    let error = Error::new(ErrorKind::Unsupported, detail).at(position);
+                    error
+                        .advise(Advice::Pipe {
+                            what: "decompress",
+                            command: "zstd -d --long=31 -c FILE",
+                        })
                         .into()
                 }
                 Err(e) => damaged(position, &e).caused_by(e).into(),

@@ -6,6 +6,7 @@ use sha2::{Digest, Sha256};
 
 use super::digest::ExtentDigest;
 use super::{PIECE_HEADER_SIZE, kind, parse};
+use crate::advice::Advice;
 use crate::error::{Error, ErrorKind, Result};
 use crate::header::Header;
 use crate::reader::fill;
@@ -85,8 +86,8 @@ impl<R: Read> IndexReader<R> {
         if same {
             return Ok(());
         }
-        let detail = "the index belongs to another archive; make a new one with `vma index`";
-        Err(Error::new(ErrorKind::IndexMismatch, detail))
+        let detail = "the index belongs to another archive";
+        Err(Error::new(ErrorKind::IndexMismatch, detail).advise(Advice::MakeIndex))
     }
 
     /// Whether the index is of an archive with the uuid and size of this header, which may be damaged

@@ -21,6 +21,7 @@ pub(crate) fn with(message: &str, advice: Option<&Advice>) -> String {
 fn words(advice: &Advice) -> Option<String> {
     match advice {
         Advice::Fleecing(advice) => fleecing(advice),
+        Advice::Archive(advice) => fleece_bins::advice::words(*advice),
         advice => backup(advice),
     }
 }

@@ -11,9 +11,11 @@ use fleece_vma_format::{
     Compression, DeviceSummary, Header, HeaderBuilder, MAX_BLOB_SIZE, Output, Source, Summary, pack,
 };
 
+use fleece_bins::advice::chain;
+
 use super::cli::{CreateArgs, OutputArgs};
 use super::disk::Disk;
-use super::failure::{Failure, Result, chain, check, talk};
+use super::failure::{Failure, Result, check, talk};
 use super::outfile::{MODE, OutFile};
 use super::progress::{percent, progress_bar};
 

@@ -1,9 +1,9 @@
 //! What went wrong, for people, and the exit code that says so.
 
-use std::error::Error as StdError;
 use std::fmt::{Display, Write};
 use std::io::{self, Write as _};
 
+use fleece_bins::advice::{chain, text};
 use fleece_bins::{exit, signals};
 use fleece_plain_text::message;
 use fleece_storage::block;
@@ -130,7 +130,7 @@ impl From<format::Error> for Failure {
         };
         Self {
             code,
-            message: Some(chain(&error)),
+            message: Some(text(&error)),
         }
     }
 }
@@ -159,18 +159,4 @@ pub(super) fn check() -> format::Result<()> {
             io::Error::other(reason.to_string()),
         )),
     }
-}
-
-/// An error and its causes in one line, without saying anything twice.
-pub(super) fn chain(error: &dyn StdError) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        let next = error.to_string();
-        if !text.ends_with(&next) {
-            let _ = write!(text, ": {next}");
-        }
-        cause = error.source();
-    }
-    text
 }

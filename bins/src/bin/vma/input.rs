@@ -6,6 +6,7 @@ use std::io::BufReader;
 use std::path::Path;
 
 use fleece_backup_core::input::{Index, IndexPlace, Input};
+use fleece_bins::advice::text;
 use fleece_bins::signals;
 use fleece_vma_format::container::Contents;
 use fleece_vma_format::{Archive, ErrorKind, RandomAccess};
@@ -47,16 +48,13 @@ pub(super) fn anywhere<'r>(archive: &'r Archive<'static>) -> Result<Option<&'r A
 
 /// As [`anywhere`], or an error that says what to do.
 pub(super) fn need_anywhere<'r>(archive: &'r Archive<'static>) -> Result<&'r Anywhere> {
-    match random_access(archive) {
-        Err(error) if error.kind() == ErrorKind::NotSeekable => Err(in_order_only()),
-        other => Ok(other?),
-    }
+    Ok(random_access(archive)?)
 }
 
 fn random_access<'r>(archive: &'r Archive<'static>) -> fleece_vma_format::Result<&'r Anywhere> {
     let open = archive.random_access();
     if let Some(error) = archive.index_error() {
-        talk(format_args!("vma: warning: {error}"));
+        talk(format_args!("vma: warning: {}", text(error)));
     }
     open
 }

@@ -14,7 +14,9 @@ use fleece_staged_file::{StagedFile, remove_stale, temporary_name};
 use fleece_vma_format::Error;
 use fleece_vma_format::index::beside;
 
-use super::failure::{Failure, Result, chain};
+use fleece_bins::advice::chain;
+
+use super::failure::{Failure, Result};
 use super::writeback::Writeback;
 use fleece_bins::signals;
 

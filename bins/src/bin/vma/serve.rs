@@ -7,8 +7,10 @@ use std::time::Duration;
 use fleece_nbd::{Address, Export, Extent, Server, ServerOptions};
 use fleece_vma_format::{Archive, Device, DeviceId};
 
+use fleece_bins::advice::chain;
+
 use super::cli::ServeArgs;
-use super::failure::{Failure, Result, chain};
+use super::failure::{Failure, Result};
 use super::input::{need_anywhere, open_file};
 use super::list::print_text;
 use fleece_bins::signals;

@@ -8,8 +8,10 @@ use fleece_vma_format::verify::{self as format, Damage, MAX_TOLD, Verified, Watc
 use fleece_vma_format::{Header, Tally};
 use serde_json::json;
 
+use fleece_bins::advice::text;
+
 use super::cli::VerifyArgs;
-use super::failure::{Failure, Result, chain, talk};
+use super::failure::{Failure, Result, talk};
 use super::input::{index, open};
 use super::list::{print, print_text};
 use super::progress::Progress;
@@ -178,7 +180,7 @@ impl Watch for Watcher<'_> {
 
 /// Tells a damage on standard error.
 pub(super) fn tell(damage: &Damage) {
-    let cause = chain(damage.error());
+    let cause = text(damage.error());
     let cause = cause.strip_prefix(&damage.error().to_string());
     talk(format_args!(
         "damage: {damage}{}",
@@ -199,7 +201,7 @@ fn as_json(damage: &Damage) -> serde_json::Value {
     json!({
         "type": "damage",
         "kind": format!("{:?}", damage.error().kind()),
-        "message": chain(damage.error()),
+        "message": text(damage.error()),
         "offset": damage.error().offset(),
         "length": damage.length(),
         "device": damage.device().map(|(_, name)| name),
