@@ -113,7 +113,7 @@ pub fn archive(
     reporter: &dyn Reporter,
     cancel: &CancelToken,
 ) -> Result<Archived, Error> {
-    let settings = Settings::new(&options.pacing, &options.target, None);
+    let settings = Settings::new(&options.pacing, &options.target);
     archive_with(disks, options, settings, watch, reporter, cancel)
 }
 

@@ -1,13 +1,21 @@
 //! How hard to read: the pace follows the guest's latency.
 
+mod budget;
+mod collision;
+pub(crate) mod effort;
+mod floor;
 pub(crate) mod gate;
 pub(crate) mod latency;
+mod least;
 pub(crate) mod options;
 pub(crate) mod pacer;
 pub(crate) mod rate;
 
-pub use gate::DepthGate;
-pub use latency::{DiskWrites, GuestWrites};
+pub use collision::Collision;
+pub use effort::Pace;
+pub use floor::Because;
+pub use gate::{DepthGate, Reads};
+pub use latency::{DiskWrites, Felt, GuestWrites};
 pub use options::Pacing;
-pub use pacer::{Pace, Pacer};
+pub use pacer::{Pacer, Sample};
 pub use rate::RateLimit;

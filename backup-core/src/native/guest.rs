@@ -122,7 +122,7 @@ impl Guest {
         };
         let settings = Settings {
             idle: self.before.is_none(),
-            ..Settings::new(&options.pacing, &options.target, self.before)
+            ..Settings::new(&options.pacing, &options.target)
         };
         let watch: Option<&mut dyn GuestWatch> = Some(&mut watch);
         let archived = match job {

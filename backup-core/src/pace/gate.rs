@@ -3,7 +3,7 @@
 use std::sync::{Condvar, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use crate::pace::pacer::Pace;
+use crate::pace::effort::Pace;
 
 /// A counting gate in front of the source.
 ///
@@ -21,7 +21,18 @@ pub struct DepthGate {
 struct State {
     pace: Pace,
     inside: usize,
+    done: Reads,
     closed: bool,
+}
+
+/// Reads that are done.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Reads {
+    /// Bytes.
+    pub bytes: u64,
+    /// What they have taken, added up: with the time that has passed it tells how many were in flight.
+    pub took: Duration,
 }
 
 /// No rest is longer, so that a faster pace is soon felt and a slow disk does not stop a backup.
@@ -34,6 +45,7 @@ impl DepthGate {
         let state = State {
             pace,
             inside: 0,
+            done: Reads::default(),
             closed: false,
         };
         Self {
@@ -59,6 +71,12 @@ impl DepthGate {
     pub fn set_pace(&self, pace: Pace) {
         self.lock().pace = pace;
         self.changed.notify_all();
+    }
+
+    /// What has been read so far.
+    #[must_use]
+    pub fn done(&self) -> Reads {
+        self.lock().done
     }
 
     /// Waits for a place; `None` when the gate was closed.
@@ -104,10 +122,12 @@ impl Permit<'_> {
         self.gate.pace().piece
     }
 
-    /// Rests for as long as the pace wants after a read that took `read`.
-    pub(crate) fn rest(&self, read: Duration) {
+    /// Rests for as long as the pace wants after a read of `bytes` that took `read`.
+    pub(crate) fn rest(&self, bytes: usize, read: Duration) {
         let start = Instant::now();
         let mut state = self.gate.lock();
+        state.done.bytes = state.done.bytes.saturating_add(bytes as u64);
+        state.done.took = state.done.took.saturating_add(read);
         while !state.closed {
             let rest = read.mul_f64(state.pace.rest()).min(LONGEST_REST);
             let left = rest.saturating_sub(start.elapsed());
@@ -201,8 +221,18 @@ mod tests {
         let gate = DepthGate::new(gentle(0.25), 1);
         let permit = gate.enter().unwrap();
         let start = Instant::now();
-        permit.rest(Duration::from_millis(10));
+        permit.rest(1, Duration::from_millis(10));
         assert!(start.elapsed() >= Duration::from_millis(30));
+    }
+
+    #[test]
+    fn what_reads_take_is_added_up_without_rests() {
+        let gate = DepthGate::new(gentle(0.5), 2);
+        let permit = gate.enter().unwrap();
+        permit.rest(20, Duration::from_millis(2));
+        permit.rest(30, Duration::from_millis(3));
+        let done = gate.done();
+        assert_eq!((done.bytes, done.took), (50, Duration::from_millis(5)));
     }
 
     #[test]
@@ -216,7 +246,7 @@ mod tests {
             let start = Instant::now();
             std::thread::scope(|scope| {
                 scope.spawn(|| wake(&gate));
-                permit.rest(Duration::from_secs(1000));
+                permit.rest(1, Duration::from_secs(1000));
             });
             assert!(start.elapsed() < LONGEST_REST, "it was woken");
         }

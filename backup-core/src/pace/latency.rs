@@ -40,29 +40,89 @@ impl GuestWrites {
         Self { disks }
     }
 
-    /// What 99 of 100 writes took at most since `earlier`, on the disk where that is longest; for
-    /// a disk that does not class its writes, their mean. `None` if nothing was written.
+    /// What 99 of 100 writes took at most since `earlier`, see [`GuestWrites::felt_since`].
+    #[must_use]
+    pub fn latency_since(&self, earlier: &Self) -> Option<Duration> {
+        self.felt_since(earlier).map(|felt| felt.slow)
+    }
+
+    /// What the guest felt since `earlier`. `None` if nothing was written.
     ///
     /// Counters that went backwards (the guest was reset) or of other disks (one was unplugged)
     /// count as no writes.
     #[must_use]
-    pub fn latency_since(&self, earlier: &Self) -> Option<Duration> {
+    pub fn felt_since(&self, earlier: &Self) -> Option<Felt> {
         if self.disks.len() != earlier.disks.len() {
             return None;
         }
         let pairs = self.disks.iter().zip(&earlier.disks);
-        pairs.filter_map(|(now, then)| now.since(then)).max()
+        pairs
+            .filter_map(|(now, then)| now.since(then))
+            .reduce(Felt::and)
     }
 }
 
+/// What a guest felt of its disks for a while.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Felt {
+    /// Writes and flushes that were completed.
+    pub writes: u64,
+    /// What 99 of 100 of them took at most, on the disk where that is longest; for disks that do not class
+    /// their writes, the mean. Of ten and more the slowest is left out, too: it happens to any guest.
+    pub slow: Duration,
+    /// What they took on average.
+    pub mean: Duration,
+}
+
+impl Felt {
+    /// What is felt of two disks: the slower one's slow writes, since a program that waits for many
+    /// writes waits for those.
+    fn and(self, other: Self) -> Self {
+        let writes = self.writes.saturating_add(other.writes);
+        let time = |felt: Self| felt.mean.as_nanos().saturating_mul(felt.writes.into());
+        let mean = time(self)
+            .saturating_add(time(other))
+            .checked_div(writes.into())
+            .and_then(|nanos| u64::try_from(nanos).ok());
+        Self {
+            writes,
+            slow: self.slow.max(other.slow),
+            mean: Duration::from_nanos(mean.unwrap_or(u64::MAX)),
+        }
+    }
+}
+
+impl Felt {
+    /// The middle between two measurements, each of which chance may have made.
+    pub(crate) fn half_way_to(self, other: Self) -> Self {
+        let middle = |one: Duration, other: Duration| {
+            let sum = one.saturating_add(other);
+            sum.checked_div(2).unwrap_or(sum)
+        };
+        Self {
+            writes: other.writes,
+            slow: middle(self.slow, other.slow),
+            mean: middle(self.mean, other.mean),
+        }
+    }
+}
+
+/// From this many writes on the slowest one is left out.
+const MANY: u64 = 10;
+
 impl DiskWrites {
-    fn since(&self, earlier: &Self) -> Option<Duration> {
-        let operations = self.operations.checked_sub(earlier.operations)?;
+    fn since(&self, earlier: &Self) -> Option<Felt> {
+        let writes = self.operations.checked_sub(earlier.operations)?;
         let mean = self
             .time
             .checked_sub(earlier.time)?
-            .checked_div(u32::try_from(operations).ok()?)?;
-        Some(self.slow_since(earlier).unwrap_or(mean))
+            .checked_div(u32::try_from(writes).ok()?)?;
+        Some(Felt {
+            writes,
+            slow: self.slow_since(earlier).unwrap_or(mean),
+            mean,
+        })
     }
 
     /// The bound of the class below which 99 of 100 are.
@@ -80,7 +140,8 @@ impl DiskWrites {
         let total = counts
             .iter()
             .fold(0_u64, |sum, (_, count)| sum.saturating_add(*count));
-        let wanted = total.saturating_sub(total / 100);
+        let left_out = (total / 100).max(u64::from(total >= MANY));
+        let wanted = total.saturating_sub(left_out);
         let mut sum = 0_u64;
         counts.into_iter().find_map(|(bound, count)| {
             sum = sum.saturating_add(count);
@@ -128,6 +189,29 @@ mod tests {
         assert_eq!(latency([1098, 500, 7]), Some(Duration::MAX));
         assert_eq!(latency([1000, 500, 5]), None);
         assert_eq!(latency([0, 500, 5]), None, "reset");
+    }
+
+    #[test]
+    fn of_few_writes_the_slowest_one_counts_and_of_ten_no_longer() {
+        let earlier = GuestWrites::of(vec![disk([0, 0, 0])]);
+        let latency = |counts| GuestWrites::of(vec![disk(counts)]).latency_since(&earlier);
+        assert_eq!(latency([8, 1, 0]), Some(ms(8)));
+        assert_eq!(latency([9, 1, 0]), Some(ms(1)));
+        assert_eq!(latency([9, 2, 0]), Some(ms(8)));
+    }
+
+    #[test]
+    fn the_mean_is_that_of_all_disks_together() {
+        let disk = |operations, time| DiskWrites {
+            operations,
+            time: ms(time),
+            classes: Vec::new(),
+        };
+        let earlier = GuestWrites::of(vec![disk(0, 0), disk(7, 9)]);
+        let now = GuestWrites::of(vec![disk(30, 30), disk(17, 59)]);
+        let felt = now.felt_since(&earlier).unwrap();
+        assert_eq!((felt.writes, felt.slow, felt.mean), (40, ms(5), ms(2)));
+        assert_eq!(now.felt_since(&now), None);
     }
 
     #[test]

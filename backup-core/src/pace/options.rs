@@ -10,11 +10,17 @@ pub struct Pacing {
     pub bandwidth: Option<u64>,
     /// Most reads in flight.
     pub depth: usize,
-    /// What 99 of 100 of a guest's writes may take meanwhile; `None`: twice what they took before.
+    /// What 99 of 100 of a guest's writes may take meanwhile; `None`: what nobody notices, beside what they
+    /// take while hardly anything is read.
     pub guest_latency: Option<Duration>,
+    /// Read at least so fast that all is read within this time, whatever the guest feels.
+    pub finish_within: Option<Duration>,
     /// Bytes that the fleecing images may hold; the backup ends before they hold more.
     pub fleecing_limit: Option<u64>,
 }
+
+/// A night.
+const FINISH_WITHIN: Duration = Duration::from_secs(8 * 3600);
 
 impl Default for Pacing {
     fn default() -> Self {
@@ -22,6 +28,7 @@ impl Default for Pacing {
             bandwidth: None,
             depth: 8,
             guest_latency: None,
+            finish_within: Some(FINISH_WITHIN),
             fleecing_limit: None,
         }
     }

@@ -1,252 +1,408 @@
 //! Reading at the pace that the guest bears.
 //!
 //! Reading a running guest's disk competes with the guest for QEMU's threads, for the processors and for
-//! the disk. With eight reads of 1 MiB in flight, one in a hundred of a guest's small writes takes thirty
-//! times longer than without a backup; with small reads and rests in between hardly longer. How much the
-//! guest bears depends on the machine, so we measure what it feels, the latency of its own writes, and
-//! steer the number of reads in flight by it: from all that are allowed down to a small part of one.
+//! the disk. How much the guest bears depends on the machine, so what it feels is measured, the latency
+//! of its own writes, and reading is steered by it.
 //!
-//! What counts is not the mean but what the slowest disk's writes take at most, 99 of 100 of them: a
-//! program that waits for many writes waits for the slow ones.
+//! What counts is what *reading* adds. The filter costs the guest something, too, but reading less does
+//! not win that back: it only makes it last longer. So now and then reading rests, and what the guest
+//! feels then is what it is compared with.
+//!
+//! The pacer is pure: it is told the time and what was seen, and tells how hard to read. It is proved on
+//! models of guests and disks (`backup-core/tests/pace`).
 
 use std::time::Duration;
 
-/// How hard to read.
-#[derive(Clone, Copy, Debug, PartialEq)]
-#[non_exhaustive]
-pub struct Pace {
-    /// Reads in flight on average. Below one: one at a time, and that only this part of the time.
-    pub reads: f64,
-    /// Bytes that one read asks for at most.
-    pub piece: usize,
-}
+use crate::pace::budget::Budget;
+use crate::pace::collision::Collision;
+use crate::pace::effort::{Effort, Pace};
+use crate::pace::floor::{Because, Floor};
+use crate::pace::latency::{Felt, GuestWrites};
+use crate::pace::least::Least;
+use crate::pace::options::Pacing;
 
-impl Pace {
-    /// So many reads in flight, each of a whole chunk.
-    #[must_use]
-    pub fn full(reads: usize) -> Self {
-        Self {
-            reads: count(reads.max(1)),
-            piece: usize::MAX,
-        }
-    }
-
-    /// Reads in flight at most.
-    #[must_use]
-    #[expect(
-        clippy::cast_possible_truncation,
-        clippy::cast_sign_loss,
-        reason = "a float that is too large becomes the largest integer, a negative one 0"
-    )]
-    pub fn places(self) -> usize {
-        (self.reads.ceil() as usize).max(1)
-    }
-
-    /// How long to rest after a read, as a multiple of the time that it took.
-    #[must_use]
-    pub fn rest(self) -> f64 {
-        let rest = count(self.places()) / self.reads - 1.0;
-        rest.clamp(0.0, 1.0 / SLOWEST)
-    }
+/// What there is to see at one time. Counters only grow, except for `left` and `held`.
+#[derive(Clone, Debug, Default)]
+#[expect(clippy::exhaustive_structs, reason = "made anew for each look")]
+pub struct Sample {
+    /// The time, since the beginning.
+    pub at: Duration,
+    /// What the guest did so far; `None` if it cannot be asked, which is no sign of health.
+    pub writes: Option<GuestWrites>,
+    /// Bytes read so far.
+    pub read: u64,
+    /// Bytes to go at most.
+    pub left: u64,
+    /// Time that all reads have taken together.
+    pub reading: Duration,
+    /// Bytes in the fleecing images.
+    pub held: Option<u64>,
 }
 
 /// Decides how hard to read.
 ///
-/// Multiplicative increase and decrease: a tenth more after each interval in which 99 of 100 of the
-/// guest's writes were faster than the limit, half as much after one in which they were not, and all that
-/// is allowed after the guest has been idle for some intervals. A guest that writes is read in small
-/// pieces, since its writes wait behind whatever QEMU does for us.
+/// It begins with a rest, then with one small read at a time, twice as much after each look at which
+/// the guest was well, half of it when it is not for the first time; from then on a little more, or a
+/// third less. A guest that writes nothing is read as fast as is allowed.
 #[derive(Clone, Debug)]
 pub struct Pacer {
-    limit: Duration,
-    max: usize,
-    reads: f64,
-    idle_intervals: u32,
+    pacing: Pacing,
+    floor: Floor,
+    effort: Effort,
+    least: Least,
+    phase: Phase,
+    /// What the guest feels while hardly anything is read.
+    alone: Option<Felt>,
+    /// When that was found out.
+    rested: Duration,
+    /// The guest's counters when they were last told.
+    counted: Option<GuestWrites>,
+    /// Since when it has written nothing.
+    silent: Duration,
+    /// How long a silence has to last.
+    patience: Duration,
+    is_idle: bool,
+    /// Where the look began that is under way.
+    begun: Option<Sample>,
+    colliding: Option<Colliding>,
+    /// When that was last told.
+    told: Option<Duration>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    /// Reads that were under way come to their end.
+    Settling,
+    /// Hardly anything is read.
+    Resting,
+    /// Up until it is felt.
+    Rising,
+    /// Around what is borne.
+    Probing,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Colliding {
+    since: Duration,
+    /// Looks since that have shown none.
+    well: u32,
+    collision: Collision,
 }
 
 /// How often to measure. Shorter intervals hold too few writes to tell anything.
 pub(crate) const INTERVAL: Duration = Duration::from_millis(200);
 
-/// Intervals without a write after which the guest counts as idle: short pauses between writes are
-/// not an invitation.
-const IDLE_AFTER: u32 = 3;
+/// A look lasts until it has seen so many writes, or so long.
+const ENOUGH: u64 = 20;
 
-/// The slowest pace, however much the guest suffers: some 10 MiB/s where one read at a time gives 160. A
-/// backup that never ends protects nobody, and its filter slows first writes as long as it lasts.
-const SLOWEST: f64 = 1.0 / 16.0;
+/// Before the guest is said to feel anything it sees more, unless there can be no doubt.
+const MANY: u64 = 50;
+const CLEARLY: f64 = 1.5;
 
-/// Bytes of a read while the guest writes: small, since a write waits behind the one that is under way.
-/// Table of sizes and paces: `docs/SPECIFICATION.md`, "What the guest feels".
-const GENTLE: usize = 128 << 10;
+const LONG_ENOUGH: Duration = Duration::from_secs(1);
 
-/// A busy guest's writes may take this many times what they took before the backup.
-const TIMES: u32 = 2;
+/// A rest lasts at least so long: the share of first writes varies.
+const REST: Duration = Duration::from_millis(400);
 
-/// Nobody notices a write that is faster than this: on its way to us and back it takes as long. What is
-/// counted is only what happens in between.
-const UNFELT: Duration = Duration::from_micros(50);
+/// The next rest comes after this: a fiftieth of the time is spent on them.
+const REST_EVERY: Duration = Duration::from_secs(30);
 
-/// The limit for a guest that did not write before the backup.
-pub(crate) const DEFAULT_LIMIT: Duration = Duration::from_millis(2);
+/// A silence counts as one after this long: short pauses between writes are not an invitation. It must also
+/// be longer than the slowest writes: a guest that starves completes none either.
+const SILENCE: Duration = Duration::from_millis(600);
+const LONGEST_SILENCE: Duration = Duration::from_secs(30);
 
-/// The limit for a guest of whose writes 99 of 100 took at most `before` when nothing disturbed them.
-#[must_use]
-pub(crate) fn limit(before: Option<Duration>) -> Duration {
-    before.map_or(DEFAULT_LIMIT, |before| {
-        before.saturating_mul(TIMES).max(UNFELT)
-    })
-}
+/// How much more is tried in a second.
+const GENTLY: f64 = 0.25;
+
+/// Less than this part of the reads that may be in flight: something else holds reading up.
+const UNUSED: f64 = 0.6;
+
+/// Told when it has lasted so long, and again after this.
+const TELL_AFTER: Duration = Duration::from_secs(5);
+const TELL_AGAIN: Duration = Duration::from_secs(600);
+const OVER_AFTER: u32 = 3;
 
 impl Pacer {
-    /// Starts with the slowest pace. `limit` is what 99 of 100 writes may take during the backup,
-    /// `max` the most reads ever in flight.
+    /// Takes a guest that writes.
     #[must_use]
-    pub fn new(limit: Duration, max: usize) -> Self {
+    pub fn new(pacing: &Pacing) -> Self {
+        let phase = match pacing.guest_latency {
+            None => Phase::Settling,
+            Some(_) => Phase::Rising,
+        };
         Self {
-            limit,
-            max: max.max(1),
-            reads: SLOWEST,
-            idle_intervals: 0,
+            pacing: pacing.clone(),
+            floor: Floor::new(pacing.finish_within),
+            effort: Effort::LEAST,
+            least: Least::default(),
+            phase,
+            alone: None,
+            rested: Duration::ZERO,
+            counted: None,
+            silent: Duration::ZERO,
+            patience: SILENCE,
+            is_idle: false,
+            begun: None,
+            colliding: None,
+            told: None,
         }
     }
 
     /// Takes the guest for idle until it writes.
     #[must_use]
     pub fn idle(mut self) -> Self {
-        self.idle_intervals = IDLE_AFTER;
+        self.is_idle = true;
         self
     }
 
     /// The pace now.
     #[must_use]
     pub fn pace(&self) -> Pace {
-        if self.idle_intervals >= IDLE_AFTER {
-            return Pace::full(self.max);
+        if self.is_idle {
+            return Pace::full(self.pacing.depth);
         }
-        Pace {
-            reads: self.reads,
-            piece: GENTLE,
+        match self.phase {
+            Phase::Settling | Phase::Resting => Pace::rested(),
+            Phase::Rising | Phase::Probing => self.effort.pace(),
         }
     }
 
-    /// Takes the latency of the last interval (`None`: no writes) and returns the new pace.
-    pub fn observe(&mut self, latency: Option<Duration>) -> Pace {
-        match latency {
-            None => self.idle_intervals = self.idle_intervals.saturating_add(1),
-            Some(latency) => {
-                // The first write after a pause finds the reader at full speed and says nothing about
-                // the pace that the busy guest had borne: go on with that.
-                if self.idle_intervals < IDLE_AFTER {
-                    let factor = if latency > self.limit { 0.5 } else { 1.1 };
-                    self.reads = (self.reads * factor).clamp(SLOWEST, count(self.max));
-                }
-                self.idle_intervals = 0;
+    /// Takes what is seen and returns the new pace.
+    pub fn observe(&mut self, sample: Sample) -> Pace {
+        self.floor.observe(sample.at, sample.held);
+        self.listen(&sample);
+        if self.is_idle {
+            self.begun = None;
+            self.colliding = None;
+            return self.pace();
+        }
+        match self
+            .begun
+            .as_ref()
+            .map(|begun| Seen::between(begun, &sample))
+        {
+            None => self.begun = Some(sample),
+            Some(seen) if !self.is_enough(&seen) => {}
+            Some(seen) => {
+                self.decide(seen, &sample);
+                self.begun = Some(sample);
             }
         }
         self.pace()
     }
+
+    /// What people should know, if there is anything new.
+    pub fn news(&mut self, at: Duration) -> Option<Collision> {
+        let colliding = self.colliding?;
+        let lasts = at.saturating_sub(colliding.since) >= TELL_AFTER;
+        let is_new = self
+            .told
+            .is_none_or(|told| at.saturating_sub(told) >= TELL_AGAIN);
+        (lasts && is_new).then(|| {
+            self.told = Some(at);
+            colliding.collision
+        })
+    }
+
+    /// Whether the guest writes.
+    fn listen(&mut self, sample: &Sample) {
+        let Some(writes) = &sample.writes else {
+            // A monitor that does not answer is busy, perhaps with our reads.
+            self.is_idle = false;
+            self.silent = sample.at;
+            return;
+        };
+        let felt = self
+            .counted
+            .as_ref()
+            .and_then(|counted| writes.felt_since(counted));
+        match felt {
+            None if sample.at.saturating_sub(self.silent) >= self.patience => self.is_idle = true,
+            None => {}
+            Some(felt) => {
+                if self.is_idle {
+                    // What it feels now is full speed's doing.
+                    self.begun = None;
+                    if self.phase == Phase::Resting {
+                        self.phase = Phase::Settling;
+                    }
+                }
+                if felt.slow > self.patience {
+                    // It was not idle, it starved.
+                    self.effort = Effort::LEAST;
+                    self.cease_rising();
+                }
+                self.is_idle = false;
+                self.silent = sample.at;
+                self.patience = felt.slow.saturating_mul(2).clamp(SILENCE, LONGEST_SILENCE);
+            }
+        }
+        self.counted = Some(writes.clone());
+    }
+
+    fn is_enough(&self, seen: &Seen) -> bool {
+        let writes = seen.felt.map_or(0, |felt| felt.writes);
+        match self.phase {
+            Phase::Settling => true,
+            Phase::Resting => seen.took >= LONG_ENOUGH || (seen.took >= REST && writes >= ENOUGH),
+            Phase::Rising | Phase::Probing => {
+                let compares = self.effort <= self.least.effort() && self.least.is_trying();
+                let is_clear = match seen.felt.map(|felt| self.strain(felt)) {
+                    // Of few writes some are slow by chance.
+                    Some(strain) if strain > 1.0 => writes >= MANY || strain > CLEARLY,
+                    _ => writes >= ENOUGH,
+                };
+                seen.took >= LONG_ENOUGH || (is_clear && !compares)
+            }
+        }
+    }
+
+    fn decide(&mut self, seen: Seen, now: &Sample) {
+        match self.phase {
+            Phase::Settling => self.phase = Phase::Resting,
+            Phase::Resting => {
+                self.rested = now.at;
+                self.least.doubt();
+                if let Some(felt) = seen.felt {
+                    let (phase, alone) = match self.alone {
+                        None => (Phase::Rising, felt),
+                        Some(before) => (Phase::Probing, before.half_way_to(felt)),
+                    };
+                    self.phase = phase;
+                    self.alone = Some(alone);
+                } else {
+                    // It says nothing, and a rest must end.
+                    self.phase = Phase::Probing;
+                }
+            }
+            Phase::Rising | Phase::Probing => {
+                self.steer(seen, now);
+                if self.pacing.guest_latency.is_none()
+                    && now.at.saturating_sub(self.rested) >= REST_EVERY
+                {
+                    self.phase = Phase::Settling;
+                }
+            }
+        }
+    }
+
+    fn steer(&mut self, seen: Seen, now: &Sample) {
+        let least = self.least.effort();
+        let need = self.floor.need(now.at, now.left);
+        let is_used = seen.in_flight >= self.effort.pace().reads * UNUSED;
+        let is_behind = is_used && seen.rate < need.rate;
+        let catching_up = (need.rate / seen.rate.max(1.0)).clamp(1.1, 2.0);
+        let Some(felt) = seen.felt else {
+            if now.writes.is_none() {
+                self.effort = if is_behind { self.effort } else { least };
+            }
+            return;
+        };
+        if self.strain(felt) <= 1.0 {
+            self.least.settle();
+            self.do_not_collide();
+            let factor = match self.phase {
+                _ if !is_used => 1.0,
+                Phase::Rising => 2.0,
+                _ if is_behind => catching_up,
+                _ => 1.0 + GENTLY * seen.took.as_secs_f64(),
+            };
+            self.effort = self.effort.times(factor, self.pacing.depth);
+            return;
+        }
+        let factor = match self.phase {
+            Phase::Rising => 0.5,
+            _ => 0.7,
+        };
+        self.cease_rising();
+        let because = if is_behind {
+            self.effort = self.effort.times(catching_up, self.pacing.depth);
+            Some(need.because)
+        } else if is_used && seen.rate * factor < need.rate {
+            Some(need.because)
+        } else if self.effort <= least {
+            self.effort = self.least.next(seen.rate, felt.mean);
+            Some(Because::Slowest)
+        } else {
+            self.effort = self.effort.times(factor, self.pacing.depth).max(least);
+            None
+        };
+        match because {
+            Some(because) => self.collide(because, felt, &seen, now.at),
+            None => self.do_not_collide(),
+        }
+    }
+
+    fn collide(&mut self, because: Because, felt: Felt, seen: &Seen, at: Duration) {
+        self.colliding = Some(Colliding {
+            since: self.colliding.map_or(at, |colliding| colliding.since),
+            well: 0,
+            collision: Collision {
+                because,
+                felt,
+                alone: self.alone,
+                rate: seen.rate,
+            },
+        });
+    }
+
+    /// A collision is over when several looks in turn have shown none.
+    fn do_not_collide(&mut self) {
+        self.colliding = self.colliding.and_then(|colliding| {
+            let well = colliding.well.saturating_add(1);
+            (well < OVER_AFTER).then_some(Colliding { well, ..colliding })
+        });
+    }
+
+    /// What the guest feels, as a part of what it may.
+    fn strain(&self, felt: Felt) -> f64 {
+        let budget = match (self.pacing.guest_latency, self.alone) {
+            (Some(limit), _) => Budget::limit(limit),
+            (None, Some(alone)) => Budget::beside(alone),
+            (None, None) => return 0.0,
+        };
+        budget.strain(felt)
+    }
+
+    fn cease_rising(&mut self) {
+        if self.phase == Phase::Rising {
+            self.phase = Phase::Probing;
+        }
+    }
 }
 
-#[expect(clippy::cast_precision_loss, reason = "a number of threads")]
-fn count(reads: usize) -> f64 {
-    reads as f64
+/// What was seen in the time between two samples.
+#[derive(Clone, Copy, Debug)]
+struct Seen {
+    took: Duration,
+    /// `None`: no writes, or nobody knows.
+    felt: Option<Felt>,
+    /// Bytes read a second.
+    rate: f64,
+    /// Reads in flight on average.
+    in_flight: f64,
+}
+
+impl Seen {
+    fn between(from: &Sample, to: &Sample) -> Self {
+        let took = to.at.saturating_sub(from.at);
+        let seconds = took.as_secs_f64().max(1e-3);
+        let writes = to.writes.as_ref().zip(from.writes.as_ref());
+        let reading = to.reading.saturating_sub(from.reading);
+        Self {
+            took,
+            felt: writes.and_then(|(to, from)| to.felt_since(from)),
+            rate: bytes(to.read.saturating_sub(from.read)) / seconds,
+            in_flight: reading.as_secs_f64() / seconds,
+        }
+    }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "a rate needs few digits")]
+fn bytes(count: u64) -> f64 {
+    count as f64
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const LIMIT: Duration = Duration::from_millis(1);
-
-    /// A guest whose slow writes take 400 us alone and `per_read` more for each of our reads in flight.
-    fn guest(pace: Pace, per_read: u64) -> Duration {
-        Duration::from_micros(400) + Duration::from_micros(per_read).mul_f64(pace.reads)
-    }
-
-    /// The mean pace over 1000 intervals, and how many of them were over the limit.
-    fn run(per_read: u64) -> (f64, usize) {
-        let mut pacer = Pacer::new(LIMIT, 8);
-        let (mut sum, mut over) = (0.0, 0);
-        for _ in 0..1000 {
-            let latency = guest(pacer.pace(), per_read);
-            over += usize::from(latency > LIMIT);
-            sum += pacer.observe(Some(latency)).reads;
-        }
-        (sum / 1000.0, over)
-    }
-
-    #[test]
-    fn a_busy_guest_stays_within_its_limit_most_of_the_time() {
-        for per_read in [100, 1000, 5000] {
-            let (_, over) = run(per_read);
-            assert!(
-                over < 150,
-                "{per_read}: {over} of 1000 intervals over the limit"
-            );
-        }
-    }
-
-    #[test]
-    fn reading_is_as_fast_as_the_guest_bears() {
-        for per_read in [100, 1000, 5000] {
-            // What would take the slow writes just to the limit.
-            let best = 600.0 / per_read as f64;
-            let (mean, _) = run(per_read);
-            assert!(mean > best * 0.6, "{per_read}: {mean} of {best}");
-        }
-    }
-
-    #[test]
-    fn a_guest_that_bears_nothing_is_still_backed_up() {
-        let mut pacer = Pacer::new(LIMIT, 8);
-        for _ in 0..100 {
-            let pace = pacer.observe(Some(LIMIT * 100));
-            assert!(pace.reads >= SLOWEST && pace.places() == 1, "{pace:?}");
-        }
-    }
-
-    #[test]
-    fn an_idle_guest_is_read_at_full_speed_until_its_first_write() {
-        let mut pacer = Pacer::new(LIMIT, 8);
-        for _ in 0..20 {
-            pacer.observe(Some(LIMIT / 2));
-        }
-        let busy = pacer.pace();
-        assert_eq!(pacer.observe(None), busy, "a short pause");
-        assert_eq!(pacer.observe(None), busy);
-        assert_eq!(pacer.observe(None), Pace::full(8));
-        // Full speed made it slow, which says nothing about the pace before.
-        assert_eq!(pacer.observe(Some(LIMIT * 9)), busy);
-        assert!(pacer.observe(Some(LIMIT * 9)).reads < busy.reads);
-    }
-
-    #[test]
-    fn a_guest_that_was_idle_before_is_read_at_full_speed_at_once() {
-        let mut pacer = Pacer::new(LIMIT, 8).idle();
-        assert_eq!(pacer.pace(), Pace::full(8));
-        assert_eq!(pacer.observe(None), Pace::full(8));
-        assert!(pacer.observe(Some(LIMIT)).reads < 1.0);
-    }
-
-    #[test]
-    fn below_one_read_at_a_time_there_are_rests() {
-        let pace = |reads| Pace {
-            reads,
-            piece: GENTLE,
-        };
-        assert_eq!((pace(0.25).places(), pace(0.25).rest()), (1, 3.0));
-        assert_eq!((pace(1.0).places(), pace(1.0).rest()), (1, 0.0));
-        assert_eq!((pace(3.0).places(), pace(3.0).rest()), (3, 0.0));
-        assert_eq!(pace(1.5).places(), 2);
-        assert!((pace(1.5).rest() - 1.0 / 3.0).abs() < 1e-9);
-        assert!(pace(0.0).rest().is_finite());
-    }
-
-    #[test]
-    fn the_limit_follows_what_the_guest_felt_before() {
-        let ms = Duration::from_millis;
-        assert_eq!(limit(Some(ms(10))), ms(20));
-        assert_eq!(limit(Some(Duration::from_micros(20))), UNFELT);
-        assert_eq!(limit(None), ms(2));
-    }
-}
+mod tests;

@@ -68,7 +68,7 @@ fn fill(
             }
         }
         done = done.saturating_add(next);
-        permit.rest(start.elapsed());
+        permit.rest(next, start.elapsed());
     }
     Ok(buffer)
 }

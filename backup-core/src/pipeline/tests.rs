@@ -3,7 +3,7 @@ use std::io;
 use fleece_vma_format::{CLUSTER_SIZE, HeaderBuilder};
 
 use super::*;
-use crate::pace::pacer::Pace;
+use crate::pace::effort::Pace;
 use crate::source::Extent;
 
 /// A disk in memory that counts, checks and fails as told.

@@ -7,10 +7,11 @@ use fleece_vma_format::{Header, Summary};
 
 use crate::cancel::CancelToken;
 use crate::error::Error;
+use crate::pace::effort::Pace;
 use crate::pace::gate::DepthGate;
 use crate::pace::latency::GuestWrites;
 use crate::pace::options::Pacing;
-use crate::pace::pacer::{self, Pace, Pacer};
+use crate::pace::pacer::{self, Pacer, Sample};
 use crate::pace::rate::RateLimit;
 use crate::pipeline::fleecing_limit::FleecingLimit;
 use crate::pipeline::{Limits, Pipeline, PipelineDisk};
@@ -23,37 +24,27 @@ use crate::target::output::{Counted, Output};
 /// How to move the data.
 #[derive(Debug)]
 pub(crate) struct Settings {
-    /// Most reads in flight.
-    pub(crate) max_depth: usize,
-    /// What 99 of 100 of the guest's writes may take.
-    pub(crate) guest_latency: Duration,
+    pub(crate) pacing: Pacing,
     /// Whether the guest wrote nothing before.
     pub(crate) idle: bool,
-    /// Bytes per second read from the disks.
-    pub(crate) rate: Option<u64>,
     /// How long the target may take for one write.
     pub(crate) target_timeout: Duration,
-    /// Bytes that the fleecing images may hold.
-    pub(crate) fleecing_limit: Option<u64>,
 }
 
 impl Settings {
-    /// Those of a guest of whose writes 99 of 100 took `before` the backup; `None` if that is not known.
-    pub(crate) fn new(pacing: &Pacing, target: &ArchiveTarget, before: Option<Duration>) -> Self {
+    /// For a guest that writes, if there is one.
+    pub(crate) fn new(pacing: &Pacing, target: &ArchiveTarget) -> Self {
         Self {
-            max_depth: pacing.depth,
-            guest_latency: pacing.guest_latency.unwrap_or_else(|| pacer::limit(before)),
+            pacing: pacing.clone(),
             idle: false,
-            rate: pacing.bandwidth,
             target_timeout: target.timeout,
-            fleecing_limit: pacing.fleecing_limit,
         }
     }
 }
 
 /// What the guest tells about itself while it is backed up.
 pub trait GuestWatch {
-    /// Its disks' counters; `None` if they cannot be had, or if it does not run.
+    /// Its disks' counters; `None` if they cannot be had. A guest that does not run writes nothing.
     fn writes(&mut self) -> Option<GuestWrites>;
 
     /// Bytes in the fleecing images.
@@ -112,18 +103,24 @@ impl Transfer<'_> {
     ) -> Result<(Counted, Summary), Error> {
         let settings = self.settings;
         let total = self.devices.iter().map(|disk| disk.source.size()).sum();
-        let mut pacer = Pacer::new(settings.guest_latency, settings.max_depth);
+        let Pacing {
+            bandwidth,
+            depth,
+            fleecing_limit,
+            ..
+        } = settings.pacing;
+        let mut pacer = Pacer::new(&settings.pacing);
         if settings.idle {
             pacer = pacer.idle();
         }
         let first_pace = match watch {
             Some(_) => pacer.pace(),
-            None => Pace::full(settings.max_depth),
+            None => Pace::full(depth),
         };
-        let gate = Arc::new(DepthGate::new(first_pace, settings.max_depth));
+        let gate = Arc::new(DepthGate::new(first_pace, depth));
         let limits = Limits {
             gate: Arc::clone(&gate),
-            rate: settings.rate.map(RateLimit::new),
+            rate: bandwidth.map(RateLimit::new),
         };
         let mut pipeline = Pipeline::start(
             self.devices,
@@ -132,10 +129,10 @@ impl Transfer<'_> {
             limits,
             Arc::clone(self.counters),
         );
-        let mut last_writes = watch.as_mut().and_then(|watch| watch.writes());
-        let mut meter = Meter::new(total, Instant::now());
-        let mut last_report = Instant::now();
-        let mut fleecing_limit = settings.fleecing_limit.map(FleecingLimit::new);
+        let start = Instant::now();
+        let mut meter = Meter::new(total, start);
+        let mut last_report = start;
+        let mut limit = fleecing_limit.map(FleecingLimit::new);
         loop {
             let ended = pipeline.wait(pacer::INTERVAL);
             if ended.is_some() || last_report.elapsed() >= REPORT {
@@ -145,7 +142,7 @@ impl Transfer<'_> {
                 let progress = Progress {
                     depth: gate.pace().reads,
                     fleecing,
-                    fleecing_limit: settings.fleecing_limit,
+                    fleecing_limit,
                     ..read
                 };
                 self.reporter.report(&Event::Progress(progress));
@@ -159,22 +156,27 @@ impl Transfer<'_> {
                     .or_else(|| self.cancel.reason().map(Error::cancelled))
                     .or_else(|| hanging(self.counters, settings.target_timeout))
                     .or_else(|| watch.as_mut()?.fleecing_error())
-                    .or_else(|| {
-                        fleecing_limit
-                            .as_mut()?
-                            .check(watch.as_mut()?.fleecing_used()?)
-                    }),
+                    .or_else(|| limit.as_mut()?.check(watch.as_mut()?.fleecing_used()?)),
             };
             if let Some(error) = failed {
                 pipeline.abort();
                 return Err(error);
             }
             if let Some(watch) = watch.as_mut() {
-                let writes = watch.writes();
-                let both = writes.as_ref().zip(last_writes.as_ref());
-                let latency = both.and_then(|(now, before)| now.latency_since(before));
-                gate.set_pace(pacer.observe(latency));
-                last_writes = writes;
+                let at = start.elapsed();
+                let reads = gate.done();
+                let sample = Sample {
+                    at,
+                    writes: watch.writes(),
+                    read: reads.bytes,
+                    left: total.saturating_sub(Counters::get(&self.counters.done)),
+                    reading: reads.took,
+                    held: watch.fleecing_used(),
+                };
+                gate.set_pace(pacer.observe(sample));
+                if let Some(collision) = pacer.news(at) {
+                    self.reporter.report(&Event::Info(collision.to_string()));
+                }
             }
         }
     }

@@ -189,7 +189,7 @@ fn move_data(
         let (header, devices) = archive::devices(&job.archive.content, &sources)?;
         let settings = Settings {
             idle,
-            ..Settings::new(&job.archive.pacing, &job.archive.target, before)
+            ..Settings::new(&job.archive.pacing, &job.archive.target)
         };
         let transfer = Transfer {
             header,

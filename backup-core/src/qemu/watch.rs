@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use fleece_fleecing::{Seen, Session};
-use fleece_qmp_client::commands::{DeviceStats, LatencyHistogram, QueryBlockStats, QueryStatus};
+use fleece_qmp_client::commands::{DeviceStats, LatencyHistogram, QueryBlockStats};
 use fleece_qmp_client::{KnownEvent, Subscription};
 
 use super::room;
@@ -75,13 +75,6 @@ const PATIENCE: Duration = Duration::from_secs(2);
 impl GuestWatch for QemuWatch<'_> {
     fn writes(&mut self) -> Option<GuestWrites> {
         let client = self.session.client();
-        if !client
-            .execute_within(&QueryStatus {}, PATIENCE)
-            .ok()?
-            .running
-        {
-            return None;
-        }
         let ours: Vec<&str> = self
             .session
             .disks()

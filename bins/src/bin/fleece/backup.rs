@@ -149,6 +149,7 @@ fn archive_options(arguments: &Backup, path: Option<PathBuf>, now: &Zoned) -> Ar
     options.pacing.bandwidth = arguments.bwlimit;
     options.pacing.depth = arguments.max_depth.into();
     options.pacing.guest_latency = arguments.guest_latency;
+    options.pacing.finish_within = arguments.finish_within.0;
     options.pacing.fleecing_limit = arguments.fleecing_limit;
     options
 }

@@ -233,9 +233,14 @@ pub(crate) struct Backup {
     pub(crate) agent: Option<Address>,
 
     /// What 99 of 100 of the guest's writes may take, in milliseconds; reading slows down to keep it
-    /// [default: twice what they take before the backup].
+    /// [default: what nobody notices, beside what they take while hardly anything is read].
     #[arg(long, value_name = "MS", value_parser = millis, help_heading = "The guest")]
     pub(crate) guest_latency: Option<Duration>,
+
+    /// Read at least so fast that all is read within this time, whatever the guest feels: 8h, 90m, or none.
+    #[arg(long, value_name = "TIME", default_value = "8h", value_parser = finish_within,
+          help_heading = "The guest")]
+    pub(crate) finish_within: FinishWithin,
 
     /// Read at most this much a second, e.g. 200M.
     #[arg(long, value_name = "RATE", value_parser = parse_size, help_heading = "The guest")]
@@ -527,10 +532,43 @@ fn millis(text: &str) -> Result<Duration, String> {
     }
 }
 
+/// By when a backup is to end, if at all.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct FinishWithin(pub(crate) Option<Duration>);
+
+fn finish_within(text: &str) -> Result<FinishWithin, String> {
+    if text == "none" {
+        return Ok(FinishWithin(None));
+    }
+    let wrong = || "expected hours or minutes, from 1m to 999h, or none".to_owned();
+    let (number, unit) = match (text.strip_suffix('h'), text.strip_suffix('m')) {
+        (Some(hours), _) => (hours, 3600),
+        (None, Some(minutes)) => (minutes, 60),
+        (None, None) => return Err(wrong()),
+    };
+    let number: u16 = number.parse().map_err(|_| wrong())?;
+    if !(1..=999).contains(&number) {
+        return Err(wrong());
+    }
+    let time = Duration::from_secs(u64::from(number).saturating_mul(unit));
+    Ok(FinishWithin(Some(time)))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use clap::CommandFactory as _;
+
+    #[test]
+    fn a_time_to_finish_has_a_unit() {
+        let seconds = |text| finish_within(text).map(|time| time.0.map(|time| time.as_secs()));
+        assert_eq!(seconds("8h"), Ok(Some(28_800)));
+        assert_eq!(seconds("90m"), Ok(Some(5400)));
+        assert_eq!(seconds("none"), Ok(None));
+        for wrong in ["", "h", "8", "0h", "-1h", "1000h", "8 h", "1.5h", "8d", "+"] {
+            assert!(seconds(wrong).is_err(), "{wrong}");
+        }
+    }
 
     #[test]
     fn the_command_line_is_sound() {

@@ -1,0 +1,95 @@
+//! What is said when the guest's comfort and the end of its backup cannot both be had.
+
+use std::fmt;
+use std::time::Duration;
+
+use crate::pace::floor::Because;
+use crate::pace::latency::Felt;
+use crate::report::units;
+
+/// The guest feels its backup, and reading goes on all the same.
+#[derive(Clone, Copy, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct Collision {
+    /// Why.
+    pub because: Because,
+    /// What the guest feels.
+    pub felt: Felt,
+    /// What it felt while hardly anything was read, if that is known.
+    pub alone: Option<Felt>,
+    /// Bytes that are read a second.
+    pub rate: f64,
+}
+
+impl fmt::Display for Collision {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "the guest feels the backup: 99 of 100 of its writes take up to {}, and all of them {} on average",
+            millis(self.felt.slow),
+            millis(self.felt.mean)
+        )?;
+        if let Some(alone) = self.alone {
+            write!(
+                f,
+                " ({} and {} while hardly anything is read)",
+                millis(alone.slow),
+                millis(alone.mean)
+            )?;
+        }
+        write!(
+            f,
+            "; {} are read, and not less, since ",
+            units::rate(self.rate)
+        )?;
+        match self.because {
+            Because::Finish(within) => write!(
+                f,
+                "it would not end within --finish-within, {}",
+                units::duration(within)
+            ),
+            Because::Images => f.write_str("the fleecing images would grow faster than that"),
+            Because::Slowest => f.write_str("that is one small read at a time"),
+        }
+    }
+}
+
+fn millis(duration: Duration) -> String {
+    format!("{:.1} ms", duration.as_secs_f64() * 1000.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn it_says_what_it_costs_and_why() {
+        let felt = |slow, mean| Felt {
+            writes: 100,
+            slow: Duration::from_millis(slow),
+            mean: Duration::from_millis(mean),
+        };
+        let collision = Collision {
+            because: Because::Finish(Duration::from_secs(8 * 3600)),
+            felt: felt(12, 3),
+            alone: Some(felt(4, 1)),
+            rate: 52_428_800.0,
+        };
+        assert_eq!(
+            collision.to_string(),
+            "the guest feels the backup: 99 of 100 of its writes take up to 12.0 ms, and all of them \
+             3.0 ms on average (4.0 ms and 1.0 ms while hardly anything is read); 50.00 MiB/s are read, \
+             and not less, since it would not end within --finish-within, 8h 0m 0s"
+        );
+        let slowest = Collision {
+            because: Because::Slowest,
+            alone: None,
+            ..collision
+        };
+        assert!(
+            slowest
+                .to_string()
+                .ends_with("since that is one small read at a time")
+        );
+    }
+}
