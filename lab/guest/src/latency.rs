@@ -9,7 +9,7 @@ use crate::Result;
 use crate::disk::{Disk, Durability};
 
 /// At most so many samples are kept (32 MiB of them).
-const MAX_SAMPLES: usize = 1 << 21;
+pub(crate) const MAX_SAMPLES: usize = 1 << 21;
 
 /// Random writes of `size` bytes over the first `span` bytes, one at a time.
 pub(crate) fn run(seconds: u64, size: usize, span: u64, path: &str) -> Result<String> {
@@ -43,7 +43,7 @@ pub(crate) fn run(seconds: u64, size: usize, span: u64, path: &str) -> Result<St
     report(start.elapsed(), samples)
 }
 
-fn report(elapsed: Duration, mut samples: Vec<Duration>) -> Result<String> {
+pub(crate) fn report(elapsed: Duration, mut samples: Vec<Duration>) -> Result<String> {
     samples.sort_unstable();
     let per_mille = |rank: usize| -> Result<f64> {
         let last = samples.len().checked_sub(1).ok_or("no write was made")?;

@@ -3,6 +3,7 @@
 //! ```text
 //! writer seq     SECONDS THREADS SLOTS DISK…   numbered blocks in a known order; 0 seconds: until killed
 //! writer latency SECONDS SIZE SPAN DISK        random writes, QD 1
+//! writer load    SECONDS SIZE SPAN THREADS RATE random|sequential DISK   0 seconds: see `load.rs`
 //! writer fill    OFFSET LENGTH BYTE DISK
 //! writer verify  OFFSET LENGTH BYTE DISK
 //! ```
@@ -13,6 +14,7 @@
 mod disk;
 mod fill;
 mod latency;
+mod load;
 mod seq;
 
 use std::env;
@@ -44,13 +46,28 @@ fn run(arguments: &[&str]) -> Result<String> {
         ["latency", seconds, size, span, disk] => {
             latency::run(number(seconds)?, number(size)?, number(span)?, disk)
         }
+        ["load", seconds, size, span, threads, rate, order, disk] => {
+            let load = load::Load {
+                seconds: number(seconds)?,
+                size: number(size)?,
+                span: number(span)?,
+                threads: number(threads)?,
+                rate: number(rate)?,
+                order: match *order {
+                    "random" => load::Order::Random,
+                    "sequential" => load::Order::Sequential,
+                    _ => return Err(format!("'{order}' is no order")),
+                },
+            };
+            load::run(load, disk)
+        }
         ["fill", offset, length, byte, disk] => {
             fill::fill(number(offset)?, number(length)?, number(byte)?, disk)
         }
         ["verify", offset, length, byte, disk] => {
             fill::verify(number(offset)?, number(length)?, number(byte)?, disk)
         }
-        _ => Err("usage: writer seq|latency|fill|verify … (see its source)".to_owned()),
+        _ => Err("usage: writer seq|latency|load|fill|verify … (see its source)".to_owned()),
     }
 }
 
