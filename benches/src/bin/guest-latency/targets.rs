@@ -1,27 +1,6 @@
-//! What a guest on stock QEMU feels of a backup: the latency of its small writes, as it measures them
-//! itself, without a backup and beside several kinds of backup.
-//!
-//! ```text
-//! cargo build --release -p fleece-bins && cargo xtask lab
-//! cargo run --release -p fleece-benches --bin guest-latency [seconds] [rounds] [MiB written to]
-//! ```
-//!
-//! All cases take turns in one guest, and the table shows medians over the rounds. The disk is full of
-//! noise and large enough that each backup outlasts its measurement; the guest writes 4 KiB at random
-//! places, one write at a time, and starts when the backup has begun to read.
+//! What the guest feels beside slow, dead and fast targets.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    clippy::arithmetic_side_effects,
-    clippy::cast_precision_loss,
-    reason = "a measurement that fails says so and ends"
-)]
-
-use std::fs::File;
-use std::io::{BufRead as _, BufReader, Read, Write as _};
+use std::io::{BufRead as _, BufReader, Read};
 use std::process::{Child, ChildStdout, Command, Stdio};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -29,6 +8,8 @@ use std::time::{Duration, Instant};
 use fleece_lab::{Definition, Disk, Guest, Interface};
 use fleece_qmp_client::Client;
 use serde_json::{Value, json};
+
+use crate::table::{fill, median};
 
 const SIZE: u64 = 8 << 30;
 
@@ -83,19 +64,16 @@ struct Felt {
     trace: Vec<(f64, f64)>,
 }
 
-fn main() {
-    let mut numbers = std::env::args()
-        .skip(1)
-        .map(|text| text.parse().expect("a number"));
-    let seconds: u64 = numbers.next().unwrap_or(5);
-    let rounds = numbers.next().unwrap_or(3);
-    let span = numbers.next().unwrap_or(256);
+/// All cases take turns in one guest, and the table shows medians over the rounds. The disk is full of
+/// noise and large enough that each backup outlasts its measurement; the guest writes 4 KiB at random
+/// places, one write at a time, and starts when the backup has begun to read.
+pub(crate) fn run(seconds: u64, rounds: usize, span: u64) {
     let qemu = fleece_lab::qemu("10.0").expect("the lab; prepare it with `cargo xtask lab`");
     let disk = Disk::raw(SIZE)
         .interface(Interface::VirtioBlk)
         .define(Definition::Drive);
     let guest = Guest::builder(&qemu).disk(disk).boot().expect("a guest");
-    fill(&guest);
+    fill(guest.disk_path(0), SIZE);
     let mut felt: Vec<Vec<Felt>> = CASES.map(|_| Vec::new()).into_iter().collect();
     for _ in 0..rounds {
         for (felt, (_, backup)) in felt.iter_mut().zip(CASES) {
@@ -135,12 +113,6 @@ fn main() {
             println!("  {name}: {}", trace.collect::<Vec<_>>().join(", "));
         }
     }
-}
-
-fn median(values: impl Iterator<Item = f64>) -> f64 {
-    let mut values: Vec<f64> = values.collect();
-    values.sort_by(f64::total_cmp);
-    values[(values.len() - 1) / 2]
 }
 
 fn measure(guest: &Guest, backup: Backup, seconds: u64, span: u64) -> Felt {
@@ -214,26 +186,6 @@ fn end_job(client: &Client) {
     client
         .execute_raw("object-del", Some(json!({"id": "slow"})))
         .unwrap();
-}
-
-/// Noise on the whole disk, so that all of it has to be read.
-fn fill(guest: &Guest) {
-    let mut disk = File::options()
-        .write(true)
-        .open(guest.disk_path(0))
-        .unwrap();
-    let mut noise = vec![0_u8; 8 << 20];
-    let mut state = 88_172_645_463_325_252_u64;
-    for word in noise.chunks_exact_mut(8) {
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        word.copy_from_slice(&state.to_le_bytes());
-    }
-    for _ in 0..SIZE / (8 << 20) {
-        disk.write_all(&noise).unwrap();
-    }
-    disk.sync_all().unwrap();
 }
 
 /// Reads in flight and MiB per second, as the backup reports them.

@@ -1,0 +1,44 @@
+//! What a guest on stock QEMU feels of a backup: the latency of its writes, as it measures them itself.
+//!
+//! ```text
+//! cargo build --release -p fleece-bins && cargo xtask lab
+//! cargo run --release -p fleece-benches --bin guest-latency                       whole backups
+//! cargo run --release -p fleece-benches --bin guest-latency whole [ROUNDS [MiB [LOAD]]]
+//! cargo run --release -p fleece-benches --bin guest-latency targets [SECONDS [ROUNDS [MiB written to]]]
+//! ```
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::arithmetic_side_effects,
+    clippy::cast_possible_truncation,
+    clippy::cast_precision_loss,
+    reason = "a measurement that fails says so and ends"
+)]
+
+mod table;
+mod targets;
+mod whole;
+
+fn main() {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let number = |place: usize| -> Option<u64> {
+        let text = arguments.get(place)?;
+        Some(text.parse().expect("a number"))
+    };
+    match arguments.first().map_or("whole", String::as_str) {
+        "whole" => whole::run(
+            number(1).unwrap_or(5) as usize,
+            number(2).unwrap_or(1024),
+            number(3).map(|load| load as usize),
+        ),
+        "targets" => targets::run(
+            number(1).unwrap_or(5),
+            number(2).unwrap_or(3) as usize,
+            number(3).unwrap_or(256),
+        ),
+        other => panic!("'{other}' is neither whole nor targets"),
+    }
+}
