@@ -5,11 +5,10 @@
 //! target on the same file system. The files are in memory, so that a write costs a system call and
 //! a copy, and no disk hides the filter's part.
 
-#![allow(
-    missing_docs,
+#![expect(
     clippy::unwrap_used,
     clippy::arithmetic_side_effects,
-    reason = "a benchmark stops at the first fault, and its macros document nothing"
+    reason = "a benchmark stops at the first fault"
 )]
 
 use std::hint::black_box;

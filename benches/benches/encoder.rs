@@ -1,5 +1,4 @@
 //! How fast clusters become extents: `cargo bench -p fleece-benches --bench encoder`.
-#![allow(missing_docs, reason = "criterion's macros")]
 
 use std::hint::black_box;
 

@@ -3,11 +3,10 @@
 //! Each program in `src/bin` prints its own table; `cargo run --release -p fleece-benches --bin NAME`
 //! after `cargo xtask lab`. Criterion benchmarks are in `benches/`.
 
-#![allow(
+#![expect(
     clippy::unwrap_used,
     clippy::panic,
     clippy::indexing_slicing,
-    clippy::arithmetic_side_effects,
     reason = "a measurement that fails says so and ends"
 )]
 

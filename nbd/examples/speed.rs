@@ -5,7 +5,7 @@
 //! Needs the lab (`cargo xtask lab`), nbdcopy and fio. Each round runs everything once, so that
 //! what else the machine does hits all alike; the medians are compared.
 
-#![allow(
+#![expect(
     clippy::arithmetic_side_effects,
     clippy::cast_possible_truncation,
     clippy::indexing_slicing,
@@ -15,7 +15,7 @@
 )]
 
 #[path = "../tests/peers/programs.rs"]
-#[allow(dead_code, reason = "the tests use the rest")]
+#[expect(dead_code, reason = "the tests use the rest")]
 mod programs;
 
 use std::collections::VecDeque;

@@ -10,10 +10,10 @@ use clap_complete::Shell;
 use crate::run::{Outcome, workspace};
 
 #[path = "../../bins/src/bin/fleece/cli.rs"]
-#[allow(dead_code, reason = "only the definition is used")]
+#[expect(dead_code, reason = "only the definition is used")]
 mod fleece;
 #[path = "../../bins/src/bin/vma/cli.rs"]
-#[allow(dead_code, reason = "only the definition is used")]
+#[expect(dead_code, reason = "only the definition is used")]
 mod vma;
 
 /// Writes everything to `target/assets`.

@@ -1,18 +1,14 @@
 //! `cargo ci`: everything that must hold before a change is accepted.
 
-use std::env;
-use std::ffi::OsString;
-use std::fs;
-use std::iter;
-use std::num::NonZero;
-use std::sync::{Mutex, PoisonError};
-use std::thread::{self, ScopedJoinHandle};
 use std::time::{Duration, Instant};
 
 use clap::ValueEnum;
 
-use crate::run::{Outcome, Run, has, workspace};
-use crate::{commits, deny, layers, metadata, musl, packages, peers, skips};
+use crate::run::{Outcome, Run};
+use crate::{
+    commits, deny, examples, exceptions, fuzz, layers, metadata, musl, packages, publish, targets,
+    test,
+};
 
 /// A part of the check, in the order in which they run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -22,10 +18,14 @@ pub(crate) enum Step {
     Packages,
     /// Stock QEMUs and a guest for live tests
     Lab,
-    /// Dependencies between our crates go down only
+    /// Dependencies between our crates go down only, and files need each other in no circle
     Layers,
     /// Subjects of commits
     Commits,
+    /// No `allow` but in tests
+    Exceptions,
+    /// Every example is run by a test
+    Examples,
     /// Formatting
     Fmt,
     /// Lints, with every warning an error
@@ -38,6 +38,10 @@ pub(crate) enum Step {
     Doc,
     /// Licences, sources and duplicates of the crates of others
     Deny,
+    /// What a registry wants of the libraries
+    Publish,
+    /// The archive format with each of its features, and for systems other than Linux
+    Targets,
     /// Every benchmark runs once
     Bench,
     /// Programs that need no libraries, where Rust has the target for them
@@ -46,9 +50,6 @@ pub(crate) enum Step {
     Fuzz,
 }
 
-/// How long each fuzz target runs.
-const FUZZ_SECONDS: u32 = 10;
-
 impl Step {
     fn run(self) -> Outcome {
         match self {
@@ -56,15 +57,19 @@ impl Step {
             Self::Lab => lab(),
             Self::Layers => layers::check(),
             Self::Commits => commits::check(),
+            Self::Exceptions => exceptions::check(),
+            Self::Examples => examples::check(),
             Self::Fmt => fmt(),
             Self::Clippy => clippy(),
-            Self::Test => test(),
-            Self::Doctest => doctest(),
+            Self::Test => test::all(),
+            Self::Doctest => test::doctest(),
             Self::Doc => doc(),
             Self::Deny => deny::check(),
+            Self::Publish => publish::check(),
+            Self::Targets => targets::check(),
             Self::Bench => bench(),
             Self::Musl => musl::check(),
-            Self::Fuzz => fuzz(),
+            Self::Fuzz => fuzz::check(),
         }
     }
 
@@ -135,7 +140,7 @@ pub(crate) fn lab() -> Outcome {
 
 pub(crate) fn fmt() -> Outcome {
     Run::cargo(&["fmt", "--all", "--", "--check"]).quietly()?;
-    if has_fuzz_targets() {
+    if fuzz::has_targets() {
         Run::cargo(&["fmt", "--manifest-path", "fuzz/Cargo.toml", "--", "--check"]).quietly()?;
     }
     Ok(String::new())
@@ -152,73 +157,6 @@ fn clippy() -> Outcome {
         .concat(),
     )
     .quietly()?;
-    Ok(String::new())
-}
-
-fn test() -> Outcome {
-    let path = path_with_lab()?;
-    let skips::Report { skipped, flaky } = if has("cargo-nextest") {
-        // A report of a former run would tell of its skips.
-        let _ = fs::remove_file(skips::report());
-        let run = Run::cargo(&[
-            "nextest",
-            "run",
-            "--workspace",
-            "--all-features",
-            "--profile=ci",
-        ]);
-        run.env("PATH", path)
-            .env("PYTHONPATH", peers::folder())
-            .openly(|_| false)?;
-        skips::in_report()?
-    } else {
-        let options = [
-            "--workspace",
-            "--all-features",
-            "--lib",
-            "--bins",
-            "--examples",
-            "--tests",
-        ];
-        // Live tests share two cores; skips are shown only without capture.
-        let harness = ["--", "--test-threads=1", "--nocapture"];
-        let run = Run::cargo(&[&["test", "--no-fail-fast"], &options[..], &harness[..]].concat());
-        let lines = run
-            .env("PATH", path)
-            .env("PYTHONPATH", peers::folder())
-            .openly(skips::is_skip)?;
-        skips::Report {
-            skipped: skips::reasons(lines.iter().map(String::as_str)),
-            flaky: Vec::new(),
-        }
-    };
-    let flaky = if flaky.is_empty() {
-        String::new()
-    } else {
-        format!("; passed at the second try only: {}", flaky.join(", "))
-    };
-    let list = skipped.join("; ");
-    if skipped.is_empty() {
-        Ok(format!("nothing skipped{flaky}"))
-    } else if env::var("CI").is_ok_and(|ci| ci == "true") {
-        Err(format!("some tests were skipped: {list}{flaky}"))
-    } else {
-        Ok(format!("SKIPPED: {list}{flaky}"))
-    }
-}
-
-/// Tests that run `qemu-img` and the like get those of the lab, whatever the host has.
-pub(crate) fn path_with_lab() -> Result<OsString, String> {
-    let Some(qemu) = fleece_lab::qemu("10.0") else {
-        return Err("the lab is not prepared: cargo xtask lab".to_owned());
-    };
-    let host = env::var_os("PATH").unwrap_or_default();
-    env::join_paths([qemu.programs()].into_iter().chain(env::split_paths(&host)))
-        .map_err(|error| error.to_string())
-}
-
-fn doctest() -> Outcome {
-    Run::cargo(&["test", "--workspace", "--all-features", "--doc"]).openly(|_| false)?;
     Ok(String::new())
 }
 
@@ -240,46 +178,4 @@ fn bench() -> Outcome {
     let options = ["--workspace", "--all-features", "--bench=*"];
     Run::cargo(&[&["test", "--quiet"], &options[..]].concat()).quietly()?;
     Ok(String::new())
-}
-
-fn fuzz() -> Outcome {
-    if !has_fuzz_targets() {
-        return Ok("there are no targets".to_owned());
-    }
-    if !has("cargo-fuzz") {
-        Run::cargo(&["install", "--quiet", "--locked", "cargo-fuzz"]).quietly()?;
-    }
-    // Without a sanitizer, targets build on the stable compiler; ours are safe Rust anyway.
-    Run::cargo(&["fuzz", "build", "--sanitizer=none"]).quietly()?;
-    let targets = Run::cargo(&["fuzz", "list"]).quietly()?;
-    let left = Mutex::new(targets.lines());
-    let next = || left.lock().unwrap_or_else(PoisonError::into_inner).next();
-    // Each takes one processor.
-    let run = || iter::from_fn(next).try_for_each(fuzz_target);
-    let processors = thread::available_parallelism().map_or(1, NonZero::get);
-    thread::scope(|scope| {
-        let threads: Vec<_> = (0..processors).map(|_| scope.spawn(run)).collect();
-        let mut outcomes = threads.into_iter().map(ScopedJoinHandle::join);
-        outcomes.try_for_each(|outcome| outcome.map_err(|_| "a thread panicked")?)
-    })?;
-    Ok(format!("{} targets", targets.lines().count()))
-}
-
-fn fuzz_target(target: &str) -> Result<(), String> {
-    // What is found goes to the first folder; the seeds in the second stay as they are.
-    let found = format!("target/fuzz-corpus/{target}");
-    let seeds = format!("fuzz/corpus/{target}");
-    let folder = workspace().join(&found);
-    fs::create_dir_all(&folder).map_err(|error| format!("{}: {error}", folder.display()))?;
-    let time = format!("-max_total_time={FUZZ_SECONDS}");
-    let mut arguments = vec!["fuzz", "run", "--sanitizer=none", target, &found];
-    if workspace().join(&seeds).exists() {
-        arguments.push(&seeds);
-    }
-    arguments.extend(["--", &time]);
-    Run::cargo(&arguments).quietly().map(|_| ())
-}
-
-fn has_fuzz_targets() -> bool {
-    workspace().join("fuzz/Cargo.toml").exists()
 }

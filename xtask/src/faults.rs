@@ -1,8 +1,8 @@
 //! `cargo xtask faults`: what `docs/FAULTS.md` promises, and in its long form more of it than there is
 //! time for in `cargo ci`.
 
-use crate::ci::path_with_lab;
 use crate::run::{Outcome, Run};
+use crate::test::path_with_lab;
 
 /// The programs of tests that hold the promises. A guest wants the machine's processors: one at a time.
 const WITH_GUESTS: [&str; 7] = [

@@ -9,7 +9,7 @@
 //! must not call functions of the outer one, for then a reader goes in and out: what both call is a file below both.
 
 mod circles;
-mod module;
+pub(crate) mod module;
 mod resolve;
 mod tree;
 

@@ -105,6 +105,7 @@ mod tests {
             folder: "new".to_owned(),
             dependencies: Vec::new(),
             roots: Vec::new(),
+            examples: Vec::new(),
         };
         assert_eq!(breaches(&[member]).len(), 1);
     }

@@ -5,16 +5,22 @@ mod assets;
 mod ci;
 mod commits;
 mod deny;
+mod examples;
+mod exceptions;
 mod faults;
 mod files;
+mod fuzz;
 mod layers;
 mod metadata;
 mod musl;
 mod packages;
 mod peers;
+mod publish;
 mod quick;
 mod run;
 mod skips;
+mod targets;
+mod test;
 
 use std::process::ExitCode;
 

@@ -24,6 +24,8 @@ pub(crate) struct Member {
     pub(crate) dependencies: Vec<(String, Kind)>,
     /// The files in the workspace that its library and programs start with.
     pub(crate) roots: Vec<PathBuf>,
+    /// The files of its examples.
+    pub(crate) examples: Vec<PathBuf>,
 }
 
 /// A crate of others that ours are built with, on any system.
@@ -89,15 +91,21 @@ pub(crate) fn members(metadata: &Value) -> Vec<Member> {
                     (text(dependency, "name"), kind)
                 })
                 .collect(),
-            roots: list(package, "targets")
-                .iter()
-                .filter(|target| {
-                    let mut kinds = list(target, "kind").iter();
-                    kinds.any(|kind| kind == "lib" || kind == "bin")
-                })
-                .map(|target| inside(&text(target, "src_path")))
-                .collect(),
+            roots: sources(package, &["lib", "bin"]),
+            examples: sources(package, &["example"]),
         })
+        .collect()
+}
+
+/// The files that a package's targets of these kinds start with.
+fn sources(package: &Value, kinds: &[&str]) -> Vec<PathBuf> {
+    list(package, "targets")
+        .iter()
+        .filter(|target| {
+            let mut kind = list(target, "kind").iter().filter_map(Value::as_str);
+            kind.any(|kind| kinds.contains(&kind))
+        })
+        .map(|target| inside(&text(target, "src_path")))
         .collect()
 }
 
@@ -114,12 +122,12 @@ fn inside(path: &str) -> PathBuf {
     path.strip_prefix(workspace()).unwrap_or(path).to_owned()
 }
 
-fn text(value: &Value, key: &str) -> String {
+pub(crate) fn text(value: &Value, key: &str) -> String {
     let text = value.get(key).and_then(Value::as_str);
     text.unwrap_or_default().to_owned()
 }
 
-fn list<'a>(value: &'a Value, key: &str) -> &'a [Value] {
+pub(crate) fn list<'a>(value: &'a Value, key: &str) -> &'a [Value] {
     let list = value.get(key).and_then(Value::as_array);
     list.map_or(&[], Vec::as_slice)
 }

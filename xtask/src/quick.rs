@@ -2,10 +2,11 @@
 
 use std::collections::BTreeSet;
 
-use crate::ci::{self, path_with_lab};
+use crate::ci;
 use crate::metadata::{self, Member};
 use crate::peers;
 use crate::run::{Outcome, Run};
+use crate::test::path_with_lab;
 
 /// Tests whose binary is called so boot guests or ask for a storage daemon.
 const LIVE: &str = "binary(/^live/)";

@@ -91,6 +91,14 @@ pub(crate) fn has(program: &str) -> bool {
     env::split_paths(&path).any(|folder| folder.join(program).is_file())
 }
 
+/// Has Rust's standard library for `target`.
+pub(crate) fn add_target(target: &str) -> Outcome {
+    if !has("rustup") {
+        return Err(format!("no rustup that would add the target {target}"));
+    }
+    Run::new("rustup", &["target", "add", target]).quietly()
+}
+
 /// The workspace's folder.
 pub(crate) fn workspace() -> PathBuf {
     let xtask = Path::new(env!("CARGO_MANIFEST_DIR"));

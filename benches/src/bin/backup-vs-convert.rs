@@ -9,13 +9,10 @@
 //! A third of the disk is holes, a third noise, a third text. All of it stays in the page cache, so
 //! what is measured is the way, not the disk. Both sides end with the data synced.
 
-#![allow(
+#![expect(
     clippy::unwrap_used,
     clippy::expect_used,
-    clippy::panic,
     clippy::indexing_slicing,
-    clippy::arithmetic_side_effects,
-    clippy::cast_possible_truncation,
     reason = "a measurement that fails says so and ends"
 )]
 

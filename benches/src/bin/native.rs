@@ -10,14 +10,13 @@
 //! the temporary directory. Everything fits into the page cache, so what is measured is the way, not the
 //! disk, which would hide it.
 
-#![allow(
+#![expect(
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::panic,
     clippy::indexing_slicing,
     clippy::arithmetic_side_effects,
     clippy::cast_precision_loss,
-    clippy::cast_possible_truncation,
     reason = "a measurement that fails says so and ends"
 )]
 

@@ -10,13 +10,10 @@
 //! what is measured is the way, not the disk. Both sides end with the data synced: `fleece` syncs what it
 //! restores, and the time of `qemu-img` has a `sync` of its result in it.
 
-#![allow(
+#![expect(
     clippy::unwrap_used,
     clippy::expect_used,
-    clippy::panic,
     clippy::indexing_slicing,
-    clippy::arithmetic_side_effects,
-    clippy::cast_possible_truncation,
     reason = "a measurement that fails says so and ends"
 )]
 

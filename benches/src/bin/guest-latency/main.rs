@@ -7,7 +7,7 @@
 //! cargo run --release -p fleece-benches --bin guest-latency targets [SECONDS [ROUNDS [MiB written to]]]
 //! ```
 
-#![allow(
+#![expect(
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::panic,
