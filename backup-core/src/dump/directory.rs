@@ -214,7 +214,7 @@ impl DumpDirectory {
         backups.retain(|backup| guest.is_none() || backup.guest() == guest);
         for backup in &mut backups {
             if backup.name.is_some() && backup.fault.is_none() {
-                backup.fault = Fault::of_header(backup);
+                backup.fault = Fault::of_header(backup.path());
             }
         }
         let verdicts = plan(&backups, rules, Zoned::now().datetime());

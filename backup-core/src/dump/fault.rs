@@ -2,11 +2,12 @@
 
 use std::fmt;
 use std::io::{self, Read, Seek as _};
+use std::path::Path;
 
 use fleece_staged_file::regular::{self, Links};
 use fleece_vma_format::{MAX_HEADER_SIZE, Reader, container};
 
-use super::{Backup, Verified};
+use super::Verified;
 
 /// Why a backup cannot be counted on.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -37,9 +38,9 @@ impl Fault {
     }
 
     /// What the header of an archive shows that nothing else is known of.
-    pub(super) fn of_header(backup: &Backup) -> Option<Self> {
+    pub(super) fn of_header(archive: &Path) -> Option<Self> {
         let unreadable = |error: io::Error| Some(Self::Unreadable(error.to_string()));
-        let mut file = match regular::open(backup.path(), Links::Follow) {
+        let mut file = match regular::open(archive, Links::Follow) {
             Ok(file) => file,
             Err(error) => return unreadable(error),
         };

@@ -7,12 +7,15 @@
 mod card;
 mod cpu;
 mod drive;
+mod words;
 
 use std::collections::BTreeMap;
 
 use fleece_guest_config::{Error, GuestConfig, PropertyString};
 use fleece_storage::VolumeFormat;
 use uuid::Uuid;
+
+use words::{is_on, is_plain};
 
 pub(super) use card::Card;
 pub(super) use cpu::{Cpu, Model};
@@ -250,24 +253,4 @@ fn number(text: Option<&str>, range: std::ops::RangeInclusive<u32>, field: &mut 
         }
         _ => false,
     }
-}
-
-/// Proxmox's spellings of yes.
-fn is_on(text: &str) -> bool {
-    matches!(
-        text.to_ascii_lowercase().as_str(),
-        "1" | "on" | "yes" | "true"
-    )
-}
-
-/// A character that means nothing but itself wherever we write it.
-fn is_plain(c: char) -> bool {
-    c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-')
-}
-
-/// A text of such characters that is taken for no option.
-fn is_word(text: &str) -> bool {
-    text.len() <= 64
-        && text.starts_with(|c: char| c.is_ascii_alphanumeric())
-        && text.chars().all(is_plain)
 }

@@ -2,7 +2,7 @@
 
 use fleece_guest_config::PropertyString;
 
-use super::is_on;
+use super::words::is_on;
 
 /// A network card. The bridge that it was plugged into is on the other host.
 #[derive(Debug)]

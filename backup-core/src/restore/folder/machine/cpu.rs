@@ -2,7 +2,7 @@
 
 use fleece_guest_config::PropertyString;
 
-use super::is_word;
+use super::words::is_word;
 
 /// A processor's model, in QEMU's and libvirt's words, and flags on top.
 #[derive(Debug)]

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use fleece_guest_config::{Error, GuestConfig};
 
-use super::{Image, Machine, Tpm, is_on, is_plain};
+use super::words::{is_on, is_plain};
+use super::{Image, Machine, Tpm};
 
 /// A disk, or a CD drive without a CD.
 #[derive(Debug)]
