@@ -3,6 +3,8 @@
 //! Reading never seeks and needs bounded memory for every input. Writing makes independent frames
 //! on several threads, whose bytes do not depend on how many.
 
+#[cfg(any(feature = "gzip", feature = "lzop", feature = "zstd"))]
+mod damage;
 #[cfg(all(feature = "index", feature = "zstd"))]
 mod embedded;
 #[cfg(feature = "gzip")]
@@ -31,6 +33,8 @@ pub use embedded::{EmbeddedIndex, embedded_index};
 pub use seekable::Seekable;
 #[cfg(any(feature = "gzip", feature = "zstd"))]
 pub use writer::{FrameOptions, FrameWriter};
+
+pub use crate::threads::default_threads;
 
 use std::io::{self, Read};
 use std::sync::Arc;
@@ -265,22 +269,4 @@ impl<R: Read> Read for Counted<R> {
         self.count.fetch_add(got as u64, Ordering::Relaxed);
         Ok(got)
     }
-}
-
-/// How many threads a machine of this size gives to compression: one each processor, and no more
-/// than keep memory within bounds.
-#[must_use]
-pub fn default_threads() -> usize {
-    std::thread::available_parallelism()
-        .map_or(1, usize::from)
-        .min(16)
-}
-
-#[cfg(any(feature = "gzip", feature = "lzop", feature = "zstd"))]
-fn damaged(offset: u64, what: impl std::fmt::Display) -> Error {
-    Error::new(
-        ErrorKind::Container,
-        format!("compressed archive is damaged: {what}"),
-    )
-    .at(offset)
 }

@@ -2,13 +2,14 @@
 
 use std::io::Write;
 
-use crate::container::{Written, default_threads};
+use crate::container::Written;
 use crate::error::Result;
 use crate::extent::Extent;
 use crate::header::Header;
 use crate::index::{ExtentDigest, IndexBuilder};
 use crate::ordered::Ordered;
 use crate::output::Output;
+use crate::threads::default_threads;
 
 /// An output that gets extents in order, and their index along with them if it takes one.
 #[derive(Debug)]

@@ -1,6 +1,7 @@
 //! The archive header: identity, configs, devices.
 
 mod build;
+mod name;
 mod parse;
 #[cfg(test)]
 #[allow(
@@ -13,7 +14,7 @@ mod tests;
 pub use build::HeaderBuilder;
 pub(crate) use parse::{array16, checksum_without};
 
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::Result;
 use crate::layout::{DeviceId, VMSTATE, cluster_count};
 
 /// A whole, valid archive header.
@@ -173,31 +174,3 @@ impl Device {
         self.name == VMSTATE
     }
 }
-
-/// Whether a name can be part of a file name without any danger.
-///
-/// The reference uses names from the archive as paths unchecked. All names that Proxmox or QEMU
-/// produce (guest config names, QEMU ids) consist of these characters.
-fn check_name(name: &[u8]) -> Result<&str> {
-    let fine = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-');
-    let text = std::str::from_utf8(name).unwrap_or_default();
-    if text.is_empty() || text.starts_with('.') || !text.bytes().all(|byte| fine(&byte)) {
-        let shown = String::from_utf8_lossy(name);
-        return Err(Error::new(
-            ErrorKind::Name,
-            format!(
-                "unsafe name {shown:?}: only letters, digits, '.', '_' and '-' are allowed, and no '.' in front"
-            ),
-        ));
-    }
-    if text.len() > MAX_NAME_LENGTH {
-        return Err(Error::new(
-            ErrorKind::Name,
-            format!("name of {} bytes is too long", text.len()),
-        ));
-    }
-    Ok(text)
-}
-
-/// The longest name accepted in bytes: `tmp-disk-NAME.raw` must fit a file name of 255 bytes.
-const MAX_NAME_LENGTH: usize = 200;

@@ -56,6 +56,7 @@ pub mod recover;
 pub mod restore;
 mod scan;
 mod tally;
+mod threads;
 pub mod verify;
 mod writer;
 mod zero;

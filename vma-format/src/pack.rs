@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::{io, thread};
 
-use crate::container::{Written, default_threads};
+use crate::container::Written;
 use crate::encoder::{DeviceSummary, Summary};
 use crate::error::{Error, ErrorKind, Result};
 use crate::extent::{ClusterEntry, Extent, block_mask};
@@ -16,6 +16,7 @@ use crate::header::{Device, Header};
 use crate::index::ExtentDigest;
 use crate::layout::{CLUSTER_SIZE, EXTENT_CLUSTERS, cluster_offset};
 use crate::output::Output;
+use crate::threads::default_threads;
 
 /// A disk to be put into an archive.
 pub trait Source: Send + Sync {

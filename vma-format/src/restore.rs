@@ -15,7 +15,6 @@ pub use extents::from_file;
 use place::{cannot_write, write_extent};
 pub(crate) use place::{write_cluster, write_zero_cluster};
 
-use crate::container::default_threads;
 use crate::error::{Error, Result};
 use crate::extent::Extent;
 use crate::header::Header;
@@ -24,6 +23,7 @@ use crate::random_access::RandomAccess;
 use crate::read_at::ReadAt;
 use crate::reader::Reader;
 use crate::tally::Tally;
+use crate::threads::default_threads;
 
 /// Something that a device can be written to.
 pub trait Target: Send + Sync {

@@ -4,7 +4,8 @@ use std::io::{self, BufReader, Read};
 
 use flate2::bufread::MultiGzDecoder;
 
-use super::{Input, damaged};
+use super::Input;
+use super::damage::damaged;
 
 /// Decompresses gzip members until the input ends.
 pub(super) struct Reader<'a> {

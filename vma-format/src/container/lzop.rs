@@ -7,7 +7,8 @@
 
 use std::io::{self, BufReader, Read};
 
-use super::{Input, LZOP_MAGIC, damaged};
+use super::damage::damaged;
+use super::{Input, LZOP_MAGIC};
 use crate::error::{Error, Result};
 use crate::reader::fill;
 

@@ -14,7 +14,8 @@ use nom::combinator::verify;
 use nom::number::complete::{le_u8, le_u32};
 use nom::{IResult, Parser};
 
-use super::{Container, damaged};
+use super::Container;
+use super::damage::damaged;
 use crate::error::{Error, ErrorKind, Result};
 use crate::random_access::cannot_read;
 use crate::read_at::ReadAt;

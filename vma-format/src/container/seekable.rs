@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::io::{self, Read};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use super::damaged;
+use super::damage::damaged;
 use super::seek_table::{Entries, FrameSize};
 use super::zstd::MAX_PARALLEL_FRAME;
 use crate::error::Result;

@@ -2,11 +2,12 @@
 
 use std::io::{self, Write};
 
+use super::Written;
 #[cfg(feature = "zstd")]
 use super::seek_table::{SKIPPABLE_HEADER_SIZE, SeekTable, skippable};
-use super::{Written, default_threads};
 use crate::error::{Error, ErrorKind, Result};
 use crate::ordered::Ordered;
+use crate::threads::default_threads;
 
 /// How to compress.
 #[derive(Debug, Clone)]

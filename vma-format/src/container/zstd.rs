@@ -4,11 +4,13 @@ use std::io::{self, BufReader, Cursor, Read};
 
 use zstd::stream::read::Decoder;
 
-use super::{Input, damaged, default_threads};
+use super::Input;
+use super::damage::damaged;
 use crate::advice::Advice;
 use crate::error::{Error, ErrorKind, Result};
 use crate::ordered::Ordered;
 use crate::reader::fill;
+use crate::threads::default_threads;
 
 /// Frames up to this size are decompressed in parallel: our own have 1 MiB. In bytes.
 pub(super) const MAX_PARALLEL_FRAME: usize = 4 << 20;

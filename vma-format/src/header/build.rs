@@ -2,7 +2,8 @@
 
 use byteorder::{BE, WriteBytesExt};
 
-use super::{Config, Device, Header, check_name, parse};
+use super::name::check_name;
+use super::{Config, Device, Header, parse};
 use crate::error::{Error, ErrorKind, Result};
 use crate::layout::{
     DeviceId, FIXED_HEADER_SIZE, MAX_BLOB_SIZE, MAX_CLUSTERS, MAX_CONFIGS, MAX_DEVICES,

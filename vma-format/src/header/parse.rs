@@ -9,7 +9,8 @@ use nom::multi::count;
 use nom::number::complete::{be_i64, be_u32, be_u64};
 use nom::{IResult, Parser};
 
-use super::{Config, Device, Header, check_name};
+use super::name::check_name;
+use super::{Config, Device, Header};
 use crate::error::{Error, ErrorKind, Result};
 use crate::foreign::not_vma;
 use crate::layout::{DeviceId, FIXED_HEADER_SIZE, MAX_CLUSTERS, MAX_HEADER_SIZE, cluster_count};

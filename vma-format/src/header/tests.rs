@@ -1,4 +1,5 @@
 use super::*;
+use crate::error::ErrorKind;
 use crate::layout::{MAX_BLOB_SIZE, MAX_DEVICES};
 use crate::writer::ArchiveWriter;
 use sha2::{Digest, Sha256};

@@ -5,7 +5,6 @@ use std::thread;
 
 use super::place::write_extent;
 use super::{Failure, MAX_THREADS, Progress, Targets, spawn};
-use crate::container::default_threads;
 use crate::error::Result;
 use crate::extent::{ClusterEntry, Extent, ExtentHeader};
 use crate::header::Header;
@@ -14,6 +13,7 @@ use crate::layout::{CLUSTER_SIZE, EXTENT_HEADER_SIZE};
 use crate::random_access::{cannot_read, header};
 use crate::read_at::ReadAt;
 use crate::tally::Tally;
+use crate::threads::default_threads;
 
 /// How many bytes are read before they are written, at most: few enough to be in the processor's
 /// second cache still.

@@ -3,12 +3,12 @@
 use std::io::Read;
 
 use super::{Damage, Verifier};
-use crate::container::default_threads;
 use crate::error::{Error, ErrorKind, Result};
 use crate::extent::{ClusterEntry, Extent};
 use crate::index::{IndexReader, IndexRecord};
 use crate::ordered::Ordered;
 use crate::scan::Scanner;
+use crate::threads::default_threads;
 
 /// Checks payload against an index, on several threads.
 pub(super) struct Payload<R> {
