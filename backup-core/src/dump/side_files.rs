@@ -6,14 +6,16 @@ use std::path::{Path, PathBuf};
 
 use fleece_staged_file::{StagedFile, remove_stale, rename_new, sync_directory, sync_directory_of};
 
+use fleece_vma_format::index;
+
 use super::name::{EXTENSIONS, archive_stem};
 use crate::error::{Error, ErrorKind};
 
 /// What there may be beside an archive, but for its protection, with which it is not removed.
-const KINDS: [&str; 4] = ["idx", "verified", "log", "notes"];
+const KINDS: [&str; 4] = [index::EXTENSION, "verified", "log", "notes"];
 
 /// What there may be that is written here.
-const WRITTEN: [&str; 4] = ["idx", "verified", "notes", "protected"];
+const WRITTEN: [&str; 4] = [index::EXTENSION, "verified", "notes", "protected"];
 
 /// Who may read notes: whoever may list the backups.
 const MODE: u32 = 0o644;

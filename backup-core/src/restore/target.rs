@@ -8,6 +8,7 @@ use crossbeam_channel::RecvTimeoutError;
 use fleece_storage::block::WriteAt;
 use fleece_vma_format::restore::Target;
 
+use super::writeback::Writeback;
 use crate::cancel::CancelToken;
 use crate::pace::rate::RateLimit;
 
@@ -18,6 +19,7 @@ pub struct DiskTarget {
     zeroes_needed: bool,
     limit: Option<Arc<RateLimit>>,
     cancel: CancelToken,
+    writeback: Option<Arc<Writeback>>,
 }
 
 impl DiskTarget {
@@ -29,6 +31,7 @@ impl DiskTarget {
             zeroes_needed,
             limit: None,
             cancel: CancelToken::new(),
+            writeback: None,
         }
     }
 
@@ -43,6 +46,13 @@ impl DiskTarget {
     #[must_use]
     pub fn cancelled_by(mut self, cancel: &CancelToken) -> Self {
         self.cancel = cancel.clone();
+        self
+    }
+
+    /// Tells `writeback` how much is written.
+    #[must_use]
+    pub fn written_back(mut self, writeback: Option<Arc<Writeback>>) -> Self {
+        self.writeback = writeback;
         self
     }
 
@@ -61,7 +71,12 @@ impl DiskTarget {
 impl Target for DiskTarget {
     fn write_at(&self, offset: u64, data: &[u8]) -> io::Result<()> {
         self.wait(data.len() as u64)?;
-        self.device.write_at(data, offset).map_err(io::Error::other)
+        let written = self.device.write_at(data, offset);
+        written.map_err(io::Error::other)?;
+        if let Some(writeback) = &self.writeback {
+            writeback.wrote(data.len() as u64);
+        }
+        Ok(())
     }
 
     fn zero_at(&self, offset: u64, length: u64) -> io::Result<()> {

@@ -4,11 +4,13 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use fleece_vma_format::index::beside;
+
 use crate::advice::Advice;
 use crate::cancel::CancelToken;
 use crate::target::compression::Compression;
 use crate::target::deadline;
-use crate::target::place::{FileTarget, Stdout, Target, index_path};
+use crate::target::place::{FileTarget, Stdout, Target};
 use crate::target::staged::ArchiveFile;
 
 /// Where an archive goes, and how it gets there.
@@ -63,7 +65,7 @@ impl ArchiveTarget {
         };
         let mut files = vec![ArchiveFile::temporary_name(path)];
         if self.compression == Compression::None {
-            files.push(ArchiveFile::temporary_name(&index_path(path)));
+            files.push(ArchiveFile::temporary_name(&beside(path)));
         }
         files
     }

@@ -4,6 +4,8 @@ use std::fmt;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
+use fleece_vma_format::index::beside;
+
 use crate::error::{Error, ErrorKind};
 use crate::target::staged::ArchiveFile;
 
@@ -49,13 +51,6 @@ pub trait Staged: Write + fmt::Debug + Send {
     fn commit(self: Box<Self>) -> Result<Option<String>, Error>;
 }
 
-/// `<archive>.idx`
-pub(crate) fn index_path(archive: &Path) -> PathBuf {
-    let mut name = archive.as_os_str().to_owned();
-    name.push(".idx");
-    name.into()
-}
-
 /// A file, which must not exist yet.
 #[derive(Clone, Debug)]
 pub struct FileTarget {
@@ -80,7 +75,7 @@ impl Target for FileTarget {
     }
 
     fn begin_index(&self) -> Result<Option<Box<dyn Staged>>, Error> {
-        let index = ArchiveFile::create(&index_path(&self.path))?;
+        let index = ArchiveFile::create(&beside(&self.path))?;
         Ok(Some(Box::new(index)))
     }
 }

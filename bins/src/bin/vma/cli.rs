@@ -4,6 +4,7 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
+use fleece_storage::VolumeFormat;
 use fleece_vma_format::Compression;
 use fleece_vma_format::container::FrameOptions;
 
@@ -147,11 +148,11 @@ pub(super) enum Format {
     Qcow2,
 }
 
-impl Format {
-    pub(super) const fn extension(self) -> &'static str {
-        match self {
-            Self::Raw => "raw",
-            Self::Qcow2 => "qcow2",
+impl From<Format> for VolumeFormat {
+    fn from(format: Format) -> Self {
+        match format {
+            Format::Raw => Self::Raw,
+            Format::Qcow2 => Self::Qcow2,
         }
     }
 }

@@ -3,16 +3,12 @@
 use std::os::unix::fs::FileTypeExt;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Instant;
-use std::{fs, io, thread};
+use std::{fs, io};
 
-use fleece_backup_core::RateLimit;
 use fleece_storage::block::{Access, Backing, Qcow2, RawFile, ReadDevice, Status, WriteAt};
 use fleece_vma_format::Source;
-use fleece_vma_format::restore::Target;
 
 use super::failure::{Failure, Result};
-use super::writeback::Writeback;
 
 /// How much larger than the device a target may be, in bytes, as in the reference.
 const MAX_EXCESS: u64 = 4 << 20;
@@ -65,81 +61,22 @@ impl Source for Disk {
     }
 }
 
-/// A disk to be written.
-pub(super) struct DiskTarget {
-    device: Arc<dyn WriteAt>,
-    zeroes_needed: bool,
-    limit: Option<Arc<RateLimit>>,
-    writeback: Option<Arc<Writeback>>,
-}
-
-impl DiskTarget {
-    pub(super) fn new(device: Arc<dyn WriteAt>, zeroes_needed: bool) -> Self {
-        Self {
-            device,
-            zeroes_needed,
-            limit: None,
-            writeback: None,
-        }
+/// Opens an existing image or block device for a device of `size` bytes.
+pub(super) fn open_target(path: &Path, format: &str, size: u64) -> Result<Arc<dyn WriteAt>> {
+    check_kind(path)?;
+    let device: Arc<dyn WriteAt> = match format {
+        "raw" => Arc::new(RawFile::open(path, Access::ReadWrite)?),
+        "qcow2" => Arc::new(Qcow2::open_writable(path)?),
+        _ => return Err(unknown_format(format)),
+    };
+    let there = device.size();
+    if there < size || there.saturating_sub(size) > MAX_EXCESS {
+        return Err(Failure::new(format!(
+            "{}: unexpected size {there} for a device of {size} bytes (up to 4 MiB more is fine)",
+            path.display()
+        )));
     }
-
-    /// Writes no faster than `limit`.
-    pub(super) fn limited(mut self, limit: Option<Arc<RateLimit>>) -> Self {
-        self.limit = limit;
-        self
-    }
-
-    /// Tells `writeback` how much is written.
-    pub(super) fn written_back(mut self, writeback: Option<Arc<Writeback>>) -> Self {
-        self.writeback = writeback;
-        self
-    }
-
-    fn wait(&self, bytes: u64) {
-        if let Some(limit) = &self.limit {
-            thread::sleep(limit.book(bytes, Instant::now()));
-        }
-    }
-
-    /// Opens an existing image or block device for a device of `size` bytes.
-    pub(super) fn open(path: &Path, format: &str, size: u64) -> Result<Arc<dyn WriteAt>> {
-        check_kind(path)?;
-        let device: Arc<dyn WriteAt> = match format {
-            "raw" => Arc::new(RawFile::open(path, Access::ReadWrite)?),
-            "qcow2" => Arc::new(Qcow2::open_writable(path)?),
-            _ => return Err(unknown_format(format)),
-        };
-        let there = device.size();
-        if there < size || there.saturating_sub(size) > MAX_EXCESS {
-            return Err(Failure::new(format!(
-                "{}: unexpected size {there} for a device of {size} bytes (up to 4 MiB more is fine)",
-                path.display()
-            )));
-        }
-        Ok(device)
-    }
-}
-
-impl Target for DiskTarget {
-    fn write_at(&self, offset: u64, data: &[u8]) -> io::Result<()> {
-        self.wait(data.len() as u64);
-        let written = self.device.write_at(data, offset);
-        written.map_err(io::Error::other)?;
-        if let Some(writeback) = &self.writeback {
-            writeback.wrote(data.len() as u64);
-        }
-        Ok(())
-    }
-
-    fn zero_at(&self, offset: u64, length: u64) -> io::Result<()> {
-        self.device
-            .write_zeroes(offset, length)
-            .map_err(io::Error::other)
-    }
-
-    fn zeroes_needed(&self) -> bool {
-        self.zeroes_needed
-    }
+    Ok(device)
 }
 
 /// That a disk is none of what would be waited for: opening a FIFO waits for its other end.

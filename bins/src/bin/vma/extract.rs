@@ -1,7 +1,5 @@
 //! `vma extract`.
 
-mod directory;
-
 use std::collections::HashMap;
 use std::fs::File;
 use std::io::BufReader;
@@ -9,21 +7,19 @@ use std::path::Path;
 use std::sync::Arc;
 
 use fleece_backup_core::RateLimit;
+use fleece_backup_core::restore::{Directory, DiskTarget, Growing, Writeback};
 use fleece_storage::block::WriteAt;
 use fleece_vma_format::container::Container;
 use fleece_vma_format::map::{self, Record};
 use fleece_vma_format::restore::{self, Targets};
 use fleece_vma_format::{Device, Header, Tally};
 
-pub(super) use directory::{Directory, Growing};
-
 use super::cli::{ExtractArgs, Format};
-use super::disk::DiskTarget;
+use super::disk::open_target;
 use super::failure::{Failure, Result, check};
 use super::input::{anywhere, open};
 use super::list;
 use super::progress::Progress;
-use super::writeback::Writeback;
 use fleece_bins::signals;
 
 /// Writes configs and disks of an archive.
@@ -131,7 +127,7 @@ impl<'a> Job<'a> {
                 self.vmstate = Some((device, Arc::new(directory.growing(device)?)));
                 continue;
             }
-            let (path, target) = directory.disk(device, args.format)?;
+            let (path, target) = directory.disk(device, args.format.into())?;
             list::print_text(&format!("DEVINFO {} {}\n", path.display(), device.size()))?;
             self.devices.push(Disk {
                 device,
@@ -179,7 +175,7 @@ impl<'a> Job<'a> {
                 .format
                 .clone()
                 .unwrap_or_else(|| format_by_name(&disk.path).to_owned());
-            let target = DiskTarget::open(&disk.path, &format, device.size())?;
+            let target = open_target(&disk.path, &format, device.size())?;
             let limit = disk.bytes_per_second.filter(|&rate| rate > 0).map(|rate| {
                 let group = disk
                     .group
@@ -208,6 +204,7 @@ impl<'a> Job<'a> {
             let target = DiskTarget::new(Arc::clone(&disk.target), disk.write_zeroes);
             let target = target
                 .limited(disk.limit.clone())
+                .cancelled_by(signals::token())
                 .written_back(disk.writeback.clone());
             targets.insert(disk.device.id(), Box::new(target));
         }
@@ -228,7 +225,7 @@ impl<'a> Job<'a> {
             disk.target.flush()?;
         }
         match &self.vmstate {
-            Some((_, file)) => file.finish(!self.no_sync),
+            Some((_, file)) => Ok(file.finish(!self.no_sync)?),
             None => Ok(()),
         }
     }

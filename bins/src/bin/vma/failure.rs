@@ -3,6 +3,7 @@
 use std::fmt::{Display, Write};
 use std::io::{self, Write as _};
 
+use fleece_backup_core::ErrorKind;
 use fleece_bins::advice::{chain, text};
 use fleece_bins::{exit, signals};
 use fleece_plain_text::message;
@@ -139,6 +140,7 @@ impl From<fleece_backup_core::Error> for Failure {
     fn from(error: fleece_backup_core::Error) -> Self {
         match signals::token().reason() {
             Some(reason) => Self::silent(exit::signal(reason)),
+            None if error.kind() == ErrorKind::Unsynced => Self::warning(&error.chain()),
             None => Self::new(error.chain()),
         }
     }

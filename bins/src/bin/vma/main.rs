@@ -16,7 +16,6 @@ mod recover;
 mod rewrite;
 mod serve;
 mod verify;
-mod writeback;
 
 use std::process::ExitCode;
 

@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 
+use fleece_backup_core::restore::Writeback;
 use fleece_staged_file::{StagedFile, remove_stale, temporary_name};
 use fleece_vma_format::Error;
 use fleece_vma_format::index::beside;
@@ -17,7 +18,6 @@ use fleece_vma_format::index::beside;
 use fleece_bins::advice::chain;
 
 use super::failure::{Failure, Result};
-use super::writeback::Writeback;
 use fleece_bins::signals;
 
 /// Who may read a new archive: it holds all of a guest.

@@ -4,16 +4,16 @@ use std::io::Read;
 use std::sync::Arc;
 
 use fleece_backup_core::input::{Cancellable, Input};
+use fleece_backup_core::restore::{Directory, DiskTarget, Growing};
 use fleece_bins::signals;
+use fleece_storage::VolumeFormat;
 use fleece_storage::block::WriteAt;
 use fleece_vma_format::Header;
 use fleece_vma_format::recover::{Recovered, ddrescue_map, recover as format_recover};
 use fleece_vma_format::restore::Targets;
 use fleece_vma_format::verify::{Damage, Watch};
 
-use super::cli::{Format, RecoverArgs};
-use super::disk::DiskTarget;
-use super::extract::{Directory, Growing};
+use super::cli::RecoverArgs;
 use super::failure::{Failure, Result, talk};
 use super::input::{index, open};
 use super::list::print_text;
@@ -87,7 +87,7 @@ impl Job {
                 targets.insert(device.id(), Box::new(file));
                 continue;
             }
-            let (_, disk) = self.directory.disk(device, Format::Raw)?;
+            let (_, disk) = self.directory.disk(device, VolumeFormat::Raw)?;
             self.disks.push(Arc::clone(&disk));
             targets.insert(device.id(), Box::new(DiskTarget::new(disk, false)));
         }

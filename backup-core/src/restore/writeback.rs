@@ -12,11 +12,13 @@ use std::thread::{self, JoinHandle};
 const INTERVAL: u64 = 64 << 20;
 
 /// A thread that syncs every now and then.
-pub(super) struct Writeback {
+#[derive(Debug)]
+pub struct Writeback {
     written: AtomicU64,
     running: Mutex<Option<Running>>,
 }
 
+#[derive(Debug)]
 struct Running {
     wake: SyncSender<()>,
     thread: JoinHandle<io::Result<()>>,
@@ -24,7 +26,10 @@ struct Running {
 
 impl Writeback {
     /// Begins to call `sync`.
-    pub(super) fn new(sync: impl Fn() -> io::Result<()> + Send + 'static) -> io::Result<Self> {
+    ///
+    /// # Errors
+    /// If there can be no more threads.
+    pub fn new(sync: impl Fn() -> io::Result<()> + Send + 'static) -> io::Result<Self> {
         let (wake, woken) = sync_channel(1);
         let run = move || woken.iter().try_for_each(|()| sync());
         let thread = thread::Builder::new().name("writeback".into()).spawn(run)?;
@@ -35,7 +40,7 @@ impl Writeback {
     }
 
     /// Counts what has been written.
-    pub(super) fn wrote(&self, bytes: u64) {
+    pub fn wrote(&self, bytes: u64) {
         let before = self.written.fetch_add(bytes, Ordering::Relaxed);
         if before / INTERVAL != before.wrapping_add(bytes) / INTERVAL
             && let Some(running) = &*self.lock()
@@ -47,7 +52,10 @@ impl Writeback {
 
     /// Waits for the last sync. The system tells an error of writing back only once, so one that
     /// was met on the way must not get lost.
-    pub(super) fn finish(&self) -> io::Result<()> {
+    ///
+    /// # Errors
+    /// The first of `sync`.
+    pub fn finish(&self) -> io::Result<()> {
         let Some(Running { wake, thread }) = self.lock().take() else {
             return Ok(());
         };

@@ -10,20 +10,21 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use fleece_staged_file::regular::{self, Links};
 use fleece_staged_file::{rename_new, sync_directory_of, temporary_name};
-use fleece_storage::block::{Access, Qcow2, RawFile, WriteAt};
+use fleece_storage::VolumeFormat;
+use fleece_storage::block::{self, Access, Qcow2, RawFile, WriteAt};
 use fleece_vma_format::restore::Target;
 use fleece_vma_format::{CLUSTER_SIZE, Device};
 use rustix::fd::{AsFd, OwnedFd};
 use rustix::fs::{AtFlags, CWD, Mode, OFlags, openat, renameat, unlinkat};
 use rustix::io::Errno;
 
-use crate::cli::Format;
-use crate::failure::{Failure, Result};
+use crate::error::{Error, ErrorKind};
 
 /// A directory of our own making. Whatever happens to its path meanwhile, files are made in the
 /// directory itself, and only new ones. Dropped before [`Directory::publish`] has succeeded, it goes with all
 /// that was made in it.
-pub(crate) struct Directory {
+#[derive(Debug)]
+pub struct Directory {
     path: PathBuf,
     fd: OwnedFd,
     marker: File,
@@ -42,9 +43,12 @@ const MAX_MARKER: u64 = 1 << 20;
 
 impl Directory {
     /// Makes the directory; it must not exist, unless a process that was killed has left it.
-    pub(crate) fn create(path: &Path) -> Result<Self> {
+    ///
+    /// # Errors
+    /// Kind [`ErrorKind::Target`].
+    pub fn create(path: &Path) -> Result<Self, Error> {
         let failed = |e: io::Error| {
-            Failure::io(
+            cannot(
                 format!("unable to create target directory {}", path.display()),
                 e,
             )
@@ -91,16 +95,22 @@ impl Directory {
     }
 
     /// Writes a small file that only its owner can read: configs hold passwords.
-    pub(crate) fn write(&self, name: &str, data: &[u8]) -> Result<()> {
+    ///
+    /// # Errors
+    /// Kind [`ErrorKind::Target`].
+    pub fn write(&self, name: &str, data: &[u8]) -> Result<(), Error> {
         self.write_with(name, |out| out.write_all(data))
     }
 
     /// Writes a file that only its owner can read.
-    pub(crate) fn write_with(
+    ///
+    /// # Errors
+    /// Kind [`ErrorKind::Target`].
+    pub fn write_with(
         &self,
         name: &str,
         write: impl FnOnce(&mut BufWriter<File>) -> io::Result<()>,
-    ) -> Result<()> {
+    ) -> Result<(), Error> {
         let mut out = BufWriter::new(self.file(name)?);
         write(&mut out)
             .and_then(|()| out.flush())
@@ -109,33 +119,43 @@ impl Directory {
     }
 
     /// Makes the file for a disk, under its temporary name until all is done.
-    pub(crate) fn disk(
+    ///
+    /// # Errors
+    /// Kind [`ErrorKind::Target`].
+    pub fn disk(
         &mut self,
         device: &Device,
-        format: Format,
-    ) -> Result<(PathBuf, Arc<dyn WriteAt>)> {
-        let to = format!("disk-{}.{}", device.name(), format.extension());
+        format: VolumeFormat,
+    ) -> Result<(PathBuf, Arc<dyn WriteAt>), Error> {
+        let to = format!("disk-{}.{}", device.name(), format.as_str());
         let name = format!("tmp-{to}");
         let path = self.path.join(&name);
         let disk: Arc<dyn WriteAt> = match format {
-            Format::Raw => {
+            VolumeFormat::Raw => {
                 let file = self.new_file(&name, to)?;
                 file.set_len(device.size())
                     .map_err(|e| self.failed(&name, e))?;
-                Arc::new(RawFile::from_file(file, &path, Access::ReadWrite)?)
+                Arc::new(RawFile::from_file(file, &path, Access::ReadWrite).map_err(image)?)
             }
-            Format::Qcow2 => {
+            VolumeFormat::Qcow2 => {
                 self.note(&name)?;
-                let disk = Qcow2::create(&path, device.size())?;
+                let disk = Qcow2::create(&path, device.size()).map_err(image)?;
                 self.pending.push((name, to));
                 Arc::new(disk)
+            }
+            _ => {
+                let message = format!("disks are not extracted as {}", format.as_str());
+                return Err(Error::new(ErrorKind::Request, message));
             }
         };
         Ok((path, disk))
     }
 
     /// Makes the file for a RAM state, which grows as it is written.
-    pub(crate) fn growing(&mut self, device: &Device) -> Result<Growing> {
+    ///
+    /// # Errors
+    /// Kind [`ErrorKind::Target`].
+    pub fn growing(&mut self, device: &Device) -> Result<Growing, Error> {
         Ok(Growing {
             file: self.new_file("tmp-vmstate.bin", "vmstate.bin".to_owned())?,
             size: device.size(),
@@ -144,7 +164,10 @@ impl Directory {
     }
 
     /// Gives the files their final names; with `sync`, these are on stable storage afterwards.
-    pub(crate) fn publish(&mut self, sync: bool) -> Result<()> {
+    ///
+    /// # Errors
+    /// Kind [`ErrorKind::Target`]; [`ErrorKind::Unsynced`] if all is there, but perhaps not for good.
+    pub fn publish(&mut self, sync: bool) -> Result<(), Error> {
         for (from, to) in &self.pending {
             self.note(to)?;
             renameat(&self.fd, from, &self.fd, to).map_err(|e| self.failed(to, e))?;
@@ -157,34 +180,35 @@ impl Directory {
         let synced = fsync_directory(&self.fd).and_then(|()| sync_directory_of(&self.path));
         synced.map_err(|e| {
             let path = self.path.display();
-            Failure::warning(&format!(
+            let message = format!(
                 "{path} is complete, but cannot be synced: a power failure may undo it ({e})"
-            ))
+            );
+            Error::new(ErrorKind::Unsynced, message)
         })
     }
 
     /// A file that is renamed when all is done, and removed if that never comes.
-    fn new_file(&mut self, name: &str, to: String) -> Result<File> {
+    fn new_file(&mut self, name: &str, to: String) -> Result<File, Error> {
         let file = self.file(name)?;
         self.pending.push((name.to_owned(), to));
         Ok(file)
     }
 
-    fn file(&self, name: &str) -> Result<File> {
+    fn file(&self, name: &str) -> Result<File, Error> {
         self.note(name)?;
         new_file(&self.fd, name).map_err(|e| self.failed(name, e))
     }
 
     /// Puts a name on record that is about to be given.
-    fn note(&self, name: &str) -> Result<()> {
+    fn note(&self, name: &str) -> Result<(), Error> {
         let noted = writeln!(&self.marker, "{name}");
         noted.map_err(|e| self.failed(MARKER, e))?;
         self.made.borrow_mut().push(name.to_owned());
         Ok(())
     }
 
-    fn failed(&self, name: &str, error: impl Into<io::Error>) -> Failure {
-        Failure::io(
+    fn failed(&self, name: &str, error: impl Into<io::Error>) -> Error {
+        cannot(
             format!("cannot write {}", self.path.join(name).display()),
             error,
         )
@@ -204,8 +228,16 @@ impl Drop for Directory {
     }
 }
 
+fn cannot(what: impl Into<String>, error: impl Into<io::Error>) -> Error {
+    Error::caused(ErrorKind::Target, what, error.into())
+}
+
+fn image(error: block::Error) -> Error {
+    Error::caused(ErrorKind::Target, "cannot write an image", error)
+}
+
 /// A file that was not there before.
-fn new_file(directory: impl AsFd, name: &str) -> std::result::Result<File, Errno> {
+fn new_file(directory: impl AsFd, name: &str) -> Result<File, Errno> {
     let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     openat(directory, name, flags, Mode::from_raw_mode(0o600)).map(File::from)
 }
@@ -239,7 +271,8 @@ fn fsync_directory(directory: impl AsFd) -> io::Result<()> {
 }
 
 /// A file whose size is not known before: a RAM state.
-pub(crate) struct Growing {
+#[derive(Debug)]
+pub struct Growing {
     file: File,
     /// What the archive declares.
     size: u64,
@@ -249,7 +282,10 @@ pub(crate) struct Growing {
 impl Growing {
     /// Cuts the padding of the last cluster off, if that is where the declared size is; with `sync`,
     /// waits until all is on stable storage.
-    pub(crate) fn finish(&self, sync: bool) -> Result<()> {
+    ///
+    /// # Errors
+    /// Kind [`ErrorKind::Target`].
+    pub fn finish(&self, sync: bool) -> Result<(), Error> {
         let end = self.end.load(Ordering::Relaxed);
         let last = end.saturating_sub(CLUSTER_SIZE as u64);
         let length = if (last..=end).contains(&self.size) {
@@ -261,7 +297,7 @@ impl Growing {
             true => self.file.sync_all(),
             false => Ok(()),
         });
-        set.map_err(|e| Failure::io("cannot write vmstate.bin", e))
+        set.map_err(|e| cannot("cannot write vmstate.bin", e))
     }
 
     fn reach(&self, offset: u64, length: u64) {
