@@ -112,7 +112,7 @@ impl Job {
         reporter: &dyn Reporter,
         cancel: &CancelToken,
     ) -> Result<Archived, Error> {
-        let settings = Settings::new(&options.pacing, &options.target, None);
+        let settings = Settings::new(&options.pacing, &options.target);
         self.archive_with(disks, options, settings, watch, reporter, cancel)
     }
 
