@@ -80,6 +80,12 @@ impl Error {
         Self::new(kind, path.display(), format!("cannot {operation}")).caused_by(source)
     }
 
+    /// A volume of `old` bytes that was to get `new` ones, which are fewer.
+    pub(crate) fn not_shrunk(subject: impl fmt::Display, old: u64, new: u64) -> Self {
+        let message = format!("a volume of {old} bytes is not shrunk to {new}");
+        Self::new(ErrorKind::Unsupported, subject, message)
+    }
+
     /// The same error with its cause.
     pub fn caused_by(
         mut self,

@@ -1,7 +1,7 @@
 //! Image files: made with an exact size, measured, grown.
 
 use std::fs::{File, OpenOptions};
-use std::io::{ErrorKind as IoKind, Read, Seek, SeekFrom};
+use std::io::{ErrorKind as IoKind, Seek, SeekFrom};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
@@ -12,6 +12,7 @@ use imago::format::drivers::FormatDriverInstance;
 use imago::qcow2::{Qcow2, Qcow2CreateBuilder};
 use imago::{DenyImplicitOpenGate, FormatAccess};
 
+use crate::block::Qcow2Header;
 use crate::error::{Error, ErrorKind};
 use crate::name::VolumeFormat;
 
@@ -49,7 +50,7 @@ pub(crate) fn size(path: &Path, format: VolumeFormat) -> Result<u64, Error> {
     let mut file = File::open(path).map_err(io)?;
     match format {
         VolumeFormat::Raw => file.seek(SeekFrom::End(0)).map_err(io),
-        VolumeFormat::Qcow2 => Ok(Qcow2Header::read(path)?.size),
+        VolumeFormat::Qcow2 => Ok(header(path, &file)?.size),
     }
 }
 
@@ -57,21 +58,23 @@ pub(crate) fn size(path: &Path, format: VolumeFormat) -> Result<u64, Error> {
 pub(crate) fn grow(path: &Path, format: VolumeFormat, new_size: u64) -> Result<(), Error> {
     let old_size = size(path, format)?;
     if new_size < old_size {
-        let message = format!("a volume of {old_size} bytes is not shrunk to {new_size}");
-        return Err(Error::new(ErrorKind::Unsupported, path.display(), message));
+        return Err(Error::not_shrunk(path.display(), old_size, new_size));
     }
     if new_size == old_size {
         return Ok(());
     }
     let io = |source| Error::io("grow the volume", path, source);
-    if format == VolumeFormat::Qcow2 {
-        Qcow2Header::read(path)?.check_growable(path)?;
-    }
     let file = OpenOptions::new()
         .read(true)
         .write(true)
         .open(path)
         .map_err(io)?;
+    // Growing in place is for plain images; others hold what would not grow with them.
+    if format == VolumeFormat::Qcow2 && !header(path, &file)?.is_plain() {
+        let message =
+            "the image has a backing file, encryption, snapshots or bitmaps: use 'qemu-img resize'";
+        return Err(Error::new(ErrorKind::Unsupported, path.display(), message));
+    }
     match format {
         VolumeFormat::Raw => file.set_len(new_size).map_err(io),
         VolumeFormat::Qcow2 => grow_qcow2(file, new_size).map_err(io),
@@ -95,82 +98,10 @@ fn grow_qcow2(file: File, size: u64) -> std::io::Result<()> {
     image.flush()
 }
 
-/// The fields of a qcow2 header that we look at (QEMU's `docs/interop/qcow2.txt`).
-#[derive(Debug)]
-struct Qcow2Header {
-    /// Bytes 8..16; zero if there is no backing file.
-    backing_file_offset: u64,
-    /// Bytes 24..32.
-    size: u64,
-    /// Bytes 32..36; zero if not encrypted.
-    crypt_method: u32,
-    /// Bytes 60..64.
-    nb_snapshots: u32,
-    /// Bytes 72..80 and 88..96: features that a writer must know, and those it must clear if it
-    /// does not keep them right. Both zero in version 2.
-    incompatible: u64,
-    autoclear: u64,
-}
-
-impl Qcow2Header {
-    fn read(path: &Path) -> Result<Self, Error> {
-        let io = |source| Error::io("read the header of the volume", path, source);
-        let mut bytes = Vec::with_capacity(104);
-        File::open(path)
-            .map_err(io)?
-            .take(104)
-            .read_to_end(&mut bytes)
-            .map_err(io)?;
-        Self::parse(&bytes).ok_or_else(|| {
-            Error::new(
-                ErrorKind::InvalidData,
-                path.display(),
-                "this is no qcow2 image",
-            )
-        })
-    }
-
-    fn parse(bytes: &[u8]) -> Option<Self> {
-        let u32_at = |at: usize| {
-            let field = bytes.get(at..)?.first_chunk()?;
-            Some(u32::from_be_bytes(*field))
-        };
-        let u64_at = |at: usize| {
-            let field = bytes.get(at..)?.first_chunk()?;
-            Some(u64::from_be_bytes(*field))
-        };
-        if !bytes.starts_with(b"QFI\xfb") {
-            return None;
-        }
-        let (incompatible, autoclear) = match u32_at(4)? {
-            2 => (0, 0),
-            3 => (u64_at(72)?, u64_at(88)?),
-            _ => return None,
-        };
-        Some(Self {
-            backing_file_offset: u64_at(8)?,
-            size: u64_at(24)?,
-            crypt_method: u32_at(32)?,
-            nb_snapshots: u32_at(60)?,
-            incompatible,
-            autoclear,
-        })
-    }
-
-    /// Growing in place is for plain images; others hold what would not grow with them.
-    fn check_growable(&self, path: &Path) -> Result<(), Error> {
-        let plain = self.backing_file_offset == 0
-            && self.crypt_method == 0
-            && self.nb_snapshots == 0
-            && self.incompatible == 0
-            && self.autoclear == 0;
-        if plain {
-            return Ok(());
-        }
-        Err(Error::new(
-            ErrorKind::Unsupported,
-            path.display(),
-            "the image has a backing file, encryption, snapshots or bitmaps: use 'qemu-img resize'",
-        ))
-    }
+/// The header of a qcow2 image, also of one that only QEMU can read.
+fn header(path: &Path, file: &File) -> Result<Qcow2Header, Error> {
+    Qcow2Header::read(file).map_err(|error| {
+        let message = "this is no qcow2 image";
+        Error::new(ErrorKind::InvalidData, path.display(), message).caused_by(error)
+    })
 }

@@ -175,7 +175,13 @@ pub trait Plugin: Debug + Send + Sync {
     /// # Errors
     ///
     /// If that cannot be found out.
-    fn exists(&self, id: &VolumeId) -> Result<bool, Error>;
+    fn exists(&self, id: &VolumeId) -> Result<bool, Error> {
+        match self.size(id) {
+            Ok(_) => Ok(true),
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
 
     /// Grows a volume that nobody uses to `size` bytes; the new part reads as zeroes where the
     /// storage is zero-initialised.

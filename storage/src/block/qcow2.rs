@@ -235,6 +235,8 @@ fn open_file(path: &Path, access: Access) -> Result<(File, Qcow2Header)> {
         .map_err(failed)?;
     // Refuses pipes and directories with a clear message before the driver gets to see them.
     RawFile::from_file(file.try_clone().map_err(failed)?, path, access)?;
-    let header = Qcow2Header::read(&file).map_err(|error| error.on(path))?;
+    let header = Qcow2Header::read(&file)
+        .and_then(|header| header.check_readable().map(|()| header))
+        .map_err(|error| error.on(path))?;
     Ok((file, header))
 }

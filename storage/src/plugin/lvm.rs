@@ -134,10 +134,6 @@ impl Plugin for LvmPlugin {
         Ok(self.group.require(device_name(self, id)?)?.size)
     }
 
-    fn exists(&self, id: &VolumeId) -> Result<bool, Error> {
-        Ok(self.group.volume(device_name(self, id)?)?.is_some())
-    }
-
     fn resize(&self, id: &VolumeId, size: u64) -> Result<(), Error> {
         self.group.grow(device_name(self, id)?, size)
     }

@@ -314,10 +314,6 @@ impl Plugin for RbdPlugin {
             .ok_or_else(|| no_such_volume(id))
     }
 
-    fn exists(&self, id: &VolumeId) -> Result<bool, Error> {
-        Ok(self.find(device_name(self, id)?)?.is_some())
-    }
-
     fn resize(&self, id: &VolumeId, size: u64) -> Result<(), Error> {
         let old = self.size(id)?;
         let rounded = size.div_ceil(ROUNDING);
@@ -326,8 +322,7 @@ impl Plugin for RbdPlugin {
             // `rbd` takes this for a mistake.
             Ordering::Equal => return Ok(()),
             Ordering::Less => {
-                let message = format!("a volume of {old} bytes is not shrunk to {size}");
-                return Err(Error::new(ErrorKind::Unsupported, id, message));
+                return Err(Error::not_shrunk(id, old, size));
             }
         }
         let size = format!("{rounded}M");

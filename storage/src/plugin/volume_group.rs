@@ -194,10 +194,9 @@ impl VolumeGroup {
         if size <= old {
             // A volume that was rounded up to whole extents may have room for more already.
             let slack = old.saturating_sub(size) < self.extent_size()?;
-            let message = format!("a volume of {old} bytes is not shrunk to {size}");
             return match slack {
                 true => Ok(()),
-                false => Err(Error::new(ErrorKind::Unsupported, target, message)),
+                false => Err(Error::not_shrunk(target, old, size)),
             };
         }
         let size = format!("{size}b");

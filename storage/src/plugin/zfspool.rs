@@ -260,16 +260,11 @@ impl Plugin for ZfsPlugin {
             .ok_or_else(|| no_such_volume(id))
     }
 
-    fn exists(&self, id: &VolumeId) -> Result<bool, Error> {
-        Ok(self.find(device_name(self, id)?)?.is_some())
-    }
-
     fn resize(&self, id: &VolumeId, size: u64) -> Result<(), Error> {
         let old = self.size(id)?;
         let rounded = size.checked_next_multiple_of(ROUNDING).unwrap_or(u64::MAX);
         if rounded < old {
-            let message = format!("a volume of {old} bytes is not shrunk to {size}");
-            return Err(Error::new(ErrorKind::Unsupported, id, message));
+            return Err(Error::not_shrunk(id, old, size));
         }
         let property = format!("volsize={rounded}");
         let dataset = self.dataset(device_name(self, id)?);

@@ -60,7 +60,7 @@ impl ImplicitOpenGate<ImageFile> for ChainGate {
                 })?;
                 File::open(path)
                     .map_err(|error| Error::from_io(Operation::Open, error))
-                    .and_then(|file| Qcow2Header::read(&file))
+                    .and_then(|file| Qcow2Header::read(&file)?.check_readable())
                     .map_err(io::Error::other)?;
             }
             _ => return Err(io::Error::other("only raw and qcow2 images may lie below")),

@@ -14,9 +14,9 @@ const HEADER_LEN: usize = 104;
 /// "QFI\xfb" at offset 0.
 const MAGIC: u32 = 0x5146_49fb;
 
-/// QEMU refuses larger L1 tables (`QCOW_MAX_L1_SIZE`, 32 MiB of 8-byte entries), so no image in
+/// QEMU refuses larger L1 tables (`QCOW_MAX_L1_SIZE`, 32 MiB), so no image in
 /// use has one, and we allocate no more than that for a hostile one.
-const MAX_L1_ENTRIES: u32 = 32 * 1024 * 1024 / 8;
+const MAX_L1_TABLE: u64 = 32 * 1024 * 1024;
 
 /// As above for the refcount table (`QCOW_MAX_REFTABLE_SIZE`, 8 MiB).
 const MAX_REFCOUNT_TABLE: u64 = 8 * 1024 * 1024;
@@ -38,14 +38,18 @@ pub struct Qcow2Header {
     /// Feature bits that a writer that does not know them must clear, for example that of
     /// persistent dirty bitmaps.
     pub autoclear_features: u64,
+    /// Zero if it is not encrypted.
+    crypt_method: u32,
+    /// Feature bits that a reader has to know.
+    incompatible_features: u64,
     /// Bytes of the L1 table and of the refcount table.
     l1_table: u64,
     refcount_table: u64,
 }
 
 impl Qcow2Header {
-    /// As [`parse`](Self::parse), from the image itself.
-    pub(super) fn read(file: &File) -> Result<Self> {
+    /// The header of an image, whether or not we can read the image itself.
+    pub(crate) fn read(file: &File) -> Result<Self> {
         let mut bytes = [0; HEADER_LEN];
         let mut there = 0;
         while let Some(rest) = bytes.get_mut(there..).filter(|rest| !rest.is_empty()) {
@@ -56,7 +60,7 @@ impl Qcow2Header {
                 Err(error) => return Err(Error::from_io(Operation::Open, error)),
             }
         }
-        Self::parse(bytes.get(..there).unwrap_or_default())
+        Self::fields(bytes.get(..there).unwrap_or_default())
     }
 
     /// Read the header at the beginning of an image and refuse what we cannot read truly.
@@ -67,6 +71,29 @@ impl Qcow2Header {
     /// [`ErrorKind::Unsupported`] if the image is encrypted, marked corrupt or needs a feature
     /// that the driver lacks.
     pub fn parse(bytes: &[u8]) -> Result<Self> {
+        let header = Self::fields(bytes)?;
+        header.check_readable()?;
+        Ok(header)
+    }
+
+    /// Refuses an image that we cannot read truly.
+    pub(super) fn check_readable(&self) -> Result<()> {
+        check_encryption(self.crypt_method)?;
+        check_incompatible_features(self.incompatible_features)?;
+        check_tables(self.l1_table, self.refcount_table)
+    }
+
+    /// Whether the image is a disk and nothing besides: no backing file, encryption, snapshots, bitmaps or
+    /// features that a writer has to know.
+    pub(crate) fn is_plain(&self) -> bool {
+        !self.has_backing_file
+            && self.crypt_method == 0
+            && self.snapshots == 0
+            && self.incompatible_features == 0
+            && self.autoclear_features == 0
+    }
+
+    fn fields(bytes: &[u8]) -> Result<Self> {
         let field = Fields(bytes);
         if field.u32(0)? != MAGIC {
             return Err(invalid("there is no qcow2 magic"));
@@ -77,17 +104,12 @@ impl Qcow2Header {
             3 => (field.u64(72)?, field.u64(88)?),
             _ => return Err(unsupported(format!("qcow2 version {version}"))),
         };
-        check_encryption(field.u32(32)?)?;
-        check_incompatible_features(incompatible)?;
-
         let cluster_bits = field.u32(20)?;
         if !(9..=21).contains(&cluster_bits) {
             return Err(invalid(format!("clusters of 2^{cluster_bits} bytes")));
         }
         let cluster_size = 1_u64 << cluster_bits;
         let (l1_entries, refcount_table_clusters) = (field.u32(36)?, field.u32(56)?);
-        check_tables(l1_entries, refcount_table_clusters, cluster_size)?;
-
         Ok(Self {
             version,
             size: field.u64(24)?,
@@ -95,6 +117,8 @@ impl Qcow2Header {
             has_backing_file: field.u64(8)? != 0,
             snapshots: field.u32(60)?,
             autoclear_features: autoclear,
+            crypt_method: field.u32(32)?,
+            incompatible_features: incompatible,
             l1_table: u64::from(l1_entries).saturating_mul(8),
             refcount_table: u64::from(refcount_table_clusters).saturating_mul(cluster_size),
         })
@@ -150,13 +174,13 @@ fn check_incompatible_features(features: u64) -> Result<()> {
     }
 }
 
-fn check_tables(l1_entries: u32, refcount_table_clusters: u32, cluster_size: u64) -> Result<()> {
-    if l1_entries > MAX_L1_ENTRIES {
-        return Err(invalid(format!("an L1 table of {l1_entries} entries")));
+fn check_tables(l1_table: u64, refcount_table: u64) -> Result<()> {
+    if l1_table > MAX_L1_TABLE {
+        return Err(invalid(format!("an L1 table of {l1_table} bytes")));
     }
-    if u64::from(refcount_table_clusters).saturating_mul(cluster_size) > MAX_REFCOUNT_TABLE {
+    if refcount_table > MAX_REFCOUNT_TABLE {
         return Err(invalid(format!(
-            "a refcount table of {refcount_table_clusters} clusters"
+            "a refcount table of {refcount_table} bytes"
         )));
     }
     Ok(())
