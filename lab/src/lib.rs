@@ -33,6 +33,7 @@ mod command;
 mod cpio;
 mod disk;
 mod error;
+mod example;
 mod guest;
 mod guest_tree;
 mod initramfs;
@@ -52,6 +53,7 @@ mod writer;
 
 pub use disk::{Definition, Disk, Format, Interface};
 pub use error::{Error, ErrorKind};
+pub use example::example;
 pub use guest::{Background, Guest, GuestBuilder};
 pub use guest_tree::GuestTree;
 pub use loop_mount::LoopMount;

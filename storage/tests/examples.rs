@@ -2,21 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that fails says so by panicking")]
 
-use std::path::Path;
-use std::process::Command;
-
-/// An example, which cargo builds when it builds all tests.
-fn example(name: &str) -> Command {
-    let test = std::env::current_exe().unwrap();
-    let target = test.parent().and_then(Path::parent).unwrap();
-    let program = target.join("examples").join(name);
-    assert!(
-        program.is_file(),
-        "{} is not built: run the tests without --test",
-        program.display()
-    );
-    Command::new(program)
-}
+use fleece_lab::example;
 
 #[test]
 fn a_volume_is_allocated_written_read_and_freed() {

@@ -3,24 +3,12 @@
 use std::path::Path;
 use std::process::Command;
 
+use fleece_lab::example;
 use tempfile::TempDir;
 
 use crate::programs::{Program, allocated, pattern, run, sparse_file};
 
 const MIB: u64 = 1 << 20;
-
-/// An example, which cargo builds when it builds all tests.
-fn example(name: &str) -> Command {
-    let test = std::env::current_exe().unwrap();
-    let target = test.parent().and_then(Path::parent).unwrap();
-    let program = target.join("examples").join(name);
-    assert!(
-        program.is_file(),
-        "{} is not built: run the tests without --test",
-        program.display()
-    );
-    Command::new(program)
-}
 
 /// 9 MiB and half a sector's worth of odd places: data, a hole, data.
 fn half_empty(path: &Path) {

@@ -1,25 +1,11 @@
 //! The example programs with a storage daemon.
 
 use std::io::{BufRead as _, BufReader};
-use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 
-use fleece_lab::{Disk, StorageDaemon};
+use fleece_lab::{Disk, StorageDaemon, example};
 use fleece_qmp_client::Client;
 use serde_json::json;
-
-/// An example, which cargo builds when it builds all tests.
-fn example(name: &str) -> Command {
-    let test = std::env::current_exe().unwrap();
-    let target = test.parent().and_then(Path::parent).unwrap();
-    let program = target.join("examples").join(name);
-    assert!(
-        program.is_file(),
-        "{} is not built: run the tests without --test",
-        program.display()
-    );
-    Command::new(program)
-}
 
 #[test]
 fn the_nodes_are_listed_and_an_event_that_comes_later_is_seen() {
