@@ -28,7 +28,7 @@ pub enum ErrorKind {
 }
 
 /// A kind, what was being done, and the cause if there is one.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug)]
 pub struct Error {
     kind: ErrorKind,
     message: String,
@@ -87,5 +87,11 @@ impl fmt::Display for Error {
             Some(path) => write!(f, "{}: {}", path.display(), self.message),
             None => f.write_str(&self.message),
         }
+    }
+}
+
+impl std::error::Error for Error {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        self.source.as_ref().map(|source| source as _)
     }
 }

@@ -45,8 +45,7 @@ pub enum ErrorKind {
 }
 
 /// A kind, what it is about, what was being done, and the cause if there is one.
-#[derive(Debug, thiserror::Error)]
-#[error("{subject}: {message}")]
+#[derive(Debug)]
 pub struct Error {
     kind: ErrorKind,
     subject: String,
@@ -103,5 +102,17 @@ impl Error {
     /// What the error is about: a path, a volume id or a storage id.
     pub fn subject(&self) -> &str {
         &self.subject
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.subject, self.message)
+    }
+}
+
+impl std::error::Error for Error {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        self.source.as_deref().map(|source| source as _)
     }
 }

@@ -89,7 +89,7 @@ impl fmt::Display for Operation {
 }
 
 /// A failed operation on a block device.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug)]
 pub struct Error {
     kind: ErrorKind,
     operation: Operation,
@@ -190,5 +190,11 @@ impl fmt::Display for Error {
             write!(f, ": {detail}")?;
         }
         Ok(())
+    }
+}
+
+impl StdError for Error {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        self.source.as_deref().map(|source| source as _)
     }
 }
