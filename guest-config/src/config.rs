@@ -83,7 +83,7 @@ impl GuestConfig {
     /// `InvalidKey` for a name that is empty or holds brackets or line ends.
     pub fn section_mut_or_insert(&mut self, name: &str) -> Result<&mut Section, Error> {
         if name.is_empty() || name.contains(['[', ']', '\n', '\r']) {
-            let message = format!("{name:?} is no name of a section");
+            let message = format!("{name:?} is not a valid name of a section");
             return Err(Error::new(ErrorKind::InvalidKey, message));
         }
         let place = match self

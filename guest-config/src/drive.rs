@@ -77,7 +77,7 @@ impl Drive {
             if matches!(name, "file" | "volume") && volume.is_none() {
                 volume = Some(value);
             } else if options.iter().any(|(known, _)| known == name) {
-                return Err(malformed(format!("the option '{name}' stands there twice")));
+                return Err(malformed(format!("the option '{name}' appears twice")));
             } else {
                 options.push((name.to_owned(), value.to_owned()));
             }

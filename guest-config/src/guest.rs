@@ -77,7 +77,7 @@ impl FromStr for GuestId {
             let shown: String = text.chars().take(MAX_NAME).collect();
             Error::new(
                 ErrorKind::InvalidGuest,
-                format!("{shown:?} is no guest: {FORM}"),
+                format!("{shown:?} is not a guest: {FORM}"),
             )
         };
         if is_digits(text) {

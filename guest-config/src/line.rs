@@ -96,7 +96,7 @@ fn check_key(key: &str) -> Result<(), Error> {
     if is_key(key) {
         return Ok(());
     }
-    let message = format!("{key:?} is no key of a guest configuration");
+    let message = format!("{key:?} is not a valid key of a guest configuration");
     Err(Error::new(ErrorKind::InvalidKey, message))
 }
 

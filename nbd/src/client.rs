@@ -217,7 +217,7 @@ impl Client {
         };
         if let Err(error) = connection.send(&header.to_bytes(), data) {
             self.shared.fail(Error::connection(
-                "we sent a request to the NBD server",
+                "sending a request to the NBD server",
                 error,
             ));
             return Err(self.shared.requests.failure());

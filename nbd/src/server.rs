@@ -174,7 +174,7 @@ impl Server {
     /// they are cut off. Nothing happens if there is no such export.
     ///
     /// # Errors
-    /// [`ErrorKind::Timeout`] if a request hangs in the export, which is then still in use.
+    /// [`ErrorKind::Timeout`] if a request is stuck in the export, which is then still in use.
     pub fn remove_export(&self, name: &str, grace: Duration) -> Result<(), Error> {
         if self.shared.exports.remove(name).is_none()
             || self.shared.connections.end(Some(name), grace)
@@ -183,7 +183,7 @@ impl Server {
         }
         Err(Error::new(
             ErrorKind::Timeout,
-            format!("a request hangs in the export {name:?}"),
+            format!("a request is stuck in the export {name:?}"),
         ))
     }
 
@@ -191,14 +191,14 @@ impl Server {
     /// under way are answered, and closes all connections.
     ///
     /// # Errors
-    /// [`ErrorKind::Timeout`] if a request hangs in its export, which is then still in use.
+    /// [`ErrorKind::Timeout`] if a request is stuck in its export, which is then still in use.
     pub fn shutdown(mut self, grace: Duration) -> Result<(), Error> {
         if self.end(grace) {
             Ok(())
         } else {
             Err(Error::new(
                 ErrorKind::Timeout,
-                "a request hangs in its export",
+                "a request is stuck in its export",
             ))
         }
     }

@@ -43,7 +43,7 @@ impl LockFile {
             let options = options.custom_flags(flags(OFlags::NOFOLLOW | OFlags::NONBLOCK));
             let mut file = options.open(path)?;
             if !file.metadata()?.is_file() {
-                let message = format!("{} is no regular file", path.display());
+                let message = format!("{} is not a regular file", path.display());
                 return Err(io::Error::new(ErrorKind::InvalidInput, message));
             }
             match file.try_lock() {

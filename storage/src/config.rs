@@ -289,7 +289,7 @@ impl StorageSection {
         for line in self.lines.iter().filter(|line| !is_ignorable(line)) {
             match parse_property(line) {
                 Some((key, _)) if seen.contains(&key) => {
-                    problems.push(format!("storage '{}': '{key}' stands there twice", self.id));
+                    problems.push(format!("storage '{}': '{key}' appears twice", self.id));
                 }
                 Some((key, _)) => seen.push(key),
                 None => problems.push(format!(

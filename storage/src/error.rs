@@ -81,7 +81,7 @@ impl Error {
 
     /// A volume of `old` bytes that was to get `new` ones, which are fewer.
     pub(crate) fn not_shrunk(subject: impl fmt::Display, old: u64, new: u64) -> Self {
-        let message = format!("a volume of {old} bytes is not shrunk to {new}");
+        let message = format!("a volume of {old} bytes cannot be shrunk to {new} bytes");
         Self::new(ErrorKind::Unsupported, subject, message)
     }
 

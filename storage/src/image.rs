@@ -101,7 +101,7 @@ fn grow_qcow2(file: File, size: u64) -> std::io::Result<()> {
 /// The header of a qcow2 image, also of one that only QEMU can read.
 fn header(path: &Path, file: &File) -> Result<Qcow2Header, Error> {
     Qcow2Header::read(file).map_err(|error| {
-        let message = "this is no qcow2 image";
+        let message = "not a qcow2 image";
         Error::new(ErrorKind::InvalidData, path.display(), message).caused_by(error)
     })
 }

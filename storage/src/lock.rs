@@ -50,7 +50,7 @@ fn acquire_at(path: &Path, timeout: Duration) -> Result<StorageLock, Error> {
         }
         if deadline.is_none_or(|deadline| Instant::now() >= deadline) {
             let message = format!(
-                "another process has kept this lock for {} seconds",
+                "another process has held this lock for {} seconds",
                 timeout.as_secs()
             );
             return Err(Error::new(ErrorKind::Busy, path.display(), message));

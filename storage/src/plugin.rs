@@ -302,7 +302,7 @@ pub fn free_names(
 
 /// The error for an id that another storage must answer for.
 fn foreign(storage: &dyn Plugin, id: &VolumeId) -> Error {
-    let message = format!("this is no volume of storage '{}'", storage.id());
+    let message = format!("not a volume of storage '{}'", storage.id());
     Error::new(ErrorKind::InvalidName, id, message)
 }
 

@@ -102,7 +102,7 @@ impl Storages {
         match (id.storage(), id.as_path().and_then(Path::parent)) {
             (Some(storage), _) => self.open(storage),
             (None, Some(directory)) => Ok(Arc::new(DirPlugin::plain(directory)?)),
-            (None, None) => Err(Error::new(ErrorKind::InvalidName, id, "this is no volume")),
+            (None, None) => Err(Error::new(ErrorKind::InvalidName, id, "not a volume")),
         }
     }
 

@@ -43,7 +43,7 @@ fn lock(path: &Path, config: &Path) -> Result<LockFile, Error> {
         }
         if deadline.is_none_or(|deadline| Instant::now() >= deadline) {
             let message = format!(
-                "another process has kept the lock {} for {} seconds",
+                "another process has held the lock {} for {} seconds",
                 path.display(),
                 TIMEOUT.as_secs()
             );

@@ -117,7 +117,7 @@ impl<S: Read + Write> Handshake<S> {
         })?;
         let (size, flags) = match answer {
             Ok(()) => size_and_flags
-                .ok_or_else(|| Error::protocol("the NBD server did not tell the export's size"))?,
+                .ok_or_else(|| Error::protocol("the NBD server did not send the export's size"))?,
             Err(Refusal {
                 code: option_reply::ERR_UNSUP,
                 ..
@@ -260,7 +260,7 @@ fn refusal(option: u32, code: u32, payload: &[u8]) -> Error {
             "demands TLS, which is not supported here; use a Unix socket or an export without TLS",
         ),
         option_reply::ERR_UNKNOWN => (ErrorKind::UnknownExport, "has no such export"),
-        option_reply::ERR_UNSUP => (ErrorKind::Unsupported, "does not know the option"),
+        option_reply::ERR_UNSUP => (ErrorKind::Unsupported, "does not support the option"),
         option_reply::ERR_POLICY => (ErrorKind::Refused, "forbids it"),
         option_reply::ERR_SHUTDOWN => (ErrorKind::Refused, "is shutting down"),
         option_reply::ERR_BLOCK_SIZE_REQD => (ErrorKind::Refused, "insists on its block sizes"),

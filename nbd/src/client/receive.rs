@@ -153,7 +153,7 @@ fn check_complete(request: &Request) -> Result<(), Error> {
         Ok(())
     } else {
         Err(Error::protocol(
-            "the server called a reply complete that is not",
+            "the server ended a reply that is not complete",
         ))
     }
 }
@@ -202,7 +202,7 @@ fn read_exact(input: &mut impl Read, buffer: &mut [u8]) -> Result<(), Error> {
 }
 
 fn connection_error(error: std::io::Error) -> Error {
-    Error::connection("we waited for replies", error)
+    Error::connection("waiting for replies", error)
 }
 
 fn server_error(errno: Errno, message: &str) -> Error {

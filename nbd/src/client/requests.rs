@@ -103,11 +103,10 @@ impl Requests {
 
     /// Takes a request out, for as long as one piece of its reply is being received.
     pub(crate) fn take(&self, cookie: u64) -> Result<Request, Error> {
-        self.table().waiting.remove(&cookie).ok_or_else(|| {
-            Error::protocol(format!(
-                "a reply to a request that is not waiting (cookie {cookie})"
-            ))
-        })
+        self.table()
+            .waiting
+            .remove(&cookie)
+            .ok_or_else(|| Error::protocol(format!("a reply with the unknown cookie {cookie}")))
     }
 
     /// Puts a request back, to wait for the rest of its reply.

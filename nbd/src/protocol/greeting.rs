@@ -37,7 +37,7 @@ pub(crate) fn parse_greeting(bytes: &[u8]) -> Result<u16, Error> {
         Some((GREETING_MAGIC, OLDSTYLE_MAGIC, _)) => {
             unsupported("the NBD server uses the oldstyle handshake of before 2010")
         }
-        _ => Err(Error::protocol("what answers there is not an NBD server")),
+        _ => Err(Error::protocol("the peer is not an NBD server")),
     }
 }
 

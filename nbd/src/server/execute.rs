@@ -140,7 +140,7 @@ fn block_status(
     if extents.is_empty() || extents.iter().any(|extent| extent.length == 0) {
         return Err(refuse(
             Errno::Io,
-            "the export does not know its block status",
+            "the export cannot report its block status",
         ));
     }
     *reply = reply::status_chunk(request.cookie, BASE_ALLOCATION_ID, &extents);
@@ -165,10 +165,10 @@ fn check(agreement: &Agreement, request: &RequestHeader) -> Result<(), Failure> 
         request::WRITE_ZEROES => request::FLAG_NO_HOLE | request::FLAG_FAST_ZERO,
         request::BLOCK_STATUS if agreement.base_allocation => request::FLAG_REQ_ONE,
         request::BLOCK_STATUS => return invalid("no metadata context was agreed on"),
-        _ => return invalid("this server does not know the request"),
+        _ => return invalid("this server does not support the request"),
     };
     if flags & !(own_flags | request::FLAG_FUA) != 0 {
-        return invalid("a flag that the request does not have");
+        return invalid("a flag that is not valid for the request");
     }
     if command == request::FLUSH {
         return Ok(());

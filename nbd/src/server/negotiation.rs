@@ -100,7 +100,7 @@ impl<'a> Negotiation<'a> {
             }
             _ => Err(Refusal(
                 reply::ERR_UNSUP,
-                "this server does not know the option",
+                "this server does not support the option",
             )),
         };
         (finish(option, replies), Next::Option)

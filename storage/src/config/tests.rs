@@ -50,7 +50,7 @@ fn what_is_odd_is_kept_and_told() {
     let problems = config.problems().join("|");
     for told in [
         "ignored line: \"nonsense\"",
-        "'path' stands there twice",
+        "'path' appears twice",
         "'ab' is configured twice",
         "\"x\"",
     ] {

@@ -66,7 +66,7 @@ impl Feed {
             if blocked.kind() == IoKind::BrokenPipe {
                 // It tells itself why it does not want more.
                 self.finish(self.timeout)?;
-                return Err(self.fail("ended before it had everything"));
+                return Err(self.fail("ended before it had received everything"));
             }
             if blocked.kind() != IoKind::WouldBlock {
                 return Err(self.fail("cannot be fed").caused_by(blocked));
@@ -74,7 +74,7 @@ impl Feed {
             let mut fds = [PollFd::new(stdin, PollFlags::OUT)];
             let timeout = Timespec::try_from(self.timeout).ok();
             match poll(&mut fds, timeout.as_ref()) {
-                Ok(0) => return Err(self.fail("takes nothing any more; does the storage answer?")),
+                Ok(0) => return Err(self.fail("accepts no more data; does the storage respond?")),
                 Ok(_) | Err(rustix::io::Errno::INTR) => {}
                 Err(errno) => return Err(self.fail("cannot be fed").caused_by(errno)),
             }
@@ -159,7 +159,11 @@ mod tests {
 
         let mut feed = sh("exec <&-; exit 0", MINUTE);
         let error = feed.write(&vec![0; 1 << 20]).unwrap_err();
-        assert!(error.to_string().contains("before it had everything"));
+        assert!(
+            error
+                .to_string()
+                .contains("before it had received everything")
+        );
         assert!(sh("exit 4", MINUTE).finish(MINUTE).is_err());
     }
 
@@ -171,7 +175,7 @@ mod tests {
         let reader = std::thread::spawn(move || std::fs::read(fifo));
         let started = Instant::now();
         let error = feed.write(&vec![0; 1 << 20]).unwrap_err();
-        assert!(error.to_string().contains("takes nothing"), "{error}");
+        assert!(error.to_string().contains("accepts no more"), "{error}");
         drop(feed);
         reader.join().unwrap().unwrap();
         assert!(started.elapsed() < MINUTE);

@@ -85,7 +85,7 @@ impl DirPlugin {
             .and_then(|name| name.to_str())
             .unwrap_or("");
         let (stem, format) = split_extension(name).ok_or_else(|| {
-            let why = "this is no volume: its name ends neither in .raw nor in .qcow2";
+            let why = "not a volume: its name ends neither in .raw nor in .qcow2";
             Error::new(ErrorKind::Unsupported, id, why)
         })?;
         let directory = match self.layout {
@@ -236,7 +236,7 @@ impl Plugin for DirPlugin {
         Err(Error::new(
             ErrorKind::Io,
             id,
-            "the directory of the volume vanishes all the time",
+            "the directory of the volume keeps vanishing",
         ))
     }
 

@@ -61,7 +61,7 @@ pub(crate) fn plugin(section: &StorageSection, external: &Path) -> Result<Arc<dy
             if let Some(size) = &block_size
                 && !size.bytes().all(|b| b.is_ascii_alphanumeric())
             {
-                let message = format!("{size:?} is no block size");
+                let message = format!("{size:?} is not a block size");
                 return Err(Error::new(ErrorKind::InvalidConfig, id, message));
             }
             Arc::new(ZfsPlugin {
@@ -119,7 +119,7 @@ fn directory(section: &StorageSection) -> Result<Arc<dyn Plugin>, Error> {
         mount,
         fstypes: &[],
         advice: format!(
-            "storage '{}' says that something must be (is_mountpoint)",
+            "storage '{}' requires a mount here (is_mountpoint)",
             section.id()
         ),
         shared: section.flag("shared"),

@@ -84,7 +84,7 @@ impl RbdPlugin {
         {
             return Ok(());
         }
-        let message = format!("{name:?} is no name of a Ceph pool, namespace or user");
+        let message = format!("{name:?} is not a valid name of a Ceph pool, namespace or user");
         Err(Error::new(ErrorKind::InvalidConfig, storage, message))
     }
 

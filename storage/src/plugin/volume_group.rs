@@ -246,7 +246,7 @@ pub(super) fn check_name(storage: &str, name: &str) -> Result<(), Error> {
     if !name.is_empty() && name.bytes().all(allowed) && !name.starts_with(['-', '.']) {
         return Ok(());
     }
-    let message = format!("{name:?} is no name of a volume group or volume");
+    let message = format!("{name:?} is not a valid name of a volume group or volume");
     Err(Error::new(ErrorKind::InvalidConfig, storage, message))
 }
 

@@ -59,7 +59,7 @@ impl ZfsPlugin {
         if pool.bytes().all(allowed) && parts && !pool.starts_with('-') {
             return Ok(());
         }
-        let message = format!("{pool:?} is no name of a pool or dataset");
+        let message = format!("{pool:?} is not a valid name of a pool or dataset");
         Err(Error::new(ErrorKind::InvalidConfig, storage, message))
     }
 

@@ -29,7 +29,7 @@ pub(super) const ALL: [Check; 20] = [
         function: status,
     },
     Check {
-        name: "a volume gets the id that was foretold, with nothing made",
+        name: "a volume gets the predicted id, and predicting it creates nothing",
         function: foretold_id,
     },
     Check {
@@ -227,7 +227,7 @@ fn discard(subject: &Subject<'_>) -> Checked {
     disk.write(0, 16 * MIB)?;
     let Some(full) = used(subject, &id)? else {
         return Err(Verdict::NotApplicable(
-            "the room taken is not told".to_owned(),
+            "the space used is not reported".to_owned(),
         ));
     };
     disk.discard(0, 8 * MIB)?;

@@ -49,7 +49,7 @@ impl ImplicitOpenGate<ImageFile> for ChainGate {
     ) -> io::Result<FormatAccess<ImageFile>> {
         let remaining = self.remaining.checked_sub(1).ok_or_else(|| {
             io::Error::other(format!(
-                "more than {MAX_CHAIN} images lie below one another"
+                "the chain of backing files has more than {MAX_CHAIN} images"
             ))
         })?;
         match F::FORMAT {
@@ -63,7 +63,11 @@ impl ImplicitOpenGate<ImageFile> for ChainGate {
                     .and_then(|file| Qcow2Header::read(&file)?.check_readable())
                     .map_err(io::Error::other)?;
             }
-            _ => return Err(io::Error::other("only raw and qcow2 images may lie below")),
+            _ => {
+                return Err(io::Error::other(
+                    "only raw and qcow2 backing files are supported",
+                ));
+            }
         }
         self.opened.fetch_add(1, Ordering::Relaxed);
         let opened = Arc::clone(&self.opened);
