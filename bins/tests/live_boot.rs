@@ -13,8 +13,9 @@ use std::fs::File;
 use std::io::{BufRead as _, BufReader, Read as _};
 use std::process::{Command, Output, Stdio};
 
-use fleece_lab::Qemu;
+use fleece_lab::{Machine, MachineBuilder, Qemu};
 use support::Bench;
+use support::ended::Ended;
 use support::served::Served;
 
 const SECTOR: usize = 512;
@@ -193,5 +194,84 @@ fn a_stock_guest_boots_from_its_archive_and_writes_beside_it() {
         let expected = sum(&before[SUMMED]);
         assert_eq!(after[SUMMED.end..][..4], expected.to_le_bytes(), "{case}");
         support::succeed(vma().args(["verify", "--deep"]).arg(&archive));
+    }
+}
+
+/// A raw disk of a machine, for a `-device`.
+fn drive(machine: MachineBuilder, name: &str, content: &[u8]) -> MachineBuilder {
+    let path = machine.folder().join(name);
+    std::fs::write(&path, content).unwrap();
+    let value = format!("file={},if=none,id={name},format=raw", path.display());
+    machine.option("-drive", value)
+}
+
+/// Nobody has said what machine it was: QEMU was asked, and the archive tells.
+#[test]
+fn a_guest_of_no_other_system_boots_as_it_was_from_its_archive_alone() {
+    let kinds = [
+        (
+            "virtio-blk-pci,drive=boot,bootindex=0",
+            "virtio-blk-pci,drive=data",
+        ),
+        (
+            "scsi-hd,bus=scsi.0,drive=boot,bootindex=0",
+            "scsi-hd,bus=scsi.0,drive=data",
+        ),
+    ];
+    for (qemu, (boot, data)) in fleece_lab::qemus().iter().zip(kinds.into_iter().cycle()) {
+        let case = format!("QEMU {}, {boot}", qemu.version());
+        let bench = Bench::new();
+        let before = disk();
+        let machine = Machine::builder(qemu).unwrap();
+        let machine = drive(drive(machine, "boot", &before), "data", &vec![7; 1 << 20]);
+        let machine = machine
+            .option("-device", "virtio-scsi-pci,id=scsi")
+            .option("-device", boot)
+            .option("-device", data)
+            .option("-device", "virtio-net-pci,romfile=")
+            .option("-smp", "2")
+            .option("-name", "old web")
+            .start()
+            .unwrap();
+        support::succeed(&mut bench.backup(&machine.qmp_socket()));
+        drop(machine);
+        let folder = bench.path("folder");
+        let mut restore = bench.fleece("restore");
+        restore.arg(bench.archive()).arg("--to").arg(&folder);
+        let told = Ended::of(&mut restore).expect(0, &[]);
+        assert!(!told.contains("WARN"), "{case}: {told}");
+        let script = std::fs::read_to_string(folder.join("start.sh")).unwrap();
+        assert!(
+            script.contains("old-web") && script.contains("virtio-net-pci"),
+            "{script}"
+        );
+
+        let system = qemu.system();
+        let bin = std::path::Path::new(system.get_program()).parent().unwrap();
+        let path = format!("{}:{}", bin.display(), std::env::var("PATH").unwrap());
+        let mut start = Command::new("timeout");
+        start
+            .arg("60")
+            .arg(folder.join("start.sh"))
+            .env("PATH", path);
+        start.args(["-machine", "accel=tcg", "-display", "none", "-no-reboot"]);
+        start.args(["-device", "isa-debug-exit,iobase=0xf4,iosize=1"]);
+        let output = start.output().unwrap();
+        assert_eq!(
+            output.status.code(),
+            Some(33),
+            "{case}: {}",
+            support::text(&output)
+        );
+        let disks = support::entries(&folder);
+        let boot = disks
+            .iter()
+            .find(|path| path.to_string_lossy().contains("boot"));
+        let after = std::fs::read(boot.unwrap()).unwrap();
+        assert_eq!(
+            after[SUMMED.end..][..4],
+            sum(&before[SUMMED]).to_le_bytes(),
+            "{case}"
+        );
     }
 }

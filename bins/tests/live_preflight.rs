@@ -95,7 +95,7 @@ fn disks_that_are_left_out_are_named_with_the_reason_and_a_hard_disk_is_a_warnin
                 "leave out disk 'drive-virtio1': it is read-only",
                 "leave out disk 'drive-vub0': another process serves it",
                 "leave out disk 'drive-cd0': there is no medium",
-                "include disk 'drive-system.flash1'",
+                "include disk 'drive-efidisk0'",
                 "leave out disk 'drive-system.flash0': it is read-only",
             ],
         );

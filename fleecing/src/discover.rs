@@ -1,5 +1,6 @@
 //! The guest's disks: those that can be backed up, and those that are left out, each with the reason.
 
+pub(crate) mod hardware;
 mod iothread;
 pub(crate) mod preflight;
 pub(crate) mod qom;
@@ -112,7 +113,12 @@ fn attached(
     };
     let medium = block.inserted.as_ref();
     let root = medium.and_then(|medium| medium.node_name.as_deref());
-    let name = archive_name(&block.device, root.unwrap_or_default(), &path);
+    let kind = qom::text(client, &path, "type")?.unwrap_or_default();
+    let name = match kind.starts_with("cfi.pflash") && medium.is_some_and(|medium| !medium.ro) {
+        // Flash memory that the guest writes holds its EFI variables.
+        true => "drive-efidisk0".to_owned(),
+        false => archive_name(&block.device, root.unwrap_or_default(), &path),
+    };
     let left_out = |gravity, reason: &str| {
         Ok(Some(Found::LeftOut(LeftOut {
             name: name.clone(),
@@ -120,7 +126,6 @@ fn attached(
             gravity,
         })))
     };
-    let kind = qom::text(client, &path, "type")?.unwrap_or_default();
     if let Some(reason) = passed_through(&kind) {
         return left_out(Gravity::Refusal, reason);
     }
@@ -146,6 +151,7 @@ fn attached(
     };
     disk.iothread = iothread::used_by(client, Some(&path))?;
     disk.device_path = Some(path);
+    disk.device_type = Some(kind);
     disk.stats_id = Some(qdev.to_owned());
     Ok(Some(Found::Disk(disk)))
 }

@@ -27,6 +27,8 @@ pub struct Disk {
     pub top: Top,
     /// QOM path of the guest's device; `None` for a node that a storage daemon exports.
     pub device_path: Option<String>,
+    /// QOM type of the guest's device, likewise.
+    pub device_type: Option<String>,
     /// How `query-blockstats` calls the device.
     pub stats_id: Option<String>,
     /// Whether the disk's requests run in an iothread.
@@ -151,6 +153,7 @@ pub(crate) fn on_node(
         size,
         top,
         device_path: None,
+        device_type: None,
         stats_id: None,
         iothread: false,
         image: nodes.get(base)?.file.clone(),

@@ -72,6 +72,7 @@ mod usage;
 
 pub use advice::{Advice, CleanUp};
 pub use cleanup::{clean, cleanup};
+pub use discover::hardware::{Card, Hardware};
 pub use discover::preflight::check_guest;
 pub use discover::{Gravity, Inventory, LeftOut, discover};
 pub use disk::{Disk, Top};

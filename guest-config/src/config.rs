@@ -14,7 +14,7 @@ pub(crate) const MAX_SIZE: usize = 1 << 20;
 
 /// A guest configuration. [`to_bytes`](Self::to_bytes) gives back every undisturbed line byte for byte, also what
 /// is no UTF-8: in names and values such a byte is a private character ([`fleece_plain_text::from_bytes`]).
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct GuestConfig {
     main: Section,
     sections: Vec<Section>,

@@ -6,7 +6,7 @@ use crate::error::Error;
 use crate::line::{Content, Line};
 
 /// One section of a guest configuration: the main one, or one under a `[header]`.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Section {
     /// Blank lines between the section before and this header. They belong to this section, so
     /// that adding it and removing it again leaves the text as it was.

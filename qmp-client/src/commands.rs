@@ -40,8 +40,9 @@ pub use job::{
     BlockJob, BlockJobCancel, BlockJobDismiss, BlockStream, Job, QueryBlockJobs, QueryJobs,
 };
 pub use machine::{
-    Cont, IoThread, MachineName, MachineUuid, Migration, QueryIoThreads, QueryMigrate, QueryName,
-    QueryStatus, QueryUuid, QueryVersion, Quit, Status, Stop,
+    Cont, IoThread, MachineName, MachineUuid, MemorySize, Migration, Processor, ProcessorPlace,
+    QueryCpusFast, QueryIoThreads, QueryMemorySizeSummary, QueryMigrate, QueryName, QueryStatus,
+    QueryTarget, QueryUuid, QueryVersion, Quit, Status, Stop, Target,
 };
 pub use node::{BlockdevAdd, BlockdevDel, BlockdevReopen};
 pub use qom::{ObjectAdd, ObjectDel, QomGet, QomList, QomProperty, QomSet};

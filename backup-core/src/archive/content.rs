@@ -23,6 +23,8 @@ pub struct Content {
     /// The guest's own configuration: goes into the archive as `qemu-server.conf`, with a line for each
     /// disk that tells a restore which drive it is.
     pub guest: Option<GuestConfig>,
+    /// Which device of the archive is which drive of `guest`, where their names do not tell.
+    pub(crate) drives: Option<Vec<QmdumpMap>>,
     /// The guest's firewall rules: go into the archive as `qemu-server.fw`.
     pub firewall: Option<Vec<u8>>,
     /// Other configuration files: name and contents.
@@ -37,6 +39,7 @@ impl Content {
             uuid,
             time,
             guest: None,
+            drives: None,
             firewall: None,
             configs: Vec::new(),
         }
@@ -64,7 +67,11 @@ impl Content {
         let mut builder = HeaderBuilder::new(self.uuid, self.time);
         if let Some(guest) = &self.guest {
             let names: Vec<&str> = disks.iter().map(|(name, _)| *name).collect();
-            let text = guest.archived(&maps(guest, &names)?);
+            let maps = match &self.drives {
+                Some(maps) => maps.clone(),
+                None => maps(guest, &names)?,
+            };
+            let text = guest.archived(&maps);
             builder.add_config(GUEST_CONFIG, text).map_err(refused)?;
         }
         if let Some(rules) = &self.firewall {

@@ -15,6 +15,7 @@ use super::room::shared::SharedRoom;
 use super::room::{check_room, explain};
 use super::source;
 use super::watch::QemuWatch;
+use crate::archive::content::Content;
 use crate::archive::{self, Archived};
 use crate::cancel::CancelToken;
 use crate::error::{Error, ErrorKind};
@@ -64,7 +65,8 @@ fn run(job: &GuestBackup, reporter: &Counting<'_>, cancel: &CancelToken) -> Resu
         .iter()
         .map(|disk| (disk.name.as_str(), disk.size))
         .collect();
-    job.archive.content.header(&named)?;
+    let content = disks::described(job, &client, &disks, reporter);
+    content.header(&named)?;
     let session = session(job, client, record, disks)?;
     // Before the guest is touched: can the archive be written at all?
     let (destination, begun) = on_record.begin(&job.archive.target, cancel)?;
@@ -79,7 +81,7 @@ fn run(job: &GuestBackup, reporter: &Counting<'_>, cancel: &CancelToken) -> Resu
             return Err(error);
         }
     };
-    let moved = move_data(job, &session, output, &counters, reporter, cancel);
+    let moved = move_data(job, &content, &session, output, &counters, reporter, cancel);
     // The guest first: its disks are plain again before the archive is synced.
     let client = session.client().clone();
     if finish(session, reporter) && moved.is_err() {
@@ -170,6 +172,7 @@ struct Moved {
 /// Fixes the instant and reads it.
 fn move_data(
     job: &GuestBackup,
+    content: &Content,
     session: &Session<'_>,
     output: Output,
     counters: &Arc<Counters>,
@@ -186,7 +189,7 @@ fn move_data(
     let read = || {
         let idle = before.is_none();
         let sources = source::open(session, idle)?;
-        let (header, devices) = archive::devices(&job.archive.content, &sources)?;
+        let (header, devices) = archive::devices(content, &sources)?;
         let settings = Settings {
             idle,
             ..Settings::new(&job.archive.pacing, &job.archive.target)

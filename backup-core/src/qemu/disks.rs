@@ -1,9 +1,11 @@
 //! Which of the guest's disks are backed up; each other one is told, with the reason.
 
-use fleece_fleecing::{Advice as FleecingAdvice, Disk, Gravity, Inventory};
+use fleece_fleecing::{Advice as FleecingAdvice, Disk, Gravity, Hardware, Inventory};
+use fleece_qmp_client::Client;
 
 use super::job::GuestBackup;
 use crate::advice::Advice;
+use crate::archive::content::{Content, GUEST_CONFIG};
 use crate::error::{Error, ErrorKind};
 use crate::report::Counting;
 
@@ -81,6 +83,33 @@ pub(super) fn select(
             "all disks are excluded; nothing to back up",
         )),
     }
+}
+
+/// What goes into the archive beside the disks: of a guest without a configuration, one that is made from what QEMU
+/// says of its machine.
+pub(super) fn described(
+    job: &GuestBackup,
+    client: &Client,
+    disks: &[Disk],
+    reporter: &Counting<'_>,
+) -> Content {
+    let mut content = job.archive.content.clone();
+    let has_config = content.configs.iter().any(|(name, _)| name == GUEST_CONFIG);
+    if content.guest.is_some() || has_config {
+        return content;
+    }
+    match Hardware::of(client) {
+        Ok(None) => {}
+        Ok(Some(hardware)) => {
+            let (config, maps, notes) = hardware.config(disks);
+            (content.guest, content.drives) = (Some(config), Some(maps));
+            for note in notes {
+                reporter.info(format!("the archived configuration: {note}"));
+            }
+        }
+        Err(error) => reporter.warning(Error::from(error)),
+    }
+    content
 }
 
 fn not_wanted(disk: &str) -> String {

@@ -153,6 +153,7 @@ mod tests {
             size: 1 << 20,
             top: Top::Fixed,
             device_path: Some(format!("/machine/peripheral/{name}")),
+            device_type: None,
             stats_id: None,
             iothread: false,
             image: String::new(),

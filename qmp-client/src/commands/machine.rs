@@ -65,6 +65,65 @@ pub struct MachineUuid {
     pub uuid: String,
 }
 
+/// The kind of processor that is emulated. Not in `qemu-storage-daemon`.
+#[derive(Clone, Copy, Debug, Default, Serialize)]
+pub struct QueryTarget {}
+command!(QueryTarget, "query-target", Target);
+
+/// QAPI `TargetInfo`.
+#[derive(Clone, Debug, Deserialize)]
+#[non_exhaustive]
+pub struct Target {
+    /// QAPI `SysEmuTarget`, such as `x86_64`.
+    pub arch: String,
+}
+
+/// The size of the memory.
+#[derive(Clone, Copy, Debug, Default, Serialize)]
+pub struct QueryMemorySizeSummary {}
+command!(
+    QueryMemorySizeSummary,
+    "query-memory-size-summary",
+    MemorySize
+);
+
+/// QAPI `MemoryInfo`.
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
+pub struct MemorySize {
+    /// Bytes given with `-m`.
+    pub base_memory: u64,
+    /// Bytes that were plugged later.
+    pub plugged_memory: Option<u64>,
+}
+
+/// The virtual processors, without stopping them.
+#[derive(Clone, Copy, Debug, Default, Serialize)]
+pub struct QueryCpusFast {}
+command!(QueryCpusFast, "query-cpus-fast", Vec<Processor>);
+
+/// QAPI `CpuInfoFast`.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
+pub struct Processor {
+    /// Its QOM path.
+    pub qom_path: String,
+    /// Its place in the topology.
+    #[serde(default)]
+    pub props: ProcessorPlace,
+}
+
+/// QAPI `CpuInstanceProperties`, as far as it is of use here.
+#[derive(Clone, Copy, Debug, Default, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
+pub struct ProcessorPlace {
+    /// The socket.
+    pub socket_id: Option<i64>,
+}
+
 /// The threads besides the main loop that serve devices.
 #[derive(Clone, Copy, Debug, Default, Serialize)]
 pub struct QueryIoThreads {}

@@ -161,6 +161,7 @@ mod tests {
             size: 1,
             top: Top::Fixed,
             device_path: device.then(|| "/machine/peripheral/scsi0".into()),
+            device_type: None,
             stats_id: None,
             iothread: false,
             image: String::new(),
