@@ -1,6 +1,6 @@
 //! Any device of an archive at any offset, from many threads.
 
-mod map;
+mod clusters;
 #[cfg(test)]
 #[allow(
     clippy::arithmetic_side_effects,
@@ -11,7 +11,7 @@ mod tests;
 
 use std::io;
 
-use map::{ClusterMap, Piece};
+use clusters::{ClusterMap, Piece};
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::extent::run::runs;
