@@ -12,19 +12,23 @@
 //! The first four are Proxmox VE's (`PVE::Storage::archive_info`), so that both see the same
 //! backups; the last two are ours, and Proxmox ignores them.
 
+mod afterwards;
 mod backup;
 mod directory;
 mod fault;
 mod name;
+mod place;
 mod prune;
 mod side_files;
 mod verified;
 mod verify;
 
+pub use afterwards::Afterwards;
 pub use backup::Backup;
 pub use directory::{DumpDirectory, Pruned};
 pub use fault::Fault;
 pub use name::BackupName;
+pub use place::new_archive;
 pub use prune::{KeepRules, Reason, Verdict, plan};
 pub use verified::Verified;
 pub use verify::Checked;

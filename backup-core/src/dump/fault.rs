@@ -7,7 +7,7 @@ use std::path::Path;
 use fleece_staged_file::regular::{self, Links};
 use fleece_vma_format::{MAX_HEADER_SIZE, Reader, container};
 
-use super::Verified;
+use super::verified::Verified;
 
 /// Why a backup cannot be counted on.
 #[derive(Debug, Clone, PartialEq, Eq)]

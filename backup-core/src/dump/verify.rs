@@ -10,6 +10,7 @@ use super::{Backup, DumpDirectory, Verified};
 use crate::cancel::CancelToken;
 use crate::error::{Error, ErrorKind};
 use crate::input::Input;
+use crate::report::{Counting, Reporter};
 
 /// What a verification looked at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -21,7 +22,36 @@ pub struct Checked {
     pub deep: bool,
 }
 
+impl Checked {
+    /// What was found, for people.
+    #[must_use]
+    pub fn verdict(&self) -> &'static str {
+        match self {
+            Self { damages: 1.., .. } => "damaged",
+            Self { deep: true, .. } => "sound",
+            Self { .. } => "structure sound; without an index the payload cannot be checked",
+        }
+    }
+}
+
 impl DumpDirectory {
+    /// The same as [`verify`](Self::verify), telling what is found: damage as warnings.
+    ///
+    /// # Errors
+    /// As [`verify`](Self::verify).
+    pub fn verify_telling(
+        &self,
+        backup: &Backup,
+        reporter: &dyn Reporter,
+        cancel: &CancelToken,
+    ) -> Result<Checked, Error> {
+        let (name, reporter) = (backup.file_name(), Counting::new(reporter));
+        let mut tell = |damage: String| reporter.warning(format!("{name}: {damage}"));
+        let checked = self.verify(backup, cancel, &mut tell)?;
+        reporter.info(format!("{name}: {}", checked.verdict()));
+        Ok(checked)
+    }
+
     /// Reads a whole backup, with its index if it has one, and records what is found: damage, or that
     /// it is sound, which only an index can tell. `tell` gets each damage.
     ///

@@ -1,6 +1,5 @@
 //! `fleece backup`
 
-mod afterwards;
 mod disks;
 mod live;
 
@@ -10,10 +9,9 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
-use fleece_backup_core::dump::DumpDirectory;
+use fleece_backup_core::dump::{self, Afterwards, Checked};
 use fleece_backup_core::{
-    ArchiveOptions, ArchiveTarget, CancelToken, Content, Error, ErrorKind, Outcome, at_target,
-    units,
+    ArchiveOptions, ArchiveTarget, CancelToken, Content, Error, ErrorKind, Outcome, units,
 };
 use fleece_guest_config::{ConfigFile, GuestConfig, GuestId};
 use fleece_storage::Storages;
@@ -23,16 +21,22 @@ use serde_json::json;
 use crate::cli::{Backup, Places};
 use crate::guest::Guest;
 use crate::log::Log;
-use crate::target;
+use crate::verify;
 use fleece_bins::{exit, signals};
 
 pub(crate) fn run(arguments: &Backup, places: &Places, log: &Log) -> Result<ExitCode, Error> {
-    afterwards::check(arguments)?;
+    let afterwards = afterwards(arguments)?;
     let cancel = signals::watch_all()?;
     let now = Zoned::now();
     let guest = Guest::settle(&arguments.which, places, log)?;
     let storages = places.storages()?;
-    let path = archive_path(arguments, &guest, &storages, &now, &cancel)?;
+    let to = Some(arguments.to.as_path()).filter(|to| to.as_os_str() != "-");
+    let (whose, limit) = ((&guest.id, now.datetime()), arguments.target_timeout);
+    let path = to.map(|to| {
+        let compression = arguments.compress;
+        dump::new_archive(to, &storages, whose, compression, limit, &cancel)
+    });
+    let path = path.transpose()?;
     let mut archive = archive_options(arguments, path, &now);
     let config = places.guest_config(&guest.id);
     archive.content.configs = configs(&arguments.config)?;
@@ -64,7 +68,11 @@ pub(crate) fn run(arguments: &Backup, places: &Places, log: &Log) -> Result<Exit
         (None, None) => disks::images(&job),
     };
     let mut done = done.inspect_err(|_| log.info(&format!("Backup of VM {} failed", guest.id)))?;
-    let warnings = afterwards::run(arguments, &done.archived, &guest.id, &cancel, log)?;
+    let mut checked = |checked: &Checked| {
+        let name = done.archived.path.as_deref().and_then(Path::file_name);
+        verify::result(&name.unwrap_or_default().to_string_lossy(), checked, log);
+    };
+    let warnings = afterwards.run(&done.archived, &guest.id, log, &cancel, &mut checked)?;
     done.warnings = done.warnings.saturating_add(warnings);
     tell(&done, &guest.id, log);
     Ok(ExitCode::from(if done.warnings > 0 {
@@ -72,6 +80,28 @@ pub(crate) fn run(arguments: &Backup, places: &Places, log: &Log) -> Result<Exit
     } else {
         0
     }))
+}
+
+/// What is to be done when the backup is complete; standard output has no place for that.
+fn afterwards(arguments: &Backup) -> Result<Afterwards, Error> {
+    let mut afterwards = Afterwards::default();
+    afterwards.notes.clone_from(&arguments.notes);
+    afterwards.protected = arguments.protected;
+    afterwards.verify = arguments.verify;
+    afterwards.prune = arguments.prune_backups;
+    if !afterwards.is_empty() && arguments.to.as_os_str() == "-" {
+        let message = "--notes, --protected, --verify and --prune-backups need a directory, not standard output";
+        return Err(Error::new(ErrorKind::Request, message));
+    }
+    if arguments.prune_backups.is_some()
+        && arguments.to.extension().is_some()
+        && !arguments.to.is_dir()
+    {
+        let message = "--prune-backups needs a directory or a storage: an archive with a name of its own is no \
+                       guest's, and is never removed";
+        return Err(Error::new(ErrorKind::Request, message));
+    }
+    Ok(afterwards)
 }
 
 /// What all kinds of backups need.
@@ -152,46 +182,6 @@ fn archive_options(arguments: &Backup, path: Option<PathBuf>, now: &Zoned) -> Ar
     options.pacing.finish_within = arguments.finish_within.0;
     options.pacing.fleecing_limit = arguments.fleecing_limit;
     options
-}
-
-/// Where the archive goes; `None`: standard output.
-fn archive_path(
-    arguments: &Backup,
-    guest: &Guest,
-    storages: &Storages,
-    now: &Zoned,
-    cancel: &CancelToken,
-) -> Result<Option<PathBuf>, Error> {
-    let to = arguments.to.as_path();
-    if to.as_os_str() == "-" {
-        return Ok(None);
-    }
-    let look = {
-        let (to, storages, guest) = (to.to_owned(), storages.clone(), guest.id.clone());
-        let (time, wrapper) = (now.datetime(), arguments.compress.wrapper());
-        move || {
-            let directory = target::directory(&to, &storages)?.map(DumpDirectory::new);
-            let name = directory.map(|directory| {
-                let name = directory.free_name(&guest, time, wrapper)?;
-                Ok(directory.path().join(name.to_string()))
-            });
-            name.transpose()
-        }
-    };
-    let limit = arguments.target_timeout;
-    if let Some(path) = at_target("a first look", limit, cancel, look)? {
-        return Ok(Some(path));
-    }
-    if to.extension().is_some() {
-        return Ok(Some(to.to_owned()));
-    }
-    Err(Error::new(
-        ErrorKind::Target,
-        format!(
-            "{} is no directory, no storage, and no name of an archive",
-            to.display()
-        ),
-    ))
 }
 
 /// The files that were named.

@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use fleece_backup_core::dump::{Backup, Fault, Pruned, Verdict};
+use fleece_backup_core::dump::{Backup, DumpDirectory, Fault, Pruned, Verdict};
 use fleece_backup_core::{Error, ErrorKind, units};
 use fleece_guest_config::GuestId;
 use jiff::tz::TimeZone;
@@ -11,12 +11,11 @@ use serde_json::{Value, json};
 use crate::cli::{List, Places, Prune};
 use crate::log::Log;
 use crate::table::table;
-use crate::target;
 use fleece_bins::exit;
 
 /// Prints a table, or an object a backup.
 pub(crate) fn list(arguments: &List, places: &Places, log: &Log) -> Result<ExitCode, Error> {
-    let mut backups = target::backups(&arguments.place, &places.storages()?)?.list()?;
+    let mut backups = DumpDirectory::open(&arguments.place, &places.storages()?)?.list()?;
     backups
         .retain(|backup| arguments.guest.is_none() || backup.guest() == arguments.guest.as_ref());
     for backup in &backups {
@@ -63,7 +62,7 @@ pub(crate) fn prune(arguments: &Prune, places: &Places, log: &Log) -> Result<Exi
             "nothing would ever be removed: --keep needs a rule, e.g. keep-last=3,keep-weekly=4",
         ));
     }
-    let directory = target::backups(&arguments.place, &places.storages()?)?;
+    let directory = DumpDirectory::open(&arguments.place, &places.storages()?)?;
     let judged: Vec<(Backup, Verdict, Option<Error>)> = if arguments.dry_run {
         let judged = directory
             .judge(&rules, arguments.guest.as_ref())?

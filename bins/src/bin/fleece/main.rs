@@ -2,7 +2,7 @@
 
 mod advice;
 mod backup;
-mod beside;
+mod backups;
 mod cleanup;
 mod cli;
 mod demo;
@@ -15,7 +15,6 @@ mod restore;
 mod serve;
 mod storage;
 mod table;
-mod target;
 mod verify;
 
 use std::process::ExitCode;
@@ -37,9 +36,9 @@ fn main() -> ExitCode {
         Command::List(arguments) => list::list(arguments, &cli.places, &log),
         Command::Verify(arguments) => verify::run(arguments, &cli.places, &log),
         Command::Prune(arguments) => list::prune(arguments, &cli.places, &log),
-        Command::Note(arguments) => beside::note(arguments, &log),
-        Command::Protect(arguments) => beside::protect(arguments),
-        Command::Delete(arguments) => beside::delete(arguments, &log),
+        Command::Note(arguments) => backups::note(arguments, &log),
+        Command::Protect(arguments) => backups::protect(arguments),
+        Command::Delete(arguments) => backups::delete(arguments, &log),
         Command::Storage(command) => storage::run(command, &cli.places, &log),
         Command::Cleanup(arguments) => cleanup::run(arguments, &cli.places, &log),
         Command::Serve(arguments) => serve::run(arguments, &cli.places, &log),

@@ -9,7 +9,6 @@ use serde_json::json;
 
 use crate::cli::{Places, Verify};
 use crate::log::Log;
-use crate::{beside, target};
 use fleece_bins::signals;
 
 /// Verifies all that is named, and of a directory what has not been verified of late; damage in one does
@@ -23,10 +22,10 @@ pub(crate) fn run(arguments: &Verify, places: &Places, log: &Log) -> Result<Exit
     for place in &arguments.places {
         let named = place.is_file();
         let (directory, backups) = if named {
-            let (directory, backup) = beside::find(place)?;
+            let (directory, backup) = DumpDirectory::find_archive(place)?;
             (directory, vec![backup])
         } else {
-            let directory = target::backups(place, &storages)?;
+            let directory = DumpDirectory::open(place, &storages)?;
             let mut backups = directory.list()?;
             let wanted = arguments.guest.as_ref();
             backups.retain(|backup| wanted.is_none() || backup.guest() == wanted);
@@ -68,25 +67,22 @@ fn pass_over(backup: &Backup, log: &Log) -> bool {
 }
 
 /// Verifies one backup, and tells what is found.
-pub(crate) fn check(
+fn check(
     directory: &DumpDirectory,
     backup: &Backup,
     cancel: &CancelToken,
     log: &Log,
 ) -> Result<Checked, Error> {
-    let name = backup.file_name();
-    let mut tell = |damage: String| log.warning(&format!("{name}: {damage}"));
-    let checked = directory.verify(backup, cancel, &mut tell)?;
-    let verdict = match checked {
-        Checked { damages: 1.., .. } => "damaged",
-        Checked { deep: true, .. } => "sound",
-        Checked { .. } => "structure sound; without an index the payload cannot be checked",
-    };
-    log.info(&format!("{name}: {verdict}"));
+    let checked = directory.verify_telling(backup, log, cancel)?;
+    result(backup.file_name(), &checked, log);
+    Ok(checked)
+}
+
+/// What a verification found, for programs.
+pub(crate) fn result(name: &str, checked: &Checked, log: &Log) {
     log.result(&json!({
         "file": name,
         "damages": checked.damages,
         "payload_checked": checked.deep,
     }));
-    Ok(checked)
 }

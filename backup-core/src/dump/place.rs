@@ -1,0 +1,130 @@
+//! Which directory of backups is meant, and which archive is to come.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use fleece_guest_config::GuestId;
+use fleece_storage::Storages;
+use jiff::civil::DateTime;
+
+use super::backup::Backup;
+use super::directory::DumpDirectory;
+use crate::cancel::CancelToken;
+use crate::error::{Error, ErrorKind};
+use crate::target::compression::Compression;
+use crate::target::deadline::at_target;
+
+impl DumpDirectory {
+    /// The backups of `place`: a directory, or the id of a storage.
+    ///
+    /// # Errors
+    /// Kind [`ErrorKind::Target`] if it is neither, [`ErrorKind::Storage`] if the storage cannot be used,
+    /// [`ErrorKind::Request`] if it holds no backups.
+    pub fn open(place: &Path, storages: &Storages) -> Result<Self, Error> {
+        let directory = directory(place, storages)?.ok_or_else(|| {
+            let known: Vec<&str> = storages
+                .config()
+                .sections()
+                .map(|section| section.id())
+                .collect();
+            let storages = if known.is_empty() {
+                "no storages are configured".to_owned()
+            } else {
+                format!("the storages are {}", known.join(", "))
+            };
+            Error::new(
+                ErrorKind::Target,
+                format!(
+                    "{} is neither a directory nor a storage; {storages}",
+                    place.display()
+                ),
+            )
+        })?;
+        Ok(Self::new(directory))
+    }
+
+    /// The backup whose archive is at this path, and its directory.
+    ///
+    /// # Errors
+    /// Those of [`find`](Self::find).
+    pub fn find_archive(archive: &Path) -> Result<(Self, Backup), Error> {
+        let (Some(directory), Some(name)) = (
+            archive.parent(),
+            archive.file_name().and_then(|name| name.to_str()),
+        ) else {
+            return Err(Error::new(
+                ErrorKind::Request,
+                format!("{} is no archive", archive.display()),
+            ));
+        };
+        let directory = match directory.as_os_str().is_empty() {
+            true => Path::new("."),
+            false => directory,
+        };
+        let directory = Self::new(directory);
+        let backup = directory.find(name)?;
+        Ok((directory, backup))
+    }
+}
+
+/// Where a new archive of `guest` goes: under a free name in `place`, if that is a directory or a storage, else
+/// `place` itself. A place that does not answer is given up after `timeout`.
+///
+/// # Errors
+/// Those of [`DumpDirectory::open`] and [`DumpDirectory::free_name`]; kind [`ErrorKind::Target`] if `place` is no
+/// name of an archive either.
+pub fn new_archive(
+    place: &Path,
+    storages: &Storages,
+    (guest, time): (&GuestId, DateTime),
+    compression: Compression,
+    timeout: Duration,
+    cancel: &CancelToken,
+) -> Result<PathBuf, Error> {
+    let (to, storages, guest) = (place.to_owned(), storages.clone(), guest.clone());
+    let look = move || {
+        let found = directory(&to, &storages)?.map(DumpDirectory::new);
+        let path = found.map(|found| {
+            let name = found.free_name(&guest, time, compression.wrapper())?;
+            Ok(found.path().join(name.to_string()))
+        });
+        path.transpose()
+    };
+    if let Some(path) = at_target("a first look", timeout, cancel, look)? {
+        return Ok(path);
+    }
+    if place.extension().is_some() {
+        return Ok(place.to_owned());
+    }
+    let message = format!(
+        "{} is no directory, no storage, and no name of an archive",
+        place.display()
+    );
+    Err(Error::new(ErrorKind::Target, message))
+}
+
+/// The directory of backups that `place` means; `None` if it is neither a directory nor a storage.
+fn directory(place: &Path, storages: &Storages) -> Result<Option<PathBuf>, Error> {
+    if place.is_dir() {
+        return Ok(Some(place.to_owned()));
+    }
+    let Some(id) = place
+        .to_str()
+        .filter(|id| storages.config().section(id).is_some())
+    else {
+        return Ok(None);
+    };
+    let failed = |error| {
+        let message = format!("cannot use storage {id}");
+        Error::caused(ErrorKind::Storage, message, error)
+    };
+    let storage = storages.open(id).map_err(failed)?;
+    storage.activate().map_err(failed)?;
+    let directory = storage.dump_directory().ok_or_else(|| {
+        Error::new(
+            ErrorKind::Request,
+            format!("storage {id} cannot hold backups"),
+        )
+    })?;
+    Ok(Some(directory))
+}
