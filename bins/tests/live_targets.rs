@@ -104,7 +104,7 @@ fn the_backup_ends_before_the_fleecing_images_hold_more_than_they_may() {
     let mut running = Running::start(&mut field.backup(&options));
     running.until("\"progress\"");
     field.io("write -P 0x55 8M 16M");
-    let cause = "more than --fleecing-limit allows";
+    let cause = "more than their limit of";
     running.end().expect(6, &[cause]);
     field.assert_clean();
     field.io("read -P 0x55 8M 16M");
