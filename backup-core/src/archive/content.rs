@@ -1,6 +1,10 @@
 //! What goes into an archive beside the disks, and the header that says so.
 
-use fleece_guest_config::{Drive, GuestConfig, QmdumpMap};
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use fleece_guest_config::{ConfigFile, Drive, GuestConfig, QmdumpMap};
 use fleece_storage::VolumeId;
 use fleece_vma_format::{DeviceId, Header, HeaderBuilder};
 
@@ -50,6 +54,44 @@ impl Content {
     pub fn now() -> Self {
         let now = jiff::Timestamp::now().as_second();
         Self::new(uuid::Uuid::new_v4().into_bytes(), now)
+    }
+
+    /// Puts files into it, under their names.
+    ///
+    /// # Errors
+    /// Kind [`ErrorKind::Request`] when one cannot be read.
+    pub fn add_files(&mut self, files: &[PathBuf]) -> Result<(), Error> {
+        for path in files {
+            let data = fs::read(path).map_err(|error| {
+                let message = format!("cannot read the configuration {}", path.display());
+                Error::caused(ErrorKind::Request, message, error)
+            })?;
+            let name = path.file_name().unwrap_or_default().to_string_lossy();
+            self.configs.push((name.into_owned(), data));
+        }
+        Ok(())
+    }
+
+    /// Puts the guest's configuration file into it, and its firewall rules if there is such a file.
+    ///
+    /// # Errors
+    /// Kind [`ErrorKind::Request`] when one of them cannot be read.
+    pub fn read_guest(&mut self, config: &Path, firewall: Option<&Path>) -> Result<(), Error> {
+        let guest = ConfigFile::new(config).load().map_err(|error| {
+            let message = "cannot read the guest's configuration";
+            Error::caused(ErrorKind::Request, message, error)
+        })?;
+        self.guest = Some(guest);
+        self.firewall = match firewall.map(|path| (path, fs::read(path))) {
+            None => None,
+            Some((_, Ok(rules))) => Some(rules),
+            Some((_, Err(error))) if error.kind() == io::ErrorKind::NotFound => None,
+            Some((path, Err(error))) => {
+                let message = format!("cannot read the firewall rules {}", path.display());
+                return Err(Error::caused(ErrorKind::Request, message, error));
+            }
+        };
+        Ok(())
     }
 
     /// The archive's header, with disks of these names and sizes in bytes, and its devices in their order.

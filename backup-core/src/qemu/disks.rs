@@ -1,6 +1,9 @@
 //! Which of the guest's disks are backed up; each other one is told, with the reason.
 
+use std::path::Path;
+
 use fleece_fleecing::{Advice as FleecingAdvice, Disk, Gravity, Hardware, Inventory};
+use fleece_guest_config::ConfigFile;
 use fleece_qmp_client::Client;
 
 use super::job::GuestBackup;
@@ -117,6 +120,21 @@ fn not_wanted(disk: &str) -> String {
 }
 
 impl GuestBackup {
+    /// Leaves out the disks that the guest's configuration excludes, with `backup=0` for example.
+    ///
+    /// # Errors
+    /// Kind [`ErrorKind::Request`] for a configuration whose drives cannot be understood.
+    pub fn heed(&mut self, config: &Path) -> Result<(), Error> {
+        let failed =
+            |error| Error::caused(ErrorKind::Request, "cannot read the guest's drives", error);
+        let config = ConfigFile::new(config).load().map_err(failed)?;
+        let drives = config.drives().map_err(failed)?.into_iter();
+        let excluded = drives.filter(|drive| !drive.is_included() && !drive.is_cdrom);
+        self.unwanted
+            .extend(excluded.map(|drive| drive.device_name()));
+        Ok(())
+    }
+
     fn wants(&self, disk: &str) -> bool {
         (self.include.is_empty() || self.include.iter().any(|name| is(disk, name)))
             && !self

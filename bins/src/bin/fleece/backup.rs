@@ -1,24 +1,23 @@
 //! `fleece backup`
 
 mod disks;
+mod job;
 mod live;
 
-use std::fs;
-use std::io;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
 use fleece_backup_core::dump::{self, Afterwards, Checked};
 use fleece_backup_core::{
-    ArchiveOptions, ArchiveTarget, CancelToken, Content, Error, ErrorKind, Outcome, units,
+    ArchiveOptions, ArchiveTarget, Content, Error, ErrorKind, Outcome, Places, units,
 };
-use fleece_guest_config::{ConfigFile, GuestConfig, GuestId};
-use fleece_storage::Storages;
+use fleece_guest_config::GuestId;
 use jiff::Zoned;
 use serde_json::json;
 
-use crate::cli::{Backup, Places};
+use self::job::Job;
+use crate::cli::Backup;
 use crate::guest::Guest;
 use crate::log::Log;
 use crate::verify;
@@ -39,10 +38,10 @@ pub(crate) fn run(arguments: &Backup, places: &Places, log: &Log) -> Result<Exit
     let path = path.transpose()?;
     let mut archive = archive_options(arguments, path, &now);
     let config = places.guest_config(&guest.id);
-    archive.content.configs = configs(&arguments.config)?;
+    archive.content.add_files(&arguments.config)?;
     if let Some(config) = config.as_deref().filter(|_| arguments.config.is_empty()) {
-        archive.content.guest = Some(load(config)?);
-        archive.content.firewall = firewall(places, &guest.id)?;
+        let firewall = places.firewall(&guest.id);
+        archive.content.read_guest(config, firewall.as_deref())?;
     }
 
     log.info(&format!("Starting Backup of VM {} (qemu)", guest.id));
@@ -102,17 +101,6 @@ fn afterwards(arguments: &Backup) -> Result<Afterwards, Error> {
         return Err(Error::new(ErrorKind::Request, message));
     }
     Ok(afterwards)
-}
-
-/// What all kinds of backups need.
-struct Job<'a> {
-    arguments: &'a Backup,
-    places: &'a Places,
-    storages: Storages,
-    guest: &'a Guest,
-    archive: ArchiveOptions,
-    log: &'a Log,
-    cancel: CancelToken,
 }
 
 fn tell(done: &Outcome, guest: &GuestId, log: &Log) {
@@ -182,47 +170,4 @@ fn archive_options(arguments: &Backup, path: Option<PathBuf>, now: &Zoned) -> Ar
     options.pacing.finish_within = arguments.finish_within.0;
     options.pacing.fleecing_limit = arguments.fleecing_limit;
     options
-}
-
-/// The files that were named.
-fn configs(named: &[PathBuf]) -> Result<Vec<(String, Vec<u8>)>, Error> {
-    let mut configs = Vec::new();
-    for path in named {
-        let data = fs::read(path).map_err(|error| {
-            let message = format!("cannot read the configuration {}", path.display());
-            Error::caused(ErrorKind::Request, message, error)
-        })?;
-        let name = path
-            .file_name()
-            .unwrap_or_default()
-            .to_string_lossy()
-            .into_owned();
-        configs.push((name, data));
-    }
-    Ok(configs)
-}
-
-/// The guest's firewall rules, if there are any.
-fn firewall(places: &Places, guest: &GuestId) -> Result<Option<Vec<u8>>, Error> {
-    let Some(path) = places.firewall(guest) else {
-        return Ok(None);
-    };
-    match fs::read(&path) {
-        Ok(rules) => Ok(Some(rules)),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-        Err(error) => {
-            let message = format!("cannot read the firewall rules {}", path.display());
-            Err(Error::caused(ErrorKind::Request, message, error))
-        }
-    }
-}
-
-fn load(config: &Path) -> Result<GuestConfig, Error> {
-    ConfigFile::new(config).load().map_err(|error| {
-        Error::caused(
-            ErrorKind::Request,
-            "cannot read the guest's configuration",
-            error,
-        )
-    })
 }

@@ -3,12 +3,12 @@
 use std::path::Path;
 use std::process::ExitCode;
 
-use fleece_backup_core::{Error, ErrorKind};
+use fleece_backup_core::{Error, ErrorKind, Places};
 use fleece_fleecing::{ErrorKind as Kind, Identity, Place, Record, remove_dead_locks};
 use fleece_guest_config::GuestId;
 
 use crate::advice;
-use crate::cli::{Cleanup, Places};
+use crate::cli::Cleanup;
 use crate::log::Log;
 use fleece_bins::exit;
 

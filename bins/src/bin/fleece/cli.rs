@@ -38,19 +38,31 @@ const EXIT_CODES: &str = "Exit codes: 0 done; 1 error; 2 usage; 3 done with warn
 pub(crate) struct Places {
     /// Where records of unfinished backups, sockets and by default fleecing images are kept.
     #[arg(long, global = true, value_name = "DIR", help_heading = "Places")]
-    pub(crate) state_dir: Option<PathBuf>,
+    state_dir: Option<PathBuf>,
 
     /// Where guests' configurations are, as <vmid>.conf [default: Proxmox's, on its hosts].
     #[arg(long, global = true, value_name = "DIR", help_heading = "Places")]
-    pub(crate) config_dir: Option<PathBuf>,
+    config_dir: Option<PathBuf>,
 
     /// Where guests' firewall rules are, as <vmid>.fw [default: Proxmox's, if --config-dir is].
     #[arg(long, global = true, value_name = "DIR", help_heading = "Places")]
-    pub(crate) firewall_dir: Option<PathBuf>,
+    firewall_dir: Option<PathBuf>,
 
     /// The storage configuration [default: Proxmox's, on its hosts].
     #[arg(long, global = true, value_name = "FILE", help_heading = "Places")]
-    pub(crate) storage_config: Option<PathBuf>,
+    storage_config: Option<PathBuf>,
+}
+
+impl Places {
+    /// The same for the library.
+    pub(crate) fn settle(self) -> fleece_backup_core::Places {
+        let mut places = fleece_backup_core::Places::default();
+        places.state_dir = self.state_dir;
+        places.config_dir = self.config_dir;
+        places.firewall_dir = self.firewall_dir;
+        places.storage_config = self.storage_config;
+        places
+    }
 }
 
 #[derive(Debug, Subcommand)]

@@ -3,12 +3,12 @@
 use std::process::ExitCode;
 
 use fleece_backup_core::dump::{Backup, DumpDirectory, Fault, Pruned, Verdict};
-use fleece_backup_core::{Error, ErrorKind, units};
+use fleece_backup_core::{Error, ErrorKind, Places, units};
 use fleece_guest_config::GuestId;
 use jiff::tz::TimeZone;
 use serde_json::{Value, json};
 
-use crate::cli::{List, Places, Prune};
+use crate::cli::{List, Prune};
 use crate::log::Log;
 use crate::table::table;
 use fleece_bins::exit;

@@ -30,18 +30,19 @@ fn main() -> ExitCode {
     faults::arm();
     let cli = Cli::parse();
     let log = log::Log::new(cli.json, cli.command.stdout_is_data());
+    let places = &cli.places.settle();
     let result = match &cli.command {
-        Command::Backup(arguments) => backup::run(arguments, &cli.places, &log),
-        Command::Restore(arguments) => restore::run(arguments, &cli.places, &log),
-        Command::List(arguments) => list::list(arguments, &cli.places, &log),
-        Command::Verify(arguments) => verify::run(arguments, &cli.places, &log),
-        Command::Prune(arguments) => list::prune(arguments, &cli.places, &log),
+        Command::Backup(arguments) => backup::run(arguments, places, &log),
+        Command::Restore(arguments) => restore::run(arguments, places, &log),
+        Command::List(arguments) => list::list(arguments, places, &log),
+        Command::Verify(arguments) => verify::run(arguments, places, &log),
+        Command::Prune(arguments) => list::prune(arguments, places, &log),
         Command::Note(arguments) => backups::note(arguments, &log),
         Command::Protect(arguments) => backups::protect(arguments),
         Command::Delete(arguments) => backups::delete(arguments, &log),
-        Command::Storage(command) => storage::run(command, &cli.places, &log),
-        Command::Cleanup(arguments) => cleanup::run(arguments, &cli.places, &log),
-        Command::Serve(arguments) => serve::run(arguments, &cli.places, &log),
+        Command::Storage(command) => storage::run(command, places, &log),
+        Command::Cleanup(arguments) => cleanup::run(arguments, places, &log),
+        Command::Serve(arguments) => serve::run(arguments, places, &log),
         Command::Demo(arguments) => demo::run(arguments, &log),
     };
     match result {

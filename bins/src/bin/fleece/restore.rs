@@ -7,11 +7,11 @@ use fleece_backup_core::restore::{
     FolderRestore, GuestRestore, Restored, restore_folder, restore_guest,
 };
 use fleece_backup_core::units;
-use fleece_backup_core::{Error, ErrorKind};
+use fleece_backup_core::{Error, ErrorKind, Places};
 use fleece_guest_config::GuestId;
 use serde_json::{Map, Value, json};
 
-use crate::cli::{Places, Restore};
+use crate::cli::Restore;
 use crate::log::Log;
 use fleece_bins::{exit, signals};
 

@@ -6,12 +6,12 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use fleece_backup_core::native::{Image, Server};
-use fleece_backup_core::{Error, ErrorKind};
+use fleece_backup_core::{Error, ErrorKind, Places};
 use fleece_nbd::Address;
 use fleece_staged_file::check_owned;
 use fleece_storage::block::BlockDevice;
 
-use crate::cli::{Places, Serve};
+use crate::cli::Serve;
 use crate::log::Log;
 use fleece_bins::signals;
 

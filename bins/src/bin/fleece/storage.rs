@@ -2,11 +2,11 @@
 
 use std::process::ExitCode;
 
-use fleece_backup_core::{Error, ErrorKind, units};
+use fleece_backup_core::{Error, ErrorKind, Places, units};
 use fleece_storage::{StorageFile, StorageSection, Storages};
 use serde_json::json;
 
-use crate::cli::{Places, StorageAdd, StorageCommand, StorageRemove};
+use crate::cli::{StorageAdd, StorageCommand, StorageRemove};
 use crate::log::Log;
 use crate::table::table;
 use fleece_bins::exit;

@@ -3,11 +3,11 @@
 use std::process::ExitCode;
 
 use fleece_backup_core::dump::{Backup, Checked, DumpDirectory, Verified};
-use fleece_backup_core::{CancelToken, Error, ErrorKind};
+use fleece_backup_core::{CancelToken, Error, ErrorKind, Places};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::json;
 
-use crate::cli::{Places, Verify};
+use crate::cli::Verify;
 use crate::log::Log;
 use fleece_bins::signals;
 

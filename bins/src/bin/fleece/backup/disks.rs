@@ -5,13 +5,12 @@ use std::path::Path;
 use fleece_backup_core::native::{self, Image, ImageBackup, ServedBackup};
 use fleece_backup_core::{Error, Outcome};
 
-use super::Job;
-use super::live::fleecing_place;
+use super::job::Job;
 
 /// What a guest uses at this moment, through the control socket of its server.
 pub(super) fn served(job: &Job<'_>, control: &Path) -> Result<Outcome, Error> {
     let record = job.places.record(&job.guest.id);
-    let (fleecing, archive) = (fleecing_place(job)?, job.archive.clone());
+    let (fleecing, archive) = (job.fleecing_place()?, job.archive.clone());
     let mut backup = ServedBackup::new(control.to_owned(), fleecing.into(), record, archive);
     backup.options.timeout = job.arguments.cbw_timeout;
     backup.storages.clone_from(&job.storages);

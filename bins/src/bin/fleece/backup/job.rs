@@ -1,0 +1,56 @@
+//! What all kinds of backups need.
+
+use std::path::Path;
+
+use fleece_backup_core::{ArchiveOptions, CancelToken, Error, ErrorKind, Places, Storages};
+use fleece_staged_file::create_directories;
+
+use crate::cli::Backup;
+use crate::guest::Guest;
+use crate::log::Log;
+
+/// What all kinds of backups need.
+pub(super) struct Job<'a> {
+    pub(super) arguments: &'a Backup,
+    pub(super) places: &'a Places,
+    pub(super) storages: Storages,
+    pub(super) guest: &'a Guest,
+    pub(super) archive: ArchiveOptions,
+    pub(super) log: &'a Log,
+    pub(super) cancel: CancelToken,
+}
+
+impl Job<'_> {
+    /// Where old data is saved: a storage's id, or a directory.
+    pub(super) fn fleecing_place(&self) -> Result<String, Error> {
+        let Job {
+            arguments, places, ..
+        } = self;
+        let archive = self.archive.target.path();
+        match (&arguments.fleecing, arguments.no_fleecing) {
+            (Some(storage), _) => Ok(storage.clone()),
+            (None, false) => {
+                let directory = places.state_dir().join("images");
+                create_directories(&directory, 0o755).map_err(|error| {
+                    let message = format!("cannot create {}; name another", directory.display());
+                    Error::caused(
+                        ErrorKind::Storage,
+                        format!("{message} with --fleecing"),
+                        error,
+                    )
+                })?;
+                Ok(directory.to_string_lossy().into_owned())
+            }
+            (None, true) => {
+                let beside = archive.and_then(Path::parent).ok_or_else(|| {
+                    Error::new(
+                        ErrorKind::Request,
+                        "--no-fleecing saves old data beside the archive, and standard output has no \
+                         place beside it",
+                    )
+                })?;
+                Ok(format!("{}/", beside.display()))
+            }
+        }
+    }
+}
