@@ -27,9 +27,6 @@ use tree::{Read, Tree};
 
 use crate::run::workspace;
 
-/// Circles that are known and are to go: two files of each.
-const KNOWN: &[[&str; 2]] = &[["bins/src/bin/vma/input.rs", "bins/src/bin/vma/outfile.rs"]];
-
 /// What is wrong in the library or program whose root is this file.
 pub(crate) fn breaches(root: &Path) -> Result<Vec<String>, String> {
     breaches_in(root, &|file| {
@@ -41,13 +38,8 @@ fn breaches_in(root: &Path, read: Read<'_>) -> Result<Vec<String>, String> {
     let tree = Tree::read(root, read)?;
     let arrows = arrows(&tree);
     let circles = arrows.circles();
-    let is_known = |circle: &BTreeSet<&Path>| {
-        let mut known = KNOWN.iter();
-        known.any(|files| files.iter().all(|file| circle.contains(Path::new(file))))
-    };
     let circles = circles
         .iter()
-        .filter(|circle| !is_known(circle))
         .map(|circle| format!("files in a circle:{}", arrows.describe(circle)));
     Ok(circles.chain(through_root(&tree)).collect())
 }
