@@ -1,15 +1,13 @@
 //! The checks themselves, each one sentence that must be true.
 
-use std::sync::Arc;
 use std::thread;
 
 use fleece_guest_config::GuestId;
 
 use super::check::Check;
-use super::io::Disk;
+use super::io::{Disk, disk_failed, opened};
 use super::qemu::QemuImage;
 use super::subject::{Checked, Subject, Verdict, ensure, ensure_eq, failed, guest};
-use crate::block::{Access, BlockDevice};
 use crate::error::{Error, ErrorKind};
 use crate::name::VolumeFormat;
 use crate::plugin::{AllocationRequest, Freed, free_names};
@@ -286,21 +284,6 @@ fn filled(subject: &Subject<'_>) -> Checked {
         }
     }
     Ok(())
-}
-
-fn opened(subject: &Subject<'_>, id: &VolumeId) -> Checked<Option<Arc<dyn BlockDevice>>> {
-    match subject.storage.open(id, Access::ReadOnly) {
-        Ok(disk) => Ok(Some(disk)),
-        Err(error) if error.kind() == ErrorKind::Unsupported => Ok(None),
-        Err(error) => Err(error.into()),
-    }
-}
-
-fn disk_failed(error: crate::block::Error) -> Verdict {
-    failed(match std::error::Error::source(&error) {
-        Some(source) => format!("{error}: {source}"),
-        None => error.to_string(),
-    })
 }
 
 fn qemu(subject: &Subject<'_>) -> Checked {

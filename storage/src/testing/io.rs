@@ -3,12 +3,14 @@
 use std::fs::{File, OpenOptions};
 use std::os::unix::fs::{FileExt, FileTypeExt};
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use rustix::fs::{FallocateFlags, fallocate};
 
 use super::qemu::QemuImage;
 use super::subject::{Checked, Subject, Verdict};
+use crate::block::{Access, BlockDevice};
 use crate::error::{Error, ErrorKind};
 use crate::exec::{Runner, System};
 use crate::name::VolumeFormat;
@@ -131,4 +133,23 @@ impl OpenFile {
 
 fn chunks(offset: u64, length: u64) -> impl Iterator<Item = u64> {
     (offset..offset.saturating_add(length)).step_by(CHUNK)
+}
+
+/// The volume as a disk, unless only QEMU can open it.
+pub(super) fn opened(
+    subject: &Subject<'_>,
+    id: &VolumeId,
+) -> Checked<Option<Arc<dyn BlockDevice>>> {
+    match subject.storage.open(id, Access::ReadOnly) {
+        Ok(disk) => Ok(Some(disk)),
+        Err(error) if error.kind() == ErrorKind::Unsupported => Ok(None),
+        Err(error) => Err(error.into()),
+    }
+}
+
+pub(super) fn disk_failed(error: crate::block::Error) -> Verdict {
+    Verdict::Failed(match std::error::Error::source(&error) {
+        Some(source) => format!("{error}: {source}"),
+        None => error.to_string(),
+    })
 }
