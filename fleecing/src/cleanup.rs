@@ -7,9 +7,9 @@ use fleece_qmp_client::{Address, Client, Interrupt, Options};
 use fleece_storage::Storages;
 
 use crate::error::{Error, ErrorKind};
-use crate::identity::{self, Way};
+use crate::identity::{self, Endpoint};
 use crate::journal::cleanup::{Cleaned, Remains, foreign};
-use crate::journal::made;
+use crate::journal::ownership;
 use crate::journal::record::{Place, Record};
 use crate::qemu::teardown;
 use crate::qemu::thaw::{self, thaw};
@@ -32,7 +32,7 @@ pub fn cleanup(
     // Its QEMU may be at work for a backup under another name.
     let recorded = record.contents()?.qmp;
     let recorded: Option<Address> = recorded.and_then(|text| text.parse().ok());
-    let monitor = qmp.or(recorded.as_ref()).map(Way::monitor);
+    let monitor = qmp.or(recorded.as_ref()).map(Endpoint::monitor);
     let _locks = identity::lock_all(place, monitor)?;
     if let Some(monitor) = qmp {
         identity::must_not_be_elsewhere(place.directory(), place.guest(), monitor)?;
@@ -135,7 +135,7 @@ fn leave_qemu(remains: &mut Remains<'_>, qmp: Option<&Address>) -> Result<bool, 
             remains.cleaned.done.push(done);
         }
         Some(socket) => remains.cleaned.failed.push(foreign(format!(
-            "the socket {} is not where this guest's would be; it is not touched and stays on record",
+            "the socket {} is not where this guest's socket would be; it is not touched and stays on record",
             socket.display()
         ))),
         None => {}
@@ -162,11 +162,11 @@ fn adopt(
         if known.iter().any(|known| known == path) {
             continue;
         }
-        match made::volume_at(path, remains.record.guest(), remains.storages) {
+        match ownership::volume_at(path, remains.record.guest(), remains.storages) {
             Some(id) => remains.record.add_image(&id)?,
             None => remains.cleaned.failed.push(foreign(format!(
-                "QEMU had the fleecing image {file}, which is not on record and not of this guest by \
-                 its name; it is left where it is"
+                "QEMU had the fleecing image {file}, which is not on record and, by its name, not this \
+                 guest's; it is left where it is"
             ))),
         }
     }

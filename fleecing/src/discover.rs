@@ -35,13 +35,13 @@ pub struct LeftOut {
     /// Why.
     pub reason: String,
     /// What it means for a backup of the others.
-    pub gravity: Gravity,
+    pub severity: Severity,
 }
 
 /// What it means that a disk is left out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum Gravity {
+pub enum Severity {
     /// Nothing is lost: there is no medium, or a CD.
     Note,
     /// A hard disk is missing in the backup.
@@ -119,27 +119,27 @@ fn attached(
         true => "drive-efidisk0".to_owned(),
         false => archive_name(&block.device, root.unwrap_or_default(), &path),
     };
-    let left_out = |gravity, reason: &str| {
+    let left_out = |severity, reason: &str| {
         Ok(Some(Found::LeftOut(LeftOut {
             name: name.clone(),
             reason: reason.to_owned(),
-            gravity,
+            severity,
         })))
     };
     if let Some(reason) = passed_through(&kind) {
-        return left_out(Gravity::Refusal, reason);
+        return left_out(Severity::Refusal, reason);
     }
     if qom::get(client, &path, "scsi")? == Some(Value::Bool(true)) {
-        return left_out(Gravity::Refusal, COMMANDS);
+        return left_out(Severity::Refusal, COMMANDS);
     }
     let Some(medium) = medium else {
-        return left_out(Gravity::Note, "there is no medium in it");
+        return left_out(Severity::Note, "there is no medium in it");
     };
     if medium.ro {
         return match is_hard_disk(&kind) {
-            false => left_out(Gravity::Note, "it is read-only"),
+            false => left_out(Severity::Note, "it is read-only"),
             true => left_out(
-                Gravity::Warning,
+                Severity::Warning,
                 "it is read-only, so the guest cannot change it, and it is in no backup of this guest",
             ),
         };
@@ -147,7 +147,7 @@ fn attached(
     let size = medium.image.virtual_size;
     let disk = root.and_then(|root| disk::on_node(name.clone(), root, size, nodes, graph));
     let Some(mut disk) = disk else {
-        return left_out(Gravity::Warning, "QEMU tells of no node with data below it");
+        return left_out(Severity::Warning, "QEMU reports no node with data below it");
     };
     disk.iothread = iothread::used_by(client, Some(&path))?;
     disk.device_path = Some(path);
@@ -201,7 +201,7 @@ fn outside(client: &Client) -> Result<Vec<LeftOut>, Error> {
             left_out.extend(reason.map(|reason| LeftOut {
                 name: archive_name("", "", &path),
                 reason: reason.to_owned(),
-                gravity: Gravity::Warning,
+                severity: Severity::Warning,
             }));
         }
     }

@@ -104,7 +104,7 @@ pub(crate) type Nodes = HashMap<String, BlockMedium>;
 pub(crate) fn graph(client: &Client) -> Result<BlockGraph, Error> {
     client
         .execute(&QueryBlockGraph {})
-        .map_err(Error::qemu("cannot look at the block graph"))
+        .map_err(Error::qemu("cannot query the block graph"))
 }
 
 pub(crate) fn nodes(client: &Client) -> Result<Nodes, Error> {

@@ -4,16 +4,16 @@
 //! before it is settled whose that is:
 //!
 //! ```text
-//! way      the monitor without links, and locked: one backup of a guest at a time, whatever it is called
-//! told     what QEMU says of itself, `-name` and `-uuid`
-//! derive   the number or name, if it was not given
-//! claim    whose it is, for as long as the state directory lasts; another guest is refused
+//! endpoint  the monitor without links, and locked: one backup of a guest at a time, whatever it is called
+//! reported  what QEMU says of itself, `-name` and `-uuid`
+//! derive    the number or name, if it was not given
+//! claim     whose it is, for as long as the state directory lasts; another guest is refused
 //! ```
 
 mod claim;
 mod derive;
-mod told;
-mod way;
+mod endpoint;
+mod reported;
 
 use std::os::unix::net::UnixStream;
 use std::path::Path;
@@ -28,10 +28,10 @@ use crate::error::{Error, ErrorKind};
 use crate::journal::lock::GuestLock;
 use crate::journal::record::{self, Place};
 use claim::{Claim, Claimant};
-use told::{Told, cannot_ask};
-use way::Kind;
+use endpoint::Kind;
+use reported::{Reported, cannot_ask};
 
-pub use way::Way;
+pub use endpoint::Endpoint;
 
 /// A guest that is known, and ours to work on until this is dropped.
 #[derive(Debug)]
@@ -42,7 +42,7 @@ pub struct Identity {
 }
 
 impl Identity {
-    /// Settles which guest is at the end of `way`, for a backup whose records are in `directory`: the
+    /// Settles which guest is at the end of `endpoint`, for a backup whose records are in `directory`: the
     /// `given` one, or the one that follows from where it is and what its QEMU says.
     ///
     /// # Errors
@@ -52,21 +52,22 @@ impl Identity {
     /// touched then.
     pub fn settle(
         directory: &Path,
-        way: &Way,
+        endpoint: &Endpoint,
         monitor: Option<&Address>,
         given: Option<&GuestId>,
     ) -> Result<Self, Error> {
         record::create_directory(directory)?;
-        let lock = lock(directory, way)?;
-        let told = match monitor {
-            Some(monitor) => Told::by(monitor).map_err(cannot_ask)?,
-            None => Told::default(),
+        let lock = lock(directory, endpoint)?;
+        let reported = match monitor {
+            Some(monitor) => Reported::by(monitor).map_err(cannot_ask)?,
+            None => Reported::default(),
         };
         let (guest, vouched) = match given {
             Some(given) => (given.clone(), true),
-            None => derive::derive(way, told.text.as_deref()).ok_or_else(|| nameless(way))?,
+            None => derive::derive(endpoint, reported.text.as_deref())
+                .ok_or_else(|| nameless(endpoint))?,
         };
-        if let Some(other) = recorded(directory, way)?
+        if let Some(other) = recorded(directory, endpoint)?
             .into_iter()
             .find(|other| *other != guest)
         {
@@ -81,12 +82,14 @@ impl Identity {
         }
         let claimant = Claimant {
             id: &guest,
-            way,
-            told: &told,
+            endpoint,
+            reported: &reported,
             given: vouched,
         };
         let note = claimant.take(&claim::file(directory, &guest), &answers)?;
-        let others = claimed(directory, |claim| claim.is_at(way) || claim.is_of(&told))?;
+        let others = claimed(directory, |claim| {
+            claim.is_at(endpoint) || claim.is_of(&reported)
+        })?;
         let before = others.into_iter().filter(|other| *other != guest);
         let before = before.map(|other| {
             format!(
@@ -101,37 +104,37 @@ impl Identity {
         })
     }
 
-    /// The guests that may have left something at the end of `way`, for a clean-up: those that a record
-    /// names, else those that were ever backed up that way, else the one that is there.
+    /// The guests that may have left something at the end of `endpoint`, for a clean-up: those that a record
+    /// names, else those that were ever backed up there, else the one that is there.
     ///
     /// # Errors
     /// As [`Identity::settle`]; if there is none, [`ErrorKind::Identity`], or [`ErrorKind::Qemu`] if
     /// there is a QEMU that cannot be asked.
     pub fn find(
         directory: &Path,
-        way: &Way,
+        endpoint: &Endpoint,
         monitor: Option<&Address>,
     ) -> Result<Vec<GuestId>, Error> {
-        let recorded = recorded(directory, way)?;
+        let recorded = recorded(directory, endpoint)?;
         if !recorded.is_empty() {
             return Ok(recorded);
         }
-        let claimed_here = claimed(directory, |claim| claim.is_at(way))?;
+        let claimed_here = claimed(directory, |claim| claim.is_at(endpoint))?;
         if !claimed_here.is_empty() {
             return Ok(claimed_here);
         }
         let unknown = || {
-            let called = derive::derive(way, None).map(|(guest, _)| guest.to_string());
+            let called = derive::derive(endpoint, None).map(|(guest, _)| guest.to_string());
             format!(
                 "there is no record of a guest {} in {}",
-                called.as_ref().unwrap_or(&way.place),
+                called.as_ref().unwrap_or(&endpoint.place),
                 directory.display()
             )
         };
         let Some(monitor) = monitor else {
             return Err(Error::new(ErrorKind::Identity, unknown()));
         };
-        let told = Told::by(monitor).map_err(|error| {
+        let reported = Reported::by(monitor).map_err(|error| {
             let kind = match is_gone(&error) {
                 true => ErrorKind::Identity,
                 false => ErrorKind::Qemu,
@@ -140,11 +143,11 @@ impl Identity {
             Error::caused(kind, message, error)
         })?;
         let (guest, given) =
-            derive::derive(way, told.text.as_deref()).ok_or_else(|| nameless(way))?;
+            derive::derive(endpoint, reported.text.as_deref()).ok_or_else(|| nameless(endpoint))?;
         let claimant = Claimant {
             id: &guest,
-            way,
-            told: &told,
+            endpoint,
+            reported: &reported,
             given,
         };
         // What is on record under that name may be another guest's.
@@ -166,8 +169,8 @@ impl Identity {
 }
 
 /// The lock on a guest by how it is reached. No guest's name begins like its file's.
-pub(crate) fn lock(directory: &Path, way: &Way) -> Result<GuestLock, Error> {
-    let digest = Sha256::digest(way.place.as_bytes());
+pub(crate) fn lock(directory: &Path, endpoint: &Endpoint) -> Result<GuestLock, Error> {
+    let digest = Sha256::digest(endpoint.place.as_bytes());
     let name: String = digest.iter().take(8).map(|b| format!("{b:02x}")).collect();
     GuestLock::acquire(&directory.join(format!(".{name}.way")))
 }
@@ -190,17 +193,20 @@ pub fn remove_dead_locks(directory: &Path) {
     }
 }
 
-/// The locks on a guest in all ways in which it was ever reached, and in one more. Of a process that was
+/// The locks on a guest at all endpoints where it was ever reached, and at one more. Of a process that was
 /// killed nothing is left afterwards.
-pub(crate) fn lock_all(place: &Place, way: Option<Way>) -> Result<Vec<GuestLock>, Error> {
+pub(crate) fn lock_all(place: &Place, endpoint: Option<Endpoint>) -> Result<Vec<GuestLock>, Error> {
     let directory = place.directory();
     // A damaged claim must not keep what is to be removed.
     let claim = Claim::load(&claim::file(directory, place.guest())).unwrap_or_default();
-    let mut ways: Vec<Way> = claim.map(|claim| claim.ways()).unwrap_or_default();
-    if let Some(way) = way.filter(|way| !ways.contains(way)) {
-        ways.push(way);
+    let mut endpoints: Vec<Endpoint> = claim.map(|claim| claim.endpoints()).unwrap_or_default();
+    if let Some(endpoint) = endpoint.filter(|endpoint| !endpoints.contains(endpoint)) {
+        endpoints.push(endpoint);
     }
-    ways.iter().map(|way| lock(directory, way)).collect()
+    endpoints
+        .iter()
+        .map(|endpoint| lock(directory, endpoint))
+        .collect()
 }
 
 /// Refuses a monitor for a guest if its record names another one that answers: what was made there would
@@ -215,7 +221,8 @@ pub(crate) fn must_not_be_elsewhere(
     let recorded = state.ok().and_then(|state| record::monitor(&state));
     match recorded {
         Some(recorded)
-            if Way::monitor(&recorded) != Way::monitor(monitor) && answers_at(&recorded, None) =>
+            if Endpoint::monitor(&recorded) != Endpoint::monitor(monitor)
+                && answers_at(&recorded, None) =>
         {
             let message = format!(
                 "what is on record of {guest} was made for a guest that answers at {recorded}, and not for \
@@ -229,13 +236,14 @@ pub(crate) fn must_not_be_elsewhere(
 }
 
 /// The guests for which something was made through this monitor and is not known to be gone.
-fn recorded(directory: &Path, way: &Way) -> Result<Vec<GuestId>, Error> {
+fn recorded(directory: &Path, endpoint: &Endpoint) -> Result<Vec<GuestId>, Error> {
     let mut guests = Place::guests(directory)?;
     guests.retain(|guest| {
         let state = ConfigFile::state(record::file_of(directory, guest, "state")).load();
         // A record that cannot be read hinders its own guest.
         let monitor = state.ok().and_then(|state| record::monitor(&state));
-        way.kind == Kind::Monitor && monitor.is_some_and(|monitor| Way::monitor(&monitor) == *way)
+        endpoint.kind == Kind::Monitor
+            && monitor.is_some_and(|monitor| Endpoint::monitor(&monitor) == *endpoint)
     });
     Ok(guests)
 }
@@ -250,7 +258,7 @@ fn claimed(directory: &Path, wanted: impl Fn(&Claim) -> bool) -> Result<Vec<Gues
     Ok(guests)
 }
 
-/// Whether the guest of a claim is there, in any way that it was reached while it ran.
+/// Whether the guest of a claim answers where it was reached while it ran.
 fn answers(claim: &Claim) -> bool {
     let control = claim.place(Kind::Control);
     if control.is_some_and(|socket| UnixStream::connect(socket).is_ok()) {
@@ -265,9 +273,11 @@ fn answers(claim: &Claim) -> bool {
 
 /// Whether somebody answers at a monitor who may be the guest with this uuid.
 fn answers_at(monitor: &Address, uuid: Option<&str>) -> bool {
-    match Told::by(monitor) {
+    match Reported::by(monitor) {
         // Another guest may have got its socket.
-        Ok(told) => uuid.is_none() || told.uuid.is_none() || told.uuid.as_deref() == uuid,
+        Ok(reported) => {
+            uuid.is_none() || reported.uuid.is_none() || reported.uuid.as_deref() == uuid
+        }
         Err(error) => !is_gone(&error),
     }
 }
@@ -277,7 +287,7 @@ fn is_gone(error: &fleece_qmp_client::Error) -> bool {
     matches!(error.kind(), QmpErrorKind::NoSocket | QmpErrorKind::Refused)
 }
 
-fn nameless(way: &Way) -> Error {
-    let message = format!("{} does not tell which guest it is", way.place);
+fn nameless(endpoint: &Endpoint) -> Error {
+    let message = format!("{} does not tell which guest it is", endpoint.place);
     Error::new(ErrorKind::Identity, message).advise(Advice::NameGuest)
 }

@@ -74,15 +74,15 @@ pub use advice::{Advice, CleanUp};
 pub use cleanup::{clean, cleanup};
 pub use discover::hardware::{Card, Hardware};
 pub use discover::preflight::check_guest;
-pub use discover::{Gravity, Inventory, LeftOut, discover};
+pub use discover::{Inventory, LeftOut, Severity, discover};
 pub use disk::{Disk, Top};
 pub use error::{Error, ErrorKind};
-pub use identity::{Identity, Way, remove_dead_locks};
+pub use identity::{Endpoint, Identity, remove_dead_locks};
 pub use journal::cleanup::Cleaned;
-pub use journal::named::named_by_another;
 pub use journal::record::{Contents, Place, Record};
+pub use journal::references::referenced_by_another;
 pub use journal::step::Step;
-pub use qemu::meanwhile::Seen;
+pub use qemu::interference::Interference;
 pub use qemu::method::Method;
 pub use qemu::switch::Switched;
 pub use qemu::thaw::{Thawed, thaw};
@@ -90,4 +90,4 @@ pub use session::{Options, Session};
 
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]
-mod readme {}
+struct Readme;

@@ -1,11 +1,11 @@
-//! One backup's stay inside QEMU, from the record to its removal.
+//! One backup's things in QEMU, from the record of them to their removal.
 //!
 //! ```text
-//! new       which method, what is in the way             nothing is made
-//! prepare   server → allocate → attach → make filters    the guest feels nothing
-//! switch    filters in, all at one instant               the guest may stand still for milliseconds
+//! new       choose a method, look for obstacles          nothing is made
+//! prepare   server → allocate → attach → make filters    the guest is not affected
+//! switch    insert all filters at one instant            the guest may be stopped for milliseconds
 //! export    views → exports                              the instant can be read
-//! finish    all of it back, in reverse
+//! finish    undo all of it, in reverse
 //! ```
 
 use std::path::PathBuf;
@@ -25,17 +25,17 @@ use crate::journal::record::Record;
 use crate::journal::step::Step;
 use crate::liveness;
 use crate::qemu::image as attached;
+use crate::qemu::interference::{Interference, Overlaid};
 use crate::qemu::lock::QemuLock;
-use crate::qemu::meanwhile::{Overlaid, Seen};
 use crate::qemu::method::{Features, Method};
 use crate::qemu::names;
 use crate::qemu::ours;
 use crate::qemu::switch::Switched;
 use crate::qemu::teardown;
-use crate::qemu::{discards, export, histogram, meanwhile, method, server, switch};
+use crate::qemu::{discards, export, histogram, interference, method, server, switch};
 use crate::usage::Usage;
 
-/// How a session is to be.
+/// The settings of a session.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Options {
@@ -85,7 +85,7 @@ pub struct Session<'r> {
     options: Options,
     method: Method,
     may_hang: bool,
-    step: Option<u64>,
+    request_boundary: Option<u64>,
     images: Vec<VolumeId>,
     usage: Usage,
     /// QEMU's NBD server.
@@ -96,7 +96,7 @@ pub struct Session<'r> {
 }
 
 impl<'r> Session<'r> {
-    /// Chooses the method, and looks for what is in the way. Nothing is touched, and nothing on record.
+    /// Chooses the method, and looks for obstacles. Nothing is touched, and nothing put on record.
     ///
     /// # Errors
     /// [`ErrorKind::Unsafe`](crate::error::ErrorKind::Unsafe), or [`ErrorKind::Busy`](crate::error::ErrorKind::Busy)
@@ -129,7 +129,7 @@ impl<'r> Session<'r> {
             options,
             method,
             may_hang,
-            step: (!features.views_span_clusters).then_some(CLUSTER),
+            request_boundary: (!features.views_span_clusters).then_some(CLUSTER),
             images: Vec::new(),
             usage: Usage::of(Vec::new()),
             server,
@@ -197,13 +197,13 @@ impl<'r> Session<'r> {
         self.may_hang
     }
 
-    /// If given, no request to a view may cross a multiple of this: this QEMU mixes up what it has saved
-    /// and what it has not where both are in one request.
+    /// If given, no request to a view may cross a multiple of this: where saved and unsaved clusters are in one
+    /// request, this QEMU returns wrong data.
     ///
     /// Nor may any two requests overlap that are under way at once: QEMU before 9.1 aborts then.
     #[must_use]
-    pub fn step(&self) -> Option<u64> {
-        self.step
+    pub fn request_boundary(&self) -> Option<u64> {
+        self.request_boundary
     }
 
     /// The fleecing images, one for each disk in their order.
@@ -291,12 +291,12 @@ impl<'r> Session<'r> {
             .find_map(|(n, disk)| (!has_job(n)).then_some(disk))
     }
 
-    /// Looks whether others have changed anything around the filters since the switch, and puts right what
-    /// would harm a disk; what there is to tell, once.
+    /// Checks whether anybody else has changed the block graph around the filters since the switch, and repairs
+    /// what would harm a disk. Returns what is new since the last check.
     ///
     /// # Errors
-    /// What would harm a disk and cannot be put right.
-    pub fn look_around(&self, seen: &mut Seen) -> Result<Vec<String>, Error> {
+    /// What would harm a disk and cannot be repaired.
+    pub fn check_interference(&self, seen: &mut Interference) -> Result<Vec<String>, Error> {
         const PATIENCE: Duration = Duration::from_secs(2);
         let mut news = Vec::new();
         let Ok(graph) = self.client.execute_within(&QueryBlockGraph {}, PATIENCE) else {
@@ -305,7 +305,7 @@ impl<'r> Session<'r> {
         for (n, disk) in self.disks.iter().enumerate() {
             let filter = names::filter(n);
             let has_leaked = seen.has_leaked(&graph, n);
-            let overlaid = meanwhile::overlaid(&graph, &filter);
+            let overlaid = interference::overlaid(&graph, &filter);
             if overlaid.is_some() {
                 self.images_must_answer()?;
                 switch::pass_by(&self.client, &[&filter])?;
@@ -313,9 +313,9 @@ impl<'r> Session<'r> {
             let what = match overlaid {
                 Some(Overlaid::Filter) => {
                     let message = format!(
-                        "{}: somebody has taken a snapshot of the disk since the backup began, with which QEMU \
-                         takes the point in time away. The snapshot is sound: its overlay named Fleece's filter \
-                         as its backing file, and names the disk again. Back up once more",
+                        "{}: somebody has taken a snapshot of the disk since the backup began, which has \
+                         ended the point in time. The snapshot is sound: its overlay named Fleece's filter \
+                         as its backing file, and names the disk again. Start the backup again",
                         disk.name
                     );
                     return Err(Error::new(ErrorKind::Qemu, message));
@@ -341,7 +341,7 @@ impl<'r> Session<'r> {
     /// Undoes everything, in reverse, as far as it can.
     ///
     /// # Errors
-    /// All that failed; it stays on record for [`crate::journal::cleanup`].
+    /// All that failed; it stays on record for [`cleanup`](crate::cleanup()).
     pub fn finish(mut self) -> Result<(), Vec<Error>> {
         self.undo()
     }

@@ -2,7 +2,7 @@
 
 mod support;
 
-use fleece_fleecing::{Advice, ErrorKind, Seen, Session};
+use fleece_fleecing::{Advice, ErrorKind, Interference, Session};
 use fleece_lab::Disk;
 use fleece_qmp_client::Address;
 use fleece_storage::VolumeFormat;
@@ -83,8 +83,8 @@ fn a_snapshot_that_somebody_takes_above_the_filter_names_no_filter_and_the_insta
         session.prepare().unwrap();
         session.switch().unwrap();
         let server = session.export().unwrap();
-        let mut seen = Seen::default();
-        assert_eq!(session.look_around(&mut seen).unwrap(), [""; 0]);
+        let mut seen = Interference::default();
+        assert_eq!(session.check_interference(&mut seen).unwrap(), [""; 0]);
         let overlays = [0, 1].map(|disk| {
             let overlay = field.daemon.folder().join(format!("overlay{disk}"));
             field.execute(
@@ -98,7 +98,7 @@ fn a_snapshot_that_somebody_takes_above_the_filter_names_no_filter_and_the_insta
             );
             overlay
         });
-        let news = session.look_around(&mut seen).unwrap();
+        let news = session.check_interference(&mut seen).unwrap();
         assert!(
             news.len() == 2
                 && news[0].starts_with("disk0: somebody has taken a snapshot")
@@ -106,7 +106,7 @@ fn a_snapshot_that_somebody_takes_above_the_filter_names_no_filter_and_the_insta
             "{news:?}"
         );
         // It is told once.
-        assert_eq!(session.look_around(&mut seen).unwrap(), [""; 0]);
+        assert_eq!(session.check_interference(&mut seen).unwrap(), [""; 0]);
         for overlay in overlays {
             // Put right at once: QEMU could end at any time.
             let info = succeed(field.qemu.img().args(["info", "-U"]).arg(overlay));

@@ -185,7 +185,7 @@ fn move_data(
     let before = look(job, session, &mut watch, reporter, cancel)?;
     let (switched, frozen) = switch(job, session, reporter, cancel)?;
     // How it is when nobody has touched it.
-    watch.look_around().map_or(Ok(()), Err)?;
+    watch.check_interference().map_or(Ok(()), Err)?;
     let read = || {
         let idle = before.is_none();
         let sources = source::open(session, idle)?;
@@ -209,7 +209,7 @@ fn move_data(
     let (archive, summary) = read()
         .map_err(|error| explain(&error, job.cbw_timeout, session, &space).unwrap_or(error))?;
     // What cannot be put right now, the way back will tell.
-    let _ = watch.look_around();
+    let _ = watch.check_interference();
     Step::Moved.reached();
     Ok(Moved {
         archive,

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use fleece_fleecing::{Advice as FleecingAdvice, Disk, Gravity, Hardware, Inventory};
+use fleece_fleecing::{Advice as FleecingAdvice, Disk, Hardware, Inventory, Severity};
 use fleece_guest_config::ConfigFile;
 use fleece_qmp_client::Client;
 
@@ -41,9 +41,9 @@ pub(super) fn select(
             refusals.push(format!("disk '{}': {}", disk.name, disk.reason));
         } else if job.wants(&disk.name) {
             let told = format!("leave out disk '{}': {}", disk.name, disk.reason);
-            match disk.gravity {
-                Gravity::Note => reporter.info(told),
-                Gravity::Warning => reporter.warning(told),
+            match disk.severity {
+                Severity::Note => reporter.info(told),
+                Severity::Warning => reporter.warning(told),
                 _ => {
                     refusals.push(format!("disk '{}': {}", disk.name, disk.reason));
                     excluded.push(disk.name.trim_start_matches("drive-").to_owned());

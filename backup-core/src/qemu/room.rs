@@ -5,7 +5,7 @@ pub(super) mod shared;
 
 use std::time::Duration;
 
-use fleece_fleecing::{Seen, Session};
+use fleece_fleecing::{Interference, Session};
 
 use crate::advice::Advice;
 use crate::error::{Error, ErrorKind};
@@ -119,7 +119,7 @@ pub(super) fn explain(
         return None;
     }
     // A view that somebody's snapshot has moved answers with errors of its own.
-    if let Err(error) = session.look_around(&mut Seen::default()) {
+    if let Err(error) = session.check_interference(&mut Interference::default()) {
         return Some(error.into());
     }
     if let Some(disk) = session.lost() {

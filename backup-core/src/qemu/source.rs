@@ -17,7 +17,7 @@ pub(super) fn open(session: &Session<'_>, prime: bool) -> Result<Vec<Arc<dyn Sou
     for n in 0..session.disks().len() {
         let source = connect(session, &address, n, !session.may_hang())?;
         // In small steps nothing is so big that QEMU would map memory for it.
-        if prime && session.step().is_none() {
+        if prime && session.request_boundary().is_none() {
             source.prime()?;
         }
         sources.push(Arc::new(source));
@@ -50,7 +50,7 @@ fn connect(
         let message = format!("{name}: cannot connect to the exported view");
         Error::caused(ErrorKind::Guest, message, error)
     })?;
-    Ok(NbdSource::new(name.to_owned(), client, meaning).in_steps(session.step()))
+    Ok(NbdSource::new(name.to_owned(), client, meaning).in_steps(session.request_boundary()))
 }
 
 /// QEMU's snapshot-access answers EACCES once the snapshot is broken, which its NBD server sends as

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use fleece_fleecing::{Seen, Session};
+use fleece_fleecing::{Interference, Session};
 use fleece_qmp_client::commands::{DeviceStats, LatencyHistogram, QueryBlockStats};
 use fleece_qmp_client::{KnownEvent, Subscription};
 
@@ -20,7 +20,7 @@ pub(crate) struct QemuWatch<'a> {
     cbw_timeout: Duration,
     fleecing_peak: Option<u64>,
     reporter: &'a Counting<'a>,
-    seen: Seen,
+    seen: Interference,
     looked: Option<Instant>,
     space: &'a SpaceWatch,
     events: Subscription,
@@ -38,7 +38,7 @@ impl<'a> QemuWatch<'a> {
             cbw_timeout,
             fleecing_peak: None,
             reporter,
-            seen: Seen::default(),
+            seen: Interference::default(),
             looked: None,
             space,
             events: session.client().subscribe(),
@@ -53,8 +53,8 @@ impl<'a> QemuWatch<'a> {
 
 impl QemuWatch<'_> {
     /// What others have done to the disks, from the switch on.
-    pub(crate) fn look_around(&mut self) -> Option<Error> {
-        match self.session.look_around(&mut self.seen) {
+    pub(crate) fn check_interference(&mut self) -> Option<Error> {
+        match self.session.check_interference(&mut self.seen) {
             Ok(news) => {
                 for what in news {
                     self.reporter.warning(what);
@@ -116,7 +116,7 @@ impl GuestWatch for QemuWatch<'_> {
             None if self.looked.is_some_and(|last| last.elapsed() < INTERVAL) => None,
             None => {
                 self.looked = Some(Instant::now());
-                self.look_around()
+                self.check_interference()
             }
         }
     }

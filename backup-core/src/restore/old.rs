@@ -131,7 +131,7 @@ impl OldGuest {
             .iter()
             .filter(|(key, _)| restored.contains(&key.as_str()))
         {
-            match fleece_fleecing::named_by_another(volume, file.path(), storages) {
+            match fleece_fleecing::referenced_by_another(volume, file.path(), storages) {
                 Ok(None) => {}
                 Ok(Some(config)) => {
                     reporter.warning(format!(

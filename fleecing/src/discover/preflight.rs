@@ -130,8 +130,8 @@ fn obstacle(client: &Client, disk: &Disk) -> Result<Option<Obstacle>, Error> {
         .iter()
         .filter(|block| disk::device_path(block).as_deref() == Some(path))
         .any(|block| block.io_status.as_deref() == Some("nospace"));
-    let reason = "there is no room for what the guest writes, so it stands still; make room where the disk \
-                  is, and continue the guest (`cont`)";
+    let reason = "its storage is full, so QEMU has stopped the guest; free some space there, and continue the guest \
+                  (`cont`)";
     Ok(full.then(|| Obstacle {
         reason: reason.into(),
         can_exclude: false,

@@ -1,7 +1,7 @@
 //! Who a number or name belongs to, on file for as long as the state directory lasts.
 //!
 //! ```text
-//! monitor: /run/vm1/qmp.sock                     how the guest is reached, in each way that it ever was
+//! monitor: /run/vm1/qmp.sock                     where the guest was reached last
 //! uuid: 6a3f0f3e-8c0e-4b0f-9c3e-2f7f4a1d8b10     what QEMU was given with -uuid
 //! name: web                                      and with -name
 //! ```
@@ -13,8 +13,8 @@ use std::path::{Path, PathBuf};
 
 use fleece_guest_config::{ConfigFile, GuestConfig, GuestId};
 
-use super::told::Told;
-use super::way::{Kind, Way};
+use super::endpoint::{Endpoint, Kind};
+use super::reported::Reported;
 use crate::advice::Advice;
 use crate::error::{Error, ErrorKind};
 use crate::journal::record;
@@ -67,7 +67,7 @@ impl Claim {
         Ok(Some(claim))
     }
 
-    /// Where the guest was reached last in this way.
+    /// Where the guest was reached last by this kind of endpoint.
     pub(super) fn place(&self, kind: Kind) -> Option<&str> {
         match kind {
             Kind::Monitor => self.monitor.as_deref(),
@@ -81,31 +81,31 @@ impl Claim {
         self.uuid.as_deref()
     }
 
-    /// All ways in which the guest was reached last.
-    pub(super) fn ways(&self) -> Vec<Way> {
+    /// All endpoints at which the guest was reached last.
+    pub(super) fn endpoints(&self) -> Vec<Endpoint> {
         let kinds = [Kind::Monitor, Kind::Control, Kind::Image].into_iter();
-        let way = |kind| Some(Way::recorded(kind, self.place(kind)?));
-        kinds.filter_map(way).collect()
+        let endpoint = |kind| Some(Endpoint::recorded(kind, self.place(kind)?));
+        kinds.filter_map(endpoint).collect()
     }
 
-    /// Whether the guest was last reached this way.
-    pub(super) fn is_at(&self, way: &Way) -> bool {
-        self.place(way.kind) == Some(&way.place)
+    /// Whether the guest was last reached here.
+    pub(super) fn is_at(&self, endpoint: &Endpoint) -> bool {
+        self.place(endpoint.kind) == Some(&endpoint.place)
     }
 
     /// Whether it is the guest, or a clone of it, that says this of itself.
-    pub(super) fn is_of(&self, told: &Told) -> bool {
-        self.uuid.is_some() && self.uuid == told.uuid
+    pub(super) fn is_of(&self, reported: &Reported) -> bool {
+        self.uuid.is_some() && self.uuid == reported.uuid
     }
 
     /// The same with what is known now.
-    fn updated(mut self, way: &Way, told: &Told) -> Self {
-        let place = Some(way.place.clone());
-        match way.kind {
+    fn updated(mut self, endpoint: &Endpoint, reported: &Reported) -> Self {
+        let place = Some(endpoint.place.clone());
+        match endpoint.kind {
             Kind::Monitor => {
                 self.monitor = place;
-                self.uuid.clone_from(&told.uuid);
-                self.name = told.name().map(str::to_owned);
+                self.uuid.clone_from(&reported.uuid);
+                self.name = reported.name().map(str::to_owned);
             }
             Kind::Control => self.control = place,
             Kind::Image => self.image = place,
@@ -149,8 +149,8 @@ impl Claim {
 /// Who asks for a number or name.
 pub(super) struct Claimant<'a> {
     pub(super) id: &'a GuestId,
-    pub(super) way: &'a Way,
-    pub(super) told: &'a Told,
+    pub(super) endpoint: &'a Endpoint,
+    pub(super) reported: &'a Reported,
     /// Somebody said so, or Proxmox did, instead of us by a path or a text.
     pub(super) given: bool,
 }
@@ -172,10 +172,10 @@ impl Claimant<'_> {
                 let judged = Claim::read(config, path)
                     .and_then(|old| Ok((self.judge(old.as_ref(), path, answers)?, old)));
                 match judged {
-                    Ok((told, old)) => {
-                        note = told;
+                    Ok((reported, old)) => {
+                        note = reported;
                         old.unwrap_or_default()
-                            .updated(self.way, self.told)
+                            .updated(self.endpoint, self.reported)
                             .write(config)
                     }
                     Err(error) => {
@@ -202,18 +202,18 @@ impl Claimant<'_> {
         answers: &dyn Fn(&Claim) -> bool,
     ) -> Result<Option<String>, Error> {
         let Some(old) = old else { return Ok(None) };
-        let uuids = (old.uuid(), self.told.uuid.as_deref());
+        let uuids = (old.uuid(), self.reported.uuid.as_deref());
         let another = matches!(uuids, (Some(old), Some(new)) if old != new);
         let same = matches!(uuids, (Some(old), Some(new)) if old == new);
-        let Some(before) = old.place(self.way.kind) else {
-            // Reached in another way than ever before: only somebody who knows can tell.
+        let Some(before) = old.place(self.endpoint.kind) else {
+            // By an endpoint of another kind than ever before: only somebody who knows can tell.
             return if self.given {
                 Ok(None)
             } else {
                 Err(self.is_anothers(old))
             };
         };
-        if before == self.way.place {
+        if before == self.endpoint.place {
             return match (another, self.given) {
                 (true, false) => Err(self.is_anothers(old)),
                 (true, true) => Ok(Some(format!(
@@ -227,36 +227,36 @@ impl Claimant<'_> {
             return Err(self.is_anothers(old));
         }
         // An image that is there says nothing: many guests are backed up from copies.
-        if self.way.kind != Kind::Image && answers(old) {
+        if self.endpoint.kind != Kind::Image && answers(old) {
             return Err(self.is_alive(old, path));
         }
-        let Self { id, way, .. } = self;
+        let Self { id, endpoint, .. } = self;
         Ok(Some(if same {
-            format!("{id} has moved from {before} to {}", way.place)
+            format!("{id} has moved from {before} to {}", endpoint.place)
         } else {
             format!(
                 "{id} is the guest at {} from now on, and no longer the one at {before}",
-                way.place
+                endpoint.place
             )
         }))
     }
 
     fn is_anothers(&self, old: &Claim) -> Error {
-        let Self { id, way, .. } = self;
+        let Self { id, endpoint, .. } = self;
         let message = format!(
             "{id} is another guest ({}) than the one at {}",
             old.describe(),
-            way.place
+            endpoint.place
         );
         Error::new(ErrorKind::Identity, message).advise(Advice::ConfirmGuest((*id).clone()))
     }
 
     fn is_alive(&self, old: &Claim, path: &Path) -> Error {
-        let Self { id, way, .. } = self;
+        let Self { id, endpoint, .. } = self;
         let message = format!(
             "{id} is the guest that answers elsewhere ({}), and not the one at {}",
             old.describe(),
-            way.place
+            endpoint.place
         );
         Error::new(ErrorKind::Identity, message).advise(Advice::ReleaseName(path.to_owned()))
     }
@@ -268,11 +268,15 @@ pub(super) fn file(directory: &Path, guest: &GuestId) -> PathBuf {
 }
 
 fn unreadable(error: fleece_guest_config::Error) -> Error {
-    Error::caused(ErrorKind::Record, "cannot read whose name that is", error)
+    Error::caused(
+        ErrorKind::Record,
+        "cannot read which guest that name belongs to",
+        error,
+    )
 }
 
 fn unwritable(error: fleece_guest_config::Error) -> Error {
-    let message = "cannot put on file whose name that is";
+    let message = "cannot record which guest that name belongs to";
     Error::caused(ErrorKind::Record, message, error)
 }
 

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use fleece_guest_config::{GuestId, is_drive_key};
 
-use super::way::{Kind, Way};
+use super::endpoint::{Endpoint, Kind};
 
 /// Where Proxmox's guests have their monitors, each by its number.
 const PROXMOX: &str = "/run/qemu-server";
@@ -27,22 +27,22 @@ const SHARED: [&str; 12] = [
 /// That is the number by which its monitor is called; else what QEMU was given with `-name`; else what its
 /// socket or image is called or, where that says nothing, the directory in which it is. A number in `-name`
 /// is passed over: a guest would be taken for one of Proxmox's by a text.
-pub(super) fn derive(way: &Way, name: Option<&str>) -> Option<(GuestId, bool)> {
-    let by_path = match way.kind {
-        Kind::Monitor if way.place.starts_with('/') => called(Path::new(&way.place)),
-        Kind::Monitor => GuestId::from_text(&way.place),
-        Kind::Control => called(Path::new(&way.place)),
+pub(super) fn derive(endpoint: &Endpoint, name: Option<&str>) -> Option<(GuestId, bool)> {
+    let by_path = match endpoint.kind {
+        Kind::Monitor if endpoint.place.starts_with('/') => called(Path::new(&endpoint.place)),
+        Kind::Monitor => GuestId::from_text(&endpoint.place),
+        Kind::Control => called(Path::new(&endpoint.place)),
         Kind::Image => {
-            let label = way.label.as_deref().filter(|label| !is_disk(label));
-            label.map_or_else(|| called(Path::new(&way.place)), GuestId::from_text)
+            let label = endpoint.label.as_deref().filter(|label| !is_disk(label));
+            label.map_or_else(|| called(Path::new(&endpoint.place)), GuestId::from_text)
         }
     };
-    let number = stem(Path::new(&way.place))
+    let number = stem(Path::new(&endpoint.place))
         .parse()
         .ok()
-        .filter(|id: &GuestId| way.kind == Kind::Monitor && id.number().is_some());
+        .filter(|id: &GuestId| endpoint.kind == Kind::Monitor && id.number().is_some());
     if let Some(number) = number {
-        let vouched = Path::new(&way.place).parent() == Some(Path::new(PROXMOX));
+        let vouched = Path::new(&endpoint.place).parent() == Some(Path::new(PROXMOX));
         return Some((number, vouched));
     }
     let named = name.and_then(GuestId::from_text);
@@ -115,8 +115,8 @@ mod tests {
     use super::*;
 
     fn monitor(path: &str, name: Option<&str>) -> Option<String> {
-        let way = Way::monitor(&path.parse::<Address>().unwrap());
-        derive(&way, name).map(|(id, _)| id.to_string())
+        let endpoint = Endpoint::monitor(&path.parse::<Address>().unwrap());
+        derive(&endpoint, name).map(|(id, _)| id.to_string())
     }
 
     #[test]
@@ -129,9 +129,13 @@ mod tests {
         ] {
             assert_eq!(monitor(path, Some("web")).as_deref(), Some("100"), "{path}");
         }
-        let way = |path: &str| Way::monitor(&Address::unix(path));
-        assert!(derive(&way("/run/qemu-server/100.qmp"), None).unwrap().1);
-        assert!(!derive(&way("/x/100.qmp"), None).unwrap().1);
+        let endpoint = |path: &str| Endpoint::monitor(&Address::unix(path));
+        assert!(
+            derive(&endpoint("/run/qemu-server/100.qmp"), None)
+                .unwrap()
+                .1
+        );
+        assert!(!derive(&endpoint("/x/100.qmp"), None).unwrap().1);
     }
 
     #[test]
@@ -188,7 +192,7 @@ mod tests {
 
     #[test]
     fn a_server_of_ours_and_an_image_are_called_likewise() {
-        let control = |path: &str| derive(&Way::control(Path::new(path)), None);
+        let control = |path: &str| derive(&Endpoint::control(Path::new(path)), None);
         assert_eq!(control("/x/web/control.sock").unwrap().0.to_string(), "web");
         assert_eq!(
             control("/x/serve/control.sock").unwrap().0.to_string(),
@@ -207,7 +211,7 @@ mod tests {
             ("/dev/vg/web", None, Some("web")),
             ("/images/disk.raw", None, None),
         ] {
-            let id_found = derive(&Way::image(Path::new(path), label), None);
+            let id_found = derive(&Endpoint::image(Path::new(path), label), None);
             assert_eq!(
                 id_found.map(|(id, _)| id.to_string()).as_deref(),
                 id,

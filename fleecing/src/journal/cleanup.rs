@@ -1,7 +1,7 @@
 //! What a killed backup or restore left on storages and in directories.
 //!
 //! What a record names is taken away only if Fleece could have made it for this guest and nobody uses it
-//! (`made`, `in_use`, `named`). Everything else is told, and stays where it is and on record.
+//! (`ownership`, `in_use`, `references`). Everything else is told, and stays where it is and on record.
 
 use std::path::{Path, PathBuf};
 use std::slice;
@@ -11,10 +11,10 @@ use fleece_qmp_client::Interrupt;
 use fleece_storage::{Storages, VolumeId};
 
 use crate::error::{Error, ErrorKind};
-use crate::journal::made::Volume;
-use crate::journal::named::Named;
+use crate::journal::ownership::Volume;
 use crate::journal::record::{Contents, Record};
-use crate::journal::{image, in_use, made};
+use crate::journal::references::References;
+use crate::journal::{image, in_use, ownership};
 use crate::liveness;
 
 /// What a clean-up did.
@@ -34,7 +34,7 @@ pub(crate) struct Remains<'a> {
     pub(crate) storages: &'a Storages,
     pub(crate) cleaned: &'a mut Cleaned,
     /// What guests' configurations name, once somebody has asked.
-    named: Option<Named>,
+    named: Option<References>,
     pub(crate) interrupt: &'a Interrupt,
 }
 
@@ -78,7 +78,7 @@ impl<'a> Remains<'a> {
         // With those that were found in QEMU.
         for name in self.record.contents()?.images {
             let freed = self
-                .check(&name, made::IMAGE)
+                .check(&name, ownership::IMAGE)
                 .and_then(|volume| free(self.record, &volume, self.interrupt));
             match freed {
                 Ok(()) => self.cleaned.done.push(format!("fleecing image {name}")),
@@ -92,7 +92,7 @@ impl<'a> Remains<'a> {
     /// the configuration names are complete and the guest's own.
     pub(crate) fn free_volumes(&mut self) -> Result<(), Error> {
         for name in &self.contents.volumes {
-            let freed = self.check(name, made::DISK).and_then(|volume| {
+            let freed = self.check(name, ownership::DISK).and_then(|volume| {
                 let failed = |error| {
                     let message = format!("cannot free the volume {name} of an unfinished restore");
                     Error::caused(ErrorKind::Storage, message, error)
@@ -125,11 +125,11 @@ impl<'a> Remains<'a> {
 
     /// The volume of this name on record, if it may be freed.
     fn check(&mut self, name: &str, purpose: &str) -> Result<Volume, Error> {
-        let volume = made::volume(name, self.record.guest(), purpose, self.storages)?;
+        let volume = ownership::volume(name, self.record.guest(), purpose, self.storages)?;
         let kept = |why: String| foreign(format!("{name} is not freed and stays on record: {why}"));
         let named = match self.named.take() {
             Some(named) => named,
-            None => Named::read(self.record.configs(self.contents), self.interrupt)?,
+            None => References::read(self.record.configs(self.contents), self.interrupt)?,
         };
         let named = self.named.insert(named);
         if let Some(config) = named.by(&volume, self.storages) {
@@ -155,7 +155,7 @@ impl<'a> Remains<'a> {
         for name in &self.contents.images {
             // What is not ours, or not to be found, is not to be waited for.
             if let Ok(Volume { id, storage }) =
-                made::volume(name, self.record.guest(), made::IMAGE, self.storages)
+                ownership::volume(name, self.record.guest(), ownership::IMAGE, self.storages)
             {
                 liveness::must_answer(&storage, &[id], self.interrupt, liveness::ATTACHED)?;
             }
@@ -193,9 +193,9 @@ fn free(record: &Record, volume: &Volume, interrupt: &Interrupt) -> Result<(), E
 
 /// Removes a file; tells whether it was there. If its directory is gone, it may come back with it.
 fn remove_file(path: &Path, interrupt: &Interrupt) -> Result<bool, Error> {
-    if !made::is_temporary(path) {
+    if !ownership::is_temporary(path) {
         return Err(foreign(format!(
-            "{} is not removed and stays on record: it has no name of an unfinished file",
+            "{} is not removed and stays on record: its name is not that of an unfinished file",
             path.display()
         )));
     }
@@ -227,13 +227,13 @@ fn try_to_remove(path: &Path, interrupt: &Interrupt) -> Result<bool, Error> {
         foreign(format!("{path} is not removed and stays on record: {why}"))
     };
     match path.symlink_metadata() {
-        Ok(found) if !found.is_file() => return Err(kept("it is no regular file".into())),
+        Ok(found) if !found.is_file() => return Err(kept("it is not a regular file".into())),
         Ok(_) => {
             if let Some(user) = in_use::user_of(path, interrupt) {
                 return Err(kept(user));
             }
         }
-        // Told below.
+        // Reported below.
         Err(_) => {}
     }
     match std::fs::remove_file(path) {

@@ -68,7 +68,7 @@ pub(crate) fn remove(client: &Client) -> Result<(), Error> {
             };
             client
                 .execute(&set)
-                .map_err(Error::qemu("cannot end the latency histogram"))?;
+                .map_err(Error::qemu("cannot remove the latency histogram"))?;
         }
     }
     Ok(())

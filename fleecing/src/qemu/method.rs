@@ -84,8 +84,8 @@ pub(crate) fn choose(
     let refuse = |message: String| Err(Error::new(ErrorKind::Unsafe, message));
     if !features.filter || !features.snapshot_access {
         return refuse(
-            "this QEMU has no copy-before-write filter that spares the guest (on-cbw-error) or no \
-             snapshot-access; QEMU 7.2 or later is needed"
+            "this QEMU has no copy-before-write filter that keeps our failures from the guest (on-cbw-error), or \
+             no snapshot-access; QEMU 7.2 or later is needed"
                 .into(),
         );
     }

@@ -8,7 +8,7 @@ use fleece_qmp_client::commands::{BlockExport, QueryBlock, QueryBlockExports, Qu
 
 use crate::disk;
 use crate::error::Error;
-use crate::journal::made;
+use crate::journal::ownership;
 use crate::qemu::descriptors::Paths;
 use crate::qemu::names::{self, Kind};
 
@@ -113,7 +113,7 @@ impl Ours {
 }
 
 fn is_fleecing_image(file: &str, known: &[PathBuf]) -> bool {
-    known.iter().any(|path| path.to_str() == Some(file)) || made::image_in(file).is_some()
+    known.iter().any(|path| path.to_str() == Some(file)) || ownership::image_in(file).is_some()
 }
 
 pub(crate) fn exports(client: &Client) -> Result<Vec<BlockExport>, Error> {

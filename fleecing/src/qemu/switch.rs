@@ -15,7 +15,7 @@ use crate::disk::{self, Disk};
 use crate::error::{Error, ErrorKind};
 use crate::journal::record::Record;
 use crate::journal::step::Step;
-use crate::qemu::meanwhile;
+use crate::qemu::interference;
 use crate::qemu::method::Method;
 use crate::qemu::names;
 use crate::qemu::ours::{self, Ours};
@@ -110,7 +110,7 @@ pub(crate) fn remove(client: &Client, ours: &Ours) -> Result<(), Error> {
             .execute(&BlockdevDel {
                 node_name: filter.to_owned(),
             })
-            .map_err(|error| match meanwhile::holder(client, filter) {
+            .map_err(|error| match interference::holder(client, filter) {
                 Some(holder) => Error::caused(ErrorKind::Qemu, holder, error)
                     .advise(Advice::CleanUpAfterwards(CleanUp::default())),
                 None => Error::qemu(format!("cannot remove the filter {filter}"))(error),
@@ -146,29 +146,28 @@ pub(crate) fn pass_by(client: &Client, filters: &[&str]) -> Result<(), Error> {
                 options.insert(role.into(), below.into());
                 reopen.push(Value::Object(options));
                 // They name all that was below this node.
-                let named = meanwhile::overlays(&graph, name);
+                let named = interference::overlays(&graph, name);
                 overlays.extend(named.map(|overlay| (filter, overlay, name)));
             }
         }
-        let restored =
-            restore_drives(client, filter, below).map_err(|error| {
-                match meanwhile::holder(client, filter) {
-                    Some(holder) => Error::caused(ErrorKind::Qemu, holder, error)
-                        .advise(Advice::CleanUpAfterwards(CleanUp::default())),
-                    None => error,
-                }
-            });
+        let restored = restore_drives(client, filter, below).map_err(|error| {
+            match interference::holder(client, filter) {
+                Some(holder) => Error::caused(ErrorKind::Qemu, holder, error)
+                    .advise(Advice::CleanUpAfterwards(CleanUp::default())),
+                None => error,
+            }
+        });
         first = first.and(restored);
     }
     if !reopen.is_empty() {
         client
             .execute(&BlockdevReopen { options: reopen })
             .map_err(Error::qemu(
-                "cannot take the filters out from below the disks' top nodes",
+                "cannot remove the filters from below the disks' top nodes",
             ))?;
     }
     for (filter, overlay, base) in overlays {
-        let rebased = meanwhile::rebase(client, filter, overlay, base);
+        let rebased = interference::rebase(client, filter, overlay, base);
         first = first.and(rebased);
     }
     first
@@ -235,7 +234,7 @@ fn reopen(client: &Client, disks: &[Disk]) -> Result<(), Error> {
         .execute(&BlockdevReopen { options })
         .map(drop)
         .map_err(Error::qemu(
-            "cannot put the filters below the disks' top nodes",
+            "cannot insert the filters below the disks' top nodes",
         ))
 }
 
@@ -269,7 +268,7 @@ fn set_drives(client: &Client, record: &Record, disks: &[Disk]) -> Result<Option
     if stop {
         if !matches!(replies.last(), Some(Ok(_))) {
             client.execute(&Cont {}).map_err(Error::qemu(
-                "the guest was stopped for an instant and cannot be continued; do it with `cont`",
+                "the guest was stopped for the switch and cannot be continued; continue it with `cont`",
             ))?;
         }
         record.note_paused(false)?;
@@ -319,7 +318,7 @@ fn restore_drives(client: &Client, filter: &str, below: &str) -> Result<(), Erro
                     value: below.into(),
                 })
                 .map_err(Error::qemu(format!(
-                    "cannot give {path} its disk {below} back"
+                    "cannot reattach {path} to its disk {below}"
                 )))?;
         }
     }

@@ -7,7 +7,7 @@ use fleece_qmp_client::{Address, Client, ErrorKind as QmpErrorKind, Interrupt, O
 
 use crate::advice::{Advice, CleanUp};
 use crate::error::{Error, ErrorKind};
-use crate::journal::made;
+use crate::journal::ownership;
 use crate::journal::record::Record;
 use crate::journal::step::Step;
 use crate::qemu::image;
@@ -16,7 +16,7 @@ use crate::qemu::names::Kind;
 use crate::qemu::ours::Ours;
 use crate::qemu::server::stray;
 use crate::qemu::thaw;
-use crate::qemu::{export, histogram, meanwhile, server, switch};
+use crate::qemu::{export, histogram, interference, server, switch};
 
 /// Removes exports, views, filters and image nodes of ours. All of it is found in QEMU itself, by its names
 /// and by what it is; doing it twice does no harm.
@@ -132,7 +132,7 @@ fn remove(client: &Client, known: &[PathBuf], socket: Option<&Path>) -> Result<R
 /// else has given away the names that `disks` disks need.
 pub(crate) fn must_be_free(client: &Client, address: &Address, disks: usize) -> Result<(), Error> {
     let ours = Ours::find(client, &[])?;
-    let held = |filter: &String| meanwhile::holder_in_use(client, filter);
+    let held = |filter: &String| interference::holder_in_use(client, filter);
     if let Some(holder) = ours.filters.iter().find_map(held) {
         return Err(Error::new(ErrorKind::Qemu, holder)
             .advise(Advice::CleanUpAfterwards(CleanUp::default())));
@@ -154,7 +154,7 @@ pub(crate) fn must_be_free(client: &Client, address: &Address, disks: usize) -> 
         Some(name) => Err(Error::new(
             ErrorKind::Unsafe,
             format!(
-                "this QEMU has something called {name} that is none of Fleece's, and a backup needs the \
+                "this QEMU has something called {name} that is none of Fleece's, and a backup needs that \
                  name; give it another"
             ),
         )),
@@ -166,7 +166,7 @@ fn clean_up(client: &Client, ours: &Ours, address: &Address) -> CleanUp {
     let (state_directory, guest) = match stray::record_of(client) {
         Some((directory, guest)) => (Some(directory), Some(guest)),
         None => {
-            let guest = ours.files.iter().find_map(|file| made::image_in(file));
+            let guest = ours.files.iter().find_map(|file| ownership::image_in(file));
             (None, guest.and_then(|guest| guest.parse().ok()))
         }
     };

@@ -2,7 +2,7 @@
 
 use fleece_backup_core::native::Image;
 use fleece_backup_core::{Error, ErrorKind, Places};
-use fleece_fleecing::{Identity, Way};
+use fleece_fleecing::{Endpoint, Identity};
 use fleece_guest_config::GuestId;
 use fleece_qmp_client::Address;
 
@@ -43,19 +43,19 @@ impl Which {
     }
 
     /// How the guest is reached, and its monitor, if it has one.
-    pub(crate) fn way(&self) -> Option<(Way, Option<Address>)> {
+    pub(crate) fn way(&self) -> Option<(Endpoint, Option<Address>)> {
         if let Some(control) = &self.native {
-            return Some((Way::control(control), None));
+            return Some((Endpoint::control(control), None));
         }
         if let Some(image) = self.image.first() {
             let image = Image::named(image);
-            return Some((Way::image(image.path(), image.given_name()), None));
+            return Some((Endpoint::image(image.path(), image.given_name()), None));
         }
         let proxmox = |vmid| Address::unix(format!("/var/run/qemu-server/{vmid}.qmp"));
         let qmp = self
             .qmp
             .clone()
             .or_else(|| self.vmid.as_ref().map(proxmox))?;
-        Some((Way::monitor(&qmp), Some(qmp)))
+        Some((Endpoint::monitor(&qmp), Some(qmp)))
     }
 }

@@ -37,7 +37,7 @@ pub(super) fn obstacle(graph: &BlockGraph, disk: &Disk) -> Option<Obstacle> {
     let writers = writers(graph, root).count();
     if writers > allowed || others_below(graph, root) {
         return Some(Obstacle {
-            reason: "another device, or an export, writes to it too, past any filter, until that is detached"
+            reason: "another device, or an export, writes to it too, bypassing any filter, until it is detached"
                 .into(),
             can_exclude: true,
         });

@@ -9,30 +9,30 @@ use super::*;
 const UUID_A: &str = "6a3f0f3e-8c0e-4b0f-9c3e-2f7f4a1d8b10";
 const UUID_B: &str = "00000000-0000-0000-0000-000000000001";
 
-fn told(uuid: Option<&str>) -> Told {
-    Told {
+fn reported(uuid: Option<&str>) -> Reported {
+    Reported {
         text: Some("web".to_owned()),
         uuid: uuid.map(str::to_owned),
     }
 }
 
-fn monitor(path: &str) -> Way {
-    Way::monitor(&Address::unix(path))
+fn monitor(path: &str) -> Endpoint {
+    Endpoint::monitor(&Address::unix(path))
 }
 
 /// Takes the claim to `web` in `directory`; `alive` tells whether the one who has it answers.
 fn take(
     directory: &Path,
-    way: &Way,
+    endpoint: &Endpoint,
     uuid: Option<&str>,
     given: bool,
     alive: bool,
 ) -> Result<Option<String>, Error> {
-    let (id, told) = ("web".parse().unwrap(), told(uuid));
+    let (id, reported) = ("web".parse().unwrap(), reported(uuid));
     let claimant = Claimant {
         id: &id,
-        way,
-        told: &told,
+        endpoint,
+        reported: &reported,
         given,
     };
     claimant.take(&file(directory, &id), &|_| alive)
@@ -40,7 +40,7 @@ fn take(
 
 /// What becomes of the claim of a guest at `/nowhere/a` with uuid `before`.
 fn second(
-    way: &Way,
+    endpoint: &Endpoint,
     before: Option<&str>,
     now: Option<&str>,
     given: bool,
@@ -51,12 +51,12 @@ fn second(
     assert_eq!(take(dir.path(), &first, before, false, true).unwrap(), None);
     let path = file(dir.path(), &"web".parse().unwrap());
     let old = fs::read(&path).unwrap();
-    let taken = take(dir.path(), way, now, given, alive);
+    let taken = take(dir.path(), endpoint, now, given, alive);
     if taken.is_err() {
         assert_eq!(fs::read(&path).unwrap(), old, "a refusal changes nothing");
     } else {
         let claim = Claim::load(&path).unwrap().unwrap();
-        assert_eq!(claim.place(way.kind), Some(&*way.place));
+        assert_eq!(claim.place(endpoint.kind), Some(&*endpoint.place));
     }
     taken.inspect_err(|error| assert_eq!(error.kind(), ErrorKind::Identity))
 }
@@ -104,10 +104,12 @@ fn another_guest_gets_a_derived_name_never_whether_the_first_lives_or_not() {
 #[test]
 fn who_says_that_it_is_the_guest_is_believed_once_the_first_is_gone() {
     for (before, now) in [(None, None), (Some(UUID_A), Some(UUID_B))] {
-        let way = monitor("/nowhere/b");
-        let note = second(&way, before, now, true, false).unwrap().unwrap();
+        let endpoint = monitor("/nowhere/b");
+        let note = second(&endpoint, before, now, true, false)
+            .unwrap()
+            .unwrap();
         assert!(note.contains("/nowhere/a"), "{note}");
-        let refused = second(&way, before, now, true, true).unwrap_err();
+        let refused = second(&endpoint, before, now, true, true).unwrap_err();
         assert!(refused.to_string().contains("answers"), "{refused}");
     }
     let note = second(
@@ -122,19 +124,22 @@ fn who_says_that_it_is_the_guest_is_believed_once_the_first_is_gone() {
 
 #[test]
 fn a_guest_that_moved_is_known_by_its_uuid_and_a_clone_is_refused() {
-    let way = monitor("/nowhere/b");
+    let endpoint = monitor("/nowhere/b");
     for given in [false, true] {
-        let moved = second(&way, Some(UUID_A), Some(UUID_A), given, false);
+        let moved = second(&endpoint, Some(UUID_A), Some(UUID_A), given, false);
         assert!(moved.unwrap().unwrap().contains("moved from /nowhere/a"));
-        let clone = second(&way, Some(UUID_A), Some(UUID_A), given, true).unwrap_err();
-        let told = clone.advice();
-        assert!(matches!(told, Some(Advice::ReleaseName(_))), "{told:?}");
+        let clone = second(&endpoint, Some(UUID_A), Some(UUID_A), given, true).unwrap_err();
+        let reported = clone.advice();
+        assert!(
+            matches!(reported, Some(Advice::ReleaseName(_))),
+            "{reported:?}"
+        );
     }
 }
 
 #[test]
 fn in_another_way_a_guest_is_reached_only_if_somebody_says_so() {
-    let image = Way::image(Path::new("/nowhere/web.raw"), None);
+    let image = Endpoint::image(Path::new("/nowhere/web.raw"), None);
     assert!(second(&image, None, None, false, false).is_err());
     let dir = tempfile::tempdir().unwrap();
     let live = monitor("/nowhere/a");
@@ -143,7 +148,7 @@ fn in_another_way_a_guest_is_reached_only_if_somebody_says_so() {
     // Both stand, and a copy of the image does not have to be gone for the next.
     take(dir.path(), &image, None, false, true).unwrap();
     take(dir.path(), &live, Some(UUID_A), false, true).unwrap();
-    let copy = Way::image(Path::new("/nowhere/monday/web.raw"), None);
+    let copy = Endpoint::image(Path::new("/nowhere/monday/web.raw"), None);
     assert!(take(dir.path(), &copy, None, false, true).is_err());
     take(dir.path(), &copy, None, true, true).unwrap();
 }
@@ -152,11 +157,15 @@ fn in_another_way_a_guest_is_reached_only_if_somebody_says_so() {
 fn who_has_it_is_asked_only_where_that_decides() {
     let asked = Cell::new(false);
     let dir = tempfile::tempdir().unwrap();
-    let (id, told, way) = ("web".parse().unwrap(), told(None), monitor("/nowhere/a"));
+    let (id, reported, endpoint) = (
+        "web".parse().unwrap(),
+        reported(None),
+        monitor("/nowhere/a"),
+    );
     let claimant = Claimant {
         id: &id,
-        way: &way,
-        told: &told,
+        endpoint: &endpoint,
+        reported: &reported,
         given: false,
     };
     for _ in 0..2 {
@@ -192,8 +201,8 @@ proptest! {
         let mut owner: Option<u8> = None;
         for (place, uuid, given) in guests {
             let uuid = uuid.map(|n| format!("00000000-0000-0000-0000-00000000000{n}"));
-            let way = monitor(&format!("/nowhere/{place}"));
-            let taken = take(dir.path(), &way, uuid.as_deref(), given, true).is_ok();
+            let endpoint = monitor(&format!("/nowhere/{place}"));
+            let taken = take(dir.path(), &endpoint, uuid.as_deref(), given, true).is_ok();
             // Everybody is alive, so the first keeps it.
             prop_assert!(!taken || owner.is_none_or(|owner| owner == place));
             if taken {

@@ -50,7 +50,7 @@ pub(crate) fn volume(
     // A directory of another guest, a clone of a base volume: what has our name in another place.
     let place = storage.volume_id(&name, format.unwrap_or(VolumeFormat::Raw));
     if place.map_err(unusable)? != id {
-        return Err(foreign("Fleece would have made it elsewhere"));
+        return Err(foreign("Fleece would have created it elsewhere"));
     }
     Ok(Volume { id, storage })
 }

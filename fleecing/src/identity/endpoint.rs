@@ -1,4 +1,4 @@
-//! The way to a guest: what makes it this one, wherever it is called from.
+//! Where a guest is reached: what identifies it, wherever it is called from.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -7,10 +7,10 @@ use fleece_qmp_client::Address;
 
 use crate::journal::record::absolute;
 
-/// How a guest is reached. The same guest is reached the same way from every working directory, through
-/// every symbolic link, and below `/var/run` as below `/run`.
+/// Where a guest is reached. It is the same from every working directory, through every symbolic link, and
+/// below `/var/run` as below `/run`.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Way {
+pub struct Endpoint {
     pub(super) kind: Kind,
     /// The path, or an address on a network, as it is compared and recorded.
     pub(super) place: String,
@@ -26,7 +26,7 @@ pub(super) enum Kind {
     Image,
 }
 
-impl Way {
+impl Endpoint {
     /// By QEMU's monitor.
     #[must_use]
     pub fn monitor(address: &Address) -> Self {
@@ -109,7 +109,7 @@ mod tests {
         symlink("var/qmp.sock", root.join("link")).unwrap();
         symlink(root.join("link"), root.join("run/link")).unwrap();
         symlink("circle", root.join("circle")).unwrap();
-        let monitor = |path: &str| Way::monitor(&Address::unix(root.join(path)));
+        let monitor = |path: &str| Endpoint::monitor(&Address::unix(root.join(path)));
         let check = || {
             for path in [
                 "run/qmp.sock",
@@ -133,13 +133,13 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let root = fs::canonicalize(dir.path()).unwrap();
         symlink("dm-3", root.join("web")).unwrap();
-        let way = Way::image(&root.join("web"), None);
-        assert_eq!(Path::new(&way.place), root.join("web"));
+        let endpoint = Endpoint::image(&root.join("web"), None);
+        assert_eq!(Path::new(&endpoint.place), root.join("web"));
     }
 
     #[test]
     fn an_address_on_a_network_stands_as_it_is() {
         let Ok(address) = "tcp:localhost:4444".parse();
-        assert_eq!(Way::monitor(&address).place, "tcp:localhost:4444");
+        assert_eq!(Endpoint::monitor(&address).place, "tcp:localhost:4444");
     }
 }

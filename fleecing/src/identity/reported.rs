@@ -8,14 +8,14 @@ use crate::error::{Error, ErrorKind};
 
 /// What QEMU was given on its command line. A storage daemon tells nothing.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Told {
+pub(super) struct Reported {
     /// `-name`, as it is: any text.
     pub(super) text: Option<String>,
     /// `-uuid`, in lower case.
     pub(super) uuid: Option<String>,
 }
 
-impl Told {
+impl Reported {
     /// Asks the guest's monitor.
     pub(super) fn by(monitor: &Address) -> Result<Self, fleece_qmp_client::Error> {
         let client = Client::connect(monitor, &Options::default())?;

@@ -8,7 +8,7 @@ use fleece_qmp_client::Interrupt;
 use fleece_storage::{Storages, VolumeId};
 
 use crate::error::{Error, ErrorKind};
-use crate::journal::made::Volume;
+use crate::journal::ownership::Volume;
 use crate::liveness;
 
 /// What Proxmox's cluster keeps of all its hosts' guests.
@@ -16,12 +16,12 @@ const PROXMOX: &str = "/etc/pve";
 
 /// All configurations of guests, and what they name.
 #[derive(Debug, Default)]
-pub(crate) struct Named {
+pub(crate) struct References {
     /// Text that could be a volume, and the file that it stands in.
     mentions: Vec<(String, PathBuf)>,
 }
 
-impl Named {
+impl References {
     /// Reads the configurations of all guests in `directories`.
     pub(crate) fn read(directories: Vec<PathBuf>, interrupt: &Interrupt) -> Result<Self, Error> {
         let failed = |error: String| {
@@ -115,14 +115,14 @@ impl Named {
 ///
 /// # Errors
 /// [`ErrorKind::Record`] if the configurations beside `own` cannot be read, so that nobody can tell.
-pub fn named_by_another(
+pub fn referenced_by_another(
     volume: &VolumeId,
     own: &Path,
     storages: &Storages,
 ) -> Result<Option<PathBuf>, Error> {
     let unusable = |error| Error::caused(ErrorKind::Storage, format!("volume {volume}"), error);
     let directory = own.parent().map(Path::to_owned);
-    let mut named = Named::read(directory.into_iter().collect(), &Interrupt::default())?;
+    let mut named = References::read(directory.into_iter().collect(), &Interrupt::default())?;
     named.forget(own);
     // Proxmox shows a host its own guests in a second place.
     if let Ok(real) = own.canonicalize() {

@@ -1,4 +1,4 @@
-//! What others do to the disks while our filters are in.
+//! Interference: what others do to the disks while our filters are in.
 //!
 //! A snapshot that somebody takes through the guest's device, or through the node on top, lies above the
 //! filter, and its image names the filter as its backing file: once QEMU has ended nobody can open it. So the
@@ -22,15 +22,15 @@ use crate::qemu::names::Kind;
 use crate::qemu::ours;
 use crate::qemu::wait;
 
-/// What was seen so far around the filters.
+/// What others were seen to do so far.
 #[derive(Debug, Default)]
-pub struct Seen {
+pub struct Interference {
     /// How many backends without a name each filter had at first: a guest's device is one.
     backends: Vec<usize>,
     told: Vec<String>,
 }
 
-impl Seen {
+impl Interference {
     /// Notes what is to be told, unless it was told before.
     pub(crate) fn is_new(&mut self, what: &str) -> bool {
         let is_new = !self.told.iter().any(|told| told == what);
