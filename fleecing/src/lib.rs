@@ -63,6 +63,8 @@ mod cleanup;
 mod discover;
 mod disk;
 mod error;
+#[doc(hidden)]
+pub mod fuzzing;
 mod identity;
 mod journal;
 mod liveness;

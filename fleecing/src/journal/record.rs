@@ -71,6 +71,22 @@ pub struct Contents {
 }
 
 impl Contents {
+    /// What a state file says.
+    pub(crate) fn of(state: &GuestConfig) -> Self {
+        let get = |key| state.main().get(key).map(str::to_owned);
+        Self {
+            images: state.fleecing_images(),
+            qmp: get(QMP),
+            nbd_socket: get(NBD_SOCKET).map(Into::into),
+            files: files(state).unwrap_or_default(),
+            illegible: files(state).err(),
+            paused: get(PAUSED).is_some(),
+            frozen: get(FROZEN),
+            restores: get(RESTORES).map(Into::into),
+            volumes: volumes(state),
+        }
+    }
+
     /// Nothing was made, or all of it is gone.
     #[must_use]
     pub fn is_empty(&self) -> bool {
@@ -142,25 +158,15 @@ impl Record {
     /// When a file cannot be read.
     pub fn contents(&self) -> Result<Contents, Error> {
         let state = self.state.load().map_err(unreadable)?;
-        let mut images = state.fleecing_images();
+        let mut contents = Contents::of(&state);
         if let Some(config) = &self.config {
             let ours = config.load().map_err(unreadable)?.fleecing_images();
+            let images = &mut contents.images;
             images.extend(ours);
             let mut seen = std::collections::HashSet::new();
             images.retain(|image| seen.insert(image.clone()));
         }
-        let get = |key| state.main().get(key).map(str::to_owned);
-        Ok(Contents {
-            images,
-            qmp: get(QMP),
-            nbd_socket: get(NBD_SOCKET).map(Into::into),
-            files: files(&state).unwrap_or_default(),
-            illegible: files(&state).err(),
-            paused: get(PAUSED).is_some(),
-            frozen: get(FROZEN),
-            restores: get(RESTORES).map(Into::into),
-            volumes: volumes(&state),
-        })
+        Ok(contents)
     }
 
     /// Notes the monitor through which things are about to be made.
