@@ -59,7 +59,7 @@ fn tests(member: &Member) -> Result<Vec<String>, String> {
 /// The lab knows where cargo puts examples; a test without the lab joins the name to the folder `examples`.
 fn runs(test: &str, example: &str) -> bool {
     let is_named = test.contains(&format!("\"{example}\""));
-    let in_folder = test.contains("\"examples\"") || test.contains("lab::example");
+    let in_folder = test.contains("\"examples\"") || test.contains("example(");
     (in_folder && is_named) || test.contains(&format!("examples/{example}\""))
 }
 
@@ -75,7 +75,7 @@ mod tests {
         ));
         assert!(runs(r#"target.join("examples/watch")"#, "watch"));
         assert!(runs(
-            r#"use fleece_lab::example; example("watch")"#,
+            r#"use fleece_lab::{Disk, example}; example("watch")"#,
             "watch"
         ));
         assert!(!runs(r#"target.join("examples/watch")"#, "tch"));
