@@ -99,7 +99,7 @@ impl Archived {
     }
 }
 
-/// Writes an archive of `disks` that need no preparation and no way back: images of a stopped guest,
+/// Writes an archive of `disks` that need neither preparation nor clean-up: images of a stopped guest,
 /// or views that the caller holds.
 ///
 /// With a `watch`, reading follows what the guest feels.

@@ -75,7 +75,7 @@ impl CancelToken {
         self.inner.reason.get().copied()
     }
 
-    /// What ends waiting for QEMU and its guest's agent. What is to be done all the same, the way back, lets it
+    /// What ends waiting for QEMU and its guest's agent. The teardown, which is to be done all the same, lets it
     /// [hear](Interrupt::hear) first.
     #[must_use]
     pub fn interrupt(&self) -> &Interrupt {

@@ -208,7 +208,7 @@ fn move_data(
     // Not before the switch: until then there is nothing that QEMU could give up.
     let (archive, summary) = read()
         .map_err(|error| explain(&error, job.cbw_timeout, session, &space).unwrap_or(error))?;
-    // What cannot be put right now, the way back will tell.
+    // What cannot be put right now is reported by the teardown.
     let _ = watch.check_interference();
     Step::Moved.reached();
     Ok(Moved {

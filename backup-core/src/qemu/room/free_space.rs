@@ -139,7 +139,7 @@ impl Seen {
         (wanted > 0).then_some(Shared { left, wanted })
     }
 
-    /// The way back takes about a second, and what it gives back is the guest's again. Where there was little
+    /// The teardown takes about a second, and what it gives back is the guest's again. Where there was little
     /// from the start, half of it is used.
     fn short(&self) -> Option<Shared> {
         let shared = self.shared()?;
