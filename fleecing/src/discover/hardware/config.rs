@@ -139,7 +139,8 @@ impl Hardware {
         let sockets = self.sockets.max(1);
         if self.processors.checked_rem(sockets) == Some(0) {
             add("sockets", sockets.to_string());
-            add("cores", (self.processors / sockets).max(1).to_string());
+            let cores = self.processors.checked_div(sockets).unwrap_or_default();
+            add("cores", cores.max(1).to_string());
         } else {
             add("cores", self.processors.max(1).to_string());
         }
