@@ -363,6 +363,32 @@ fn a_protected_backup_is_not_deleted_and_others_go_with_their_side_files() {
 }
 
 #[test]
+fn what_cannot_be_looked_into_is_neither_damaged_nor_in_the_way_of_others() {
+    let dumps = Dumps(tempfile::tempdir().unwrap());
+    let path = |name: &str| dumps.0.path().join(name);
+    fs::write(path("disk"), vec![0x5a; 1 << 20]).unwrap();
+    let sound = path("vzdump-qemu-100-2026_11_02-02_00_00.vma");
+    let mut create = Command::new(env!("CARGO_BIN_EXE_vma"));
+    create.arg("create").arg(&sound);
+    create.arg(format!("drive-scsi0={}", path("disk").display()));
+    support::succeed(&mut create);
+    let wrapped = path("vzdump-qemu-100-2026_11_01-02_00_00.vma.bz2");
+    fs::write(&wrapped, b"BZh91AY&SY").unwrap();
+    let output = dumps.fleece(&["verify", "."]);
+    let said = support::text(&output);
+    assert_eq!(output.status.code(), Some(6), "{said}");
+    assert!(said.contains("bzip2"), "{said}");
+    assert!(
+        dumps
+            .json(&["list", "."])
+            .iter()
+            .any(|backup| backup["verified"] == "sound")
+    );
+    let pruned = dumps.fleece(&["prune", ".", "--keep", "keep-last=1"]);
+    assert!(pruned.status.success() && wrapped.exists() && sound.exists());
+}
+
+#[test]
 fn what_a_verification_finds_is_recorded_until_the_archive_changes() {
     let folder = tempfile::tempdir().unwrap();
     let dumps = Dumps(folder);

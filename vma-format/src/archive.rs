@@ -64,7 +64,7 @@ pub fn open(path: impl AsRef<std::path::Path>) -> Result<Archive<'static>> {
 /// Opens an archive that comes through `input`, such as a pipe, and can be read once.
 ///
 /// # Errors
-/// As [`Header::parse`]; [`ErrorKind::Foreign`] for what is no archive; [`ErrorKind::Container`] for a damaged
+/// As [`Header::parse`]; [`ErrorKind::Foreign`] and [`ErrorKind::Wrapped`] for what is no archive; [`ErrorKind::Container`] for a damaged
 /// container, and [`ErrorKind::Unsupported`] for one that this build has no feature for; [`ErrorKind::Io`].
 pub fn open_reader<'a>(input: impl Read + Send + 'a) -> Result<Archive<'a>> {
     let stream = container::open(input)?;

@@ -30,6 +30,8 @@ pub enum ErrorKind {
     NotVma,
     /// The input is something else, which its first bytes tell.
     Foreign,
+    /// The input may hold an archive, but is compressed, packed or encrypted in a way that is not read here.
+    Wrapped,
     /// The header's fields contradict each other or exceed a limit.
     Header,
     /// The header's MD5 does not fit its bytes.
@@ -98,6 +100,7 @@ impl ErrorKind {
             self,
             Self::Io
                 | Self::Foreign
+                | Self::Wrapped
                 | Self::HeaderFull
                 | Self::ClusterLength
                 | Self::Unsupported

@@ -4,6 +4,7 @@ use crate::advice::Advice;
 use crate::error::{Error, ErrorKind};
 
 /// Something that begins in a known way.
+#[derive(Clone, Copy)]
 struct Kind {
     /// Where its mark stands, in bytes from the start.
     at: usize,
@@ -11,6 +12,8 @@ struct Kind {
     /// What it is, and what to do with it.
     what: &'static str,
     advice: Option<Advice>,
+    /// Whether an archive may be in it.
+    wraps: bool,
 }
 
 const fn kind(at: usize, mark: &'static [u8], what: &'static str) -> Kind {
@@ -19,6 +22,15 @@ const fn kind(at: usize, mark: &'static [u8], what: &'static str) -> Kind {
         mark,
         what,
         advice: None,
+        wraps: false,
+    }
+}
+
+/// What may hold an archive that is not read through it.
+const fn wrapping(at: usize, mark: &'static [u8], what: &'static str) -> Kind {
+    Kind {
+        wraps: true,
+        ..kind(at, mark, what)
     }
 }
 
@@ -40,7 +52,10 @@ const fn piped(
         what: verb,
         command,
     };
-    advised(0, mark, what, advice)
+    Kind {
+        advice: Some(advice),
+        ..wrapping(0, mark, what)
+    }
 }
 
 const PBS: &str =
@@ -85,15 +100,15 @@ const KINDS: [Kind; 33] = [
         "decompress",
         "zcat FILE",
     ),
-    kind(0, b"PK\x03\x04", ZIP),
-    kind(0, b"PK\x05\x06", ZIP),
-    kind(
+    wrapping(0, b"PK\x03\x04", ZIP),
+    wrapping(0, b"PK\x05\x06", ZIP),
+    wrapping(
         0,
         b"7z\xbc\xaf\x27\x1c",
         "a 7z file; unpack it first: 7z x FILE",
     ),
-    kind(0, b"Rar!\x1a\x07", "a rar file; unpack it first"),
-    kind(
+    wrapping(0, b"Rar!\x1a\x07", "a rar file; unpack it first"),
+    wrapping(
         257,
         b"ustar",
         "a tar file: look into it with `tar -tf`; backups of Proxmox's containers are tar files, too",
@@ -116,7 +131,7 @@ const KINDS: [Kind; 33] = [
         "decrypt",
         "gpg -d FILE",
     ),
-    kind(
+    wrapping(
         0,
         b"Salted__",
         "encrypted with openssl; decrypt it first: openssl enc -d",
@@ -157,29 +172,34 @@ const KINDS: [Kind; 33] = [
 
 /// The error for an input that begins with `start` and not as an archive does.
 pub(crate) fn not_vma(start: &[u8]) -> Error {
-    let Some((what, advice)) = recognised(start) else {
+    let Some(kind) = recognised(start) else {
         return Error::new(ErrorKind::NotVma, "not a vma file - wrong magic number").at(0);
     };
-    let detail = format!("not a vma file: this is {what}");
-    let error = Error::new(ErrorKind::Foreign, detail).at(0);
-    match advice {
+    let detail = format!("not a vma file: this is {}", kind.what);
+    let error = match kind.wraps {
+        true => ErrorKind::Wrapped,
+        false => ErrorKind::Foreign,
+    };
+    let error = Error::new(error, detail).at(0);
+    match kind.advice {
         Some(advice) => error.advise(advice),
         None => error,
     }
 }
 
-fn recognised(start: &[u8]) -> Option<(&'static str, Option<Advice>)> {
+fn recognised(start: &[u8]) -> Option<Kind> {
+    let unmarked = |what| kind(0, b"", what);
     if start.is_empty() {
-        return Some(("empty; look for what ended the copy or the download", None));
+        return Some(unmarked(
+            "empty; look for what ended the copy or the download",
+        ));
     }
-    let begins = |kind: &&Kind| {
+    let begins = |kind: &Kind| {
         let rest = start.get(kind.at..);
         rest.is_some_and(|rest| rest.starts_with(kind.mark))
     };
-    if let Some(kind) = KINDS.iter().find(begins) {
-        return Some((kind.what, kind.advice));
-    }
-    text(start).map(|what| (what, None))
+    let marked = KINDS.into_iter().find(begins);
+    marked.or_else(|| text(start).map(unmarked))
 }
 
 /// As much of a text as tells what it is.
@@ -245,7 +265,9 @@ mod tests {
             (&disk, "raw image"),
         ] {
             let error = not_vma(start);
-            assert_eq!(error.kind(), ErrorKind::Foreign, "{start:?}");
+            let wraps = ["bzip2", "xz", "unzip", "tar -tf"].contains(&what);
+            let kind = [ErrorKind::Foreign, ErrorKind::Wrapped][usize::from(wraps)];
+            assert_eq!(error.kind(), kind, "{start:?}");
             assert!(error.to_string().contains(what), "{error}");
         }
     }

@@ -1,7 +1,7 @@
 //! What is wrong with a backup, as far as a short look tells.
 
 use std::fmt;
-use std::io::{self, Read, Seek as _};
+use std::io::{self, Read as _};
 use std::path::Path;
 
 use fleece_staged_file::regular::{self, Links};
@@ -40,17 +40,10 @@ impl Fault {
     /// What the header of an archive shows that nothing else is known of.
     pub(super) fn of_header(archive: &Path) -> Option<Self> {
         let unreadable = |error: io::Error| Some(Self::Unreadable(error.to_string()));
-        let mut file = match regular::open(archive, Links::Follow) {
+        let file = match regular::open(archive, Links::Follow) {
             Ok(file) => file,
             Err(error) => return unreadable(error),
         };
-        // Proxmox once had bzip2, too, which nobody here reads.
-        let mut magic = [0; 3];
-        match file.read_exact(&mut magic).and_then(|()| file.rewind()) {
-            Ok(()) if magic == *b"BZh" => return None,
-            Err(error) if error.kind() != io::ErrorKind::UnexpectedEof => return unreadable(error),
-            Ok(()) | Err(_) => {}
-        }
         match container::open(file.take(LOOK)).and_then(Reader::new) {
             Ok(_) => None,
             Err(error) if error.kind().is_damage() => Some(Self::Header(error.to_string())),

@@ -73,7 +73,7 @@ impl DumpDirectory {
                     Error::cancelled,
                 ));
             }
-            // Something else under the name of a backup restores no guest, either.
+            // Something else under the name of a backup restores no guest, either; what may hold one is not judged.
             Err(error)
                 if error.kind().is_damage()
                     || error.kind() == fleece_vma_format::ErrorKind::Foreign =>

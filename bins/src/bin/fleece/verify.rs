@@ -7,6 +7,7 @@ use fleece_backup_core::{CancelToken, Error, ErrorKind, Places};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::json;
 
+use crate::advice;
 use crate::cli::Verify;
 use crate::log::Log;
 use fleece_bins::signals;
@@ -19,6 +20,7 @@ pub(crate) fn run(arguments: &Verify, places: &Places, log: &Log) -> Result<Exit
     let age = SignedDuration::from_hours(i64::from(arguments.outdated_after).saturating_mul(24));
     let now = Timestamp::now();
     let mut damaged = 0_usize;
+    let mut unread = 0_usize;
     for place in &arguments.places {
         let named = place.is_file();
         let (directory, backups) = if named {
@@ -35,7 +37,16 @@ pub(crate) fn run(arguments: &Verify, places: &Places, log: &Log) -> Result<Exit
             let known = !named && !arguments.all && backup.verified().is_newer_than(age, now);
             let sound = match known {
                 true => pass_over(backup, log),
-                false => check(&directory, backup, &cancel, log)?.damages == 0,
+                false => match check(&directory, backup, &cancel, log) {
+                    Ok(checked) => checked.damages == 0,
+                    // The others may be readable all the same.
+                    Err(error) if error.kind() == ErrorKind::Target => {
+                        log.warning(&advice::text(&error));
+                        unread = unread.saturating_add(1);
+                        continue;
+                    }
+                    Err(error) => return Err(error),
+                },
             };
             damaged = damaged.saturating_add(usize::from(!sound));
         }
@@ -45,6 +56,10 @@ pub(crate) fn run(arguments: &Verify, places: &Places, log: &Log) -> Result<Exit
             "{damaged} of the archives are damaged; `vma recover` gives back what is whole in them"
         );
         return Err(Error::new(ErrorKind::Damage, message));
+    }
+    if unread > 0 {
+        let message = format!("{unread} of the archives cannot be verified, see above");
+        return Err(Error::new(ErrorKind::Target, message));
     }
     Ok(ExitCode::SUCCESS)
 }
