@@ -120,6 +120,10 @@
     )
 )]
 
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+mod readme {}
+
 mod advice;
 mod archive;
 mod cancel;
