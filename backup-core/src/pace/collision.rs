@@ -25,7 +25,7 @@ impl fmt::Display for Collision {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "the guest feels the backup: 99 of 100 of its writes take up to {}, and all of them {} on average",
+            "the backup slows the guest down: its writes take {} at the 99th percentile and {} on average",
             millis(self.felt.slow),
             millis(self.felt.mean)
         )?;
@@ -37,19 +37,15 @@ impl fmt::Display for Collision {
                 millis(alone.mean)
             )?;
         }
-        write!(
-            f,
-            "; {} are read, and not less, since ",
-            units::rate(self.rate)
-        )?;
+        write!(f, "; reading goes on at {}: ", units::rate(self.rate))?;
         match self.because {
             Because::Finish(within) => write!(
                 f,
-                "it would not end within --finish-within, {}",
+                "otherwise it would not end within the {} that it may take",
                 units::duration(within)
             ),
-            Because::Images => f.write_str("the fleecing images would grow faster than that"),
-            Because::Slowest => f.write_str("that is one small read at a time"),
+            Because::Images => f.write_str("slower, the fleecing images would outgrow it"),
+            Because::Slowest => f.write_str("this is one small read at a time"),
         }
     }
 }
@@ -77,9 +73,9 @@ mod tests {
         };
         assert_eq!(
             collision.to_string(),
-            "the guest feels the backup: 99 of 100 of its writes take up to 12.0 ms, and all of them \
-             3.0 ms on average (4.0 ms and 1.0 ms while hardly anything is read); 50.00 MiB/s are read, \
-             and not less, since it would not end within --finish-within, 8h 0m 0s"
+            "the backup slows the guest down: its writes take 12.0 ms at the 99th percentile and 3.0 ms \
+             on average (4.0 ms and 1.0 ms while hardly anything is read); reading \
+             goes on at 50.00 MiB/s: otherwise it would not end within the 8h 0m 0s that it may take"
         );
         let slowest = Collision {
             because: Because::Slowest,
@@ -89,7 +85,7 @@ mod tests {
         assert!(
             slowest
                 .to_string()
-                .ends_with("since that is one small read at a time")
+                .ends_with("this is one small read at a time")
         );
     }
 }
