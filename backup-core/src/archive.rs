@@ -102,7 +102,7 @@ impl Archived {
 /// Writes an archive of `disks` that need neither preparation nor clean-up: images of a stopped guest,
 /// or views that the caller holds.
 ///
-/// With a `watch`, reading follows what the guest feels.
+/// With a `watch`, reading follows the guest's latency.
 ///
 /// # Errors
 /// The first cause; there is no archive then.

@@ -13,9 +13,9 @@ pub(crate) mod rate;
 
 pub use collision::Collision;
 pub use effort::Pace;
-pub use floor::Because;
+pub use floor::Reason;
 pub use gate::{DepthGate, Reads};
-pub use latency::{DiskWrites, Felt, GuestWrites};
+pub use latency::{DiskWrites, GuestWrites, WriteLatency};
 pub use options::Pacing;
 pub use pacer::{Pacer, Sample};
 pub use rate::RateLimit;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::pace::latency::Felt;
+use crate::pace::latency::WriteLatency;
 
 /// What the guest's writes may take while it is read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,12 +25,12 @@ const SLOW_UNFELT: Duration = Duration::from_millis(2);
 const MEAN_UNFELT: Duration = Duration::from_micros(100);
 
 impl Budget {
-    /// What nobody notices where writes take `alone` while nothing is read.
+    /// What nobody notices where writes take `baseline` while nothing is read.
     #[must_use]
-    pub(crate) fn beside(alone: Felt) -> Self {
+    pub(crate) fn relative_to(baseline: WriteLatency) -> Self {
         Self {
-            slow: larger(alone.slow, SLOW_PERCENT, SLOW_UNFELT),
-            mean: larger(alone.mean, MEAN_PERCENT, MEAN_UNFELT),
+            slow: larger(baseline.slow, SLOW_PERCENT, SLOW_UNFELT),
+            mean: larger(baseline.mean, MEAN_PERCENT, MEAN_UNFELT),
         }
     }
 
@@ -45,28 +45,31 @@ impl Budget {
 
     /// How much of it is used up: above 1 it is exceeded.
     #[must_use]
-    pub(crate) fn strain(self, felt: Felt) -> f64 {
-        let part = |felt: Duration, allowed: Duration| felt.as_secs_f64() / allowed.as_secs_f64();
-        part(felt.slow, self.slow).max(part(felt.mean, self.mean))
+    pub(crate) fn strain(self, latency: WriteLatency) -> f64 {
+        let part =
+            |latency: Duration, allowed: Duration| latency.as_secs_f64() / allowed.as_secs_f64();
+        part(latency.slow, self.slow).max(part(latency.mean, self.mean))
     }
 }
 
-/// So many hundredths of `alone`, or `unfelt` more than it, whichever is larger.
-fn larger(alone: Duration, percent: u32, unfelt: Duration) -> Duration {
-    let multiple = alone.saturating_mul(percent).checked_div(100);
-    multiple.unwrap_or(alone).max(alone.saturating_add(unfelt))
+/// So many hundredths of `baseline`, or `unfelt` more than it, whichever is larger.
+fn larger(baseline: Duration, percent: u32, unfelt: Duration) -> Duration {
+    let multiple = baseline.saturating_mul(percent).checked_div(100);
+    multiple
+        .unwrap_or(baseline)
+        .max(baseline.saturating_add(unfelt))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn exceeds(budget: Budget, felt: Felt) -> bool {
-        budget.strain(felt) > 1.0
+    fn exceeds(budget: Budget, latency: WriteLatency) -> bool {
+        budget.strain(latency) > 1.0
     }
 
-    fn felt(slow: u64, mean: u64) -> Felt {
-        Felt {
+    fn latency(slow: u64, mean: u64) -> WriteLatency {
+        WriteLatency {
             writes: 1000,
             slow: Duration::from_micros(slow),
             mean: Duration::from_micros(mean),
@@ -75,31 +78,31 @@ mod tests {
 
     #[test]
     fn fast_storage_may_lose_what_nobody_notices_and_slow_storage_a_part() {
-        let fast = Budget::beside(felt(200, 50));
-        assert!(!exceeds(fast, felt(2200, 150)));
-        assert!(exceeds(fast, felt(2201, 50)));
-        assert!(exceeds(fast, felt(200, 151)));
-        let slow = Budget::beside(felt(40_000, 8000));
-        assert!(!exceeds(slow, felt(60_000, 10_000)));
-        assert!(exceeds(slow, felt(60_001, 10_000)));
-        assert!(exceeds(slow, felt(60_000, 10_001)));
+        let fast = Budget::relative_to(latency(200, 50));
+        assert!(!exceeds(fast, latency(2200, 150)));
+        assert!(exceeds(fast, latency(2201, 50)));
+        assert!(exceeds(fast, latency(200, 151)));
+        let slow = Budget::relative_to(latency(40_000, 8000));
+        assert!(!exceeds(slow, latency(60_000, 10_000)));
+        assert!(exceeds(slow, latency(60_001, 10_000)));
+        assert!(exceeds(slow, latency(60_000, 10_001)));
     }
 
     #[test]
     fn a_limit_says_nothing_of_the_mean() {
         let limit = Budget::limit(Duration::from_millis(5));
-        assert!(!exceeds(limit, felt(5000, 4999)));
-        assert!(exceeds(limit, felt(5001, 1)));
+        assert!(!exceeds(limit, latency(5000, 4999)));
+        assert!(exceeds(limit, latency(5001, 1)));
     }
 
     #[test]
     fn what_takes_for_ever_is_within_no_budget_but_its_own() {
-        let forever = Felt {
+        let forever = WriteLatency {
             writes: 1,
             slow: Duration::MAX,
             mean: Duration::MAX,
         };
-        assert!(exceeds(Budget::beside(felt(1, 1)), forever));
-        assert!(!exceeds(Budget::beside(forever), forever));
+        assert!(exceeds(Budget::relative_to(latency(1, 1)), forever));
+        assert!(!exceeds(Budget::relative_to(forever), forever));
     }
 }

@@ -3,20 +3,20 @@
 use std::fmt;
 use std::time::Duration;
 
-use crate::pace::floor::Because;
-use crate::pace::latency::Felt;
+use crate::pace::floor::Reason;
+use crate::pace::latency::WriteLatency;
 use crate::report::units;
 
-/// The guest feels its backup, and reading goes on all the same.
+/// The backup slows the guest down beyond its budget, and reading goes on all the same.
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct Collision {
     /// Why.
-    pub because: Because,
-    /// What the guest feels.
-    pub felt: Felt,
-    /// What it felt while hardly anything was read, if that is known.
-    pub alone: Option<Felt>,
+    pub reason: Reason,
+    /// The guest's write latency.
+    pub latency: WriteLatency,
+    /// The same while hardly anything was read, if that is known.
+    pub baseline: Option<WriteLatency>,
     /// Bytes that are read a second.
     pub rate: f64,
 }
@@ -26,26 +26,26 @@ impl fmt::Display for Collision {
         write!(
             f,
             "the backup slows the guest down: its writes take {} at the 99th percentile and {} on average",
-            millis(self.felt.slow),
-            millis(self.felt.mean)
+            millis(self.latency.slow),
+            millis(self.latency.mean)
         )?;
-        if let Some(alone) = self.alone {
+        if let Some(baseline) = self.baseline {
             write!(
                 f,
                 " ({} and {} while hardly anything is read)",
-                millis(alone.slow),
-                millis(alone.mean)
+                millis(baseline.slow),
+                millis(baseline.mean)
             )?;
         }
         write!(f, "; reading goes on at {}: ", units::rate(self.rate))?;
-        match self.because {
-            Because::Finish(within) => write!(
+        match self.reason {
+            Reason::Finish(within) => write!(
                 f,
                 "otherwise it would not end within the {} that it may take",
                 units::duration(within)
             ),
-            Because::Images => f.write_str("slower, the fleecing images would outgrow it"),
-            Because::Slowest => f.write_str("this is one small read at a time"),
+            Reason::Images => f.write_str("slower, the fleecing images would outgrow it"),
+            Reason::Slowest => f.write_str("this is one small read at a time"),
         }
     }
 }
@@ -60,15 +60,15 @@ mod tests {
 
     #[test]
     fn it_says_what_it_costs_and_why() {
-        let felt = |slow, mean| Felt {
+        let latency = |slow, mean| WriteLatency {
             writes: 100,
             slow: Duration::from_millis(slow),
             mean: Duration::from_millis(mean),
         };
         let collision = Collision {
-            because: Because::Finish(Duration::from_secs(8 * 3600)),
-            felt: felt(12, 3),
-            alone: Some(felt(4, 1)),
+            reason: Reason::Finish(Duration::from_secs(8 * 3600)),
+            latency: latency(12, 3),
+            baseline: Some(latency(4, 1)),
             rate: 52_428_800.0,
         };
         assert_eq!(
@@ -78,8 +78,8 @@ mod tests {
              goes on at 50.00 MiB/s: otherwise it would not end within the 8h 0m 0s that it may take"
         );
         let slowest = Collision {
-            because: Because::Slowest,
-            alone: None,
+            reason: Reason::Slowest,
+            baseline: None,
             ..collision
         };
         assert!(

@@ -30,7 +30,7 @@ impl Pace {
         }
     }
 
-    /// Hardly any reading: what the guest feels now is not our reading's doing.
+    /// Hardly any reading: the latency measured now is not caused by our reading.
     #[must_use]
     pub fn rested() -> Self {
         Self {

@@ -1,4 +1,4 @@
-//! The slowest that reading may be, whatever the guest feels of it.
+//! The lowest rate of reading, whatever the guest's latency.
 //!
 //! A backup that never ends protects nobody, and it is not kind either: until an area is read, each first
 //! write to it pays for the filter.
@@ -18,13 +18,13 @@ pub(crate) struct Floor {
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Need {
     pub(crate) rate: f64,
-    pub(crate) because: Because,
+    pub(crate) reason: Reason,
 }
 
-/// Why reading goes on although the guest feels it.
+/// Why reading goes on although it exceeds the guest's budget.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum Because {
+pub enum Reason {
     /// It would not end within this time.
     Finish(Duration),
     /// The fleecing images would take ever more room.
@@ -70,7 +70,7 @@ impl Floor {
     pub(crate) fn need(&self, at: Duration, left: u64) -> Need {
         let images = Need {
             rate: self.growth.max(0.0) * TIMES_GROWTH,
-            because: Because::Images,
+            reason: Reason::Images,
         };
         let Some(within) = self.finish_within else {
             return images;
@@ -79,7 +79,7 @@ impl Floor {
         let time = within.saturating_sub(at).as_secs_f64().max(last_part);
         let finish = Need {
             rate: bytes(left) / time.max(1.0),
-            because: Because::Finish(within),
+            reason: Reason::Finish(within),
         };
         if finish.rate > images.rate {
             finish
@@ -118,7 +118,7 @@ mod tests {
             floor.observe(SECOND * second, Some(u64::from(second) * 1000));
         }
         let need = floor.need(SECOND * 30, 1 << 40);
-        assert_eq!(need.because, Because::Images);
+        assert_eq!(need.reason, Reason::Images);
         assert!((need.rate - 2000.0).abs() < 10.0, "{need:?}");
         for second in 30..60 {
             floor.observe(

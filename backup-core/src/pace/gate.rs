@@ -35,7 +35,7 @@ pub struct Reads {
     pub took: Duration,
 }
 
-/// No rest is longer, so that a faster pace is soon felt and a slow disk does not stop a backup.
+/// No rest is longer, so that a faster pace takes effect soon and a slow disk does not stop a backup.
 const LONGEST_REST: Duration = Duration::from_secs(1);
 
 impl DepthGate {

@@ -1,4 +1,4 @@
-//! What the guest felt: the latency of its writes.
+//! The latency of the guest's writes.
 
 use std::time::Duration;
 
@@ -40,32 +40,33 @@ impl GuestWrites {
         Self { disks }
     }
 
-    /// What 99 of 100 writes took at most since `earlier`, see [`GuestWrites::felt_since`].
+    /// What 99 of 100 writes took at most since `earlier`, see [`GuestWrites::write_latency_since`].
     #[must_use]
     pub fn latency_since(&self, earlier: &Self) -> Option<Duration> {
-        self.felt_since(earlier).map(|felt| felt.slow)
+        self.write_latency_since(earlier)
+            .map(|latency| latency.slow)
     }
 
-    /// What the guest felt since `earlier`. `None` if nothing was written.
+    /// The latency of the writes since `earlier`. `None` if nothing was written.
     ///
     /// Counters that went backwards (the guest was reset) or of other disks (one was unplugged)
     /// count as no writes.
     #[must_use]
-    pub fn felt_since(&self, earlier: &Self) -> Option<Felt> {
+    pub fn write_latency_since(&self, earlier: &Self) -> Option<WriteLatency> {
         if self.disks.len() != earlier.disks.len() {
             return None;
         }
         let pairs = self.disks.iter().zip(&earlier.disks);
         pairs
             .filter_map(|(now, then)| now.since(then))
-            .reduce(Felt::and)
+            .reduce(WriteLatency::and)
     }
 }
 
-/// What a guest felt of its disks for a while.
+/// The latency of a guest's writes over an interval.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub struct Felt {
+pub struct WriteLatency {
     /// Writes and flushes that were completed.
     pub writes: u64,
     /// What 99 of 100 of them took at most, on the disk where that is longest; for disks that do not class
@@ -75,12 +76,17 @@ pub struct Felt {
     pub mean: Duration,
 }
 
-impl Felt {
-    /// What is felt of two disks: the slower one's slow writes, since a program that waits for many
+impl WriteLatency {
+    /// The latency of two disks together: the slower one's slow writes, since a program that waits for many
     /// writes waits for those.
     fn and(self, other: Self) -> Self {
         let writes = self.writes.saturating_add(other.writes);
-        let time = |felt: Self| felt.mean.as_nanos().saturating_mul(felt.writes.into());
+        let time = |latency: Self| {
+            latency
+                .mean
+                .as_nanos()
+                .saturating_mul(latency.writes.into())
+        };
         let mean = time(self)
             .saturating_add(time(other))
             .checked_div(writes.into())
@@ -93,7 +99,7 @@ impl Felt {
     }
 }
 
-impl Felt {
+impl WriteLatency {
     /// The middle between two measurements, each of which chance may have made.
     pub(crate) fn half_way_to(self, other: Self) -> Self {
         let middle = |one: Duration, other: Duration| {
@@ -112,13 +118,13 @@ impl Felt {
 const MANY: u64 = 10;
 
 impl DiskWrites {
-    fn since(&self, earlier: &Self) -> Option<Felt> {
+    fn since(&self, earlier: &Self) -> Option<WriteLatency> {
         let writes = self.operations.checked_sub(earlier.operations)?;
         let mean = self
             .time
             .checked_sub(earlier.time)?
             .checked_div(u32::try_from(writes).ok()?)?;
-        Some(Felt {
+        Some(WriteLatency {
             writes,
             slow: self.slow_since(earlier).unwrap_or(mean),
             mean,
@@ -209,9 +215,12 @@ mod tests {
         };
         let earlier = GuestWrites::of(vec![disk(0, 0), disk(7, 9)]);
         let now = GuestWrites::of(vec![disk(30, 30), disk(17, 59)]);
-        let felt = now.felt_since(&earlier).unwrap();
-        assert_eq!((felt.writes, felt.slow, felt.mean), (40, ms(5), ms(2)));
-        assert_eq!(now.felt_since(&now), None);
+        let latency = now.write_latency_since(&earlier).unwrap();
+        assert_eq!(
+            (latency.writes, latency.slow, latency.mean),
+            (40, ms(5), ms(2))
+        );
+        assert_eq!(now.write_latency_since(&now), None);
     }
 
     #[test]

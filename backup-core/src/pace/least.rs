@@ -1,6 +1,6 @@
 //! The slowest pace: one read at a time, of the size that costs the guest least in all.
 //!
-//! A guest that feels even one small read has lost its comfort, and what can still be saved is the sum. On a
+//! A guest that is slowed down even by one small read is beyond its budget; what can still be reduced is the total. On a
 //! disk whose head has to move, a read of 1 MiB holds the guest up hardly longer than one of 128 KiB, and
 //! eight times fewer are needed. So the size grows as long as the *power* does, the rate divided by the
 //! guest's mean latency (Kleinrock 1979): that is what makes the guest wait least for each byte read.
@@ -47,7 +47,7 @@ impl Least {
         matches!(self.search, Search::Trying(_))
     }
 
-    /// Takes what came of the slowest pace, which the guest feels, and tells the one to go on with.
+    /// Takes what came of the slowest pace, which exceeds the guest's budget, and tells the one to go on with.
     pub(crate) fn next(&mut self, rate: f64, mean: Duration) -> Effort {
         let power = rate / mean.as_secs_f64().max(1e-6);
         let is_worth_it = match self.search {

@@ -13,7 +13,7 @@ pub struct Pacing {
     /// What 99 of 100 of a guest's writes may take meanwhile; `None`: what nobody notices, beside what they
     /// take while hardly anything is read.
     pub guest_latency: Option<Duration>,
-    /// Read at least so fast that all is read within this time, whatever the guest feels.
+    /// Read at least so fast that all is read within this time, whatever the guest's latency.
     pub finish_within: Option<Duration>,
     /// Bytes that the fleecing images may hold; the backup ends before they hold more.
     pub fleecing_limit: Option<u64>,

@@ -1,12 +1,12 @@
-//! Reading at the pace that the guest bears.
+//! Reading as fast as the guest's latency budget allows.
 //!
 //! Reading a running guest's disk competes with the guest for QEMU's threads, for the processors and for
-//! the disk. How much the guest bears depends on the machine, so what it feels is measured, the latency
-//! of its own writes, and reading is steered by it.
+//! the disk. How much the guest tolerates depends on the machine, so the latency of its own writes is measured,
+//! and steers the reading.
 //!
 //! What counts is what *reading* adds. The filter costs the guest something, too, but reading less does
-//! not win that back: it only makes it last longer. So now and then reading rests, and what the guest
-//! feels then is what it is compared with.
+//! not win that back: it only makes it last longer. So now and then reading rests, and the latency measured
+//! then is the baseline.
 //!
 //! The pacer is pure: it is told the time and what was seen, and tells how hard to read. It is proved on
 //! models of guests and disks (`backup-core/tests/pace`).
@@ -16,8 +16,8 @@ use std::time::Duration;
 use crate::pace::budget::Budget;
 use crate::pace::collision::Collision;
 use crate::pace::effort::{Effort, Pace};
-use crate::pace::floor::{Because, Floor};
-use crate::pace::latency::{Felt, GuestWrites};
+use crate::pace::floor::{Floor, Reason};
+use crate::pace::latency::{GuestWrites, WriteLatency};
 use crate::pace::least::Least;
 use crate::pace::options::Pacing;
 
@@ -51,8 +51,8 @@ pub struct Pacer {
     effort: Effort,
     least: Least,
     phase: Phase,
-    /// What the guest feels while hardly anything is read.
-    alone: Option<Felt>,
+    /// The latency while hardly anything is read.
+    baseline: Option<WriteLatency>,
     /// When that was found out.
     rested: Duration,
     /// The guest's counters when they were last told.
@@ -75,7 +75,7 @@ enum Phase {
     Settling,
     /// Hardly anything is read.
     Resting,
-    /// Up until it is felt.
+    /// Up until the budget is reached.
     Rising,
     /// Around what is borne.
     Probing,
@@ -137,7 +137,7 @@ impl Pacer {
             effort: Effort::LEAST,
             least: Least::default(),
             phase,
-            alone: None,
+            baseline: None,
             rested: Duration::ZERO,
             counted: None,
             silent: Duration::ZERO,
@@ -213,42 +213,45 @@ impl Pacer {
             self.silent = sample.at;
             return;
         };
-        let felt = self
+        let latency = self
             .counted
             .as_ref()
-            .and_then(|counted| writes.felt_since(counted));
-        match felt {
+            .and_then(|counted| writes.write_latency_since(counted));
+        match latency {
             None if sample.at.saturating_sub(self.silent) >= self.patience => self.is_idle = true,
             None => {}
-            Some(felt) => {
+            Some(latency) => {
                 if self.is_idle {
-                    // What it feels now is full speed's doing.
+                    // The latency now is that of full speed.
                     self.begun = None;
                     if self.phase == Phase::Resting {
                         self.phase = Phase::Settling;
                     }
                 }
-                if felt.slow > self.patience {
+                if latency.slow > self.patience {
                     // It was not idle, it starved.
                     self.effort = Effort::LEAST;
                     self.cease_rising();
                 }
                 self.is_idle = false;
                 self.silent = sample.at;
-                self.patience = felt.slow.saturating_mul(2).clamp(SILENCE, LONGEST_SILENCE);
+                self.patience = latency
+                    .slow
+                    .saturating_mul(2)
+                    .clamp(SILENCE, LONGEST_SILENCE);
             }
         }
         self.counted = Some(writes.clone());
     }
 
     fn is_enough(&self, seen: &Seen) -> bool {
-        let writes = seen.felt.map_or(0, |felt| felt.writes);
+        let writes = seen.latency.map_or(0, |latency| latency.writes);
         match self.phase {
             Phase::Settling => true,
             Phase::Resting => seen.took >= LONG_ENOUGH || (seen.took >= REST && writes >= ENOUGH),
             Phase::Rising | Phase::Probing => {
                 let compares = self.effort <= self.least.effort() && self.least.is_trying();
-                let is_clear = match seen.felt.map(|felt| self.strain(felt)) {
+                let is_clear = match seen.latency.map(|latency| self.strain(latency)) {
                     // Of few writes some are slow by chance.
                     Some(strain) if strain > 1.0 => writes >= MANY || strain > CLEARLY,
                     _ => writes >= ENOUGH,
@@ -264,13 +267,13 @@ impl Pacer {
             Phase::Resting => {
                 self.rested = now.at;
                 self.least.doubt();
-                if let Some(felt) = seen.felt {
-                    let (phase, alone) = match self.alone {
-                        None => (Phase::Rising, felt),
-                        Some(before) => (Phase::Probing, before.half_way_to(felt)),
+                if let Some(latency) = seen.latency {
+                    let (phase, baseline) = match self.baseline {
+                        None => (Phase::Rising, latency),
+                        Some(before) => (Phase::Probing, before.half_way_to(latency)),
                     };
                     self.phase = phase;
-                    self.alone = Some(alone);
+                    self.baseline = Some(baseline);
                 } else {
                     // It says nothing, and a rest must end.
                     self.phase = Phase::Probing;
@@ -293,13 +296,13 @@ impl Pacer {
         let is_used = seen.in_flight >= self.effort.pace().reads * UNUSED;
         let is_behind = is_used && seen.rate < need.rate;
         let catching_up = (need.rate / seen.rate.max(1.0)).clamp(1.1, 2.0);
-        let Some(felt) = seen.felt else {
+        let Some(latency) = seen.latency else {
             if now.writes.is_none() {
                 self.effort = if is_behind { self.effort } else { least };
             }
             return;
         };
-        if self.strain(felt) <= 1.0 {
+        if self.strain(latency) <= 1.0 {
             self.least.settle();
             self.do_not_collide();
             let factor = match self.phase {
@@ -316,32 +319,32 @@ impl Pacer {
             _ => 0.7,
         };
         self.cease_rising();
-        let because = if is_behind {
+        let reason = if is_behind {
             self.effort = self.effort.times(catching_up, self.pacing.depth);
-            Some(need.because)
+            Some(need.reason)
         } else if is_used && seen.rate * factor < need.rate {
-            Some(need.because)
+            Some(need.reason)
         } else if self.effort <= least {
-            self.effort = self.least.next(seen.rate, felt.mean);
-            Some(Because::Slowest)
+            self.effort = self.least.next(seen.rate, latency.mean);
+            Some(Reason::Slowest)
         } else {
             self.effort = self.effort.times(factor, self.pacing.depth).max(least);
             None
         };
-        match because {
-            Some(because) => self.collide(because, felt, &seen, now.at),
+        match reason {
+            Some(reason) => self.collide(reason, latency, &seen, now.at),
             None => self.do_not_collide(),
         }
     }
 
-    fn collide(&mut self, because: Because, felt: Felt, seen: &Seen, at: Duration) {
+    fn collide(&mut self, reason: Reason, latency: WriteLatency, seen: &Seen, at: Duration) {
         self.colliding = Some(Colliding {
             since: self.colliding.map_or(at, |colliding| colliding.since),
             well: 0,
             collision: Collision {
-                because,
-                felt,
-                alone: self.alone,
+                reason,
+                latency,
+                baseline: self.baseline,
                 rate: seen.rate,
             },
         });
@@ -355,14 +358,14 @@ impl Pacer {
         });
     }
 
-    /// What the guest feels, as a part of what it may.
-    fn strain(&self, felt: Felt) -> f64 {
-        let budget = match (self.pacing.guest_latency, self.alone) {
+    /// The latency as a fraction of the budget.
+    fn strain(&self, latency: WriteLatency) -> f64 {
+        let budget = match (self.pacing.guest_latency, self.baseline) {
             (Some(limit), _) => Budget::limit(limit),
-            (None, Some(alone)) => Budget::beside(alone),
+            (None, Some(baseline)) => Budget::relative_to(baseline),
             (None, None) => return 0.0,
         };
-        budget.strain(felt)
+        budget.strain(latency)
     }
 
     fn cease_rising(&mut self) {
@@ -377,7 +380,7 @@ impl Pacer {
 struct Seen {
     took: Duration,
     /// `None`: no writes, or nobody knows.
-    felt: Option<Felt>,
+    latency: Option<WriteLatency>,
     /// Bytes read a second.
     rate: f64,
     /// Reads in flight on average.
@@ -392,7 +395,7 @@ impl Seen {
         let reading = to.reading.saturating_sub(from.reading);
         Self {
             took,
-            felt: writes.and_then(|(to, from)| to.felt_since(from)),
+            latency: writes.and_then(|(to, from)| to.write_latency_since(from)),
             rate: bytes(to.read.saturating_sub(from.read)) / seconds,
             in_flight: reading.as_secs_f64() / seconds,
         }

@@ -64,16 +64,16 @@ pub(crate) fn before(
     cancel: &CancelToken,
 ) -> Option<Duration> {
     let start = watch.writes()?;
-    let mut felt = None;
+    let mut latency = None;
     for _ in 0..looks {
         // Nothing is ever received: it ends by the time, or by the token.
         let _ = cancel.fired().recv_timeout(pacer::INTERVAL);
-        felt = watch.writes()?.latency_since(&start);
-        if felt.is_none() || cancel.reason().is_some() {
+        latency = watch.writes()?.latency_since(&start);
+        if latency.is_none() || cancel.reason().is_some() {
             break;
         }
     }
-    felt
+    latency
 }
 
 /// Intervals in which the undisturbed guest is watched, a second in all.
@@ -96,7 +96,7 @@ pub(crate) struct Transfer<'a> {
 impl Transfer<'_> {
     /// Reads all disks and writes the archive, which is not yet committed.
     ///
-    /// With a `watch`, reading follows what the guest feels; without, it is as fast as it can be.
+    /// With a `watch`, reading follows the guest's latency; without, it is as fast as it can be.
     pub(crate) fn run(
         self,
         mut watch: Option<&mut dyn GuestWatch>,

@@ -46,7 +46,7 @@ fn main() {
     println!("|---|---|---|---|---|");
     idle_filter(dir.path(), 4 << 10);
     idle_filter(dir.path(), 64 << 10);
-    felt(dir.path(), 4 * mib, seconds, rounds);
+    measured(dir.path(), 4 * mib, seconds, rounds);
     throughput(dir.path(), &qemu, mib, rounds);
 }
 
@@ -139,10 +139,10 @@ fn disk(dir: &Path, mib: u64) -> PathBuf {
 }
 
 /// Latencies in microseconds: p50, p99, p99.9; and writes per second.
-type Felt = [f64; 4];
+type Measured = [f64; 4];
 
 /// What a user of the disk feels who writes to its last 16 MiB, all of whose clusters are saved.
-fn felt(dir: &Path, mib: u64, seconds: u64, rounds: u64) {
+fn measured(dir: &Path, mib: u64, seconds: u64, rounds: u64) {
     let disk = disk(dir, mib);
     let served = Served::start(dir, &disk);
     let span = (mib - 16) << 20;
@@ -154,7 +154,7 @@ fn felt(dir: &Path, mib: u64, seconds: u64, rounds: u64) {
             &["--rw=randwrite", "--bs=4k", "--time_based", &time],
         )
     };
-    let archive = dir.join("vzdump-qemu-1-felt.vma.zst");
+    let archive = dir.join("vzdump-qemu-1-measured.vma.zst");
     let (mut alone, mut during) = (Vec::new(), Vec::new());
     let mut peak = 0;
     for _ in 0..rounds {
@@ -185,14 +185,14 @@ fn felt(dir: &Path, mib: u64, seconds: u64, rounds: u64) {
         backup.wait().unwrap();
     }
     for (column, name) in ["p50", "p99", "p99.9"].into_iter().enumerate() {
-        let [alone, during] = [&alone, &during].map(|felt| middle(felt, column));
+        let [alone, during] = [&alone, &during].map(|measured| middle(measured, column));
         let aim = if name == "p99" { "<= 2" } else { "" };
         println!(
             "| write of 4 KiB to saved clusters, {name}, us | {alone:.0} | {during:.0} | {:.2} | {aim} |",
             during / alone
         );
     }
-    let [alone, during] = [&alone, &during].map(|felt| middle(felt, 3));
+    let [alone, during] = [&alone, &during].map(|measured| middle(measured, 3));
     println!(
         "| such writes a second | {alone:.0} | {during:.0} | {:.2} | |",
         during / alone
@@ -202,14 +202,14 @@ fn felt(dir: &Path, mib: u64, seconds: u64, rounds: u64) {
     std::fs::remove_file(disk).unwrap();
 }
 
-fn middle(felt: &[Felt], column: usize) -> f64 {
-    let mut values: Vec<f64> = felt.iter().map(|felt| felt[column]).collect();
+fn middle(measured: &[Measured], column: usize) -> f64 {
+    let mut values: Vec<f64> = measured.iter().map(|measured| measured[column]).collect();
     values.sort_by(f64::total_cmp);
     values[(values.len() - 1) / 2]
 }
 
 /// Writes to 16 MiB of the disk, one at a time.
-fn fio(served: &Served, offset: u64, arguments: &[&str]) -> Felt {
+fn fio(served: &Served, offset: u64, arguments: &[&str]) -> Measured {
     let mut command = Command::new("fio");
     command.args([
         "--name=guest",

@@ -167,7 +167,7 @@ fn a_guest_that_bears_nothing_is_read_by_one_read_at_a_time_and_it_is_said() {
         assert_eq!(pace.reads, 1.0);
     }
     assert_eq!(bench.told.len(), 1);
-    assert_eq!(bench.told[0].because, Because::Slowest);
+    assert_eq!(bench.told[0].reason, Reason::Slowest);
     bench.ticks(3500, |_| ms(9.0));
     assert_eq!(bench.told.len(), 2, "again after ten minutes");
 }
@@ -184,8 +184,8 @@ fn what_has_to_end_is_read_fast_enough_and_it_is_said() {
     // 400 MiB/s and more, at 100 MiB/s each.
     assert!(pace.reads >= 4.0, "{pace:?}");
     assert_eq!(
-        bench.told[0].because,
-        Because::Finish(Duration::from_secs(100))
+        bench.told[0].reason,
+        Reason::Finish(Duration::from_secs(100))
     );
 }
 
@@ -201,7 +201,7 @@ fn images_that_grow_are_outrun() {
     }
     // 150 MiB/s: 300 have to be read.
     assert!(bench.pacer.pace().reads >= 3.0, "{:?}", bench.pacer.pace());
-    assert_eq!(bench.told[0].because, Because::Images);
+    assert_eq!(bench.told[0].reason, Reason::Images);
 }
 
 #[test]

@@ -58,7 +58,7 @@ const CASES: [(&str, Backup); 7] = [
 const COLUMNS: [&str; 5] = ["p50_ms", "p99_ms", "p999_ms", "max_ms", "iops"];
 
 /// One measurement: the columns, the backup's rate, and its trace.
-struct Felt {
+struct Measured {
     columns: [f64; 5],
     rate: f64,
     trace: Vec<(f64, f64)>,
@@ -74,10 +74,10 @@ pub(crate) fn run(seconds: u64, rounds: usize, span: u64) {
         .define(Definition::Drive);
     let guest = Guest::builder(&qemu).disk(disk).boot().expect("a guest");
     fill(guest.disk_path(0), SIZE);
-    let mut felt: Vec<Vec<Felt>> = CASES.map(|_| Vec::new()).into_iter().collect();
+    let mut measured: Vec<Vec<Measured>> = CASES.map(|_| Vec::new()).into_iter().collect();
     for _ in 0..rounds {
-        for (felt, (_, backup)) in felt.iter_mut().zip(CASES) {
-            felt.push(measure(&guest, backup, seconds, span));
+        for (measured, (_, backup)) in measured.iter_mut().zip(CASES) {
+            measured.push(measure(&guest, backup, seconds, span));
         }
     }
     println!(
@@ -86,11 +86,14 @@ pub(crate) fn run(seconds: u64, rounds: usize, span: u64) {
     );
     println!("| | p50 ms | p99 ms | p99.9 ms | max ms | IOPS | p99 / no backup | reads MiB/s |");
     println!("|---|---|---|---|---|---|---|---|");
-    let alone = median(felt[0].iter().map(|felt| felt.columns[1]));
-    for (felt, (name, backup)) in felt.iter().zip(CASES) {
-        let column = |n: usize| median(felt.iter().map(|felt| felt.columns[n]));
+    let alone = median(measured[0].iter().map(|measured| measured.columns[1]));
+    for (measured, (name, backup)) in measured.iter().zip(CASES) {
+        let column = |n: usize| median(measured.iter().map(|measured| measured.columns[n]));
         let rate = match backup {
-            Backup::Fleece(..) => format!("{:.0}", median(felt.iter().map(|felt| felt.rate))),
+            Backup::Fleece(..) => format!(
+                "{:.0}",
+                median(measured.iter().map(|measured| measured.rate))
+            ),
             _ => "-".to_owned(),
         };
         println!(
@@ -104,8 +107,8 @@ pub(crate) fn run(seconds: u64, rounds: usize, span: u64) {
         );
     }
     println!("reads in flight and MiB/s, each second of the last round:");
-    for (felt, (name, _)) in felt.iter().zip(CASES) {
-        let trace = felt.last().map_or(&[][..], |felt| &felt.trace);
+    for (measured, (name, _)) in measured.iter().zip(CASES) {
+        let trace = measured.last().map_or(&[][..], |measured| &measured.trace);
         if !trace.is_empty() {
             let trace = trace
                 .iter()
@@ -115,7 +118,7 @@ pub(crate) fn run(seconds: u64, rounds: usize, span: u64) {
     }
 }
 
-fn measure(guest: &Guest, backup: Backup, seconds: u64, span: u64) -> Felt {
+fn measure(guest: &Guest, backup: Backup, seconds: u64, span: u64) -> Measured {
     let line = format!("writer latency {seconds} 4096 {} /dev/disk0", span << 20);
     let write = || {
         guest
@@ -151,7 +154,7 @@ fn measure(guest: &Guest, backup: Backup, seconds: u64, span: u64) -> Felt {
     let said: Value = serde_json::from_str(said.trim()).unwrap();
     let columns = COLUMNS.map(|name| said[name].as_f64().unwrap());
     let rate = trace.iter().map(|(_, rate)| rate).sum::<f64>() / trace.len().max(1) as f64;
-    Felt {
+    Measured {
         columns,
         rate,
         trace,

@@ -67,7 +67,7 @@ const WAYS: [(&str, Way); 3] = [
 ];
 
 /// One whole backup. Times in seconds, latencies in milliseconds.
-struct Felt {
+struct Measured {
     took: f64,
     /// Most bytes in the fleecing images.
     images: Option<f64>,
@@ -116,31 +116,31 @@ pub(crate) fn run(rounds: usize, mib: u64, only: Option<usize>) {
         if only.is_some_and(|only| only != number) {
             continue;
         }
-        let mut felt: Vec<Vec<Felt>> = WAYS.map(|_| Vec::new()).into_iter().collect();
+        let mut measured: Vec<Vec<Measured>> = WAYS.map(|_| Vec::new()).into_iter().collect();
         for _ in 0..rounds {
-            for (felt, (_, way)) in felt.iter_mut().zip(WAYS) {
-                felt.push(measure(&guest, load, way, size));
+            for (measured, (_, way)) in measured.iter_mut().zip(WAYS) {
+                measured.push(measure(&guest, load, way, size));
             }
         }
-        tell(load, &felt, size);
+        tell(load, &measured, size);
     }
 }
 
-fn tell(load: &Load, felt: &[Vec<Felt>], size: u64) {
+fn tell(load: &Load, measured: &[Vec<Measured>], size: u64) {
     println!("\n{}\n", load.name);
     println!(
         "| | s | MiB/s | / no limit | p50 ms before | during | p99 ms before | during | max ms | IOPS before \
          | during | % | writes lost | images % |"
     );
     println!("|---|---|---|---|---|---|---|---|---|---|---|---|---|---|");
-    let unlimited = median(felt[1].iter().map(|felt| felt.took));
-    for (felt, (name, way)) in felt.iter().zip(WAYS) {
-        let of = |value: fn(&Felt) -> f64| median(felt.iter().map(value));
-        let took = of(|felt| felt.took);
+    let unlimited = median(measured[1].iter().map(|measured| measured.took));
+    for (measured, (name, way)) in measured.iter().zip(WAYS) {
+        let of = |value: fn(&Measured) -> f64| median(measured.iter().map(value));
+        let took = of(|measured| measured.took);
         let images = match way {
             Way::Job => "-".to_owned(),
             Way::Fleece(_) => {
-                let images = of(|felt| felt.images.unwrap_or(f64::NAN));
+                let images = of(|measured| measured.images.unwrap_or(f64::NAN));
                 format!("{:.0}", images * 100.0 / size as f64)
             }
         };
@@ -149,20 +149,20 @@ fn tell(load: &Load, felt: &[Vec<Felt>], size: u64) {
              | {:.0} | {images} |",
             (size >> 20) as f64 / took,
             took / unlimited,
-            of(|felt| felt.before.p50),
-            of(|felt| felt.during.p50),
-            of(|felt| felt.before.p99),
-            of(|felt| felt.during.p99),
-            of(|felt| felt.during.max),
-            of(|felt| felt.before.iops),
-            of(|felt| felt.during.iops),
-            of(|felt| felt.during.iops * 100.0 / felt.before.iops),
-            of(|felt| (felt.before.iops - felt.during.iops) * felt.took),
+            of(|measured| measured.before.p50),
+            of(|measured| measured.during.p50),
+            of(|measured| measured.before.p99),
+            of(|measured| measured.during.p99),
+            of(|measured| measured.during.max),
+            of(|measured| measured.before.iops),
+            of(|measured| measured.during.iops),
+            of(|measured| measured.during.iops * 100.0 / measured.before.iops),
+            of(|measured| (measured.before.iops - measured.during.iops) * measured.took),
         );
     }
 }
 
-fn measure(guest: &Guest, load: &Load, way: Way, size: u64) -> Felt {
+fn measure(guest: &Guest, load: &Load, way: Way, size: u64) -> Measured {
     let number = match load.storage {
         Storage::Local => 0,
         Storage::Delayed => 1,
@@ -182,7 +182,7 @@ fn measure(guest: &Guest, load: &Load, way: Way, size: u64) -> Felt {
         Way::Job => (job(guest, &disk, size, begin), None),
     };
     guest.run("touch /tmp/enough", soon).unwrap();
-    Felt {
+    Measured {
         took: took.as_secs_f64(),
         images,
         before,

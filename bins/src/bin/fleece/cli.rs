@@ -1,5 +1,9 @@
 //! The command line.
 
+// The path holds wherever this file is included from: `cargo xtask assets` does so, too.
+#[path = "cli/values.rs"]
+pub(crate) mod values;
+
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -7,10 +11,13 @@ use clap::{ArgGroup, Args, Parser, Subcommand};
 use fleece_backup_core::Compression;
 use fleece_backup_core::dump::KeepRules;
 use fleece_backup_core::restore::DiskChoice;
-use fleece_backup_core::units::{self, parse_size};
+use fleece_backup_core::units::parse_size;
 use fleece_guest_config::GuestId;
 use fleece_qmp_client::Address;
 use fleece_storage::VolumeFormat;
+
+pub(crate) use values::FinishWithin;
+use values::{compression, demo_rate, demo_size, finish_within, millis, property, seconds, vmid};
 
 /// Backs up running QEMU/KVM guests, on stock QEMU, so that the guest never feels it.
 ///
@@ -477,110 +484,10 @@ pub(crate) struct Demo {
     pub(crate) dir: Option<PathBuf>,
 }
 
-fn vmid(text: &str) -> Result<GuestId, String> {
-    let number = text
-        .parse()
-        .ok()
-        .filter(|id: &GuestId| id.number().is_some());
-    number.ok_or_else(|| "expected a number from 1 to 999999999".into())
-}
-
-fn property(text: &str) -> Result<(String, String), String> {
-    text.split_once('=')
-        .map(|(key, value)| (key.to_owned(), value.to_owned()))
-        .ok_or_else(|| "expected KEY=VALUE".into())
-}
-
-fn demo_size(text: &str) -> Result<u64, String> {
-    match parse_size(text)? {
-        size if size < SMALLEST => Err(format!("expected at least {}", units::bytes(SMALLEST))),
-        size => Ok(size),
-    }
-}
-
-fn demo_rate(text: &str) -> Result<u64, String> {
-    /// Below, a single write takes longer than anybody watches.
-    const SLOWEST: u64 = 64 << 10;
-    match parse_size(text)? {
-        rate if rate < SLOWEST => Err(format!(
-            "expected at least {} a second",
-            units::bytes(SLOWEST)
-        )),
-        rate => Ok(rate),
-    }
-}
-
-/// The least that the two disks can have together, in bytes: eight stretches of 1 MiB, so that each
-/// has holes, noise and text.
-pub(crate) const SMALLEST: u64 = 8 << 20;
-
-fn compression(text: &str) -> Result<Compression, String> {
-    match text.split_once('=') {
-        None if text == "none" => Ok(Compression::None),
-        None if text == "zstd" => Ok(Compression::Zstd(1)),
-        Some(("zstd", level)) => level
-            .parse()
-            .ok()
-            .filter(|level| (-7..=22).contains(level))
-            .map(Compression::Zstd)
-            .ok_or_else(|| "the zstd level is a number from -7 to 22".into()),
-        _ => Err("expected none, zstd, or zstd=LEVEL".into()),
-    }
-}
-
-fn seconds(text: &str) -> Result<Duration, String> {
-    match text.parse() {
-        Ok(seconds @ 1..=3600) => Ok(Duration::from_secs(seconds)),
-        _ => Err("expected seconds, from 1 to 3600".into()),
-    }
-}
-
-fn millis(text: &str) -> Result<Duration, String> {
-    match text.parse() {
-        Ok(millis) if (0.01..=10_000.0).contains(&millis) => {
-            Ok(Duration::from_secs_f64(millis / 1000.0))
-        }
-        _ => Err("expected milliseconds, from 0.01 to 10000".into()),
-    }
-}
-
-/// By when a backup is to end, if at all.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct FinishWithin(pub(crate) Option<Duration>);
-
-fn finish_within(text: &str) -> Result<FinishWithin, String> {
-    if text == "none" {
-        return Ok(FinishWithin(None));
-    }
-    let wrong = || "expected hours or minutes, from 1m to 999h, or none".to_owned();
-    let (number, unit) = match (text.strip_suffix('h'), text.strip_suffix('m')) {
-        (Some(hours), _) => (hours, 3600),
-        (None, Some(minutes)) => (minutes, 60),
-        (None, None) => return Err(wrong()),
-    };
-    let number: u16 = number.parse().map_err(|_| wrong())?;
-    if !(1..=999).contains(&number) {
-        return Err(wrong());
-    }
-    let time = Duration::from_secs(u64::from(number).saturating_mul(unit));
-    Ok(FinishWithin(Some(time)))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use clap::CommandFactory as _;
-
-    #[test]
-    fn a_time_to_finish_has_a_unit() {
-        let seconds = |text| finish_within(text).map(|time| time.0.map(|time| time.as_secs()));
-        assert_eq!(seconds("8h"), Ok(Some(28_800)));
-        assert_eq!(seconds("90m"), Ok(Some(5400)));
-        assert_eq!(seconds("none"), Ok(None));
-        for wrong in ["", "h", "8", "0h", "-1h", "1000h", "8 h", "1.5h", "8d", "+"] {
-            assert!(seconds(wrong).is_err(), "{wrong}");
-        }
-    }
 
     #[test]
     fn the_command_line_is_sound() {

@@ -137,7 +137,7 @@ mod tests {
     fn a_copy_is_equal_until_one_byte_changes() {
         let dir = tempfile::tempdir().unwrap();
         let cancel = CancelToken::new();
-        let disks = create(dir.path(), crate::cli::SMALLEST, &cancel).unwrap();
+        let disks = create(dir.path(), crate::cli::values::SMALLEST, &cancel).unwrap();
         let path = dir.path().join("copy");
         let disk = disks.first().unwrap();
         copy(disk, &path, &cancel).unwrap();

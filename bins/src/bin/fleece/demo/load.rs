@@ -36,18 +36,18 @@ struct Shared {
     stopped: AtomicBool,
     /// Each write reads it; whoever holds it for writing holds the guest.
     running: RwLock<()>,
-    felt: Mutex<Felt>,
+    tally: Mutex<Tally>,
 }
 
-/// What the guest has felt since the last [`Load::restart`].
-struct Felt {
+/// What the guest has experienced since the last [`Load::restart`].
+struct Tally {
     since: Instant,
     latency: Histogram,
     bytes: u64,
     error: Option<Error>,
 }
 
-/// What a guest felt for a while.
+/// What a guest experienced for a while.
 #[derive(Clone, Debug)]
 pub(super) struct Measured {
     pub(super) latency: Histogram,
@@ -63,7 +63,7 @@ impl Load {
             rate: RateLimit::new(rate),
             stopped: AtomicBool::new(false),
             running: RwLock::new(()),
-            felt: Mutex::new(Felt::new()),
+            tally: Mutex::new(Tally::new()),
         });
         let mut load = Self {
             shared,
@@ -92,13 +92,13 @@ impl Load {
 
     /// Measure from now on.
     pub(super) fn restart(&self) {
-        *self.shared.felt() = Felt::new();
+        *self.shared.tally() = Tally::new();
     }
 
     /// For the backup, which goes by what the guest feels.
     pub(super) fn writes(&self) -> GuestWrites {
-        let felt = self.shared.felt();
-        GuestWrites::new(felt.latency.count, felt.latency.sum)
+        let tally = self.shared.tally();
+        GuestWrites::new(tally.latency.count, tally.latency.sum)
     }
 
     /// End the guest. A write that is held back must be able to end.
@@ -106,14 +106,14 @@ impl Load {
     /// # Errors
     /// The first write that failed.
     pub(super) fn stop(mut self) -> Result<Measured, Error> {
-        let time = self.shared.felt().since.elapsed();
+        let time = self.shared.tally().since.elapsed();
         self.join();
-        let mut felt = self.shared.felt();
-        match felt.error.take() {
+        let mut tally = self.shared.tally();
+        match tally.error.take() {
             Some(error) => Err(error),
             None => Ok(Measured {
-                latency: felt.latency.clone(),
-                bytes: felt.bytes,
+                latency: tally.latency.clone(),
+                bytes: tally.bytes,
                 time,
             }),
         }
@@ -134,8 +134,8 @@ impl Drop for Load {
 }
 
 impl Shared {
-    fn felt(&self) -> MutexGuard<'_, Felt> {
-        self.felt.lock().unwrap_or_else(PoisonError::into_inner)
+    fn tally(&self) -> MutexGuard<'_, Tally> {
+        self.tally.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn write(&self, number: u64) {
@@ -155,12 +155,12 @@ impl Shared {
             let running = self.running.read().unwrap_or_else(PoisonError::into_inner);
             let start = Instant::now();
             let written = disk.write_at(&buffer, page.saturating_mul(PAGE));
-            let mut felt = self.felt();
+            let mut tally = self.tally();
             match written {
-                Ok(()) => felt.write(start.elapsed(), length),
-                Err(error) => felt.fail(error),
+                Ok(()) => tally.write(start.elapsed(), length),
+                Err(error) => tally.fail(error),
             }
-            drop(felt);
+            drop(tally);
             drop(running);
         }
     }
@@ -179,7 +179,7 @@ fn compose(buffer: &mut Vec<u8>, length: u64, random: &mut Random) {
     }
 }
 
-impl Felt {
+impl Tally {
     fn new() -> Self {
         Self {
             since: Instant::now(),
