@@ -47,7 +47,10 @@ fn backup(advice: &Advice) -> Option<String> {
         Advice::RestartServer => "see what it said, and start it again with `fleece serve`".into(),
         Advice::MakeIndex(archive) => format!("make one with `{}`", vma("index", archive)),
         Advice::Recover(archive) => {
-            format!("`{}` recovers what is in it", vma("recover", archive))
+            format!(
+                "`{} DIRECTORY` recovers what is in it",
+                vma("recover", archive)
+            )
         }
         Advice::CleanUpLater => "run `fleece cleanup` to remove it later".into(),
         Advice::NameStorage(disk) => {

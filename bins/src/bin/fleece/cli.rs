@@ -19,7 +19,7 @@ use fleece_storage::VolumeFormat;
 pub(crate) use values::FinishWithin;
 use values::{compression, demo_rate, demo_size, finish_within, millis, property, seconds, vmid};
 
-/// Backs up running QEMU/KVM guests, on stock QEMU, so that the guest never feels it.
+/// Backs up running QEMU/KVM guests on stock QEMU without slowing them down.
 ///
 /// Old data that the guest overwrites during a backup goes to a fleecing image on fast local storage,
 /// so neither a slow nor a dead backup target holds up the guest. Archives are Proxmox's VMA.
@@ -32,7 +32,7 @@ pub(crate) struct Cli {
     #[command(flatten)]
     pub(crate) places: Places,
 
-    /// Print one JSON object a line instead of text.
+    /// Print one JSON object per line instead of text.
     #[arg(long, global = true)]
     pub(crate) json: bool,
 }
@@ -78,8 +78,8 @@ pub(crate) enum Command {
     Backup(Box<Backup>),
     /// Restore a guest from an archive: volumes on storages, and its configuration.
     ///
-    /// Nothing appears half-made: the configuration is written when all disks are complete, and what
-    /// a restore made that failed is freed. A guest that has the number is touched only with --force,
+    /// Nothing appears half-made: the configuration is written when all disks are complete, and a failed
+    /// restore frees what it made. An existing guest with this number is replaced only with --force,
     /// and its disks are freed last.
     ///
     /// With --to, without any storage: images in a directory, the archived configurations, and two
@@ -89,37 +89,37 @@ pub(crate) enum Command {
     List(List),
     /// Verify backups to the last byte, and record beside each whether it is sound.
     ///
-    /// Of a directory or storage, those that were verified in the last 30 days are passed over.
+    /// In a directory or storage, backups verified within the last 30 days are skipped.
     ///
-    /// An archive without an index has no checksums over its payload: then only its structure is
-    /// checked, and nothing is recorded.
+    /// An archive without an index has no checksums of its payload: only its structure is checked then,
+    /// and nothing is recorded.
     Verify(Verify),
-    /// Remove the backups that no rule keeps, with what lies beside them.
+    /// Remove the backups that no rule keeps, with their side files.
     ///
-    /// Each guest's backups are judged by themselves, by Proxmox's rules. Protected ones, and those whose
-    /// name is not the standard one, stay. Rules are for sound backups: one that is damaged, empty or no
-    /// archive takes nobody's place, and goes only when a newer one is sound and no rule would keep it if
-    /// it were sound. One dated in the future takes no place either, and stays.
+    /// Proxmox's rules are applied to each guest separately. Protected backups and those with a
+    /// non-standard name are kept. Rules count only sound backups: one that is damaged, empty or not an
+    /// archive fills no slot, and is removed only if a newer one is sound and no rule would keep it if it
+    /// were sound. One dated in the future fills no slot either, and is kept.
     Prune(Prune),
-    /// Print the notes of a backup, or write new ones.
+    /// Print or replace the notes of a backup.
     Note(Note),
-    /// Protect a backup from being removed.
+    /// Protect a backup from removal.
     Protect(Protect),
-    /// Remove backups, with what lies beside them. Protected ones stay.
+    /// Remove backups with their side files. Protected ones are kept.
     Delete(Delete),
     /// List, add and remove the storages of the configuration.
     #[command(subcommand)]
     Storage(StorageCommand),
     /// Remove what a killed backup or restore left: jobs, filters, exports, images, half an archive.
     ///
-    /// QEMU may still run, have been restarted, or be gone. Doing it twice does no harm.
+    /// QEMU may still be running, have been restarted, or have ended. Running it twice does no harm.
     Cleanup(Cleanup),
-    /// Serve disks to guests over NBD, through a filter of ours: for any VMM, not only QEMU.
+    /// Serve disks to guests over NBD through Fleece's own filter: for any VMM, not only QEMU.
     ///
-    /// Guests use nbd.sock in the socket directory; `fleece backup --native` backs the disks up while
-    /// they do. Ends with SIGINT or SIGTERM.
+    /// Guests use nbd.sock in the socket directory; `fleece backup --native` backs the disks up while they
+    /// are in use. Ends on SIGINT or SIGTERM.
     Serve(Serve),
-    /// Show what fleecing is for, on two disks in this process: no QEMU, no root, under a minute.
+    /// Show what fleecing is for, on two disks in this process: no QEMU, no root, less than a minute.
     ///
     /// A guest writes all over its disks: without a backup, during one that saves old data straight
     /// to a slow target, and during one with fleecing. Then the archive is restored and compared.
@@ -133,7 +133,7 @@ impl Command {
     }
 }
 
-/// Which guest: the same for a backup as for the clean-up behind it.
+/// Which guest: the same for a backup as for the clean-up after it.
 #[derive(Debug, Args)]
 pub(crate) struct Which {
     /// The guest's monitor: a QMP socket (path, unix:PATH, or tcp:HOST:PORT) that nobody else uses
@@ -145,18 +145,18 @@ pub(crate) struct Which {
     #[arg(long, value_name = "SOCKET", conflicts_with = "image")]
     pub(crate) native: Option<PathBuf>,
 
-    /// Instead of a running guest: an image of a stopped one, as [NAME=]PATH; qcow2 if it ends so,
-    /// else raw (may be given several times).
+    /// Instead of a running guest: an image of a stopped one, as [NAME=]PATH; qcow2 if the path ends in
+    /// .qcow2, else raw (may be given several times).
     #[arg(long, value_name = "IMAGE")]
     pub(crate) image: Vec<String>,
 
-    /// The guest's number, which its archives, records and fleecing images carry [default: the
+    /// The guest's number, used in the names of its archives, records and fleecing images [default: the
     /// socket's name, if that is a number].
     #[arg(long, value_name = "N", value_parser = vmid)]
     pub(crate) vmid: Option<GuestId>,
 
-    /// The guest's name, if it has no number [default: QEMU's -name; else what the socket or image is
-    /// called, or the directory that it is in].
+    /// The guest's name, if it has no number [default: QEMU's -name; else the name of the socket or image,
+    /// or of its directory].
     #[arg(long, value_name = "NAME", conflicts_with = "vmid")]
     pub(crate) name: Option<GuestId>,
 }
@@ -198,7 +198,7 @@ pub(crate) struct Backup {
     )]
     pub(crate) fleecing: Option<String>,
 
-    /// Save old data beside the archive instead: the guest's writes then wait for the backup target,
+    /// Save old data next to the archive instead: the guest's writes then wait for the backup target,
     /// for at most --cbw-timeout.
     #[arg(long, help_heading = "Fleecing")]
     pub(crate) no_fleecing: bool,
@@ -212,8 +212,8 @@ pub(crate) struct Backup {
     )]
     pub(crate) fleecing_format: VolumeFormat,
 
-    /// Give a copy to the fleecing image up after this many seconds, and with it the backup; the
-    /// guest's write goes on.
+    /// Abandon a copy to the fleecing image, and the backup with it, after this many seconds; the
+    /// guest's write continues.
     #[arg(long, value_name = "SECONDS", default_value = "45", value_parser = seconds,
           help_heading = "Fleecing")]
     pub(crate) cbw_timeout: Duration,
@@ -222,24 +222,24 @@ pub(crate) struct Backup {
     #[arg(long, value_name = "SIZE", value_parser = parse_size, help_heading = "Fleecing")]
     pub(crate) fleecing_limit: Option<u64>,
 
-    /// Give the backup up when the target takes longer than this for one write.
+    /// Abandon the backup when the target takes longer than this for one write.
     #[arg(long, value_name = "SECONDS", default_value = "600", value_parser = seconds)]
     pub(crate) target_timeout: Duration,
 
-    /// Put these notes beside the archive.
+    /// Store these notes next to the archive.
     #[arg(long, value_name = "TEXT")]
     pub(crate) notes: Option<String>,
 
-    /// Protect the archive from being removed.
+    /// Protect the archive from removal.
     #[arg(long)]
     pub(crate) protected: bool,
 
-    /// Read the archive again, and verify it to the last bit. If it is damaged, it stays with that mark, and
-    /// nothing is pruned.
+    /// Read the archive back and verify every byte. If it is damaged, it is kept and marked so, and nothing
+    /// is pruned.
     #[arg(long)]
     pub(crate) verify: bool,
 
-    /// Then remove the guest's older backups that no rule keeps, e.g. keep-last=3,keep-weekly=4.
+    /// Afterwards remove the guest's older backups that no rule keeps, e.g. keep-last=3,keep-weekly=4.
     #[arg(long, value_name = "RULES")]
     pub(crate) prune_backups: Option<KeepRules>,
 
@@ -247,41 +247,41 @@ pub(crate) struct Backup {
     #[arg(long)]
     pub(crate) keep_partial: bool,
 
-    /// The guest agent's socket: freezes file systems while the instant is fixed.
+    /// The guest agent's socket: freezes file systems for the point in time.
     #[arg(long, value_name = "SOCKET", help_heading = "The guest")]
     pub(crate) agent: Option<Address>,
 
-    /// What 99 of 100 of the guest's writes may take, in milliseconds; reading slows down to keep it
-    /// [default: what nobody notices, beside what they take while hardly anything is read].
+    /// Limit for the 99th percentile of the guest's write latency, in milliseconds; reading slows down to
+    /// keep it [default: 1.5 times the latency with hardly any reading, at least 2 ms more].
     #[arg(long, value_name = "MS", value_parser = millis, help_heading = "The guest")]
     pub(crate) guest_latency: Option<Duration>,
 
-    /// Read at least so fast that all is read within this time, whatever the guest feels: 8h, 90m, or none.
+    /// Read fast enough to finish within this time, even if that slows the guest: 8h, 90m, or none.
     #[arg(long, value_name = "TIME", default_value = "8h", value_parser = finish_within,
           help_heading = "The guest")]
     pub(crate) finish_within: FinishWithin,
 
-    /// Read at most this much a second, e.g. 200M.
+    /// Read at most this much per second, e.g. 200M.
     #[arg(long, value_name = "RATE", value_parser = parse_size, help_heading = "The guest")]
     pub(crate) bwlimit: Option<u64>,
 
-    /// Most reads in flight, for an idle guest.
+    /// Maximum number of reads in flight, reached with an idle guest.
     #[arg(long, value_name = "N", default_value = "8", help_heading = "The guest",
           value_parser = clap::value_parser!(u16).range(1..=64))]
     pub(crate) max_depth: u16,
 
-    /// An NBD server that runs in this QEMU already (it can have only one).
+    /// An NBD server that is already running in this QEMU (it can have only one).
     #[arg(long, value_name = "SOCKET", help_heading = "The guest")]
     pub(crate) nbd_server: Option<Address>,
 }
 
 #[derive(Debug, Args)]
 pub(crate) struct Serve {
-    /// The disks, as [NAME=]PATH; qcow2 if it ends so, else raw.
+    /// The disks, as [NAME=]PATH; qcow2 if the path ends in .qcow2, else raw.
     #[arg(value_name = "DISK", required = true)]
     pub(crate) disks: Vec<String>,
 
-    /// Where nbd.sock and control.sock are made; a directory of your own
+    /// Where nbd.sock and control.sock are created; a directory of its own
     /// [default: serve/ in the state directory].
     #[arg(long, value_name = "DIR")]
     pub(crate) socket: Option<PathBuf>,
@@ -293,11 +293,11 @@ pub(crate) struct Restore {
     #[arg(value_name = "ARCHIVE")]
     pub(crate) archive: PathBuf,
 
-    /// The number of the guest that it becomes.
+    /// The number of the restored guest.
     #[arg(long, value_name = "N", required_unless_present = "to", value_parser = vmid)]
     pub(crate) vmid: Option<GuestId>,
 
-    /// Instead of a guest on storages: images in this directory, with what starts the guest.
+    /// Instead of a guest on storages: images in this directory, with scripts that start the guest.
     #[arg(long, value_name = "DIR", conflicts_with_all = ["vmid", "storage", "config_out"])]
     pub(crate) to: Option<PathBuf>,
 
@@ -305,11 +305,11 @@ pub(crate) struct Restore {
     #[arg(long, value_name = "FORMAT", requires = "to", default_value = "raw")]
     pub(crate) format: VolumeFormat,
 
-    /// Where its disks go: a storage's id, or a directory [default: the storages that they came from].
+    /// Where its disks go: a storage's id, or a directory [default: the storages they came from].
     #[arg(long, value_name = "STORAGE")]
     pub(crate) storage: Option<String>,
 
-    /// What becomes of one disk, as DISK=STORAGE[:FORMAT] or DISK=skip, e.g. drive-scsi0=fast:qcow2
+    /// Where one disk goes, as DISK=STORAGE[:FORMAT] or DISK=skip, e.g. drive-scsi0=fast:qcow2
     /// (may be given several times); with --to only DISK=skip.
     #[arg(long, value_name = "DISK=…")]
     pub(crate) disk: Vec<DiskChoice>,
@@ -322,12 +322,12 @@ pub(crate) struct Restore {
     #[arg(long)]
     pub(crate) unique: bool,
 
-    /// Replace the guest that has this number. Its disks are freed when all of the archive is restored,
-    /// so there must be room for both. With --to: replace files that are there.
+    /// Replace the guest that has this number. Its disks are freed after the whole archive is restored, so
+    /// there must be room for both. With --to: replace existing files.
     #[arg(long)]
     pub(crate) force: bool,
 
-    /// Write at most this much a second, e.g. 200M.
+    /// Write at most this much per second, e.g. 200M.
     #[arg(long, value_name = "RATE", value_parser = parse_size)]
     pub(crate) bwlimit: Option<u64>,
 }
@@ -345,16 +345,16 @@ pub(crate) struct List {
 
 #[derive(Debug, Args)]
 pub(crate) struct Verify {
-    /// Archives, directories or storages' ids.
+    /// Archives, directories or storage ids.
     #[arg(value_name = "ARCHIVE", required = true)]
     pub(crate) places: Vec<PathBuf>,
 
-    /// Of a directory or storage, verify again what was verified longer ago than this. An archive that is
-    /// named itself is always verified.
+    /// In a directory or storage, verify again what was verified longer ago than this. An archive given by
+    /// name is always verified.
     #[arg(long, value_name = "DAYS", default_value = "30")]
     pub(crate) outdated_after: u32,
 
-    /// Verify all, however recently each was verified.
+    /// Verify all, no matter how recently they were verified.
     #[arg(long)]
     pub(crate) all: bool,
 
@@ -369,7 +369,7 @@ pub(crate) struct Prune {
     #[arg(value_name = "DIR")]
     pub(crate) place: PathBuf,
 
-    /// What to keep, as keep-last=N, -hourly, -daily, -weekly, -monthly, -yearly, with commas between.
+    /// What to keep: keep-last=N, -hourly, -daily, -weekly, -monthly, -yearly, separated by commas.
     #[arg(long, value_name = "RULES")]
     pub(crate) keep: KeepRules,
 
@@ -377,7 +377,7 @@ pub(crate) struct Prune {
     #[arg(long, value_name = "GUEST", alias = "vmid")]
     pub(crate) guest: Option<GuestId>,
 
-    /// Remove nothing; show what would become of each backup, and why.
+    /// Remove nothing; show what would happen to each backup, and why.
     #[arg(long)]
     pub(crate) dry_run: bool,
 }
@@ -399,7 +399,7 @@ pub(crate) struct Protect {
     #[arg(value_name = "ARCHIVE")]
     pub(crate) archive: PathBuf,
 
-    /// Protect it no longer.
+    /// Remove the protection.
     #[arg(long)]
     pub(crate) off: bool,
 }
@@ -413,11 +413,11 @@ pub(crate) struct Delete {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum StorageCommand {
-    /// List them with their room, and what is wrong with those that do not work.
+    /// List them with their free space, and what is wrong with those that do not work.
     List,
-    /// Add a storage. What else is in the file stays as it is.
+    /// Add a storage. The rest of the file stays as it is.
     Add(StorageAdd),
-    /// Remove a storage from the configuration; what lies on it stays.
+    /// Remove a storage from the configuration; its data is kept.
     Remove(StorageRemove),
 }
 
@@ -447,16 +447,16 @@ pub(crate) struct StorageRemove {
 #[command(group = ArgGroup::new("who").args(["guest", "all", "qmp", "native", "image", "vmid", "name"])
     .multiple(true).required(true))]
 pub(crate) struct Cleanup {
-    /// The guest's number or name; or say which guest as for `backup`. With --qmp: if its monitor is not
-    /// the recorded one any more.
+    /// The guest's number or name; or select the guest as for `backup`. With --qmp: if its monitor is no
+    /// longer the recorded one.
     #[arg(value_name = "GUEST", conflicts_with_all = ["vmid", "name", "native", "image"])]
     pub(crate) guest: Option<GuestId>,
 
-    /// All guests of which there is a record.
+    /// All guests that have a record.
     #[arg(long, conflicts_with_all = ["guest", "qmp", "native", "image", "vmid", "name"])]
     pub(crate) all: bool,
 
-    /// The guest's file systems are known not to be frozen any more: forget that its agent has not said so.
+    /// The guest's file systems are known to be thawed: forget that its agent has not confirmed it.
     #[arg(long, conflicts_with = "all")]
     pub(crate) thawed: bool,
 
@@ -470,15 +470,15 @@ pub(crate) struct Demo {
     #[arg(long, value_name = "SIZE", default_value = "1G", value_parser = demo_size)]
     pub(crate) size: u64,
 
-    /// How much a second the backup target takes.
+    /// How much the backup target takes per second.
     #[arg(long, value_name = "RATE", default_value = "20M", value_parser = demo_rate)]
     pub(crate) target_speed: u64,
 
-    /// How much a second the guest would like to write.
+    /// How much the guest tries to write per second.
     #[arg(long, value_name = "RATE", default_value = "32M", value_parser = demo_rate)]
     pub(crate) guest_speed: u64,
 
-    /// Where the temporary directory is made, with room for about four times the disks
+    /// Where the temporary directory is created, with room for about four times the disks
     /// [default: the system's].
     #[arg(long, value_name = "DIR")]
     pub(crate) dir: Option<PathBuf>,

@@ -1,4 +1,4 @@
-//! What can be typed.
+//! The command line.
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -25,23 +25,23 @@ pub(super) enum Command {
     List(ListArgs),
     /// Print a config
     Config(ConfigArgs),
-    /// Make an archive of disk images
+    /// Create an archive from disk images
     Create(CreateArgs),
-    /// Get configs and disks out of an archive
+    /// Extract configs and disks from an archive
     Extract(ExtractArgs),
-    /// Look for damage
+    /// Check an archive for damage
     Verify(VerifyArgs),
     /// Show sizes, container, order and index of an archive
     Info(InfoArgs),
-    /// Serve the disks of an archive over NBD, to look into them or start a guest at once
+    /// Serve the disks of an archive over NBD, to mount them or start a guest at once
     ///
     /// Prints an NBD URI for each disk, and serves it until SIGINT or SIGTERM. The archive is never
     /// changed. For example, with a URI such as nbd+unix:///drive-scsi0?socket=/run/web.sock:
     ///
-    ///   guestfish --ro --format=raw -a URI -i                  # look into its file systems
+    ///   guestfish --ro --format=raw -a URI -i                  # inspect its file systems
     ///   qemu-img convert -f raw -O qcow2 URI disk.qcow2        # copy it
-    ///   qemu-img create -f qcow2 -F raw -b URI overlay.qcow2   # start a guest on this: what it
-    ///                                                          # writes goes into the overlay
+    ///   qemu-img create -f qcow2 -F raw -b URI overlay.qcow2   # start a guest on it: its writes
+    ///                                                          # go into the overlay
     #[command(verbatim_doc_comment)]
     Serve(ServeArgs),
     /// Build the index of an archive that has none
@@ -50,13 +50,13 @@ pub(super) enum Command {
     Diff(DiffArgs),
     /// Make a seekable .vma.zst of any archive, with an index inside
     Reframe(RewriteArgs),
-    /// Write an archive again in disk order and with a stable uuid, for deduplicating stores
+    /// Rewrite an archive in disk order with a stable uuid, for deduplicating stores
     Optimize(RewriteArgs),
-    /// Restore all that is intact in a damaged archive
+    /// Recover everything that is intact in a damaged archive
     ///
-    /// With an index, inside the archive or as ARCHIVE.idx, what is intact is known to the bit; without
-    /// one, payload cannot be checked. Beside each disk a map says what of it is lost, in the format of
-    /// GNU ddrescue. A cluster that is there, but not what it was, is restored and called lost.
+    /// With an index, inside the archive or as ARCHIVE.idx, every cluster is checked; without one, payload
+    /// cannot be checked. A map next to each disk, in the format of GNU ddrescue, says what is lost. A
+    /// cluster whose content is wrong is restored and listed as lost.
     Recover(RecoverArgs),
 }
 
@@ -82,7 +82,7 @@ pub(super) struct CreateArgs {
     /// Report progress on standard error
     #[arg(short)]
     pub(super) verbose: bool,
-    /// File to be kept as a config under its base name
+    /// File to store as a config under its base name
     #[arg(short = 'c', value_name = "CONFIG")]
     pub(super) configs: Vec<PathBuf>,
     /// Disk: format=raw|qcow2:[NAME=]PATH
@@ -104,7 +104,7 @@ pub(super) struct OutputArgs {
     /// Compression: zstd[=LEVEL], gzip[=LEVEL] or none [default: none; for reframe zstd]
     #[arg(long, value_name = "METHOD", value_parser = compression)]
     pub(super) compress: Option<Compression>,
-    /// How many threads compress (each takes memory) [default: one each processor, 6 at most]
+    /// Number of compression threads (each takes memory) [default: one per processor, at most 6]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=64))]
     pub(super) threads: Option<u16>,
     /// Write no index
@@ -119,7 +119,7 @@ pub(super) struct OutputArgs {
 pub(super) struct ExtractArgs {
     /// Archive, or - for standard input
     pub(super) archive: OsString,
-    /// Directory to be made; it must not exist
+    /// Directory to create; it must not exist
     pub(super) directory: PathBuf,
     /// Report progress
     #[arg(short)]
@@ -127,7 +127,7 @@ pub(super) struct ExtractArgs {
     /// Only these devices, as `vma list` names them
     #[arg(short = 'd', value_name = "DEVICE", value_delimiter = ',')]
     pub(super) drives: Option<Vec<String>>,
-    /// Read from this FIFO or file where each device goes
+    /// FIFO or file that says where each device goes
     #[arg(short = 'r', value_name = "MAP")]
     pub(super) map: Option<PathBuf>,
     /// Image format of the disks written to the directory
@@ -164,13 +164,13 @@ pub(super) struct VerifyArgs {
     /// List the contents and report progress
     #[arg(short)]
     pub(super) verbose: bool,
-    /// Check the payload, too, against the archive's index
+    /// Also check the payload against the archive's index
     #[arg(long)]
     pub(super) deep: bool,
     /// Index to check against with --deep [default: the one inside, or ARCHIVE.idx]
     #[arg(long, value_name = "FILE", requires = "deep")]
     pub(super) index: Option<PathBuf>,
-    /// One JSON object a line
+    /// One JSON object per line
     #[arg(long, conflicts_with = "verbose")]
     pub(super) json: bool,
     /// Show a progress bar if standard error is a terminal
@@ -189,9 +189,9 @@ pub(super) struct InfoArgs {
 
 #[derive(Debug, Args)]
 pub(super) struct ServeArgs {
-    /// Archive: a .vma, or a .vma.zst of ours, or made seekable with `vma reframe`
+    /// Archive: a .vma, or a .vma.zst made by Fleece or with `vma reframe`
     pub(super) archive: OsString,
-    /// Unix socket to be made, for its owner only
+    /// Unix socket to create, accessible to its owner only
     pub(super) socket: PathBuf,
     /// Only these devices, as `vma list` names them
     #[arg(short = 'd', value_name = "DEVICE", value_delimiter = ',')]
@@ -213,10 +213,10 @@ pub(super) struct DiffArgs {
     pub(super) first: OsString,
     /// Second archive
     pub(super) second: OsString,
-    /// Tell which clusters differ
+    /// List the clusters that differ
     #[arg(short)]
     pub(super) verbose: bool,
-    /// One JSON object a device
+    /// One JSON object per device
     #[arg(long)]
     pub(super) json: bool,
 }
@@ -238,7 +238,7 @@ pub(super) struct RecoverArgs {
     /// Index to check against [default: the one inside, or ARCHIVE.idx]
     #[arg(long, value_name = "FILE")]
     pub(super) index: Option<PathBuf>,
-    /// Directory to be made; it must not exist
+    /// Directory to create; it must not exist
     pub(super) directory: PathBuf,
 }
 
