@@ -11,6 +11,8 @@ pub enum Advice {
     Fleecing(fleece_fleecing::Advice),
     /// About the archive that is read.
     Archive(fleece_vma_format::Advice),
+    /// Say what format an image has: raw, or qcow2; it looks like this one.
+    NameFormat(&'static str),
     /// Make room on the fleecing storage, or use another.
     MakeRoom,
     /// Use a fleecing storage that shares nothing with the guest's disks, or limit the fleecing images.

@@ -209,3 +209,34 @@ fn a_file_system_that_cannot_rename_without_replacing_is_fine() {
     fails(&["create", &to, "-d", &drive], 1, "exists already");
     drop(mounted);
 }
+
+/// Nothing is probed to choose a format, but what nobody has called raw is not archived as raw if it is another's.
+#[test]
+fn an_image_of_another_format_is_not_taken_for_a_raw_one() {
+    let dir = TempDir::new().unwrap();
+    let raw = path(&dir, "a.raw");
+    fs::write(&raw, disk(1 << 20)).unwrap();
+    for format in ["qcow2", "vmdk", "vdi", "vhdx", "vpc", "qed", "parallels"] {
+        let image = path(&dir, &format!("{format}.img"));
+        let mut convert = Command::new("qemu-img");
+        convert.args(["convert", "-f", "raw", "-O", format, &raw, &image]);
+        assert!(convert.status().unwrap().success(), "{format}");
+        let to = path(&dir, &format!("{format}.vma"));
+        let refused = run(&["create", &to, &format!("a={image}")]);
+        let said = String::from_utf8(refused.stderr).unwrap();
+        assert_eq!(refused.status.code(), Some(1), "{format}: {said}");
+        assert!(said.contains("-d format=raw:NAME=PATH"), "{format}: {said}");
+        let mut backup = Command::new(env!("CARGO_BIN_EXE_fleece"));
+        backup
+            .arg("backup")
+            .arg("--state-dir")
+            .arg(path(&dir, "state"));
+        backup.args(["--image", &image, "--to", &to]);
+        let refused = backup.output().unwrap();
+        let said = String::from_utf8(refused.stderr).unwrap();
+        assert_eq!(refused.status.code(), Some(6), "{format}: {said}");
+        assert!(said.contains("format=raw:PATH"), "{format}: {said}");
+        assert!(!Path::new(&to).exists());
+        ok(&["create", &to, "-d", &format!("format=raw:a={image}")]);
+    }
+}

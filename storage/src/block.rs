@@ -30,6 +30,7 @@
 //! - The size of a device does not change while it is open.
 
 mod error;
+mod format;
 mod image_lock;
 mod memory;
 mod qcow2;
@@ -43,6 +44,7 @@ use std::fmt::Debug;
 use std::sync::Arc;
 
 pub use error::{Error, ErrorKind, Operation, Result};
+pub use format::{FORMAT_BYTES, image_format};
 pub use image_lock::ImageLock;
 pub use memory::MemoryDevice;
 pub use qcow2::{Backing, Qcow2, Qcow2Header};

@@ -4,17 +4,21 @@ use std::path::{Path, PathBuf};
 use std::result::Result as StdResult;
 use std::sync::Arc;
 
+use fleece_storage::VolumeFormat;
 use fleece_storage::block::{
-    Access, Backing, BlockDevice, ImageLock, Qcow2, RawFile, ReadDevice, Result,
+    Access, Backing, BlockDevice, FORMAT_BYTES, ImageLock, Qcow2, RawFile, ReadDevice, Result,
+    image_format,
 };
 
+use crate::advice::Advice;
 use crate::error::{Error, ErrorKind};
 
-/// The image of a disk: qcow2 if its name ends so, else raw.
+/// The image of a disk, in the format that was given; without one qcow2 if its name ends so, else raw.
 #[derive(Clone, Debug)]
 pub struct Image {
     name: Option<String>,
     path: PathBuf,
+    format: Option<VolumeFormat>,
 }
 
 impl Image {
@@ -24,12 +28,21 @@ impl Image {
         Self {
             name: None,
             path: path.into(),
+            format: None,
         }
     }
 
-    /// An image that is written as `[NAME=]PATH`.
+    /// An image that is written as `[format=raw:|format=qcow2:][NAME=]PATH`.
     #[must_use]
     pub fn named(text: &str) -> Self {
+        for format in [VolumeFormat::Raw, VolumeFormat::Qcow2] {
+            if let Some(rest) = text.strip_prefix(&format!("format={format}:")) {
+                return Self {
+                    format: Some(format),
+                    ..Self::named(rest)
+                };
+            }
+        }
         let is_name = |name: &str| {
             !name.is_empty()
                 && name
@@ -40,6 +53,7 @@ impl Image {
             Some((name, path)) if is_name(name) => Self {
                 name: Some(name.to_owned()),
                 path: path.into(),
+                format: None,
             },
             _ => Self::new(text),
         }
@@ -76,7 +90,8 @@ impl Image {
     /// Opens it read-only; nobody can write to it until the lock is dropped.
     ///
     /// # Errors
-    /// Kind [`ErrorKind::Storage`] when it cannot be opened, or somebody uses it.
+    /// Kind [`ErrorKind::Storage`] when it cannot be opened, somebody uses it, or it would be read as raw without
+    /// having been called so, and begins as an image of another format does.
     pub fn open_for_reading(&self) -> StdResult<(Arc<dyn ReadDevice>, ImageLock), Error> {
         let open = || -> Result<(Arc<dyn ReadDevice>, ImageLock)> {
             let lock = ImageLock::for_reading(&self.path)?;
@@ -87,13 +102,15 @@ impl Image {
             };
             Ok((device, lock))
         };
-        open().map_err(cannot_use)
+        let (device, lock) = open().map_err(cannot_use)?;
+        self.check_format(|start| device.read_at(start, 0), device.size())?;
+        Ok((device, lock))
     }
 
     /// Opens it for a guest; nobody else can use it until the lock is dropped.
     ///
     /// # Errors
-    /// Kind [`ErrorKind::Storage`] when it cannot be opened, or somebody uses it.
+    /// As [`open_for_reading`](Self::open_for_reading).
     pub fn open_for_writing(&self) -> StdResult<(Arc<dyn BlockDevice>, ImageLock), Error> {
         let open = || -> Result<(Arc<dyn BlockDevice>, ImageLock)> {
             let lock = ImageLock::for_writing(&self.path)?;
@@ -104,14 +121,44 @@ impl Image {
             };
             Ok((device, lock))
         };
-        open().map_err(cannot_use)
+        let (device, lock) = open().map_err(cannot_use)?;
+        self.check_format(|start| device.read_at(start, 0), device.size())?;
+        Ok((device, lock))
     }
 
-    /// By its name alone: what is in a raw image is the guest's, and could look like anything.
+    /// By what was said or by its name: what is in a raw image is the guest's, and could look like anything.
     fn is_qcow2(&self) -> bool {
-        self.path
-            .extension()
-            .is_some_and(|ending| ending == Path::new("qcow2"))
+        let by_name = || {
+            self.path
+                .extension()
+                .is_some_and(|ending| ending == Path::new("qcow2"))
+        };
+        self.format
+            .map_or_else(by_name, |format| format == VolumeFormat::Qcow2)
+    }
+
+    /// That it does not look like what nobody has said it is.
+    fn check_format(
+        &self,
+        read: impl FnOnce(&mut [u8]) -> Result<()>,
+        size: u64,
+    ) -> StdResult<(), Error> {
+        if self.format.is_some() || self.is_qcow2() {
+            return Ok(());
+        }
+        let mut start = [0; FORMAT_BYTES];
+        let length = usize::try_from(size).unwrap_or(usize::MAX).min(start.len());
+        let start = start.get_mut(..length).unwrap_or_default();
+        read(start).map_err(cannot_use)?;
+        match image_format(start) {
+            None => Ok(()),
+            Some(format) => {
+                let path = self.path.display();
+                let message =
+                    format!("{path} would be read as a raw image, and looks like a {format} image");
+                Err(Error::new(ErrorKind::Storage, message).advise(Advice::NameFormat(format)))
+            }
+        }
     }
 }
 
@@ -135,5 +182,32 @@ mod tests {
         );
         assert_eq!(image("/a/web server.qcow2").0, "drive-web-server");
         assert_eq!(image("/a=b/c.raw"), ("drive-c".into(), "/a=b/c.raw".into()));
+        assert_eq!(
+            image("format=raw:web=/a.img"),
+            ("web".into(), "/a.img".into())
+        );
+        assert!(Image::named("format=qcow2:/a.img").is_qcow2());
+        assert!(!Image::named("format=raw:/a.qcow2").is_qcow2());
+    }
+
+    #[test]
+    fn what_looks_like_another_format_is_raw_only_if_it_is_called_so() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("disk.img");
+        for (at, mark, format) in [
+            (0, &b"QFI\xfb"[..], "qcow2"),
+            (64, b"\x7f\x10\xda\xbe", "VDI"),
+        ] {
+            let mut content = vec![0; 4096];
+            content[at..at + mark.len()].copy_from_slice(mark);
+            std::fs::write(&path, content).unwrap();
+            let error = Image::new(&path).open_for_reading().unwrap_err();
+            assert_eq!(error.advice(), Some(&Advice::NameFormat(format)), "{error}");
+            assert!(Image::new(&path).open_for_writing().is_err());
+            let insisted = format!("format=raw:{}", path.display());
+            assert!(Image::named(&insisted).open_for_reading().is_ok());
+        }
+        std::fs::write(&path, [0; 100]).unwrap();
+        assert!(Image::new(&path).open_for_reading().is_ok());
     }
 }

@@ -19,7 +19,7 @@ mod model;
 
 use std::time::Duration;
 
-use fleece_backup_core::pace::{Because, Pace, Pacer, Pacing};
+use fleece_backup_core::pace::{Pace, Pacer, Pacing, Reason};
 use load::{LOADS, Load};
 use machine::{Host, NETWORK, NVME, SATA, SPINNING, Storage};
 use model::{Model, Outcome, Steering, World};
@@ -175,7 +175,7 @@ fn on_a_disk_with_a_head_the_least_is_one_large_read() {
         small.took
     );
     assert!(paced.percentile(0.99) < small.percentile(0.99) * 1.5);
-    assert_eq!(paced.collisions[0].because, Because::Slowest);
+    assert_eq!(paced.collisions[0].reason, Reason::Slowest);
 }
 
 #[test]
@@ -188,8 +188,8 @@ fn it_ends_within_the_time_that_it_has() {
     let hurried = paced(world, &pacing);
     // The last part of the time is spread thin.
     assert!(hurried.took < within * 1.1, "{} {within}", hurried.took);
-    let is_told = |because| matches!(because, Because::Finish(_));
-    assert!(hurried.collisions.iter().any(|told| is_told(told.because)));
+    let is_told = |because| matches!(because, Reason::Finish(_));
+    assert!(hurried.collisions.iter().any(|told| is_told(told.reason)));
 }
 
 #[test]

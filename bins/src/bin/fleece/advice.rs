@@ -38,6 +38,15 @@ fn backup(advice: &Advice) -> Option<String> {
              --cbw-timeout"
                 .into()
         }
+        Advice::NameFormat(format) => {
+            let right = match *format {
+                "qcow2" => "give it as format=qcow2:PATH".to_owned(),
+                format => {
+                    format!("convert it first with `qemu-img convert` ({format} is not read)")
+                }
+            };
+            format!("{right}, or as format=raw:PATH if these are the disk's own bytes")
+        }
         Advice::RaiseFleecingLimit => {
             "allow more with --fleecing-limit, or back up while the guest writes less".into()
         }

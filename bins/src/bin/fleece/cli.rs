@@ -145,8 +145,8 @@ pub(crate) struct Which {
     #[arg(long, value_name = "SOCKET", conflicts_with = "image")]
     pub(crate) native: Option<PathBuf>,
 
-    /// Instead of a running guest: an image of a stopped one, as [NAME=]PATH; qcow2 if the path ends in
-    /// .qcow2, else raw (may be given several times).
+    /// Instead of a running guest: an image of a stopped one, as [format=raw|qcow2:][NAME=]PATH; by
+    /// default qcow2 if the path ends in .qcow2, else raw (may be given several times).
     #[arg(long, value_name = "IMAGE")]
     pub(crate) image: Vec<String>,
 
@@ -277,7 +277,7 @@ pub(crate) struct Backup {
 
 #[derive(Debug, Args)]
 pub(crate) struct Serve {
-    /// The disks, as [NAME=]PATH; qcow2 if the path ends in .qcow2, else raw.
+    /// The disks, as [format=raw|qcow2:][NAME=]PATH; by default qcow2 if the path ends in .qcow2, else raw.
     #[arg(value_name = "DISK", required = true)]
     pub(crate) disks: Vec<String>,
 

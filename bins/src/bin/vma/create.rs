@@ -30,6 +30,9 @@ pub(super) fn create(args: &CreateArgs) -> Result<()> {
     let mut disks = Vec::new();
     for drive in &drives {
         let disk = Disk::open(&drive.path, &drive.format)?;
+        if drive.is_assumed {
+            disk.check_format(&drive.path)?;
+        }
         builder
             .add_device(&drive.name, disk.size())
             .map_err(refused)?;
@@ -93,6 +96,8 @@ struct Drive {
     name: String,
     path: PathBuf,
     format: String,
+    /// Whether nobody has said that this is its format.
+    is_assumed: bool,
 }
 
 fn drives(args: &CreateArgs) -> Result<Vec<Drive>> {
@@ -104,7 +109,12 @@ fn drives(args: &CreateArgs) -> Result<Vec<Drive>> {
             .legacy
             .iter()
             .zip(0..)
-            .map(|(text, n)| drive(text, n, "raw"))
+            .map(|(text, n)| {
+                Ok(Drive {
+                    is_assumed: true,
+                    ..drive(text, n, "raw")?
+                })
+            })
             .collect();
     }
     if let Some(extra) = args.legacy.first() {
@@ -154,6 +164,7 @@ fn drive(text: &OsStr, number: usize, format: &str) -> Result<Drive> {
         name,
         path: PathBuf::from(OsStr::from_bytes(path)),
         format: format.to_owned(),
+        is_assumed: false,
     })
 }
 

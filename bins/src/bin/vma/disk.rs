@@ -5,7 +5,9 @@ use std::path::Path;
 use std::sync::Arc;
 use std::{fs, io};
 
-use fleece_storage::block::{Access, Backing, Qcow2, RawFile, ReadDevice, Status, WriteAt};
+use fleece_storage::block::{
+    Access, Backing, FORMAT_BYTES, Qcow2, RawFile, ReadDevice, Status, WriteAt, image_format,
+};
 use fleece_vma_format::Source;
 
 use super::failure::{Failure, Result};
@@ -29,6 +31,24 @@ impl Disk {
             "qcow2" => Box::new(Qcow2::open(path, Backing::Follow)?),
             _ => return Err(unknown_format(format)),
         }))
+    }
+
+    /// That a raw image does not look like one of another format.
+    pub(super) fn check_format(&self, path: &Path) -> Result<()> {
+        let mut start = [0; FORMAT_BYTES];
+        self.read_at(0, &mut start)
+            .map_err(|e| Failure::io(format!("cannot read {}", path.display()), e))?;
+        let Some(format) = image_format(&start) else {
+            return Ok(());
+        };
+        let right = match format {
+            "qcow2" => "use -d format=qcow2:NAME=PATH",
+            _ => "convert it first with `qemu-img convert`",
+        };
+        Err(Failure::new(format!(
+            "{}: this looks like a {format} image; {right}, or -d format=raw:NAME=PATH if these are the disk's own bytes",
+            path.display()
+        )))
     }
 
     pub(super) fn size(&self) -> u64 {
