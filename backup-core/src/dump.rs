@@ -28,7 +28,7 @@ pub use backup::Backup;
 pub use directory::{DumpDirectory, Pruned};
 pub use fault::Fault;
 pub use name::BackupName;
-pub use place::new_archive;
+pub use place::{new_archive, storage_id};
 pub use prune::{KeepRules, Reason, Verdict, plan};
 pub use verified::Verified;
 pub use verify::Checked;

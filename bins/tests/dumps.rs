@@ -481,7 +481,7 @@ fn what_cannot_be_done_is_said_with_its_cause() {
             2,
             "there is no rule 'keep-always'",
         ),
-        (&["prune", "."], 2, "--keep"),
+        (&["prune", "."], 1, "give --keep"),
         (
             &["delete", "vzdump-qemu-9-2026_11_01-02_00_00.vma"],
             1,

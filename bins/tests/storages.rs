@@ -72,3 +72,43 @@ fn what_cannot_be_done_changes_nothing() {
     }
     assert_eq!(host.config(), BEFORE);
 }
+
+/// Nobody has made a directory by hand, and the storage says what is to be kept.
+#[test]
+fn a_new_storage_takes_backups_and_prunes_them_by_its_own_rules() {
+    let host = Host::new();
+    let (root, store) = (host.0.path(), host.0.path().join("new/store"));
+    let path = format!("path={}", store.display());
+    let rules = "prune-backups=keep-last=1";
+    let added = host.fleece(&["add", "dir", "bb", &path, "content=backup", rules]);
+    assert!(added.status.success(), "{}", support::text(&added));
+    let fleece = |arguments: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_fleece"));
+        command.current_dir(root).args(arguments);
+        command.args(["--storage-config", "storage.cfg", "--state-dir", "state"]);
+        let output = command.output().unwrap();
+        let said = support::text(&output);
+        assert!(output.status.success(), "{arguments:?}: {said}");
+        said
+    };
+    assert!(fleece(&["list", "bb"]).contains("no backups"));
+    assert!(fleece(&["prune", "bb"]).contains("no backups"));
+    fs::write(root.join("disk.raw"), [7; 4096]).unwrap();
+    // A directory of that name is not meant.
+    fs::create_dir(root.join("bb")).unwrap();
+    for _ in 0..2 {
+        fleece(&["backup", "--image", "disk.raw", "--to", "bb"]);
+    }
+    assert!(support::entries(&root.join("bb")).is_empty());
+    assert!(fleece(&["list", "bb"]).contains("./bb"));
+    let archives = || {
+        let mut files = support::entries(&store.join("dump"));
+        files.retain(|path| path.to_string_lossy().ends_with(".vma.zst"));
+        files
+    };
+    let before = archives();
+    assert_eq!(before.len(), 2);
+    fleece(&["prune", "bb"]);
+    assert_eq!(archives(), before[1..]);
+    fleece(&["list", "./bb"]);
+}

@@ -24,6 +24,8 @@ const REMOVED_AT_ONCE: usize = 100;
 #[derive(Debug, Clone)]
 pub struct DumpDirectory {
     path: PathBuf,
+    /// Whether it is a storage's, which has none before its first backup.
+    pub(super) of_storage: bool,
 }
 
 /// What pruning did with one backup.
@@ -41,7 +43,10 @@ pub struct Pruned {
 impl DumpDirectory {
     /// The directory at `path`.
     pub fn new(path: impl Into<PathBuf>) -> Self {
-        Self { path: path.into() }
+        Self {
+            path: path.into(),
+            of_storage: false,
+        }
     }
 
     /// Where it is.
@@ -59,7 +64,13 @@ impl DumpDirectory {
     pub fn list(&self) -> Result<Vec<Backup>, Error> {
         let failed = |error| target("list the backups in", &self.path, error);
         let mut backups = Vec::new();
-        for entry in fs::read_dir(&self.path).map_err(failed)? {
+        let entries = match fs::read_dir(&self.path) {
+            Err(error) if error.kind() == IoKind::NotFound && self.of_storage => {
+                return Ok(backups);
+            }
+            entries => entries.map_err(failed)?,
+        };
+        for entry in entries {
             let name = entry.map_err(failed)?.file_name();
             let Some(name) = name.to_str().filter(|name| archive_stem(name).is_some()) else {
                 continue;

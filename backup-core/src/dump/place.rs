@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use fleece_guest_config::GuestId;
+use fleece_staged_file::create_directories;
 use fleece_storage::Storages;
 use jiff::civil::DateTime;
 
@@ -14,8 +15,11 @@ use crate::error::{Error, ErrorKind};
 use crate::target::compression::Compression;
 use crate::target::deadline::at_target;
 
+/// As Proxmox makes directories of storages.
+const DIRECTORY_MODE: u32 = 0o755;
+
 impl DumpDirectory {
-    /// The backups of `place`: a directory, or the id of a storage.
+    /// The backups of `place`: the id of a storage, or a directory. What is both is a storage, unless it has a slash.
     ///
     /// # Errors
     /// Kind [`ErrorKind::Target`] if it is neither, [`ErrorKind::Storage`] if the storage cannot be used,
@@ -40,7 +44,7 @@ impl DumpDirectory {
                 ),
             )
         })?;
-        Ok(Self::new(directory))
+        Ok(directory)
     }
 
     /// The backup whose archive is at this path, and its directory.
@@ -83,8 +87,14 @@ pub fn new_archive(
 ) -> Result<PathBuf, Error> {
     let (to, storages, guest) = (place.to_owned(), storages.clone(), guest.clone());
     let look = move || {
-        let found = directory(&to, &storages)?.map(DumpDirectory::new);
+        let found = directory(&to, &storages)?;
         let path = found.map(|found| {
+            if found.of_storage {
+                create_directories(found.path(), DIRECTORY_MODE).map_err(|error| {
+                    let message = format!("cannot create {}", found.path().display());
+                    Error::caused(ErrorKind::Target, message, error)
+                })?;
+            }
             let name = found.free_name(&guest, time, compression.wrapper())?;
             Ok(found.path().join(name.to_string()))
         });
@@ -103,16 +113,18 @@ pub fn new_archive(
     Err(Error::new(ErrorKind::Target, message))
 }
 
-/// The directory of backups that `place` means; `None` if it is neither a directory nor a storage.
-fn directory(place: &Path, storages: &Storages) -> Result<Option<PathBuf>, Error> {
-    if place.is_dir() {
-        return Ok(Some(place.to_owned()));
-    }
-    let Some(id) = place
+/// The storage that `place` means, which is not one by a path that somebody has written.
+#[must_use]
+pub fn storage_id<'p>(place: &'p Path, storages: &Storages) -> Option<&'p str> {
+    place
         .to_str()
         .filter(|id| storages.config().section(id).is_some())
-    else {
-        return Ok(None);
+}
+
+/// The directory of backups that `place` means; `None` if it is neither a directory nor a storage.
+fn directory(place: &Path, storages: &Storages) -> Result<Option<DumpDirectory>, Error> {
+    let Some(id) = storage_id(place, storages) else {
+        return Ok(place.is_dir().then(|| DumpDirectory::new(place)));
     };
     let failed = |error| {
         let message = format!("cannot use storage {id}");
@@ -126,5 +138,7 @@ fn directory(place: &Path, storages: &Storages) -> Result<Option<PathBuf>, Error
             format!("storage {id} cannot hold backups"),
         )
     })?;
+    let mut directory = DumpDirectory::new(directory);
+    directory.of_storage = true;
     Ok(Some(directory))
 }

@@ -20,6 +20,7 @@ use self::job::Job;
 use crate::cli::Backup;
 use crate::guest::Guest;
 use crate::log::Log;
+use crate::namesake;
 use crate::verify;
 use fleece_bins::{exit, signals};
 
@@ -36,6 +37,7 @@ pub(crate) fn run(arguments: &Backup, places: &Places, log: &Log) -> Result<Exit
         dump::new_archive(to, &storages, whose, compression, limit, &cancel)
     });
     let path = path.transpose()?;
+    namesake::tell(&arguments.to, &storages, log);
     let mut archive = archive_options(arguments, path, &now);
     let config = places.guest_config(&guest.id);
     archive.content.add_files(&arguments.config)?;

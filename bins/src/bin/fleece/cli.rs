@@ -369,9 +369,10 @@ pub(crate) struct Prune {
     #[arg(value_name = "DIR")]
     pub(crate) place: PathBuf,
 
-    /// What to keep: keep-last=N, -hourly, -daily, -weekly, -monthly, -yearly, separated by commas.
+    /// What to keep: keep-last=N, -hourly, -daily, -weekly, -monthly, -yearly, separated by commas
+    /// [default: the prune-backups of the storage].
     #[arg(long, value_name = "RULES")]
-    pub(crate) keep: KeepRules,
+    pub(crate) keep: Option<KeepRules>,
 
     /// Only this guest's: its number or name.
     #[arg(long, value_name = "GUEST", alias = "vmid")]

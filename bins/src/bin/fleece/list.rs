@@ -1,21 +1,28 @@
 //! `fleece list` and `fleece prune`: the backups of a directory or storage.
 
+use std::path::Path;
 use std::process::ExitCode;
 
-use fleece_backup_core::dump::{Backup, DumpDirectory, Fault, Pruned, Verdict};
+use fleece_backup_core::dump::{
+    Backup, DumpDirectory, Fault, KeepRules, Pruned, Verdict, storage_id,
+};
 use fleece_backup_core::{Error, ErrorKind, Places, units};
 use fleece_guest_config::GuestId;
+use fleece_storage::Storages;
 use jiff::tz::TimeZone;
 use serde_json::{Value, json};
 
 use crate::cli::{List, Prune};
 use crate::log::Log;
+use crate::namesake;
 use crate::table::table;
 use fleece_bins::exit;
 
 /// Prints a table, or an object a backup.
 pub(crate) fn list(arguments: &List, places: &Places, log: &Log) -> Result<ExitCode, Error> {
-    let mut backups = DumpDirectory::open(&arguments.place, &places.storages()?)?.list()?;
+    let storages = places.storages()?;
+    namesake::tell(&arguments.place, &storages, log);
+    let mut backups = DumpDirectory::open(&arguments.place, &storages)?.list()?;
     backups
         .retain(|backup| arguments.guest.is_none() || backup.guest() == arguments.guest.as_ref());
     for backup in &backups {
@@ -55,14 +62,19 @@ pub(crate) fn list(arguments: &List, places: &Places, log: &Log) -> Result<ExitC
 
 /// Removes what no rule keeps, and tells of each backup what became of it and why.
 pub(crate) fn prune(arguments: &Prune, places: &Places, log: &Log) -> Result<ExitCode, Error> {
-    let rules = arguments.keep;
+    let storages = places.storages()?;
+    let rules = match arguments.keep {
+        Some(rules) => rules,
+        None => configured(&arguments.place, &storages)?,
+    };
     if rules.keeps_all() {
         return Err(Error::new(
             ErrorKind::Request,
             "nothing would ever be removed: --keep needs a rule, e.g. keep-last=3,keep-weekly=4",
         ));
     }
-    let directory = DumpDirectory::open(&arguments.place, &places.storages()?)?;
+    namesake::tell(&arguments.place, &storages, log);
+    let directory = DumpDirectory::open(&arguments.place, &storages)?;
     let judged: Vec<(Backup, Verdict, Option<Error>)> = if arguments.dry_run {
         let judged = directory
             .judge(&rules, arguments.guest.as_ref())?
@@ -104,6 +116,20 @@ pub(crate) fn prune(arguments: &Prune, places: &Places, log: &Log) -> Result<Exi
         log.info("nothing was removed: this is a dry run");
     }
     Ok(ExitCode::from(if failed { exit::WARNINGS } else { 0 }))
+}
+
+/// The rules that a storage has.
+fn configured(place: &Path, storages: &Storages) -> Result<KeepRules, Error> {
+    let section = storage_id(place, storages).and_then(|id| storages.config().section(id));
+    let Some(rules) = section.and_then(|section| section.get("prune-backups")) else {
+        let message = format!(
+            "what is to be kept of {}? give --keep, e.g. keep-last=3,keep-weekly=4; only a storage with \
+             prune-backups says so itself",
+            place.display()
+        );
+        return Err(Error::new(ErrorKind::Request, message));
+    };
+    rules.parse()
 }
 
 fn verdict_json(backup: &Backup, verdict: &Verdict, error: Option<&str>, dry_run: bool) -> Value {

@@ -11,6 +11,7 @@ mod faults;
 mod guest;
 mod list;
 mod log;
+mod namesake;
 mod restore;
 mod serve;
 mod storage;

@@ -1,8 +1,10 @@
 //! `fleece storage`: the storages of the configuration.
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use fleece_backup_core::{Error, ErrorKind, Places, units};
+use fleece_staged_file::create_directories;
 use fleece_storage::{StorageFile, StorageSection, Storages};
 use serde_json::json;
 
@@ -78,6 +80,17 @@ fn add(arguments: &StorageAdd, places: &Places, log: &Log) -> Result<ExitCode, E
         Ok(section)
     };
     let section = section().map_err(failed)?;
+    let directory = section.get("path").map(PathBuf::from);
+    let is_own =
+        ["dir", "btrfs"].contains(&section.kind()) && section.get("is_mountpoint").is_none();
+    if let Some(directory) = directory.filter(|path| is_own && path.is_absolute() && !path.exists())
+    {
+        create_directories(&directory, 0o755).map_err(|error| {
+            let message = format!("cannot create {}", directory.display());
+            Error::caused(ErrorKind::Storage, message, error)
+        })?;
+        log.info(&format!("created {}", directory.display()));
+    }
     file(places)?
         .update(|config| config.add(section))
         .map_err(failed)?;

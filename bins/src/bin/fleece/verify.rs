@@ -10,6 +10,7 @@ use serde_json::json;
 use crate::advice;
 use crate::cli::Verify;
 use crate::log::Log;
+use crate::namesake;
 use fleece_bins::signals;
 
 /// Verifies all that is named, and of a directory what has not been verified of late; damage in one does
@@ -27,6 +28,7 @@ pub(crate) fn run(arguments: &Verify, places: &Places, log: &Log) -> Result<Exit
             let (directory, backup) = DumpDirectory::find_archive(place)?;
             (directory, vec![backup])
         } else {
+            namesake::tell(place, &storages, log);
             let directory = DumpDirectory::open(place, &storages)?;
             let mut backups = directory.list()?;
             let wanted = arguments.guest.as_ref();
