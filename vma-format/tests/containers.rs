@@ -118,6 +118,28 @@ fn the_zstd_program_decompresses_our_frames() {
 }
 
 #[test]
+fn zeroes_behind_gzip_are_padding_and_nothing_else_is() {
+    let plain = vec![7; 300_000];
+    let mut writer = FrameWriter::gzip(Vec::new(), &FrameOptions::default()).unwrap();
+    writer.write_all(&plain).unwrap();
+    let bytes = writer.finish().unwrap().0;
+    let read = |behind: &[u8]| {
+        let bytes = [&bytes[..], behind].concat();
+        let mut read = Vec::new();
+        let mut stream = container::open(&bytes[..]).unwrap();
+        stream.read_to_end(&mut read).map(|_| read)
+    };
+    for zeroes in [0, 1, 1000, 300_000] {
+        assert!(read(&vec![0; zeroes]).unwrap() == plain, "{zeroes}");
+    }
+    let mut late = vec![0; 1000];
+    late.extend(&bytes);
+    assert!(read(&late).is_err());
+    assert!(read(b"x").is_err());
+    assert!(read(&bytes).unwrap().len() == 2 * plain.len());
+}
+
+#[test]
 fn the_gzip_program_decompresses_our_members() {
     if !have("gzip") {
         return;
