@@ -76,6 +76,32 @@ impl ImplicitOpenGate<ImageFile> for ChainGate {
     }
 
     fn open_storage(&mut self, options: StorageOpenOptions) -> io::Result<ImageFile> {
+        if let Some(name) = options.get_filename()
+            && !name.exists()
+            && is_described(&name.to_string_lossy())
+        {
+            let message = format!(
+                "the backing file {} is named by a protocol or a description, and only files are supported; \
+                 `qemu-img convert` makes one image of the chain",
+                name.display()
+            );
+            return Err(io::Error::new(io::ErrorKind::Unsupported, message));
+        }
         ImageFile::open(options.write(false))
     }
+}
+
+/// Whether a name is one of QEMU's other ways to say what lies below: `nbd:…`, `json:{…}`. Before it may stand the folder of
+/// the image above.
+fn is_described(name: &str) -> bool {
+    let is_protocol = |text: &str| {
+        text.len() > 1
+            && text
+                .chars()
+                .all(|c| c.is_ascii_alphanumeric() || matches!(c, '+' | '-' | '.'))
+    };
+    name.split('/').any(|part| {
+        part.split_once(':')
+            .is_some_and(|(protocol, _)| is_protocol(protocol))
+    })
 }

@@ -106,6 +106,26 @@ fn a_backing_chain_is_followed_only_when_asked_for() {
 }
 
 #[test]
+fn what_lies_below_must_be_a_file_and_its_name_may_have_a_colon() {
+    let dir = TempDir::new().unwrap();
+    fs::write(dir.path().join("a:b"), vec![3; 65536]).unwrap();
+    let json = "json:{\"driver\":\"raw\",\"file\":{\"driver\":\"file\",\"filename\":\"a:b\"}}";
+    for (base, is_file) in [(json, false), ("nbd:localhost:1", false), ("./a:b", true)] {
+        let above = [
+            "create", "-u", "-f", "qcow2", "-b", base, "-F", "raw", "image", "64K",
+        ];
+        if qemu_img(dir.path(), &above) {
+            let opened = Qcow2::open(&dir.path().join("image"), Backing::Follow);
+            assert_eq!(opened.is_ok(), is_file, "{base}");
+            if let Err(error) = opened {
+                let text = format!("{error:?}");
+                assert!(text.contains("qemu-img convert"), "{base}: {text}");
+            }
+        }
+    }
+}
+
+#[test]
 fn an_encrypted_image_below_another_is_refused() {
     let dir = TempDir::new().unwrap();
     let secret = "secret,id=s,data=abc";
