@@ -131,9 +131,7 @@ impl Restoration {
             ("vmgenid", _) if value != "0" => uuid(random()),
             ("smbios1", Some(_)) => {
                 let mut properties = PropertyString::parse(value);
-                if properties.get(Some("uuid")).is_some() {
-                    properties.set(Some("uuid"), &uuid(random()));
-                }
+                properties.set(Some("uuid"), &uuid(random()));
                 properties.to_string()
             }
             (_, Some(prefix)) if is_net => with_new_macs(value, prefix, random),
@@ -261,6 +259,15 @@ mod tests {
         ] {
             assert!(restored.contains(&line), "{line} in {restored}");
         }
+    }
+
+    #[test]
+    fn a_unique_guest_gets_a_uuid_where_its_firmware_has_none_of_its_own() {
+        let unique = Restoration::new().unique([0xbc, 0x24, 0x11]);
+        assert_eq!(
+            restore("smbios1: base64=1\n", &unique),
+            format!("smbios1: base64=1,uuid={NEW_UUID}\n")
+        );
     }
 
     #[test]
