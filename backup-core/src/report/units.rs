@@ -2,6 +2,12 @@
 
 use std::time::Duration;
 
+/// A number of things, with what is said of one or of several: `1 archive is damaged`.
+#[must_use]
+pub fn count(number: usize, one: &str, several: &str) -> String {
+    format!("{number} {}", if number == 1 { one } else { several })
+}
+
 /// Bytes with a binary unit and two decimals, e.g. `1.50 GiB`.
 #[must_use]
 pub fn bytes(bytes: u64) -> String {

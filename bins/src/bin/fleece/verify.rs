@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use fleece_backup_core::dump::{Backup, Checked, DumpDirectory, Verified};
-use fleece_backup_core::{CancelToken, Error, ErrorKind, Places};
+use fleece_backup_core::{CancelToken, Error, ErrorKind, Places, units};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::json;
 
@@ -55,12 +55,20 @@ pub(crate) fn run(arguments: &Verify, places: &Places, log: &Log) -> Result<Exit
     }
     if damaged > 0 {
         let message = format!(
-            "{damaged} of the archives are damaged; `vma recover` gives back what is whole in them"
+            "{}; `vma recover` extracts what is intact in them",
+            units::count(damaged, "archive is damaged", "archives are damaged")
         );
         return Err(Error::new(ErrorKind::Damage, message));
     }
     if unread > 0 {
-        let message = format!("{unread} of the archives cannot be verified, see above");
+        let message = format!(
+            "{}, see above",
+            units::count(
+                unread,
+                "archive cannot be verified",
+                "archives cannot be verified"
+            )
+        );
         return Err(Error::new(ErrorKind::Target, message));
     }
     Ok(ExitCode::SUCCESS)

@@ -174,6 +174,17 @@ fn config(path: &Path) -> Result<Vec<u8>> {
     let limit = (MAX_BLOB_SIZE as u64).saturating_add(1);
     let read = File::open(path).and_then(|file| file.take(limit).read_to_end(&mut data));
     read.map_err(|e| Failure::io(format!("Unable to read file: {}", path.display()), e))?;
+    if data.len() > MAX_BLOB_SIZE {
+        let size = std::fs::metadata(path).map_or(0, |metadata| metadata.len());
+        let size = match size.max(limit) {
+            least if least == limit => format!("more than {MAX_BLOB_SIZE}"),
+            size => size.to_string(),
+        };
+        return Err(Failure::new(format!(
+            "config {} has {size} bytes, an archive holds at most {MAX_BLOB_SIZE} each",
+            path.display()
+        )));
+    }
     Ok(data)
 }
 

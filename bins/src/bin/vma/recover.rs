@@ -46,7 +46,8 @@ pub(super) fn recover(args: &RecoverArgs) -> Result<()> {
         ),
         0 => {}
         count => {
-            let message = format!("{count} damages found, what is intact has been restored");
+            let damages = if count == 1 { "damage" } else { "damages" };
+            let message = format!("{count} {damages} found, what is intact has been restored");
             return Err(Failure::damage(Some(message)));
         }
     }

@@ -27,7 +27,8 @@ pub(super) fn verify(args: &VerifyArgs) -> Result<()> {
     if verified.damages > 0 {
         let count = verified.damages;
         return Err(Failure::damage(Some(format!(
-            "verify failed - {count} damages found"
+            "verify failed - {count} {} found",
+            if count == 1 { "damage" } else { "damages" }
         ))));
     }
     if !verified.deep {
