@@ -152,7 +152,12 @@ pub(crate) fn write(
     let start = Instant::now();
     let counters = Arc::new(Counters::default());
     let (output, index) = destination.open(Arc::clone(&counters))?;
-    let (header, devices) = devices(content, disks)?;
+    let names: Vec<&str> = disks.iter().map(|disk| disk.name()).collect();
+    let (content, warnings) = content.fitting(&names)?;
+    for warning in &warnings {
+        reporter.report(&Event::Warning(warning.clone()));
+    }
+    let (header, devices) = devices(&content, disks)?;
     let counters = &counters;
     let transfer = Transfer {
         header,
@@ -166,5 +171,7 @@ pub(crate) fn write(
     let (archive, summary) = transfer.run(watch)?;
     let published = index.commit(archive, cancel)?;
     let took = start.elapsed();
-    Ok(Archived::new(published, summary.devices(), took, reporter))
+    let mut archived = Archived::new(published, summary.devices(), took, reporter);
+    archived.warnings.extend(warnings);
+    Ok(archived)
 }

@@ -182,6 +182,25 @@ fn bytes_that_are_no_utf_8_go_through_backup_and_restore() {
 }
 
 #[test]
+fn rules_that_no_archive_can_hold_are_left_out_with_a_warning() {
+    let host = Host::new();
+    host.restore(FAST).expect_code(0);
+    let rules = host.bench.path("firewall").join("9.fw");
+    fs::write(&rules, vec![b'#'; 70_000]).unwrap();
+    let mut backup = host.bench.fleece("backup");
+    backup.arg("--config-dir").arg(host.bench.path("configs"));
+    backup
+        .arg("--firewall-dir")
+        .arg(host.bench.path("firewall"));
+    let disk = host.volume("fast", "vm-9-disk-0.raw");
+    backup.arg(format!("--image=drive-scsi0={}", disk.display()));
+    backup
+        .args(["--vmid", "9", "--to"])
+        .arg(host.bench.path("fast"));
+    Ended::of(&mut backup).expect(3, &["70000 bytes", "keep a copy"]);
+}
+
+#[test]
 fn its_firewall_rules_come_with_it_or_a_warning() {
     let host = Host::with_rules();
     let firewall = host.bench.path("firewall");

@@ -6,9 +6,10 @@ use std::path::{Path, PathBuf};
 
 use fleece_guest_config::{ConfigFile, Drive, GuestConfig, QmdumpMap};
 use fleece_storage::VolumeId;
-use fleece_vma_format::{DeviceId, Header, HeaderBuilder};
+use fleece_vma_format::{DeviceId, Header, HeaderBuilder, MAX_BLOB_SIZE};
 
 use crate::error::{Error, ErrorKind};
+use crate::report::Warning;
 
 /// The name of a guest's configuration in an archive.
 pub(crate) const GUEST_CONFIG: &str = "qemu-server.conf";
@@ -94,6 +95,44 @@ impl Content {
         Ok(())
     }
 
+    /// The same without what is too large for an archive of disks of these names, and a warning for each part.
+    pub(crate) fn fitting(&self, disks: &[&str]) -> Result<(Self, Vec<Warning>), Error> {
+        let mut content = self.clone();
+        let mut warnings = Vec::new();
+        let mut warn = |what: &str, size: usize| {
+            let message = format!(
+                "{what}, {size} bytes, is not in the archive, which holds at most {MAX_BLOB_SIZE} bytes of each \
+                 configuration; keep a copy of it"
+            );
+            warnings.push(Warning::from(message));
+        };
+        if let Some(rules) = content
+            .firewall
+            .take_if(|rules| rules.len() > MAX_BLOB_SIZE)
+        {
+            warn("the file of the guest's firewall rules", rules.len());
+        }
+        if let Some(text) = content.guest_text(disks)?
+            && text.len() > MAX_BLOB_SIZE
+        {
+            warn("the guest's configuration", text.len());
+            content.guest = None;
+        }
+        Ok((content, warnings))
+    }
+
+    /// The guest's configuration as it goes into the archive.
+    fn guest_text(&self, disks: &[&str]) -> Result<Option<Vec<u8>>, Error> {
+        let Some(guest) = &self.guest else {
+            return Ok(None);
+        };
+        let maps = match &self.drives {
+            Some(maps) => maps.clone(),
+            None => maps(guest, disks)?,
+        };
+        Ok(Some(guest.archived(&maps)))
+    }
+
     /// The archive's header, with disks of these names and sizes in bytes, and its devices in their order.
     ///
     /// # Errors
@@ -107,13 +146,8 @@ impl Content {
             )
         };
         let mut builder = HeaderBuilder::new(self.uuid, self.time);
-        if let Some(guest) = &self.guest {
-            let names: Vec<&str> = disks.iter().map(|(name, _)| *name).collect();
-            let maps = match &self.drives {
-                Some(maps) => maps.clone(),
-                None => maps(guest, &names)?,
-            };
-            let text = guest.archived(&maps);
+        let names: Vec<&str> = disks.iter().map(|(name, _)| *name).collect();
+        if let Some(text) = self.guest_text(&names)? {
             builder.add_config(GUEST_CONFIG, text).map_err(refused)?;
         }
         if let Some(rules) = &self.firewall {
@@ -176,5 +210,19 @@ mod tests {
                 "#qmdump#map:scsi1:drive-scsi1:local:qcow2:",
             ]
         );
+    }
+
+    #[test]
+    fn what_is_too_large_is_left_out_with_a_warning() {
+        let mut content = Content::now();
+        content.firewall = Some(vec![b'#'; MAX_BLOB_SIZE + 1]);
+        content.guest = Some(GuestConfig::parse(format!("#{}\n", "x".repeat(70_000))).unwrap());
+        let (fits, warnings) = content.fitting(&[]).unwrap();
+        assert_eq!(warnings.len(), 2, "{warnings:?}");
+        assert!(fits.header(&[("drive-scsi0", 1)]).is_ok());
+        content.firewall = Some(vec![b'#'; MAX_BLOB_SIZE]);
+        content.guest = None;
+        let (fits, warnings) = content.fitting(&[]).unwrap();
+        assert!(warnings.is_empty() && fits.firewall.is_some());
     }
 }

@@ -65,7 +65,7 @@ fn run(job: &GuestBackup, reporter: &Counting<'_>, cancel: &CancelToken) -> Resu
         .iter()
         .map(|disk| (disk.name.as_str(), disk.size))
         .collect();
-    let content = disks::described(job, &client, &disks, reporter);
+    let content = disks::described(job, &client, &disks, reporter)?;
     content.header(&named)?;
     let session = session(job, client, record, disks)?;
     // Before the guest is touched: can the archive be written at all?

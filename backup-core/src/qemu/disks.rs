@@ -95,11 +95,15 @@ pub(super) fn described(
     client: &Client,
     disks: &[Disk],
     reporter: &Counting<'_>,
-) -> Content {
-    let mut content = job.archive.content.clone();
+) -> Result<Content, Error> {
+    let names: Vec<&str> = disks.iter().map(|disk| disk.name.as_str()).collect();
+    let (mut content, warnings) = job.archive.content.fitting(&names)?;
+    for warning in warnings {
+        reporter.warning(warning);
+    }
     let has_config = content.configs.iter().any(|(name, _)| name == GUEST_CONFIG);
     if content.guest.is_some() || has_config {
-        return content;
+        return Ok(content);
     }
     match Hardware::of(client) {
         Ok(None) => {}
@@ -112,7 +116,7 @@ pub(super) fn described(
         }
         Err(error) => reporter.warning(Error::from(error)),
     }
-    content
+    Ok(content)
 }
 
 fn not_wanted(disk: &str) -> String {
