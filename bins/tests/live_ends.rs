@@ -92,7 +92,7 @@ fn the_next_backup_removes_what_a_killed_one_left() {
     let bench = Bench::new();
     begun(&bench, &guest).kill();
     let next = Ended::of(bench.backup(&guest.qmp_socket()).args(["--vmid", "7"]));
-    next.expect(0, &["earlier backup was not finished"]);
+    next.expect(0, &["was not finished"]);
     bench.assert_clean(&guest.test_socket());
     bench.restore();
 }

@@ -148,7 +148,7 @@ fn a_guest_that_finds_no_room_ends_the_backup_even_if_its_images_are_elsewhere()
     // A backup cannot help it, and says so before it begins.
     let mut again = small.bench.backup(&guest.qmp_socket());
     let ended = support::ended::Ended::of(&mut again);
-    ended.expect(5, &["there is no room", "`cont`"]);
+    ended.expect(5, &["its storage is full", "`cont`"]);
     small.assert_clean();
     support::succeed(
         Command::new("mount")

@@ -123,6 +123,8 @@ fn an_archive_can_be_shared_between_threads() {
 #[test]
 fn what_is_no_archive_is_named() {
     let error = open_reader(&b"BZh91AY&SY"[..]).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Wrapped);
+    let error = open_reader(&b"QFI\xfb\0\0\0\x03"[..]).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Foreign);
     let error = open("/nowhere/a.vma").unwrap_err();
     assert!(error.to_string().contains("/nowhere/a.vma"), "{error}");

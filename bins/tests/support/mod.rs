@@ -186,10 +186,15 @@ pub(crate) fn is_long() -> bool {
     std::env::var("FLEECE_FAULTS").is_ok_and(|form| form == "long")
 }
 
-/// Makes a file of data that cannot be compressed.
+/// Makes a file of data that cannot be compressed; one that is there is never smaller meanwhile, since a QEMU may be about to
+/// open it.
 pub(crate) fn noise(path: &Path, size: u64) {
     let mut random = File::open("/dev/urandom").unwrap().take(size);
-    std::io::copy(&mut random, &mut File::create(path).unwrap()).unwrap();
+    let mut options = File::options();
+    let options = options.write(true).create(true).truncate(false);
+    let mut file = options.open(path).unwrap();
+    std::io::copy(&mut random, &mut file).unwrap();
+    file.set_len(size).unwrap();
 }
 
 /// Sends a signal, such as `-STOP`, to a process.
