@@ -9,8 +9,8 @@ use std::path::Path;
 use std::process::Stdio;
 
 use support::{
-    archive, closed, count, cut, expected, fails, fifo, golden, manifest, ok, path, run, sha256,
-    signal, vma,
+    archive, closed, count, cut, disk, expected, fails, fifo, golden, manifest, ok, path, run,
+    sha256, signal, vma,
 };
 use tempfile::TempDir;
 
@@ -202,4 +202,39 @@ fn a_signal_ends_the_wait_for_a_map() {
     assert!(lines.any(|line| line.unwrap().starts_with("CTIME: ")));
     signal(child.id(), "-TERM");
     assert_eq!(child.wait().unwrap().code(), Some(143));
+}
+
+#[test]
+fn one_disk_goes_to_a_pipe_in_its_own_order() {
+    let dir = TempDir::new().unwrap();
+    let (a, b) = (path(&dir, "a.raw"), path(&dir, "b.raw"));
+    fs::write(&a, disk(1_000_448)).unwrap();
+    fs::write(&b, disk(3_333_632)).unwrap();
+    let drives = [format!("format=raw:a={a}"), format!("format=raw:b={b}")];
+    for method in ["none", "zstd"] {
+        let to = path(&dir, &format!("{method}.vma"));
+        ok(&[
+            "create",
+            &to,
+            "--compress",
+            method,
+            "-d",
+            &drives[0],
+            "-d",
+            &drives[1],
+        ]);
+        let output = run(&["extract", &to, "-", "-d", "b"]);
+        assert!(output.status.success());
+        assert!(output.stdout == disk(3_333_632), "{method}");
+        fails(&["extract", &to, "-"], 2, "choose it with -d");
+        fails(
+            &["extract", &to, "-", "-d", "b", "--format", "qcow2"],
+            2,
+            "raw disk",
+        );
+    }
+    let gzip = path(&dir, "gzip.vma");
+    ok(&["create", &gzip, "--compress", "gzip", "-d", &drives[0]]);
+    fails(&["extract", &gzip, "-", "-d", "a"], 1, "vma reframe");
+    assert!(!Path::new("-").exists());
 }

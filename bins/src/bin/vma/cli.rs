@@ -119,7 +119,7 @@ pub(super) struct OutputArgs {
 pub(super) struct ExtractArgs {
     /// Archive, or - for standard input
     pub(super) archive: OsString,
-    /// Directory to create; it must not exist
+    /// Directory to create; it must not exist. Or - for standard output, with one -d
     pub(super) directory: PathBuf,
     /// Report progress
     #[arg(short)]

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::fs::File;
-use std::io::BufReader;
+use std::io::{self, BufReader, IsTerminal as _, Read as _, Write as _};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -12,7 +12,7 @@ use fleece_storage::block::WriteAt;
 use fleece_vma_format::container::Container;
 use fleece_vma_format::map::{self, Record};
 use fleece_vma_format::restore::{self, Targets};
-use fleece_vma_format::{Device, Header, Tally};
+use fleece_vma_format::{Archive, Device, Header, Tally};
 
 use super::cli::{ExtractArgs, Format};
 use super::disk::open_target;
@@ -27,6 +27,9 @@ pub(super) fn extract(args: &ExtractArgs) -> Result<()> {
     let mut archive = open(&args.archive)?.archive()?;
     let header = archive.header().clone();
     let wanted = wanted(&header, args.drives.as_deref())?;
+    if args.directory.as_os_str() == "-" {
+        return to_stdout(&archive, &wanted, args);
+    }
     let mut directory = Directory::create(&args.directory)?;
     for config in header.configs() {
         directory.write(config.name(), config.data())?;
@@ -58,7 +61,7 @@ pub(super) fn extract(args: &ExtractArgs) -> Result<()> {
     let mut update = |tally: &Tally| {
         told = tally.clone();
         progress.update(tally).map_err(|failure| {
-            let broken = std::io::Error::other(failure.message().to_owned());
+            let broken = io::Error::other(failure.message().to_owned());
             fleece_vma_format::Error::io("cannot report progress", broken)
         })?;
         check()
@@ -72,6 +75,42 @@ pub(super) fn extract(args: &ExtractArgs) -> Result<()> {
     job.finish()?;
     directory.publish(!args.no_sync)?;
     progress.finish(&told)
+}
+
+/// Writes one device, from its first byte to its last, to standard output.
+fn to_stdout(archive: &Archive<'static>, wanted: &[&Device], args: &ExtractArgs) -> Result<()> {
+    let [device] = wanted else {
+        let message = "standard output takes one device: choose it with -d";
+        return Err(Failure::usage(message));
+    };
+    if args.map.is_some() || !matches!(args.format, Format::Raw) {
+        return Err(Failure::usage(
+            "standard output takes a raw disk; convert it behind the pipe, or `vma serve` it to qemu-img convert",
+        ));
+    }
+    let mut out = io::stdout().lock();
+    if out.is_terminal() {
+        return Err(Failure::usage("a disk is not written to a terminal"));
+    }
+    // Archives hold the clusters of a disk in any order.
+    if anywhere(archive)?.is_none() {
+        return Err(Failure::new(
+            "this archive can only be read from front to back, and a pipe takes a disk in its own order; extract it to a \
+             directory, or make a seekable archive with `vma reframe` first",
+        ));
+    }
+    let mut reader = archive.device(device.name())?.reader()?;
+    let mut data = vec![0; 1 << 20];
+    loop {
+        check()?;
+        match reader.read(&mut data) {
+            Ok(0) => return out.flush().map_err(Failure::output),
+            Ok(count) => out
+                .write_all(data.get(..count).unwrap_or_default())
+                .map_err(Failure::output)?,
+            Err(error) => return Err(Failure::io("cannot read the archive", error)),
+        }
+    }
 }
 
 /// The devices that are asked for.
@@ -239,7 +278,7 @@ impl ExtractArgs {
             return Ok(None);
         }
         let target = Arc::clone(target);
-        let sync = move || target.flush().map_err(std::io::Error::other);
+        let sync = move || target.flush().map_err(io::Error::other);
         let begun = Writeback::new(sync).map_err(|e| Failure::io("cannot start a thread", e))?;
         Ok(Some(Arc::new(begun)))
     }
