@@ -48,7 +48,7 @@ impl Header {
     /// Parses a whole header: exactly the bytes of which [`Header::declared_size`] speaks.
     ///
     /// # Errors
-    /// Every way in which the header can be wrong: [`ErrorKind::NotVma`], `Foreign`, `Wrapped`, `Header`,
+    /// Every way in which the header can be wrong, of [`ErrorKind`](crate::ErrorKind) `NotVma`, `Foreign`, `Wrapped`, `Header`,
     /// `HeaderChecksum`, `Version`, `Name`, `DuplicateName`, `DeviceSize`.
     pub fn parse(bytes: Vec<u8>) -> Result<Self> {
         parse::check(&bytes)?;
@@ -64,7 +64,7 @@ impl Header {
     /// 60 bytes are needed).
     ///
     /// # Errors
-    /// [`ErrorKind::NotVma`], [`ErrorKind::Foreign`] or [`ErrorKind::Wrapped`] without the magic, [`ErrorKind::Header`] if the size is less than
+    /// Of [`ErrorKind`](crate::ErrorKind) `NotVma`, `Foreign` or `Wrapped` without the magic, `Header` if the size is less than
     /// the fixed part or more than [`crate::layout::MAX_HEADER_SIZE`].
     pub fn declared_size(start: &[u8]) -> Result<usize> {
         parse::declared_size(start)

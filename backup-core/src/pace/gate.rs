@@ -8,7 +8,7 @@ use crate::pace::effort::Pace;
 /// A counting gate in front of the source.
 ///
 /// Reading is what a backup takes from a running guest, so this gate is the one knob by which the guest
-/// is protected (see [`crate::pace::pacer`]). A pace of less than one read is kept by rests: whoever has read
+/// is protected (see [`Pacer`](crate::pace::Pacer)). A pace of less than one read is kept by rests: whoever has read
 /// keeps its place for a while and does nothing.
 #[derive(Debug)]
 pub struct DepthGate {
