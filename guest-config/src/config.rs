@@ -52,7 +52,7 @@ impl GuestConfig {
 
     /// The configuration as it stands in its file.
     pub fn to_bytes(&self) -> Vec<u8> {
-        to_bytes(&self.to_string())
+        to_bytes(&self.text())
     }
 
     /// The main section: the guest as it is.
@@ -123,6 +123,12 @@ impl GuestConfig {
         (!lines.is_empty()).then(|| lines.join("\n"))
     }
 
+    /// With private characters for bytes that are no UTF-8.
+    fn text(&self) -> String {
+        let sections = std::iter::once(&self.main).chain(&self.sections);
+        sections.map(Section::text).collect()
+    }
+
     fn insert(&mut self, section: Section) -> usize {
         let place = self
             .sections
@@ -141,12 +147,10 @@ impl GuestConfig {
     }
 }
 
+/// What is no UTF-8 is shown as U+FFFD.
 impl fmt::Display for GuestConfig {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", self.main)?;
-        self.sections
-            .iter()
-            .try_for_each(|section| write!(f, "{section}"))
+        f.write_str(&String::from_utf8_lossy(&self.to_bytes()))
     }
 }
 

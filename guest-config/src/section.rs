@@ -1,7 +1,5 @@
 //! A section: its header and its lines.
 
-use std::fmt;
-
 use crate::error::Error;
 use crate::line::{Content, Line};
 
@@ -127,6 +125,12 @@ impl Section {
         self.lines.len() != before
     }
 
+    /// The whole section, with its header.
+    pub(crate) fn text(&self) -> String {
+        let lines = self.lead.iter().chain(&self.header).chain(&self.lines);
+        lines.map(Line::as_str).collect()
+    }
+
     pub(crate) fn lines(&self) -> impl Iterator<Item = &Line> {
         self.lines.iter()
     }
@@ -145,12 +149,5 @@ impl Section {
             .count();
         self.lines
             .split_off(self.lines.len().saturating_sub(blanks))
-    }
-}
-
-impl fmt::Display for Section {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut lines = self.lead.iter().chain(&self.header).chain(&self.lines);
-        lines.try_for_each(|line| f.write_str(line.as_str()))
     }
 }

@@ -107,6 +107,11 @@ proptest! {
     }
 
     #[test]
+    fn any_bytes_come_back(bytes in prop::collection::vec(any::<u8>(), 0..60)) {
+        prop_assert_eq!(GuestConfig::parse(&bytes).unwrap().to_bytes(), bytes);
+    }
+
+    #[test]
     fn adding_and_removing_the_record_leaves_any_text_as_it_was(
         text in "(([a-z]{1,3}: [a-z]{1,3}|\\[[a-z:]{1,9}\\]|#[a-z]|)\n){0,12}",
     ) {
