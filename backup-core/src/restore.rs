@@ -29,18 +29,17 @@ mod opened;
 mod plan;
 mod target;
 mod volumes;
-mod writeback;
 
 use std::path::PathBuf;
 use std::time::Duration;
 
+pub use crate::target::writeback::Writeback;
 pub use directory::{Directory, Growing};
 pub(crate) use folder::fuzzing;
 pub use folder::{FolderRestore, restore_folder};
 pub use guest::{GuestRestore, restore_guest};
 pub use plan::{Choice, DiskChoice};
 pub use target::DiskTarget;
-pub use writeback::Writeback;
 
 /// What a restore has made.
 #[derive(Clone, Debug)]

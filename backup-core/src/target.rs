@@ -1,8 +1,13 @@
-//! Where an archive goes: files that appear when they are complete, or standard output.
+//! Where an archive goes: files that appear when they are complete, standard output, a command.
 
+pub(crate) mod cache;
 pub(crate) mod compression;
 pub(crate) mod deadline;
+pub(crate) mod new;
 pub(crate) mod options;
 pub(crate) mod output;
 pub(crate) mod place;
+pub(crate) mod shared;
 pub(crate) mod staged;
+pub(crate) mod stream;
+pub(crate) mod writeback;

@@ -8,9 +8,9 @@ use crossbeam_channel::RecvTimeoutError;
 use fleece_storage::block::WriteAt;
 use fleece_vma_format::restore::Target;
 
-use super::writeback::Writeback;
 use crate::cancel::CancelToken;
 use crate::pace::rate::RateLimit;
+use crate::target::writeback::Writeback;
 
 /// A disk of `fleece-storage` as the target of an archive's device.
 #[derive(Debug)]

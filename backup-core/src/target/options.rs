@@ -10,8 +10,9 @@ use crate::advice::Advice;
 use crate::cancel::CancelToken;
 use crate::target::compression::Compression;
 use crate::target::deadline;
-use crate::target::place::{FileTarget, Stdout, Target};
+use crate::target::place::{FileTarget, Target};
 use crate::target::staged::ArchiveFile;
+use crate::target::stream::StreamTarget;
 
 /// Where an archive goes, and how it gets there.
 #[derive(Clone, Debug)]
@@ -48,7 +49,7 @@ impl ArchiveTarget {
     /// Standard output.
     #[must_use]
     pub fn stdout() -> Self {
-        Self::new(Arc::new(Stdout))
+        Self::new(Arc::new(StreamTarget::Stdout))
     }
 
     /// Where the archive will lie; `None` if it is no file.

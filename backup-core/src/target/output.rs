@@ -2,25 +2,26 @@
 
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use fleece_fleecing::Step;
 
-use crate::advice::Advice;
 use crate::cancel::CancelToken;
 use crate::error::{Error, ErrorKind};
 use crate::report::{Counters, Warning};
 use crate::target::compression::Compression;
 use crate::target::deadline;
+use crate::target::new::publish_index;
 use crate::target::options::ArchiveTarget;
 use crate::target::place::Staged;
+use crate::target::shared::Shared;
 
 /// What an archive is written to, under its temporary names.
 #[derive(Debug)]
 pub(crate) struct Destination {
     archive: Box<dyn Staged>,
-    index: Option<SharedFile>,
+    index: Option<Shared>,
     target: ArchiveTarget,
 }
 
@@ -46,7 +47,7 @@ impl Destination {
         };
         Ok(Self {
             archive,
-            index: index.map(SharedFile::new),
+            index: index.map(Shared::new),
             target,
         })
     }
@@ -79,7 +80,7 @@ const SLOWEST_SYNC: u64 = 1 << 20;
 /// The index of an archive, if that is a file of its own, and where both go.
 #[derive(Debug)]
 pub(crate) struct Index {
-    index: Option<SharedFile>,
+    index: Option<Shared>,
     target: ArchiveTarget,
 }
 
@@ -100,18 +101,8 @@ impl Index {
             let path = self.target.path().map(Path::to_owned);
             let mut warnings: Vec<Warning> =
                 archive.commit()?.map(Warning::from).into_iter().collect();
-            match index.map(|index| index.commit()) {
-                None => {}
-                Some(Ok(warning)) => warnings.extend(warning.map(Warning::from)),
-                Some(Err(error)) => {
-                    let message = format!(
-                        "the archive is complete and has no index: {}",
-                        error.chain()
-                    );
-                    let archive = path.clone().unwrap_or_default();
-                    warnings.push(Warning::advised(message, Advice::MakeIndex(archive)));
-                }
-            }
+            let archive = path.clone().unwrap_or_default();
+            warnings.extend(index.and_then(|index| publish_index(index, archive)));
             Ok(Published {
                 path,
                 size,
@@ -130,41 +121,9 @@ pub(crate) struct Published {
     pub(crate) warnings: Vec<Warning>,
 }
 
-/// A file that is written in one place and committed in another.
-#[derive(Clone, Debug)]
-struct SharedFile(Arc<Mutex<Option<Box<dyn Staged>>>>);
-
-impl SharedFile {
-    fn new(file: Box<dyn Staged>) -> Self {
-        Self(Arc::new(Mutex::new(Some(file))))
-    }
-
-    fn take(&self) -> Option<Box<dyn Staged>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
-    }
-}
-
-impl Write for SharedFile {
-    fn write(&mut self, buffer: &[u8]) -> io::Result<usize> {
-        match self
-            .0
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .as_mut()
-        {
-            Some(file) => file.write(buffer),
-            None => Err(io::ErrorKind::BrokenPipe.into()),
-        }
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
 /// An index whose writes are timed like the archive's.
 struct Timed {
-    index: SharedFile,
+    index: Shared,
     counters: Arc<Counters>,
 }
 

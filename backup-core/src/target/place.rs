@@ -1,13 +1,13 @@
 //! Where the bytes of an archive go.
 
 use std::fmt;
-use std::io::{self, Write};
+use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use fleece_vma_format::index::beside;
 
-use crate::error::{Error, ErrorKind};
-use crate::target::staged::ArchiveFile;
+use crate::error::Error;
+use crate::target::staged::{ArchiveFile, FileOptions};
 
 /// Where an archive goes. One target may wrap another.
 ///
@@ -20,7 +20,7 @@ pub trait Target: fmt::Debug + Send + Sync {
     /// Begins the archive.
     ///
     /// # Errors
-    /// Kind [`ErrorKind::Target`] when it cannot be written there, or something has its name already.
+    /// Kind [`ErrorKind::Target`](crate::ErrorKind::Target) when it cannot be written there, or something has its name already.
     fn begin(&self) -> Result<Box<dyn Staged>, Error>;
 
     /// Begins the index of an archive that has none inside; `None` if there is no place for it.
@@ -41,13 +41,13 @@ pub trait Staged: Write + fmt::Debug + Send {
     /// Makes what was written durable.
     ///
     /// # Errors
-    /// Kind [`ErrorKind::Target`]; a failed sync is final.
+    /// Kind [`ErrorKind::Target`](crate::ErrorKind::Target); a failed sync is final.
     fn sync(&mut self) -> Result<(), Error>;
 
     /// Gives it its final name. The result is a warning, if there is one.
     ///
     /// # Errors
-    /// Kind [`ErrorKind::Target`]; nothing is left then.
+    /// Kind [`ErrorKind::Target`](crate::ErrorKind::Target); nothing is left then.
     fn commit(self: Box<Self>) -> Result<Option<String>, Error>;
 }
 
@@ -55,13 +55,23 @@ pub trait Staged: Write + fmt::Debug + Send {
 #[derive(Clone, Debug)]
 pub struct FileTarget {
     path: PathBuf,
+    options: FileOptions,
 }
 
 impl FileTarget {
     /// The file at `path`.
     #[must_use]
     pub fn new(path: impl Into<PathBuf>) -> Self {
-        Self { path: path.into() }
+        Self::with(path, FileOptions::default())
+    }
+
+    /// The same with options, which hold for its index, too.
+    #[must_use]
+    pub fn with(path: impl Into<PathBuf>, options: FileOptions) -> Self {
+        Self {
+            path: path.into(),
+            options,
+        }
     }
 }
 
@@ -71,11 +81,14 @@ impl Target for FileTarget {
     }
 
     fn begin(&self) -> Result<Box<dyn Staged>, Error> {
-        Ok(Box::new(ArchiveFile::create(&self.path)?))
+        Ok(Box::new(ArchiveFile::create_with(
+            &self.path,
+            &self.options,
+        )?))
     }
 
     fn begin_index(&self) -> Result<Option<Box<dyn Staged>>, Error> {
-        let index = ArchiveFile::create(&beside(&self.path))?;
+        let index = ArchiveFile::create_with(&beside(&self.path), &self.options)?;
         Ok(Some(Box::new(index)))
     }
 }
@@ -91,31 +104,5 @@ impl Staged for ArchiveFile {
 
     fn commit(self: Box<Self>) -> Result<Option<String>, Error> {
         Ok((*self).commit()?.warning().map(str::to_owned))
-    }
-}
-
-/// Standard output, which has no place for an index.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Stdout;
-
-impl Target for Stdout {
-    fn path(&self) -> Option<&Path> {
-        None
-    }
-
-    fn begin(&self) -> Result<Box<dyn Staged>, Error> {
-        Ok(Box::new(io::stdout()))
-    }
-}
-
-impl Staged for io::Stdout {
-    fn sync(&mut self) -> Result<(), Error> {
-        self.flush().map_err(|error| {
-            Error::caused(ErrorKind::Target, "cannot write to standard output", error)
-        })
-    }
-
-    fn commit(self: Box<Self>) -> Result<Option<String>, Error> {
-        Ok(None)
     }
 }

@@ -5,9 +5,9 @@ use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 
 use fleece_staged_file::{Committed, StagedFile, temporary_name};
-use rustix::fs::{Advice, fadvise};
 
 use crate::error::{Error, ErrorKind};
+use crate::target::cache::{Cache, Writing};
 
 /// An archive file under a temporary name in the directory of its final name.
 ///
@@ -19,18 +19,32 @@ pub struct ArchiveFile {
     staged: Option<StagedFile>,
     path: PathBuf,
     written: u64,
-    /// Up to here the page cache was asked to write back and forget.
-    forgotten: u64,
+    writing: Writing,
     /// Whether what was written is worth keeping when it does not become an archive.
     keep_partial: bool,
 }
 
-/// Data is pushed out of the page cache in steps of this many bytes, so that a backup neither
-/// evicts what the host's guests use nor piles up dirty pages for the final sync.
-const WRITE_BACK_STEP: u64 = 32 << 20;
-
 /// Who may read an archive: it holds all of a guest.
 const MODE: u32 = 0o640;
+
+/// How an archive's file is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct FileOptions {
+    /// The permissions of the file, whatever the umask.
+    pub mode: u32,
+    /// What happens to data that was written.
+    pub cache: Cache,
+}
+
+impl Default for FileOptions {
+    fn default() -> Self {
+        Self {
+            mode: MODE,
+            cache: Cache::Drop,
+        }
+    }
+}
 
 impl ArchiveFile {
     /// The temporary name for an archive: hidden, and not mistaken for an archive by anyone who
@@ -45,16 +59,24 @@ impl ArchiveFile {
     /// # Errors
     /// Kind [`ErrorKind::Target`] when the directory cannot be written, or the final name is taken.
     pub fn create(path: &Path) -> Result<Self, Error> {
+        Self::create_with(path, &FileOptions::default())
+    }
+
+    /// The same with options.
+    ///
+    /// # Errors
+    /// As [`ArchiveFile::create`].
+    pub fn create_with(path: &Path, options: &FileOptions) -> Result<Self, Error> {
         if path.symlink_metadata().is_ok() {
             return Err(Error::new(
                 ErrorKind::Target,
                 format!(
-                    "{} exists already; remove it or choose another name",
+                    "cannot create {}: it exists already; remove it or choose another name",
                     path.display()
                 ),
             ));
         }
-        let staged = StagedFile::create(path, MODE).map_err(|error| {
+        let failed = |error: io::Error| {
             let advice = match error.kind() {
                 io::ErrorKind::NotFound => "; does the directory exist?",
                 _ => "",
@@ -64,12 +86,17 @@ impl ArchiveFile {
                 format!("cannot create {}{advice}", path.display()),
                 error,
             )
-        })?;
+        };
+        let mut staged = StagedFile::create(path, options.mode).map_err(failed)?;
+        if options.cache == Cache::NotDurable {
+            staged.not_durable();
+        }
+        let writing = Writing::begin(staged.file(), options.cache).map_err(failed)?;
         Ok(Self {
             staged: Some(staged),
             path: path.to_owned(),
             written: 0,
-            forgotten: 0,
+            writing,
             keep_partial: false,
         })
     }
@@ -107,9 +134,12 @@ impl ArchiveFile {
     /// Kind [`ErrorKind::Target`].
     pub fn sync(&mut self) -> Result<(), Error> {
         let written = self.written;
-        let staged = self.staged()?;
-        let path = staged.temporary().to_owned();
+        let path = self.staged()?.temporary().to_owned();
         let failed = |what, error| failed(what, &path, error);
+        self.writing
+            .finish()
+            .map_err(|error| failed("sync", error))?;
+        let staged = self.staged()?;
         staged.sync().map_err(|error| failed("sync", error))?;
         let length = staged
             .file()
@@ -143,24 +173,6 @@ impl ArchiveFile {
     fn staged(&mut self) -> Result<&mut StagedFile, Error> {
         self.staged.as_mut().ok_or_else(gone)
     }
-
-    fn write_back(&mut self) {
-        let step = self.written.saturating_sub(self.forgotten);
-        let Some(staged) = self.staged.as_ref().filter(|_| step >= WRITE_BACK_STEP) else {
-            return;
-        };
-        // On dirty pages this starts writing them back, on clean ones it drops them; so each range
-        // is named twice: now, and one step later. It is only advice: errors do not matter.
-        let from = self.forgotten.saturating_sub(WRITE_BACK_STEP);
-        let length = self.written.saturating_sub(from);
-        let _ = fadvise(
-            staged.file(),
-            from,
-            std::num::NonZeroU64::new(length),
-            Advice::DontNeed,
-        );
-        self.forgotten = self.written;
-    }
 }
 
 impl Write for ArchiveFile {
@@ -170,7 +182,7 @@ impl Write for ArchiveFile {
         self.written = self
             .written
             .saturating_add(u64::try_from(count).unwrap_or(0));
-        self.write_back();
+        self.writing.wrote(staged.file(), self.written);
         Ok(count)
     }
 

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use fleece_vma_format::{
-    Compression, DeviceSummary, Header, HeaderBuilder, MAX_BLOB_SIZE, Output, Source, Summary, pack,
+    Compression, DeviceSummary, Header, HeaderBuilder, MAX_BLOB_SIZE, Source, Summary, pack,
 };
 
 use fleece_bins::advice::chain;
@@ -16,7 +16,7 @@ use fleece_bins::advice::chain;
 use super::cli::{CreateArgs, OutputArgs};
 use super::disk::Disk;
 use super::failure::{Failure, Result, check, talk};
-use super::outfile::{MODE, OutFile};
+use super::output;
 use super::progress::{percent, progress_bar};
 
 /// Makes an archive of images.
@@ -48,7 +48,7 @@ pub(super) fn create(args: &CreateArgs) -> Result<()> {
     let summary = write(
         &header,
         &sources,
-        (&args.archive, MODE),
+        (&args.archive, None),
         &args.output,
         Compression::None,
         &mut |d| {
@@ -63,32 +63,25 @@ pub(super) fn create(args: &CreateArgs) -> Result<()> {
 pub(super) fn write(
     header: &Header,
     sources: &[&dyn Source],
-    (target, mode): (&OsStr, u32),
+    (target, mode): (&OsStr, Option<u32>),
     how: &OutputArgs,
     default: Compression,
     progress: &mut (dyn FnMut(&[DeviceSummary]) + Send),
 ) -> Result<Summary> {
     let compression = how.compression(default);
     let beside = !how.no_index && !matches!(compression, Compression::Zstd(_));
-    let mut file = OutFile::create(target, beside, !how.no_sync, mode)?;
-    let output = Output::new(file.writer(), &compression, file.index_writer())?;
-    let output = if how.no_index {
-        output.without_index()
-    } else {
-        output
-    };
+    let archive = output::begin(target, beside, !how.no_sync, mode)?;
+    let mut output = archive.output(&compression)?;
+    if how.no_index {
+        output = output.without_index();
+    }
     let packed = pack(header, sources, output, &mut |devices| {
         progress(devices);
         check()
     });
-    match packed {
-        Ok((summary, out, _)) => {
-            drop(out);
-            file.finish()?;
-            Ok(summary)
-        }
-        Err(error) => Err(file.blame(error)),
-    }
+    let (summary, ..) = packed.map_err(|error| output::failed(target, error))?;
+    output::finish(archive)?;
+    Ok(summary)
 }
 
 /// A disk as it was asked for.

@@ -9,7 +9,7 @@ use fleece_vma_format::index::{ExtentDigest, IndexBuilder, beside};
 use super::cli::IndexArgs;
 use super::failure::{Failure, Result};
 use super::input::open;
-use super::outfile::{MODE, OutFile, must_be_new};
+use super::output;
 
 /// Reads an archive and writes its index.
 pub(super) fn index(args: &IndexArgs) -> Result<()> {
@@ -23,13 +23,18 @@ pub(super) fn index(args: &IndexArgs) -> Result<()> {
         }
         None => {
             let path = beside(Path::new(&args.archive));
-            // A FIFO that was not named is nobody's wish.
-            must_be_new(&path)?;
+            if path.symlink_metadata().is_ok() {
+                // A FIFO that was not named is nobody's wish.
+                return Err(Failure::new(format!(
+                    "cannot create {}: it exists already; remove it or choose another name",
+                    path.display()
+                )));
+            }
             path
         }
     };
     let mut reader = Reader::new(input.stream()?)?;
-    let mut file = OutFile::create(path.as_os_str(), false, true, input.mode().unwrap_or(MODE))?;
+    let file = output::begin(path.as_os_str(), false, true, input.mode())?;
     let mut out = std::io::BufWriter::new(file.writer());
     let failed = |e| Failure::io(format!("cannot write {}", path.display()), e);
     let (mut builder, head) = IndexBuilder::new(reader.header());
@@ -43,5 +48,5 @@ pub(super) fn index(args: &IndexArgs) -> Result<()> {
         .and_then(|()| out.flush())
         .map_err(failed)?;
     drop(out);
-    file.finish()
+    output::finish(file)
 }

@@ -10,7 +10,7 @@ mod index;
 mod info;
 mod input;
 mod list;
-mod outfile;
+mod output;
 mod progress;
 mod recover;
 mod rewrite;

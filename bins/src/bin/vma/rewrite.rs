@@ -13,7 +13,7 @@ use super::cli::RewriteArgs;
 use super::create::write;
 use super::failure::{Failure, Result};
 use super::input::{Anywhere, need_anywhere, open, open_file};
-use super::outfile::{MODE, OutFile};
+use super::output;
 
 /// Copies an archive, bit by bit, into a container of our own.
 pub(super) fn reframe(args: &RewriteArgs) -> Result<()> {
@@ -21,20 +21,13 @@ pub(super) fn reframe(args: &RewriteArgs) -> Result<()> {
     let mut reader = Reader::new(input.stream()?)?;
     let compression = args.how.compression(zstd());
     let beside = !args.how.no_index && !matches!(compression, Compression::Zstd(_));
-    let mut file = OutFile::create(
-        &args.output,
-        beside,
-        !args.how.no_sync,
-        input.mode().unwrap_or(MODE),
-    )?;
-    let mut output = Output::new(file.writer(), &compression, file.index_writer())?;
+    let archive = output::begin(&args.output, beside, !args.how.no_sync, input.mode())?;
+    let mut out = archive.output(&compression)?;
     if args.how.no_index {
-        output = output.without_index();
+        out = out.without_index();
     }
-    match copy(&mut reader, output) {
-        Ok(()) => file.finish(),
-        Err(error) => Err(file.blame(error)),
-    }
+    copy(&mut reader, out).map_err(|error| output::failed(&args.output, error))?;
+    output::finish(archive)
 }
 
 fn copy<W: Write>(
@@ -81,7 +74,7 @@ pub(super) fn optimize(args: &RewriteArgs) -> Result<()> {
     write(
         &header,
         &sources,
-        (OsStr::new(&args.output), input.mode().unwrap_or(MODE)),
+        (OsStr::new(&args.output), input.mode()),
         &args.how,
         Compression::None,
         &mut |_| {},

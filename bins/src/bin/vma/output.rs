@@ -1,0 +1,74 @@
+//! Where a new archive goes: a file that appears only when it is complete, a FIFO, a command, standard output.
+
+use std::ffi::OsStr;
+use std::fs;
+use std::io::{self, IsTerminal as _};
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::Path;
+
+use fleece_backup_core::{
+    Advice, Cache, FileOptions, FileTarget, NewArchive, StreamTarget, Target,
+};
+use fleece_bins::advice::chain;
+use fleece_bins::signals;
+use fleece_vma_format::Error;
+
+use super::failure::{Failure, Result};
+
+/// Begins an archive at `target`, and with `index` the file for its index. Files get this `mode`, whatever the
+/// umask, or that of archives.
+pub(super) fn begin(
+    target: &OsStr,
+    index: bool,
+    sync: bool,
+    mode: Option<u32>,
+) -> Result<NewArchive> {
+    let path = Path::new(target);
+    let stream = match target.as_bytes().strip_prefix(b"exec:") {
+        Some(command) => StreamTarget::Command(OsStr::from_bytes(command).to_owned()),
+        None if target == "-" && io::stdout().is_terminal() => {
+            return Err(Failure::usage("an archive is not written to a terminal"));
+        }
+        None if target == "-" => StreamTarget::Stdout,
+        None if fs::metadata(path).is_ok_and(|there| !there.is_file()) => {
+            StreamTarget::Existing(path.to_owned())
+        }
+        None => {
+            let mut options = FileOptions::default();
+            options.mode = mode.unwrap_or(options.mode);
+            options.cache = match sync {
+                true => Cache::Keep,
+                false => Cache::NotDurable,
+            };
+            let file = FileTarget::with(path, options);
+            return Ok(NewArchive::begin(&file, index)?);
+        }
+    };
+    // A FIFO waits for its reader.
+    Ok(signals::at_once(|| {
+        NewArchive::begin(&stream as &dyn Target, index)
+    })?)
+}
+
+/// Makes everything durable, and the archive appear under its name. What is wrong with one that has it is a warning.
+pub(super) fn finish(archive: NewArchive) -> Result<()> {
+    let Some(warning) = archive.finish()?.into_iter().next() else {
+        return Ok(());
+    };
+    Err(Failure::warning(&match warning.advice {
+        Some(Advice::MakeIndex(_)) => format!("{}; `vma index` makes one", warning.message),
+        _ => warning.message,
+    }))
+}
+
+/// Why writing to `target` failed.
+pub(super) fn failed(target: &OsStr, error: Error) -> Failure {
+    match error.io_kind() {
+        Some(io::ErrorKind::StorageFull) => Failure::new(format!(
+            "{}: {}; make room there, or write to another place",
+            target.display(),
+            chain(&error)
+        )),
+        _ => error.into(),
+    }
+}
