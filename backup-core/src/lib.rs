@@ -163,6 +163,7 @@ pub use pipeline::transfer::GuestWatch;
 pub use places::Places;
 pub use report::units;
 pub use report::{Counters, Event, Progress, Reporter, Warning};
+pub use source::packed::PackedDisk;
 pub use source::{Extent, Source};
 pub use target::cache::Cache;
 pub use target::compression::Compression;

@@ -190,7 +190,7 @@ fn nobody_waits_for_the_other_end_of_a_disk() {
     let (fifo, to) = (fifo(&dir), path(&dir, "a.vma"));
     for disk in [&fifo, "/dev/null"] {
         let drive = format!("format=raw:a={disk}");
-        fails(&["create", &to, "-d", &drive], 1, "neither an image file");
+        fails(&["create", &to, "-d", &drive], 1, "neither a regular file");
     }
 }
 

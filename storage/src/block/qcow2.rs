@@ -12,7 +12,7 @@ mod image;
 mod tests;
 
 use std::fmt;
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -23,7 +23,7 @@ use imago::{FormatCreateBuilder, Mapping, StorageOpenOptions};
 pub use chain::Backing;
 pub use header::Qcow2Header;
 
-use super::raw::new_file;
+use super::raw::{new_file, open_existing};
 use super::{
     Access, BlockStatus, Discard, Error, ErrorKind, Extent, Geometry, Operation, RawFile, ReadAt,
     Result, Status, WriteAt, check_range,
@@ -228,11 +228,7 @@ impl fmt::Debug for Qcow2 {
 
 fn open_file(path: &Path, access: Access) -> Result<(File, Qcow2Header)> {
     let failed = |error| Error::from_io(Operation::Open, error).on(path);
-    let file = OpenOptions::new()
-        .read(true)
-        .write(access == Access::ReadWrite)
-        .open(path)
-        .map_err(failed)?;
+    let file = open_existing(path, access).map_err(failed)?;
     // Refuses pipes and directories with a clear message before the driver gets to see them.
     RawFile::from_file(file.try_clone().map_err(failed)?, path, access)?;
     let header = Qcow2Header::read(&file)

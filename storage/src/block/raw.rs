@@ -5,7 +5,7 @@ use std::io;
 use std::os::unix::fs::{FileExt, FileTypeExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{SeekFrom, fstatfs, seek};
+use rustix::fs::{OFlags, SeekFrom, fstatfs, seek};
 use rustix::io::Errno;
 
 use super::zero::{discard_range, zero_range, zero_range_allocated};
@@ -42,6 +42,16 @@ pub(super) fn new_file(path: &Path) -> io::Result<File> {
     options.open(path)
 }
 
+/// Opens what is at `path`, and waits for nobody: a FIFO is refused later, not held until it has another end.
+pub(super) fn open_existing(path: &Path, access: Access) -> io::Result<File> {
+    let flags = (OFlags::NONBLOCK | OFlags::NOCTTY).bits();
+    OpenOptions::new()
+        .read(true)
+        .write(access == Access::ReadWrite)
+        .custom_flags(i32::try_from(flags).unwrap_or_default())
+        .open(path)
+}
+
 impl RawFile {
     /// Open an existing image or block device.
     ///
@@ -49,10 +59,7 @@ impl RawFile {
     ///
     /// If it cannot be opened so, or is neither a regular file nor a block device.
     pub fn open(path: &Path, access: Access) -> Result<Self> {
-        OpenOptions::new()
-            .read(true)
-            .write(access == Access::ReadWrite)
-            .open(path)
+        open_existing(path, access)
             .map_err(|error| Error::from_io(Operation::Open, error).on(path))
             .and_then(|file| Self::from_file(file, path, access))
     }

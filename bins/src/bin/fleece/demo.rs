@@ -1,10 +1,8 @@
 //! `fleece demo`: what a slow backup target does to a guest, and what fleecing does about it.
 
 mod disks;
-mod histogram;
 mod load;
 mod phases;
-mod random;
 mod slow;
 mod table;
 mod truth;

@@ -11,10 +11,11 @@ use fleece_vma_format::{
     Compression, DeviceSummary, Header, HeaderBuilder, MAX_BLOB_SIZE, Source, Summary, pack,
 };
 
+use fleece_backup_core::PackedDisk;
 use fleece_bins::advice::chain;
 
 use super::cli::{CreateArgs, OutputArgs};
-use super::disk::Disk;
+use super::disk;
 use super::failure::{Failure, Result, check, talk};
 use super::output;
 use super::progress::{percent, progress_bar};
@@ -29,9 +30,9 @@ pub(super) fn create(args: &CreateArgs) -> Result<()> {
     }
     let mut disks = Vec::new();
     for drive in &drives {
-        let disk = Disk::open(&drive.path, &drive.format)?;
+        let disk = disk::open(&drive.path, &drive.format)?;
         if drive.is_assumed {
-            disk.check_format(&drive.path)?;
+            disk::check_format(&disk, &drive.path)?;
         }
         builder
             .add_device(&drive.name, disk.size())
@@ -42,7 +43,7 @@ pub(super) fn create(args: &CreateArgs) -> Result<()> {
     let mut report = Report::new(
         args.verbose,
         args.progress,
-        disks.iter().map(Disk::size).sum(),
+        disks.iter().map(PackedDisk::size).sum(),
     );
     let header = builder.build()?;
     let summary = write(

@@ -9,8 +9,6 @@ use fleece_storage::block::{
     self, Access, BlockStatus as _, Geometry as _, RawFile, ReadAt as _, Status, WriteAt as _,
 };
 
-use super::random::Random;
-
 /// How much is filled, copied or compared at once.
 const STRETCH: u64 = LENGTH as u64;
 const LENGTH: usize = 1 << 20;
@@ -49,15 +47,15 @@ pub(super) fn create(
 }
 
 fn fill(device: &RawFile, cancel: &CancelToken) -> Result<(), Error> {
-    let mut random = Random::new(device.size());
+    let mut random = fastrand::Rng::with_seed(device.size());
     for (number, offset) in stretches(device.size()).enumerate() {
         go_on(cancel)?;
-        let words = (0..STRETCH / 8).map(|_| random.next().to_le_bytes());
-        let data: Vec<u8> = match number % 3 {
+        let mut data = vec![0; LENGTH];
+        match number % 3 {
             0 => continue,
-            1 => words.flatten().collect(),
-            _ => TEXT.bytes().cycle().take(LENGTH).collect(),
-        };
+            1 => random.fill(&mut data),
+            _ => data = TEXT.bytes().cycle().take(LENGTH).collect(),
+        }
         device.write_at(&data, offset).map_err(failed)?;
     }
     // Otherwise the kernel would write it while the guest's writes are measured.

@@ -1,18 +1,16 @@
 //! A guest that writes all over its disks, and what it feels.
 
-use std::iter;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockWriteGuard};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
+use fastrand::Rng;
 use fleece_backup_core::cbw::Filter;
 use fleece_backup_core::pace::GuestWrites;
 use fleece_backup_core::{Error, ErrorKind, RateLimit};
 use fleece_storage::block::{Geometry as _, WriteAt as _};
-
-use super::histogram::Histogram;
-use super::random::Random;
+use hdrhistogram::Histogram;
 
 /// Writes under way at once, as of a guest with a few busy programs.
 const WRITERS: u64 = 4;
@@ -42,7 +40,9 @@ struct Shared {
 /// What the guest has experienced since the last [`Load::restart`].
 struct Tally {
     since: Instant,
-    latency: Histogram,
+    /// In nanoseconds.
+    latency: Histogram<u64>,
+    sum: Duration,
     bytes: u64,
     error: Option<Error>,
 }
@@ -50,9 +50,17 @@ struct Tally {
 /// What a guest experienced for a while.
 #[derive(Clone, Debug)]
 pub(super) struct Measured {
-    pub(super) latency: Histogram,
+    /// How long writes took, in nanoseconds.
+    pub(super) latency: Histogram<u64>,
     pub(super) bytes: u64,
     pub(super) time: Duration,
+}
+
+impl Measured {
+    /// What this share of all writes did not exceed.
+    pub(super) fn latency(&self, share: f64) -> Duration {
+        Duration::from_nanos(self.latency.value_at_quantile(share))
+    }
 }
 
 impl Load {
@@ -63,7 +71,7 @@ impl Load {
             rate: RateLimit::new(rate),
             stopped: AtomicBool::new(false),
             running: RwLock::new(()),
-            tally: Mutex::new(Tally::new()),
+            tally: Mutex::new(Tally::new()?),
         });
         let mut load = Self {
             shared,
@@ -92,13 +100,13 @@ impl Load {
 
     /// Measure from now on.
     pub(super) fn restart(&self) {
-        *self.shared.tally() = Tally::new();
+        self.shared.tally().restart();
     }
 
     /// For the backup, which goes by what the guest feels.
     pub(super) fn writes(&self) -> GuestWrites {
         let tally = self.shared.tally();
-        GuestWrites::new(tally.latency.count, tally.latency.sum)
+        GuestWrites::new(tally.latency.len(), tally.sum)
     }
 
     /// End the guest. A write that is held back must be able to end.
@@ -139,16 +147,16 @@ impl Shared {
     }
 
     fn write(&self, number: u64) {
-        let mut random = Random::new(number);
+        let mut random = Rng::with_seed(number);
         let mut buffer = Vec::new();
         while !self.stopped.load(Ordering::Relaxed) {
-            let Some(disk) = random.pick(&self.disks) else {
+            let Some(disk) = random.choice(&self.disks) else {
                 return;
             };
-            let pages = random.below(MAX_PAGES).saturating_add(1);
+            let pages = random.u64(1..=MAX_PAGES);
             let length = pages.saturating_mul(PAGE).min(disk.size());
             let last_page = disk.size().saturating_sub(length) / PAGE;
-            let page = random.below(last_page.saturating_add(1));
+            let page = random.u64(..=last_page);
             compose(&mut buffer, length, &mut random);
             thread::sleep(self.rate.book(length, Instant::now()));
 
@@ -167,30 +175,45 @@ impl Shared {
 }
 
 /// Noise or text that no other write has, as much of each as the disks have had from the beginning.
-fn compose(buffer: &mut Vec<u8>, length: u64, random: &mut Random) {
+fn compose(buffer: &mut Vec<u8>, length: u64, random: &mut Rng) {
     let length = usize::try_from(length).unwrap_or(0);
     buffer.clear();
-    if random.below(3) == 0 {
-        let words = iter::repeat_with(|| random.next().to_le_bytes());
-        buffer.extend(words.flatten().take(length));
+    if random.u8(..3) == 0 {
+        buffer.resize(length, 0);
+        random.fill(buffer);
     } else {
-        let line = format!("what guest {:016x} writes\n", random.next());
+        let line = format!("what guest {:016x} writes\n", random.u64(..));
         buffer.extend(line.bytes().cycle().take(length));
     }
 }
 
 impl Tally {
-    fn new() -> Self {
-        Self {
+    fn new() -> Result<Self, Error> {
+        // Two digits of each percentile are exact, up to an hour.
+        let latency = Histogram::new_with_bounds(1, 3_600_000_000_000, 2).map_err(|error| {
+            Error::caused(ErrorKind::Internal, "cannot measure the guest", error)
+        })?;
+        Ok(Self {
             since: Instant::now(),
-            latency: Histogram::default(),
+            latency,
+            sum: Duration::ZERO,
             bytes: 0,
             error: None,
-        }
+        })
+    }
+
+    fn restart(&mut self) {
+        self.since = Instant::now();
+        self.latency.reset();
+        self.sum = Duration::ZERO;
+        self.bytes = 0;
+        self.error = None;
     }
 
     fn write(&mut self, latency: Duration, bytes: u64) {
-        self.latency.add(latency);
+        let nanoseconds = u64::try_from(latency.as_nanos()).unwrap_or(u64::MAX);
+        self.latency.saturating_record(nanoseconds);
+        self.sum = self.sum.saturating_add(latency);
         self.bytes = self.bytes.saturating_add(bytes);
     }
 

@@ -20,6 +20,9 @@ use super::load::{Load, Measured};
 use super::slow::SlowTarget;
 use crate::log::Log;
 
+/// The archive with fleecing.
+pub(super) const ARCHIVE: &str = "vzdump-qemu-100-2026_01_01-00_00_00.vma.zst";
+
 /// What is played with.
 pub(super) struct Stage<'a> {
     pub(super) directory: &'a Path,
@@ -151,7 +154,7 @@ impl Stage<'_> {
 
     /// The archive with fleecing.
     pub(super) fn archive(&self) -> PathBuf {
-        self.directory.join("fleeced.vma.zst")
+        self.directory.join(ARCHIVE)
     }
 
     /// The disk at the instant of the backup with fleecing.
@@ -201,8 +204,16 @@ fn options(path: PathBuf, limit: Arc<RateLimit>, cancel: &CancelToken) -> Archiv
     let place = SlowTarget::new(FileTarget::new(path), limit, cancel);
     let mut target = ArchiveTarget::new(Arc::new(place));
     target.compression = Compression::Zstd(1);
-    ArchiveOptions::new(Content::now(), target)
+    let mut content = Content::now();
+    content
+        .configs
+        .push(("qemu-server.conf".to_owned(), GUEST.into()));
+    ArchiveOptions::new(content, target)
 }
+
+/// The configuration of the demo's guest.
+const GUEST: &str =
+    "name: demo\ncores: 2\nmemory: 512\nscsi0: local:100/demo-0.raw\nscsi1: local:100/demo-1.raw\n";
 
 /// Where old data is saved.
 #[derive(Default)]

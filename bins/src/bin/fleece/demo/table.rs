@@ -36,13 +36,13 @@ impl Table {
 }
 
 fn phase_to_json(phase: &Phase) -> Value {
-    let latency = &phase.guest.latency;
+    let guest = &phase.guest;
     json!({
         "guest": {
-            "writes": latency.count,
-            "p50": latency.percentile(50).as_secs_f64(),
-            "p99": latency.percentile(99).as_secs_f64(),
-            "max": latency.max.as_secs_f64(),
+            "writes": guest.latency.len(),
+            "p50": guest.latency(0.5).as_secs_f64(),
+            "p99": guest.latency(0.99).as_secs_f64(),
+            "max": guest.latency(1.0).as_secs_f64(),
             "rate": rate(phase),
             "seconds": phase.guest.time.as_secs_f64(),
         },
@@ -60,15 +60,14 @@ impl fmt::Display for Table {
             let [a, b, c] = cells;
             writeln!(f, "{name:26}{a:>18}{b:>18}{c:>18}")
         };
-        let latency = |percent| {
-            let of = move |phase: &Phase| millis(phase.guest.latency.percentile(percent));
+        let latency = |share| {
+            let of = move |phase: &Phase| millis(phase.guest.latency(share));
             self.0.each_ref().map(of)
         };
         row("", NAMES.map(str::to_owned))?;
-        row("guest's writes, median", latency(50))?;
-        row("  99 of 100 within", latency(99))?;
-        let slowest = |phase: &Phase| millis(phase.guest.latency.max);
-        row("  slowest", self.0.each_ref().map(slowest))?;
+        row("guest's writes, median", latency(0.5))?;
+        row("  99 of 100 within", latency(0.99))?;
+        row("  slowest", latency(1.0))?;
         let written = |phase: &Phase| units::rate(rate(phase));
         row("guest writes", self.0.each_ref().map(written))?;
         row("backup", self.0.each_ref().map(ending))?;
@@ -107,13 +106,14 @@ fn none() -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::histogram::Histogram;
+    use hdrhistogram::Histogram;
+
     use super::super::load::Measured;
     use super::*;
 
     fn phase(millis: u64, backup: Option<Backup>) -> Phase {
-        let mut latency = Histogram::default();
-        latency.add(Duration::from_millis(millis));
+        let mut latency = Histogram::new(5).unwrap();
+        latency.record(millis.saturating_mul(1_000_000)).unwrap();
         let guest = Measured {
             latency,
             bytes: 3 << 20,
