@@ -188,7 +188,7 @@ fn damaged_and_empty_backups_displace_no_sound_ones() {
         "remove (damaged)",
         "keep (last)",
         "keep (damaged, but nothing newer is sound)",
-        "keep (dated in the future, counts for no rule)",
+        "keep (dated in the future, ignored by all rules)",
     ];
     assert_eq!(verdicts, expected);
     assert_eq!(pruned[2]["fault"], "damaged");

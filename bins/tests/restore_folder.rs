@@ -200,7 +200,7 @@ fn a_hostile_configuration_in_an_odd_folder_does_no_harm() {
     let odd = "it's \"a\" <folder> & $(touch pwned) `touch pwned` ]]> --";
     host.folder = host.bench.path(odd);
     let folder = &host.folder;
-    // What is not translated is worth a warning.
+    // What has no equivalent is worth a warning.
     host.restore(&[]).expect_code(3);
 
     let arguments = arguments(&host, &folder.join("start.sh"));

@@ -13,7 +13,7 @@ pub enum Advice {
     NameGuest,
     /// Give the guest another name than this, or confirm that it is the guest that has it.
     ConfirmGuest(GuestId),
-    /// Give the guest another name, or remove this file if the guest it tells of has the name no more.
+    /// Give the guest another name, or remove this file if the guest it tells of no longer has the name.
     ReleaseName(PathBuf),
     /// Keep the records in another directory.
     OtherStateDirectory,

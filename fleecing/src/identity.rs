@@ -288,6 +288,6 @@ fn is_gone(error: &fleece_qmp_client::Error) -> bool {
 }
 
 fn nameless(endpoint: &Endpoint) -> Error {
-    let message = format!("{} does not tell which guest it is", endpoint.place);
+    let message = format!("{} does not say which guest it is", endpoint.place);
     Error::new(ErrorKind::Identity, message).advise(Advice::NameGuest)
 }

@@ -19,7 +19,7 @@ pub enum ErrorKind {
     Locked,
     /// A key that the grammar does not allow.
     InvalidKey,
-    /// A value that cannot stand on one line of its own, or not inside a list.
+    /// A value that does not fit on one line of its own, or not inside a list.
     InvalidValue,
     /// A text that is neither the number nor the name of a guest.
     InvalidGuest,

@@ -36,7 +36,7 @@ impl GuestConfig {
             .find(|id| id.is_empty() || id.contains(is_separator))
         {
             let message =
-                format!("the volume id {id:?} cannot be put on record: it has a blank, ',' or ';'");
+                format!("the volume id {id:?} cannot be recorded: it contains a blank, ',' or ';'");
             return Err(Error::new(ErrorKind::InvalidValue, message));
         }
         self.section_mut_or_insert(SECTION)?

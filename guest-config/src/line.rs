@@ -104,6 +104,6 @@ fn check_value(key: &str, value: &str) -> Result<(), Error> {
     if !value.is_empty() && value.trim() == value && !value.contains(['\n', '\r', '\0']) {
         return Ok(());
     }
-    let message = format!("the value {value:?} of '{key}' cannot stand on one line");
+    let message = format!("the value {value:?} of '{key}' does not fit on one line");
     Err(Error::new(ErrorKind::InvalidValue, message))
 }

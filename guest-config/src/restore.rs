@@ -80,7 +80,7 @@ impl GuestConfig {
             .find(|volume| volume.id.contains(','))
         {
             let message = format!(
-                "the volume {:?} cannot stand before a drive's options",
+                "the volume {:?} cannot precede a drive's options",
                 volume.id
             );
             return Err(Error::new(ErrorKind::InvalidValue, message));

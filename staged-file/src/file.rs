@@ -237,7 +237,10 @@ pub fn remove_stale(temporary: &Path) -> io::Result<()> {
         Err(error) if gone(&error) => return Ok(()),
         Err(error) => return Err(error),
         Ok(metadata) if !metadata.is_file() => {
-            return Err(taken(temporary, "is in the way, and no file of ours"));
+            return Err(taken(
+                temporary,
+                "is in the way, and is not one of Fleece's files",
+            ));
         }
         Ok(_) => {}
     }
@@ -254,7 +257,7 @@ pub fn remove_stale(temporary: &Path) -> io::Result<()> {
         Err(TryLockError::Error(_)) => {
             return Err(taken(
                 temporary,
-                "is left by another process; remove it if that has ended",
+                "belongs to another process; remove it if that has ended",
             ));
         }
     }

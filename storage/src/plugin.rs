@@ -209,7 +209,7 @@ pub struct Capabilities {
     /// A new volume reads as zeroes.
     pub zero_initialised: bool,
     /// Discarding aligned ranges of this many bytes gives their room back to the storage; `None`
-    /// if discarding gives nothing back.
+    /// if discarding frees nothing.
     pub discard_granularity: Option<u64>,
     /// The formats of volumes, the preferred one first.
     pub formats: Vec<VolumeFormat>,

@@ -139,7 +139,7 @@ const KINDS: [Kind; 33] = [
     kind(
         0,
         b"VIX1",
-        "the index of an archive; the archive lies beside it, without `.idx`",
+        "the index of an archive; the archive is beside it, without `.idx`",
     ),
     kind(0, b"\x2f\x7f\x41\xed\x91\xfd\x0f\xcd", PBS),
     kind(0, b"\x1c\x91\x4e\xa5\x19\xba\xb3\xcd", PBS),

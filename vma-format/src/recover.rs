@@ -178,7 +178,7 @@ impl Run<'_, '_, '_> {
                 entries
             }
             Ok(Payload::Unknown) => {
-                self.damage(tell("an extent that the index does not know"));
+                self.damage(tell("an extent that is not in the index"));
                 extent.header().entries().to_vec()
             }
             Err(error) => {
@@ -208,7 +208,7 @@ impl Run<'_, '_, '_> {
             match known.rest() {
                 Ok(0) => {}
                 Ok(count) => {
-                    let detail = format!("{count} extents that the index knows are missing");
+                    let detail = format!("{count} extents of the index are missing");
                     self.damage(Damage::new(Error::new(ErrorKind::Payload, detail)));
                 }
                 Err(error) => {

@@ -63,8 +63,9 @@ impl ClusterSize {
         if bytes.is_power_of_two() && (Self::MIN..=Self::MAX).contains(&size) {
             return Ok(size);
         }
-        Err(Error::new(ErrorKind::InvalidClusterSize)
-            .because(format!("{bytes} is no power of two from 4 KiB to 16 MiB")))
+        Err(Error::new(ErrorKind::InvalidClusterSize).because(format!(
+            "{bytes} is not a power of two from 4 KiB to 16 MiB"
+        )))
     }
 
     /// This, or the alignment of a target if that is larger.

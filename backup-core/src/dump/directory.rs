@@ -148,7 +148,7 @@ impl DumpDirectory {
             }
         }
         let message = format!(
-            "{} has backups of guest {guest} of every second from {time} on; look whether the clock is right",
+            "{} has backups of guest {guest} of every second from {time} on; check that the clock is right",
             self.path.display()
         );
         Err(Error::new(ErrorKind::Target, message))

@@ -107,7 +107,7 @@ pub fn new_archive(
         return Ok(place.to_owned());
     }
     let message = format!(
-        "{} is no directory, no storage, and no name of an archive",
+        "{} is neither a directory, nor a storage, nor the name of an archive",
         place.display()
     );
     Err(Error::new(ErrorKind::Target, message))

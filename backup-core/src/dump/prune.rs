@@ -271,7 +271,9 @@ impl FromStr for KeepRules {
             *count = number;
         }
         if seen.contains("all") && !rules.keeps_all() {
-            return Err(wrong("keep-all goes with no other rule".to_owned()));
+            return Err(wrong(
+                "keep-all cannot be combined with other rules".to_owned(),
+            ));
         }
         Ok(rules)
     }
@@ -308,12 +310,12 @@ impl fmt::Display for Reason {
             Self::Rule(rule, period) => f.write_str(&by_rule(rule, period)),
             Self::Protected => f.write_str("protected"),
             Self::Renamed => f.write_str("not a standard name"),
-            Self::Future => f.write_str("dated in the future, counts for no rule"),
+            Self::Future => f.write_str("dated in the future, ignored by all rules"),
             Self::NothingNewer(fault) => write!(f, "{fault}, but nothing newer is sound"),
             Self::IfSound(fault, rule, period) => {
                 write!(f, "{fault}, in nobody's place: {}", by_rule(rule, period))
             }
-            Self::Unreadable(fault) => write!(f, "{fault}, counts for no rule"),
+            Self::Unreadable(fault) => write!(f, "{fault}, ignored by all rules"),
         }
     }
 }

@@ -118,7 +118,7 @@ fn receive_all(from: UnixStream, answer: &Sender<io::Result<Reply>>) {
 }
 
 fn unsaid(error: io::Error) -> Error {
-    let message = "cannot ask the process that serves the disks";
+    let message = "cannot query the process that serves the disks";
     Error::caused(ErrorKind::Guest, message, error)
 }
 

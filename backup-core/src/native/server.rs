@@ -209,7 +209,7 @@ impl Shared {
         let mut session = None;
         let refuse = |error: &io::Error| {
             // A client of another version hears it; one that has gone does not.
-            let message = format!("this is no request that this version of fleece knows: {error}");
+            let message = format!("this version of fleece does not know this request: {error}");
             let failure = Failure::from(&Error::new(ErrorKind::Request, message));
             drop(control::send(&mut { stream }, &Reply::Error(failure)));
         };
@@ -417,7 +417,7 @@ fn remove_dead_socket(path: &Path) -> io::Result<()> {
     // Connecting to what is no socket is refused, too.
     let found = std::fs::symlink_metadata(path);
     if found.is_ok_and(|found| !found.file_type().is_socket()) {
-        let error = "there is something that is no socket";
+        let error = "there is something that is not a socket";
         return Err(io::Error::new(io::ErrorKind::AlreadyExists, error));
     }
     match UnixStream::connect(path) {

@@ -37,7 +37,7 @@ impl fmt::Display for Collision {
                 millis(baseline.mean)
             )?;
         }
-        write!(f, "; reading goes on at {}: ", units::rate(self.rate))?;
+        write!(f, "; reading continues at {}: ", units::rate(self.rate))?;
         match self.reason {
             Reason::Finish(within) => write!(
                 f,

@@ -66,7 +66,7 @@ fn advice(error: &fleece_vma_format::Error) -> &'static str {
         Some(io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded) => {
             "the backup target is full; free space there or prune old backups"
         }
-        Some(io::ErrorKind::BrokenPipe) => "whoever reads the archive from the pipe went away",
+        Some(io::ErrorKind::BrokenPipe) => "the reader of the pipe has closed it",
         _ => "the backup target fails",
     }
 }

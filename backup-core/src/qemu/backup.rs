@@ -289,7 +289,7 @@ fn switch(
     }
     let pause = switched.paused.map_or_else(
         || "the guest was not stopped".to_owned(),
-        |paused| format!("the guest stood still for {}", units::millis(paused)),
+        |paused| format!("the guest was paused for {}", units::millis(paused)),
     );
     reporter.info(format!(
         "copy-before-write is active ({}, {}; {pause})",
@@ -298,7 +298,7 @@ fn switch(
     ));
     if switched.method == Method::Job {
         reporter.info(
-            "until the end of the backup, what the guest discards gives no space back: QEMU's jobs swallow it"
+            "until the end of the backup, what the guest discards frees no space: QEMU's jobs swallow it"
                 .into(),
         );
     }

@@ -74,7 +74,8 @@ pub fn percent(part: u64, whole: u64) -> u64 {
 /// # Errors
 /// Says what was expected.
 pub fn parse_size(text: &str) -> Result<u64, String> {
-    let wrong = || format!("'{text}' is no size: expected a number with K, M, G or T, as in 64G");
+    let wrong =
+        || format!("'{text}' is not a size: expected a number with K, M, G or T, as in 64G");
     let text_end = text
         .find(|c: char| c.is_ascii_alphabetic())
         .unwrap_or(text.len());

@@ -124,7 +124,7 @@ fn add_drive(
     let mut keys = found.key.clone().into_iter().chain(scsi_keys());
     let name = found.device.name();
     let Some(key) = keys.find(free) else {
-        let message = format!("the guest has no place left for {name}");
+        let message = format!("the guest has no slot left for {name}");
         return Err(Error::new(ErrorKind::Target, message));
     };
     reporter.info(format!(

@@ -204,7 +204,7 @@ fn images(
 fn free_key(archived: &GuestConfig, taken: &[String], name: &str) -> Result<String, Error> {
     let free = |key: &String| archived.main().get(key).is_none() && !taken.contains(key);
     config::scsi_keys().find(free).ok_or_else(|| {
-        let message = format!("the guest has no place left for {name}");
+        let message = format!("the guest has no slot left for {name}");
         Error::new(ErrorKind::Target, message).advise(Advice::SkipDisk(name.to_owned()))
     })
 }
@@ -277,7 +277,7 @@ fn write_domain(
     let folder = folder.filter(|path| !path.contains(char::is_control));
     let Some(folder) = folder else {
         reporter.warning(format!(
-            "there is no {DOMAIN}: the folder's path cannot stand in XML; choose another for libvirt"
+            "there is no {DOMAIN}: the folder's path cannot be written in XML; choose another for libvirt"
         ));
         output.forget(DOMAIN);
         return Ok(());

@@ -59,7 +59,7 @@ impl OldGuest {
         if let Some(lock) = main.get("lock") {
             return refuse(
                 &format!("it is locked ({lock})"),
-                "wait for what is at work there",
+                "wait for what is working there",
             );
         }
         let is_snapshot = |kind| matches!(kind, SectionKind::Snapshot(_));

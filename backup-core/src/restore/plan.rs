@@ -44,7 +44,7 @@ impl FromStr for DiskChoice {
             None => Choice::To(choice.to_owned(), None),
             Some((storage, format)) => match format.parse() {
                 Ok(format) => Choice::To(storage.to_owned(), Some(format)),
-                Err(_) => return Err(format!("'{format}' is no format: expected raw or qcow2")),
+                Err(_) => return Err(format!("'{format}' is not a format: expected raw or qcow2")),
             },
         };
         Ok(Self {

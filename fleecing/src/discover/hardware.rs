@@ -175,7 +175,7 @@ impl Hardware {
 fn ask<C: Command>(client: &Client, command: &C) -> Result<C::Reply, Error> {
     client
         .execute(command)
-        .map_err(Error::qemu("cannot look at the guest's machine"))
+        .map_err(Error::qemu("cannot examine the guest's machine"))
 }
 
 #[cfg(test)]

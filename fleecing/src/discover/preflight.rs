@@ -36,10 +36,10 @@ pub fn check_guest(client: &Client) -> Result<(), Error> {
     }
     let status = client
         .execute(&QueryStatus {})
-        .map_err(Error::qemu("cannot ask for the guest's state"))?;
-    let migration = client
-        .execute(&QueryMigrate {})
-        .map_err(Error::qemu("cannot ask whether the guest migrates"))?;
+        .map_err(Error::qemu("cannot query the guest's state"))?;
+    let migration = client.execute(&QueryMigrate {}).map_err(Error::qemu(
+        "cannot query whether the guest is being migrated",
+    ))?;
     let migration = migration.status.as_deref().unwrap_or("none");
     match out_of_place(&status.status, migration) {
         Some(reason) => Err(Error::new(ErrorKind::Unsafe, reason)),
@@ -60,7 +60,7 @@ fn out_of_place(state: &str, migration: &str) -> Option<String> {
              migration was given up"
         }
         ("save-vm" | "restore-vm", _) => {
-            "is being saved or restored as a whole; back it up when that is done"
+            "is being saved or restored as a whole; back it up afterwards"
         }
         ("finish-migrate" | "colo", _)
         | (

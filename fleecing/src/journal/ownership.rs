@@ -38,7 +38,7 @@ pub(crate) fn volume(
     };
     let expected = || format!("volumes of this guest are called vm-{guest}-{purpose}-<number>");
     let id: VolumeId = text.parse().map_err(|error| {
-        let why = format!("{text:?} is not touched and stays on record: it is no volume");
+        let why = format!("{text:?} is not touched and stays on record: it is not a volume");
         Error::caused(ErrorKind::Foreign, why, error)
     })?;
     let (stem, format) = split(file_name(&id));

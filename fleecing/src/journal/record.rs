@@ -379,10 +379,7 @@ fn text(path: &Path) -> Result<&str, Error> {
     path.to_str().ok_or_else(|| {
         Error::new(
             ErrorKind::Record,
-            format!(
-                "{} is not UTF-8 and cannot be put on record",
-                path.display()
-            ),
+            format!("{} is not UTF-8 and cannot be recorded", path.display()),
         )
     })
 }

@@ -17,7 +17,7 @@ pub(crate) fn reach(client: &Client, disks: &[Disk]) -> Result<bool, Error> {
     if command_line::passes_discards_on(client) {
         return Ok(true);
     }
-    let failed = "cannot ask what the guest has discarded";
+    let failed = "cannot query what the guest has discarded";
     let stats = |query_nodes| client.execute(&QueryBlockStats { query_nodes });
     let devices = stats(None).map_err(Error::qemu(failed))?;
     let nodes = stats(Some(true)).map_err(Error::qemu(failed))?;

@@ -77,7 +77,7 @@ pub(crate) fn remove(client: &Client) -> Result<(), Error> {
 fn devices(client: &Client) -> Result<Vec<BlockStats>, Error> {
     client
         .execute(&QueryBlockStats { query_nodes: None })
-        .map_err(Error::qemu("cannot ask for the disks' statistics"))
+        .map_err(Error::qemu("cannot query the disks' statistics"))
 }
 
 fn histograms(device: &BlockStats) -> impl Iterator<Item = &LatencyHistogram> {

@@ -252,7 +252,7 @@ fn set_drives(client: &Client, record: &Record, disks: &[Disk]) -> Result<Option
         .collect();
     let running = client
         .execute(&QueryStatus {})
-        .map_err(Error::qemu("cannot ask whether the guest runs"))?
+        .map_err(Error::qemu("cannot query whether the guest is running"))?
         .running;
     let stop = running && disks.len() > 1;
     let events = client.subscribe();

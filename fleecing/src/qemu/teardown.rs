@@ -199,7 +199,7 @@ fn resume(client: &Client) -> Result<(), Error> {
     use fleece_qmp_client::commands::{Cont, QueryStatus};
     let status = client
         .execute(&QueryStatus {})
-        .map_err(Error::qemu("cannot ask whether the guest runs"))?;
+        .map_err(Error::qemu("cannot query whether the guest is running"))?;
     if status.status == "paused" {
         client
             .execute(&Cont {})

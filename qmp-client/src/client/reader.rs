@@ -165,7 +165,7 @@ impl Dispatcher {
                         let _ = sender.try_send(result.map_err(Error::from));
                     }
                     // Its command passed its deadline, or is that of a client before us.
-                    None => tracing::debug!(?id, peer = self.peer, "reply that nobody awaits"),
+                    None => tracing::debug!(?id, peer = self.peer, "a reply to no request"),
                 }
             }
         }

@@ -23,7 +23,7 @@ pub(super) const ALL: [Check; 20] = [
         function: activating,
     },
     Check {
-        name: "total, used and available room make sense",
+        name: "total, used and available space make sense",
         function: status,
     },
     Check {
@@ -47,11 +47,11 @@ pub(super) const ALL: [Check; 20] = [
         function: zeroes,
     },
     Check {
-        name: "a new volume takes no room until it is written",
+        name: "a new volume takes no space until it is written",
         function: thin,
     },
     Check {
-        name: "discarding gives room back",
+        name: "discarding frees space",
         function: discard,
     },
     Check {
@@ -111,7 +111,7 @@ fn activating(subject: &Subject<'_>) -> Checked {
 
 fn status(subject: &Subject<'_>) -> Checked {
     let status = subject.storage.status()?;
-    ensure(status.total > 0, || "there is no room at all".to_owned())?;
+    ensure(status.total > 0, || "there is no space at all".to_owned())?;
     ensure(
         status.used <= status.total && status.available <= status.total,
         || format!("{status:?}"),
@@ -214,7 +214,7 @@ fn thin(subject: &Subject<'_>) -> Checked {
 fn discard(subject: &Subject<'_>) -> Checked {
     let Some(granularity) = subject.capabilities.discard_granularity else {
         return Err(Verdict::NotApplicable(
-            "discarding gives nothing back".to_owned(),
+            "discarding frees nothing".to_owned(),
         ));
     };
     ensure(granularity.is_power_of_two(), || {

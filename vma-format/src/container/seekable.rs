@@ -90,7 +90,7 @@ impl<S: ReadAt> Seekable<S> {
             position = position.behind(frame);
         }
         if position.at != end {
-            return Err(damaged(end, "the seek table does not fit the file"));
+            return Err(damaged(end, "the seek table does not match the file"));
         }
         Ok(Some(Self {
             source,
@@ -179,7 +179,7 @@ impl<S: ReadAt> Seekable<S> {
         let done = zstd::bulk::Decompressor::new()?.decompress_to_buffer(&bytes, &mut plain);
         done.map_err(|e| damaged(at, &e).caused_by(e))?;
         if plain.len() != size {
-            return Err(damaged(at, "a frame has not the size that the seek table says").into());
+            return Err(damaged(at, "the size of a frame differs from the seek table").into());
         }
         Ok(plain)
     }

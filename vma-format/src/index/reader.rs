@@ -68,7 +68,7 @@ impl<R: Read> IndexReader<R> {
         };
         let (kind, body) = reader.piece()?.ok_or_else(|| damaged("it is empty"))?;
         let head = (kind == kind::HEAD).then(|| parse::head(&body)).flatten();
-        let head = head.ok_or_else(|| damaged("it does not begin with a head"))?;
+        let head = head.ok_or_else(|| damaged("it does not begin with a header"))?;
         reader.head = (head.uuid, head.header_size, head.header_sha256);
         reader.next = (0, head.header_size);
         Ok(reader)
@@ -141,7 +141,7 @@ impl<R: Read> IndexReader<R> {
             kind::EXTENTS => {
                 let piece = parse::extents(&body).ok_or_else(|| damaged("a record is wrong"))?;
                 if (piece.number, piece.offset) != self.next {
-                    return Err(damaged("its pieces are not in order"));
+                    return Err(damaged("its pieces are out of order"));
                 }
                 self.records = piece.records.into_iter();
                 Ok(())
@@ -149,7 +149,7 @@ impl<R: Read> IndexReader<R> {
             kind::TAIL => {
                 let tail = parse::tail(&body).ok_or_else(|| damaged("its end is wrong"))?;
                 if (tail.extents, tail.size) != self.next || tail.sha256 != sum.finalize()[..] {
-                    return Err(damaged("its checksum does not fit"));
+                    return Err(damaged("its checksum does not match"));
                 }
                 if self.piece()?.is_some() {
                     return Err(damaged("something follows its end"));
@@ -169,14 +169,14 @@ impl<R: Read> IndexReader<R> {
             return Ok(None);
         }
         let header = bytes.get(..got).and_then(parse::piece_header);
-        let header = header.ok_or_else(|| damaged("what should be a piece of it is none"))?;
+        let header = header.ok_or_else(|| damaged("a piece of it is malformed"))?;
         let mut body = vec![0; header.length];
         let got = fill(&mut self.input, &mut body).map_err(cannot_read)?;
         if got < body.len() {
             return Err(damaged("it is cut"));
         }
         if crc32fast::hash(&body) != header.crc {
-            return Err(damaged("the checksum of a piece does not fit"));
+            return Err(damaged("the checksum of a piece does not match"));
         }
         self.sum.update(&bytes);
         self.sum.update(&body);

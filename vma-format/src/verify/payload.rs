@@ -61,7 +61,7 @@ impl<R: Read> Payload<R> {
                 self.workers.submit((extent, record));
             }
             None => {
-                let detail = "an extent that the index does not know";
+                let detail = "an extent that is not in the index";
                 verifier.damage(Damage::new(
                     Error::new(ErrorKind::Payload, detail).at(extent.offset()),
                 ));
@@ -76,7 +76,7 @@ impl<R: Read> Payload<R> {
     /// Tells the extents that should be before `offset` and are not.
     fn skip_to(&mut self, offset: u64, verifier: &mut Verifier<'_>) -> Result<()> {
         while let Some(record) = self.next.take_if(|record| record.offset() < offset) {
-            let detail = format!("extent {} is not where the index knows it", record.number());
+            let detail = format!("extent {} is not where the index has it", record.number());
             let error = Error::new(ErrorKind::Payload, detail).at(record.offset());
             verifier.damage(Damage::bytes(error, record.digest().length()));
             self.next = self.index.next_record()?;
@@ -98,8 +98,11 @@ impl<R: Read> Payload<R> {
             verifier.damage(damage);
         }
         if !fits && damaged.is_empty() {
-            let error = Error::new(ErrorKind::Payload, "an extent has not its checksum")
-                .at(extent.offset());
+            let error = Error::new(
+                ErrorKind::Payload,
+                "the checksum of an extent does not match",
+            )
+            .at(extent.offset());
             verifier.damage(Damage::new(error));
         }
         scanner.recycle(extent);

@@ -201,10 +201,10 @@ fn what_is_damaged_empty_or_unreadable_takes_nobodys_place() {
     }
     check(
         "keep-last=1",
-        "100 2026-01-01 00:00 unreadable → keep (cannot be read: I/O error, counts for no rule)
+        "100 2026-01-01 00:00 unreadable → keep (cannot be read: I/O error, ignored by all rules)
          100 2026-01-02 00:00 → remove
          100 2026-01-03 00:00 → keep (last)
-         100 2026-01-04 00:00 unreadable → keep (cannot be read: I/O error, counts for no rule)",
+         100 2026-01-04 00:00 unreadable → keep (cannot be read: I/O error, ignored by all rules)",
     );
 }
 
@@ -239,8 +239,8 @@ fn a_backup_of_the_future_takes_nobodys_place() {
         "100 2026-01-01 00:00 → keep (yearly 2026)
          100 2027-01-31 23:00 → remove
          100 2027-02-02 01:59 → keep (last)
-         100 2027-02-02 02:01 → keep (dated in the future, counts for no rule)
-         100 2038-01-19 00:00 empty → keep (dated in the future, counts for no rule)",
+         100 2027-02-02 02:01 → keep (dated in the future, ignored by all rules)
+         100 2038-01-19 00:00 empty → keep (dated in the future, ignored by all rules)",
     );
 }
 

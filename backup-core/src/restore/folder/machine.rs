@@ -135,14 +135,14 @@ impl Machine {
         for key in keys {
             let value = config.main().get(key).unwrap_or_default();
             if !machine.set(key, value) && !is_silent(key) {
-                machine.notes.push(format!("{key} is not translated"));
+                machine.notes.push(format!("{key} has no equivalent"));
             }
         }
         machine.add_drives(config, images)?;
         Ok(machine)
     }
 
-    /// Takes one line; `false` if it is about something that is not translated.
+    /// Takes one line; `false` if it is about something that has no equivalent.
     fn set(&mut self, key: &str, value: &str) -> bool {
         let properties = PropertyString::parse(value);
         let first = |name| properties.get(None).or_else(|| properties.get(Some(name)));

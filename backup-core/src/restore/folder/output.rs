@@ -195,7 +195,7 @@ fn check_own(stage: &Path) -> Result<(), Error> {
         return Ok(());
     }
     let message = format!(
-        "{} is no directory of this user's; remove it, or choose another folder",
+        "{} is not a directory of this user; remove it, or choose another folder",
         stage.display()
     );
     Err(Error::new(ErrorKind::Target, message))

@@ -63,7 +63,7 @@ fn qemu_is_told_what_the_configuration_says() {
         &[
             "backend-uri=file://$PWD/disk-drive-tpmstate0-backup.raw",
             "/usr/share/OVMF/OVMF_CODE_4M.fd",
-            "# - hostpci0 is not translated\n",
+            "# - hostpci0 has no equivalent\n",
             "# - machine: it is QEMU's newest q35",
         ],
     );
@@ -113,7 +113,7 @@ fn numbers_without_measure_are_left_at_their_defaults_and_named() {
         (512, 1, 1)
     );
     for key in ["memory", "cores", "sockets", "scsihw", "vga"] {
-        let note = format!("{key} is not translated");
+        let note = format!("{key} has no equivalent");
         assert!(machine.notes.contains(&note), "{:?}", machine.notes);
     }
 }

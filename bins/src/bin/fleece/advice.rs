@@ -99,7 +99,7 @@ fn fleecing(advice: &Fleecing) -> Option<String> {
             )
         }
         Fleecing::ReleaseName(file) => format!(
-            "give the guest another name with --name or, if the other guest has that name no more, remove {}",
+            "give the guest another name with --name or, if the other guest no longer has that name, remove {}",
             file.display()
         ),
         Fleecing::OtherStateDirectory => "choose another directory with --state-dir".into(),

@@ -108,7 +108,7 @@ impl Job {
             let name = device.name();
             if device.is_vmstate() {
                 // How long it was, the archive does not tell.
-                told.push_str(&format!("{name}: what there is, is in vmstate.bin\n"));
+                told.push_str(&format!("{name}: what is there of it is in vmstate.bin\n"));
                 continue;
             }
             let map = format!("disk-{name}.map");

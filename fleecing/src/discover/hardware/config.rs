@@ -83,7 +83,7 @@ impl Hardware {
                 .take_while(|key| is_drive_key(key));
             let mut keys = own.into_iter().chain(numbered);
             let Some(key) = keys.find(|key| is_drive_key(key) && !lines.contains_key(key)) else {
-                notes.push(format!("{} has no place left on its bus", disk.name));
+                notes.push(format!("{} has no slot left on its bus", disk.name));
                 continue;
             };
             if let Some(index) = self.boot_index(disk.device_path.as_deref()) {
@@ -121,14 +121,14 @@ impl Hardware {
         if !self.others.is_empty() {
             let others: Vec<&str> = self.others.iter().map(String::as_str).collect();
             notes.push(format!(
-                "devices that a restore does not make: {}",
+                "devices that a restore cannot recreate: {}",
                 others.join(", ")
             ));
         }
         let mut config = GuestConfig::default();
         for (key, value) in lines {
             if config.main_mut().set(&key, &value).is_err() {
-                notes.push(format!("{key} cannot stand in a configuration"));
+                notes.push(format!("{key} cannot be written in a configuration"));
             }
         }
         (config, maps, notes)

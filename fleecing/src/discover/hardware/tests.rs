@@ -73,6 +73,6 @@ fn a_machine_is_described_by_what_qemu_says_of_it() {
                 "virtio0=drive-root"
             ]
         );
-        assert_eq!(notes, ["devices that a restore does not make: intel-hda"]);
+        assert_eq!(notes, ["devices that a restore cannot recreate: intel-hda"]);
     }
 }

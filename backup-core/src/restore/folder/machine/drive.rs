@@ -183,7 +183,9 @@ impl Machine {
         };
         let serial = option("serial");
         if serial.is_some_and(|serial| !is_serial(serial)) {
-            let note = format!("{key}: its serial number has odd characters and is left out");
+            let note = format!(
+                "{key}: its serial number has characters that are not allowed, and is left out"
+            );
             self.notes.push(note);
         }
         let wwn = option("wwn").and_then(|wwn| wwn.strip_prefix("0x"));
