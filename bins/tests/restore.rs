@@ -353,7 +353,7 @@ fn what_cannot_be_restored_leaves_nothing() {
     let words = ["no disk 'scsi9'", "drive-scsi0, drive-virtio1"];
     refused(&options, 1, &words);
     let options = ["--storage", "fast", "--disk", "scsi0=fast:vmdk"];
-    refused(&options, 2, &["'vmdk' is no format"]);
+    refused(&options, 2, &["'vmdk' is not a format"]);
 }
 
 #[test]

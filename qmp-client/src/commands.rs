@@ -7,6 +7,24 @@
 //!
 //! Where a member is younger than QEMU 7.2, its documentation says so; ask the
 //! [schema](crate::schema::Schema) before using it.
+//!
+//! QEMU has had the commands since (QAPI's `Since`, `qapi/*.json`):
+//!
+//! | since | commands |
+//! |---|---|
+//! | 0.14 | `closefd` `cont` `getfd` `query-block` `query-blockstats` `query-migrate` `query-name` `query-status` `query-uuid` `query-version` `quit` `stop` |
+//! | 1.1 | `block-job-cancel` `block-stream` `query-block-jobs` `transaction` |
+//! | 1.2 | `add-fd` `qom-get` `qom-list` `qom-set` `query-fdsets` `query-target` `remove-fd` |
+//! | 1.3 | `nbd-server-start` `nbd-server-stop` |
+//! | 2.0 | `object-add` `object-del` `query-iothreads` `query-named-block-nodes` |
+//! | 2.5 | `query-qmp-schema` |
+//! | 2.9 | `blockdev-add` `blockdev-del` |
+//! | 2.11 | `query-memory-size-summary` |
+//! | 2.12 | `block-job-dismiss` `query-cpus-fast` |
+//! | 3.0 | `query-jobs` |
+//! | 4.0 | `block-latency-histogram-set` `x-debug-query-block-graph` |
+//! | 5.2 | `block-export-add` `block-export-del` `query-block-exports` |
+//! | 6.1 | `blockdev-reopen` |
 
 #![expect(
     clippy::exhaustive_structs,

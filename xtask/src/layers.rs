@@ -4,8 +4,8 @@ use crate::files;
 use crate::metadata::{self, Kind, Member};
 use crate::run::Outcome;
 
-/// Each crate with its floor. Those of floor 1 depend on no other member but the ground they stand on.
-const FLOORS: [(&str, u8); 10] = [
+/// Each crate with its layer. Those of layer 1 depend on no other member but layer 0.
+const LAYERS: [(&str, u8); 10] = [
     ("fleece-plain-text", 0),
     ("fleece-staged-file", 0),
     ("fleece-vma-format", 1),
@@ -18,7 +18,7 @@ const FLOORS: [(&str, u8); 10] = [
     ("fleece-bins", 5),
 ];
 
-/// What only tests and tasks use: the lab stands below the house and knows nothing of it.
+/// What only tests and tasks use: the lab is below all layers and knows nothing of them.
 const LAB: [&str; 2] = ["fleece-lab", "fleece-lab-guest"];
 
 /// What may use everything and is used by nobody.
@@ -41,9 +41,9 @@ fn breaches(members: &[Member]) -> Vec<String> {
     let mut breaches = Vec::new();
     for member in members {
         let name = member.name.as_str();
-        if floor(name).is_none() && !LAB.contains(&name) && !OUTSIDE.contains(&name) {
+        if layer(name).is_none() && !LAB.contains(&name) && !OUTSIDE.contains(&name) {
             breaches.push(format!(
-                "{name} has no floor: give it one in xtask/src/layers.rs"
+                "{name} has no layer: give it one in xtask/src/layers.rs"
             ));
         }
         for (dependency, kind) in &member.dependencies {
@@ -63,7 +63,7 @@ fn is_allowed(from: &str, to: &str, kind: Kind) -> bool {
     if LAB.contains(&to) {
         return kind == Kind::Development || LAB.contains(&from);
     }
-    match (floor(from), floor(to), kind) {
+    match (layer(from), layer(to), kind) {
         (Some(from), Some(to), Kind::Normal) => to < from,
         // Tests may use a neighbour as a peer.
         (Some(from), Some(to), Kind::Development) => to <= from,
@@ -71,8 +71,8 @@ fn is_allowed(from: &str, to: &str, kind: Kind) -> bool {
     }
 }
 
-fn floor(name: &str) -> Option<u8> {
-    let entry = FLOORS.iter().find(|entry| entry.0 == name)?;
+fn layer(name: &str) -> Option<u8> {
+    let entry = LAYERS.iter().find(|entry| entry.0 == name)?;
     Some(entry.1)
 }
 
