@@ -1,8 +1,13 @@
 //! What the fuzz targets feed, and what must hold of any text.
 
-use std::path::{Component, Path};
+use std::fs::File;
+use std::io::Write as _;
+use std::os::fd::AsRawFd as _;
+use std::path::{Component, Path, PathBuf};
 
-use crate::block::Qcow2Header;
+use rustix::fs::{MemfdFlags, memfd_create};
+
+use crate::block::{Backing, BlockStatus as _, Geometry as _, Qcow2, Qcow2Header, ReadAt as _};
 use crate::config::StorageConfig;
 use crate::mounts;
 use crate::name::VolumeName;
@@ -66,5 +71,39 @@ pub fn qcow2_header(data: &[u8]) {
         );
         // Encrypted images must never look plain: `crypt_method` at offset 32.
         assert_eq!(data.get(32..36), Some(&[0; 4][..]));
+    }
+}
+
+/// A qcow2 image, of which the first and the last bytes of the disk are read.
+///
+/// # Panics
+///
+/// If an answer about the disk is empty.
+pub fn qcow2_image(data: &[u8]) {
+    let Ok(memory) = memfd_create("image", MemfdFlags::CLOEXEC) else {
+        return;
+    };
+    let mut file = File::from(memory);
+    if file.write_all(data).is_err() {
+        return;
+    }
+    let path = PathBuf::from(format!("/proc/self/fd/{}", file.as_raw_fd()));
+    let Ok(image) = Qcow2::open(&path, Backing::Deny) else {
+        return;
+    };
+    let mut part = vec![0; 1 << 20];
+    for offset in [0, image.size().saturating_sub(1 << 20)] {
+        let left = image.size().saturating_sub(offset);
+        let length = usize::try_from(left).unwrap_or(usize::MAX).min(part.len());
+        let _ = image.read_at(part.get_mut(..length).unwrap_or_default(), offset);
+        let mut at = offset;
+        for _ in 0..64 {
+            let left = image.size().saturating_sub(at);
+            let Ok(extent) = image.block_status(at, left) else {
+                break;
+            };
+            assert!(extent.len <= left && (extent.len > 0 || left == 0));
+            at = at.saturating_add(extent.len);
+        }
     }
 }

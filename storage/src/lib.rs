@@ -37,8 +37,8 @@
 //! programs (`lvs`, `zfs`, `rbd`, …) and, to ask a mount that may hang, a thread that is left behind if it does.
 //! Block devices have no threads, and may be used by many at once.
 //!
-//! Raw devices keep nothing in memory. The qcow2 images of a process share 8 MiB for their tables; one that is
-//! [opened for a guest](block::Qcow2::open_for_guest) has its own, up to 10 MiB. [`block::MemoryDevice`] keeps what was
+//! Raw devices keep nothing in memory, and a qcow2 image that is only read 32 KiB; of compressed ones each thread keeps a
+//! cluster. The qcow2 images of a process that are written share 8 MiB for their tables; one that is [opened for a guest](block::Qcow2::open_for_guest) has its own, up to 10 MiB. [`block::MemoryDevice`] keeps what was
 //! written.
 //!
 //! A dropped device does not flush: call [`flush`](block::WriteAt::flush), whose errors a drop could not report. A volume

@@ -1,12 +1,17 @@
-//! qcow2 images, read and written by the `imago` crate behind a header check of our own.
+//! qcow2 images: all that QEMU writes are read by a reader of our own; plain ones are written by the `imago` crate.
 //!
-//! The check is ours because imago 0.2 opens encrypted images as if they were plain, and because
-//! opening for writing makes QEMU discard the persistent dirty bitmaps of an image.
+//! imago 0.2 knows neither zstd nor extended L2 entries, refuses images with dirty refcounts, and opens encrypted
+//! ones as if they were plain. Behind our header check it sees none of them.
 
 mod budget;
 mod chain;
+mod compressed;
+mod extensions;
+mod features;
 mod header;
 mod image;
+mod mapping;
+mod reader;
 
 #[cfg(test)]
 mod tests;
@@ -28,46 +33,40 @@ use super::{
     Access, BlockStatus, Discard, Error, ErrorKind, Extent, Geometry, Operation, RawFile, ReadAt,
     Result, Status, WriteAt, check_range,
 };
+use header::Head;
 use image::{Image, Tables};
+use reader::Reader;
 
-/// A qcow2 image. All images of a process share a small memory for their tables, however many there are, but for
-/// those that are [opened for a guest](Self::open_for_guest).
-pub struct Qcow2(Arc<Image>);
+/// A qcow2 image. Those that are only read have next to nothing in memory. All images of a process that are written share
+/// a small memory for their tables, however many there are, but for those that are [opened for a
+/// guest](Self::open_for_guest).
+pub struct Qcow2(Engine);
+
+enum Engine {
+    Reader(Box<Reader>),
+    Writer(Arc<Image>),
+}
 
 impl Qcow2 {
     /// Open an image for reading, without changing a byte of it.
     ///
     /// # Errors
     ///
-    /// If it is not a qcow2 image, is encrypted or damaged, needs a feature that is not supported,
-    /// or has a backing file and `backing` denies it.
+    /// If it is not a qcow2 image, is encrypted, marked corrupt, or needs a feature that is not supported; or has a
+    /// backing file or a data file, and `backing` denies it.
     pub fn open(path: &Path, backing: Backing) -> Result<Self> {
-        let (file, header) = open_file(path, Access::ReadOnly)?;
-        if header.has_backing_file && backing == Backing::Deny {
-            return Err(Error::new(ErrorKind::Denied, Operation::Open)
-                .on(path)
-                .because("the image has a backing file, which is only opened when asked for"));
-        }
-        let path = path.to_owned();
-        Image::open(
-            file,
-            path,
-            Access::ReadOnly,
-            backing,
-            header,
-            Tables::Shared,
-        )
-        .map(Self)
+        let reader = Reader::open(path, backing)?;
+        Ok(Self(Engine::Reader(Box::new(reader))))
     }
 
     /// Open an image for reading and writing, as the target of a restore.
     ///
     /// # Errors
     ///
-    /// As for [`Qcow2::open`]; also if writing would lose something: internal snapshots, or
-    /// persistent bitmaps and other features that a foreign writer has to clear.
+    /// As for [`Qcow2::open`]; also if it has a feature that only the reader knows, or writing would lose something:
+    /// internal snapshots, or persistent bitmaps and other features that a foreign writer has to clear.
     pub fn open_writable(path: &Path) -> Result<Self> {
-        let (file, header) = open_file(path, Access::ReadWrite)?;
+        let (file, header) = open_file(path)?;
         Self::writable(file, path, header, Tables::Shared)
     }
 
@@ -78,7 +77,7 @@ impl Qcow2 {
     ///
     /// As for [`Qcow2::open_writable`].
     pub fn open_for_guest(path: &Path) -> Result<Self> {
-        let (file, header) = open_file(path, Access::ReadWrite)?;
+        let (file, header) = open_file(path)?;
         Self::writable(file, path, header, Tables::Own)
     }
 
@@ -110,6 +109,7 @@ impl Qcow2 {
     }
 
     fn writable(file: File, path: &Path, header: Qcow2Header, tables: Tables) -> Result<Self> {
+        header.check_writable().map_err(|error| error.on(path))?;
         let denied = |why: &str| {
             Err(Error::new(ErrorKind::Denied, Operation::Open)
                 .on(path)
@@ -122,39 +122,55 @@ impl Qcow2 {
             return denied("writing would harm its persistent bitmaps or internal snapshots");
         }
         let path = path.to_owned();
-        Image::open(file, path, Access::ReadWrite, Backing::Deny, header, tables).map(Self)
+        let image = Image::open(file, path, header, tables)?;
+        Ok(Self(Engine::Writer(image)))
     }
 
-    fn check_writable(&self, operation: Operation) -> Result<()> {
-        match self.0.access {
-            Access::ReadWrite => Ok(()),
-            Access::ReadOnly => Err(Error::new(ErrorKind::ReadOnly, operation).on(&self.0.path)),
+    fn writer(&self, operation: Operation) -> Result<&Image> {
+        match &self.0 {
+            Engine::Writer(image) => Ok(image),
+            Engine::Reader(reader) => {
+                Err(Error::new(ErrorKind::ReadOnly, operation).on(reader.path()))
+            }
         }
     }
 }
 
 impl Geometry for Qcow2 {
     fn size(&self) -> u64 {
-        self.0.header().size
+        match &self.0 {
+            Engine::Reader(reader) => reader.size(),
+            Engine::Writer(image) => image.header().size,
+        }
     }
 
     fn alignment(&self) -> u64 {
-        self.0.header().cluster_size
+        match &self.0 {
+            Engine::Reader(reader) => reader.alignment(),
+            Engine::Writer(image) => image.header().cluster_size,
+        }
     }
 }
 
 impl ReadAt for Qcow2 {
     fn read_at(&self, buf: &mut [u8], offset: u64) -> Result<()> {
+        let image = match &self.0 {
+            Engine::Reader(reader) => return reader.read_at(buf, offset),
+            Engine::Writer(image) => image,
+        };
         check_range(Operation::Read, self.size(), offset, buf.len() as u64)?;
-        self.0
-            .with(Operation::Read, offset, buf.len() as u64, |driver| {
-                driver.read(buf, offset)
-            })
+        image.with(Operation::Read, offset, buf.len() as u64, |driver| {
+            driver.read(buf, offset)
+        })
     }
 }
 
 impl BlockStatus for Qcow2 {
     fn block_status(&self, offset: u64, len: u64) -> Result<Extent> {
+        let image = match &self.0 {
+            Engine::Reader(reader) => return reader.block_status(offset, len),
+            Engine::Writer(image) => image,
+        };
         check_range(Operation::Status, self.size(), offset, len)?;
         if len == 0 {
             return Ok(Extent {
@@ -163,8 +179,8 @@ impl BlockStatus for Qcow2 {
             });
         }
         // No more tables at once than needed.
-        let len = len.min(self.0.reach());
-        let (status, mapped) = self.0.with(Operation::Status, offset, len, |driver| {
+        let len = len.min(image.reach());
+        let (status, mapped) = image.with(Operation::Status, offset, len, |driver| {
             let (mapping, mapped) = driver.get_mapping(offset, len)?;
             let status = match mapping {
                 Mapping::Zero { .. } => Status::Zero,
@@ -186,25 +202,24 @@ impl BlockStatus for Qcow2 {
 impl WriteAt for Qcow2 {
     fn write_at(&self, buf: &[u8], offset: u64) -> Result<()> {
         check_range(Operation::Write, self.size(), offset, buf.len() as u64)?;
-        self.check_writable(Operation::Write)?;
-        self.0
-            .with(Operation::Write, offset, buf.len() as u64, |driver| {
-                driver.write(buf, offset)
-            })
+        let image = self.writer(Operation::Write)?;
+        image.with(Operation::Write, offset, buf.len() as u64, |driver| {
+            driver.write(buf, offset)
+        })
     }
 
     fn write_zeroes(&self, offset: u64, len: u64) -> Result<()> {
         check_range(Operation::WriteZeroes, self.size(), offset, len)?;
-        self.check_writable(Operation::WriteZeroes)?;
-        self.0.with(Operation::WriteZeroes, offset, len, |driver| {
+        let image = self.writer(Operation::WriteZeroes)?;
+        image.with(Operation::WriteZeroes, offset, len, |driver| {
             driver.write_zeroes(offset, len)
         })
     }
 
     fn flush(&self) -> Result<()> {
-        match self.0.access {
-            Access::ReadOnly => Ok(()),
-            Access::ReadWrite => self.0.sync(),
+        match &self.0 {
+            Engine::Reader(_) => Ok(()),
+            Engine::Writer(image) => image.sync(),
         }
     }
 }
@@ -213,26 +228,28 @@ impl WriteAt for Qcow2 {
 impl Discard for Qcow2 {
     fn discard(&self, offset: u64, len: u64) -> Result<()> {
         check_range(Operation::Discard, self.size(), offset, len)?;
-        self.check_writable(Operation::Discard)
+        self.writer(Operation::Discard).map(drop)
     }
 }
 
 impl fmt::Debug for Qcow2 {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (path, access) = match &self.0 {
+            Engine::Reader(reader) => (reader.path(), Access::ReadOnly),
+            Engine::Writer(image) => (image.path.as_path(), Access::ReadWrite),
+        };
         f.debug_struct("Qcow2")
-            .field("path", &self.0.path)
-            .field("access", &self.0.access)
+            .field("path", &path)
+            .field("access", &access)
             .finish_non_exhaustive()
     }
 }
 
-fn open_file(path: &Path, access: Access) -> Result<(File, Qcow2Header)> {
+fn open_file(path: &Path) -> Result<(File, Qcow2Header)> {
     let failed = |error| Error::from_io(Operation::Open, error).on(path);
-    let file = open_existing(path, access).map_err(failed)?;
+    let file = open_existing(path, Access::ReadWrite).map_err(failed)?;
     // Refuses pipes and directories with a clear message before the driver gets to see them.
-    RawFile::from_file(file.try_clone().map_err(failed)?, path, access)?;
-    let header = Qcow2Header::read(&file)
-        .and_then(|header| header.check_readable().map(|()| header))
-        .map_err(|error| error.on(path))?;
-    Ok((file, header))
+    RawFile::from_file(file.try_clone().map_err(failed)?, path, Access::ReadWrite)?;
+    let head = Head::read(&file).map_err(|error| error.on(path))?;
+    Ok((file, head.header))
 }

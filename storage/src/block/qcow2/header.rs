@@ -2,14 +2,33 @@
 //!
 //! Offsets are those of QEMU's `docs/interop/qcow2.rst`, section "Header".
 
+use std::ffi::OsString;
 use std::fs::File;
 use std::io;
+use std::os::unix::ffi::OsStringExt;
 use std::os::unix::fs::FileExt;
 
+use super::compressed::Compression;
+use super::extensions::Extensions;
+use super::features::{self, check_readable};
+use super::mapping::Entries;
 use crate::block::{Error, ErrorKind, Operation, Result};
 
-/// Bytes of the fixed part of a version 3 header.
-const HEADER_LEN: usize = 104;
+/// Bytes of a version 3 header up to `compression_type`, with its padding.
+const HEADER_LEN: usize = 112;
+
+/// Bytes of the part that every version 3 header has, and of a version 2 header.
+const V3_LEN: u32 = 104;
+const V2_LEN: u32 = 72;
+
+/// The longest name of a backing file, in bytes.
+const MAX_BACKING_NAME: u32 = 1023;
+
+/// Refcounts of 2^6 bits are the widest that there are.
+const MAX_REFCOUNT_ORDER: u32 = 6;
+
+/// With subclusters a cluster has at least 2^14 bytes.
+const MIN_EXTENDED_CLUSTER: u64 = 1 << 14;
 
 /// "QFI\xfb" at offset 0.
 const MAGIC: u32 = 0x5146_49fb;
@@ -45,22 +64,82 @@ pub struct Qcow2Header {
     /// Bytes of the L1 table and of the refcount table.
     l1_table: u64,
     refcount_table: u64,
+    /// Where the L1 table is.
+    l1_offset: u64,
+    /// The name of the backing file: where it is, and its bytes.
+    backing_offset: u64,
+    backing_len: u32,
+    /// Bytes of the header.
+    header_len: u32,
+    compression_type: u8,
+}
+
+/// A header and what belongs to it.
+#[derive(Debug)]
+pub(super) struct Head {
+    pub(super) header: Qcow2Header,
+    pub(super) extensions: Extensions,
+    pub(super) backing_file: Option<OsString>,
+}
+
+impl Head {
+    /// Reads the header of an image that we can read; all that belongs to it is in the first cluster.
+    pub(super) fn read(file: &File) -> Result<Self> {
+        let header = Qcow2Header::read(file)?;
+        let cluster = usize::try_from(header.cluster_size).unwrap_or(usize::MAX);
+        let head = Self::parse(header, &start_of(file, cluster)?)?;
+        head.header.check_readable(&head.extensions)?;
+        Ok(head)
+    }
+
+    fn parse(header: Qcow2Header, cluster: &[u8]) -> Result<Self> {
+        let at = |offset: u64| usize::try_from(offset).unwrap_or(usize::MAX);
+        let (name, len) = (at(header.backing_offset), at(header.backing_len.into()));
+        let backing_file = match header.has_backing_file {
+            false => None,
+            true => Some(
+                name.checked_add(len)
+                    .and_then(|end| cluster.get(name..end))
+                    .filter(|_| header.backing_len <= MAX_BACKING_NAME)
+                    .ok_or_else(|| {
+                        invalid("the name of its backing file is not where one can be")
+                    })?,
+            ),
+        };
+        let end = if header.has_backing_file {
+            name
+        } else {
+            cluster.len()
+        };
+        let behind = cluster.get(at(header.header_len.into())..end);
+        Ok(Self {
+            header,
+            extensions: Extensions::parse(behind.unwrap_or_default())?,
+            backing_file: backing_file.map(|name| OsString::from_vec(name.to_vec())),
+        })
+    }
+}
+
+/// The first bytes of a file, up to its end.
+fn start_of(file: &File, length: usize) -> Result<Vec<u8>> {
+    let mut bytes = vec![0; length];
+    let mut there = 0;
+    while let Some(rest) = bytes.get_mut(there..).filter(|rest| !rest.is_empty()) {
+        match file.read_at(rest, there as u64) {
+            Ok(0) => break,
+            Ok(read) => there = there.saturating_add(read),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(Error::from_io(Operation::Open, error)),
+        }
+    }
+    bytes.truncate(there);
+    Ok(bytes)
 }
 
 impl Qcow2Header {
     /// The header of an image, whether or not we can read the image itself.
     pub(crate) fn read(file: &File) -> Result<Self> {
-        let mut bytes = [0; HEADER_LEN];
-        let mut there = 0;
-        while let Some(rest) = bytes.get_mut(there..).filter(|rest| !rest.is_empty()) {
-            match file.read_at(rest, there as u64) {
-                Ok(0) => break,
-                Ok(read) => there = there.saturating_add(read),
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(Error::from_io(Operation::Open, error)),
-            }
-        }
-        Self::fields(bytes.get(..there).unwrap_or_default())
+        Self::fields(&start_of(file, HEADER_LEN)?)
     }
 
     /// Read the header at the beginning of an image and refuse what we cannot read truly.
@@ -72,15 +151,56 @@ impl Qcow2Header {
     /// that the driver lacks.
     pub fn parse(bytes: &[u8]) -> Result<Self> {
         let header = Self::fields(bytes)?;
-        header.check_readable()?;
+        let head = Head::parse(header, bytes)?;
+        header.check_readable(&head.extensions)?;
         Ok(header)
     }
 
     /// Refuses an image that we cannot read truly.
-    pub(super) fn check_readable(&self) -> Result<()> {
+    fn check_readable(&self, extensions: &Extensions) -> Result<()> {
         check_encryption(self.crypt_method)?;
-        check_incompatible_features(self.incompatible_features)?;
-        check_tables(self.l1_table, self.refcount_table)
+        check_readable(self.incompatible_features, extensions)?;
+        self.compression()?;
+        if self.has_subclusters() && self.cluster_size < MIN_EXTENDED_CLUSTER {
+            return Err(invalid(
+                "extended L2 entries, with clusters that are too small",
+            ));
+        }
+        self.check_tables()
+    }
+
+    /// Refuses an image that our writer would harm.
+    pub(super) fn check_writable(&self) -> Result<()> {
+        features::check_writable(self.incompatible_features)
+    }
+
+    /// How its compressed clusters are compressed.
+    pub(super) fn compression(&self) -> Result<Compression> {
+        let marked = self.incompatible_features & features::COMPRESSION != 0;
+        match (marked, self.compression_type) {
+            (false, 0) => Ok(Compression::Deflate),
+            (true, 1) => Ok(Compression::Zstd),
+            (true, kind @ 2..) => Err(unsupported(format!(
+                "its clusters are compressed in an unknown way ({kind}); convert it with a `qemu-img convert` that knows it"
+            ))),
+            _ => Err(invalid("its type of compression does not fit its features")),
+        }
+    }
+
+    /// Whether its L2 entries are extended.
+    pub(super) const fn has_subclusters(&self) -> bool {
+        self.incompatible_features & features::EXTENDED_L2 != 0
+    }
+
+    /// Whether its clusters are in another file.
+    pub(super) const fn has_data_file(&self) -> bool {
+        self.incompatible_features & features::DATA_FILE != 0
+    }
+
+    /// Where the entry of the L1 table is for an L2 table, of which each tells of `reach` bytes.
+    pub(super) fn l1_entry(&self, offset: u64, reach: u64) -> u64 {
+        let number = offset.checked_div(reach).unwrap_or(0);
+        self.l1_offset.saturating_add(number.saturating_mul(8))
     }
 
     /// Whether the image is a disk and nothing besides: no backing file, encryption, snapshots, bitmaps or
@@ -104,11 +224,27 @@ impl Qcow2Header {
             3 => (field.u64(72)?, field.u64(88)?),
             _ => return Err(unsupported(format!("qcow2 version {version}"))),
         };
+        let (refcount_order, header_len) = match version {
+            2 => (4, V2_LEN),
+            _ => (field.u32(96)?, field.u32(100)?),
+        };
+        if refcount_order > MAX_REFCOUNT_ORDER {
+            return Err(invalid(format!("refcounts of 2^{refcount_order} bits")));
+        }
         let cluster_bits = field.u32(20)?;
         if !(9..=21).contains(&cluster_bits) {
             return Err(invalid(format!("clusters of 2^{cluster_bits} bytes")));
         }
         let cluster_size = 1_u64 << cluster_bits;
+        let is_long_enough = version == 2 || header_len >= V3_LEN;
+        if !is_long_enough || u64::from(header_len) > cluster_size {
+            return Err(invalid(format!("a header of {header_len} bytes")));
+        }
+        // A shorter header has none, which is the default.
+        let compression_type = match header_len > V3_LEN {
+            true => field.bytes::<1>(104)?[0],
+            false => 0,
+        };
         let (l1_entries, refcount_table_clusters) = (field.u32(36)?, field.u32(56)?);
         Ok(Self {
             version,
@@ -121,13 +257,35 @@ impl Qcow2Header {
             incompatible_features: incompatible,
             l1_table: u64::from(l1_entries).saturating_mul(8),
             refcount_table: u64::from(refcount_table_clusters).saturating_mul(cluster_size),
+            l1_offset: field.u64(40)?,
+            backing_offset: field.u64(8)?,
+            backing_len: field.u32(16)?,
+            header_len,
+            compression_type,
         })
     }
 
-    /// Bytes of the tables that are in memory whenever the image is open.
-    pub(super) fn tables_in_memory(&self, writable: bool) -> u64 {
-        let refcounts = if writable { self.refcount_table } else { 0 };
-        self.l1_table.saturating_add(refcounts)
+    fn check_tables(&self) -> Result<()> {
+        let (l1, refcounts) = (self.l1_table, self.refcount_table);
+        if l1 > MAX_L1_TABLE {
+            return Err(invalid(format!("an L1 table of {l1} bytes")));
+        }
+        if refcounts > MAX_REFCOUNT_TABLE {
+            return Err(invalid(format!("a refcount table of {refcounts} bytes")));
+        }
+        if !self.l1_offset.is_multiple_of(self.cluster_size) {
+            return Err(invalid("the L1 table does not begin where one can"));
+        }
+        let reach = Entries::new(self).reach();
+        if self.size.div_ceil(reach) > l1 / 8 {
+            return Err(invalid("the L1 table is too small for the disk"));
+        }
+        Ok(())
+    }
+
+    /// Bytes of the tables that are in the writer's memory whenever the image is open.
+    pub(super) fn tables_in_memory(&self) -> u64 {
+        self.l1_table.saturating_add(self.refcount_table)
     }
 }
 
@@ -142,48 +300,6 @@ fn check_encryption(method: u32) -> Result<()> {
     Err(unsupported(format!(
         "the image is encrypted with {name}; decrypt a copy with `qemu-img convert` first"
     )))
-}
-
-/// The bits at offset 72. Bit 0, dirty refcounts, does not concern readers.
-fn check_incompatible_features(features: u64) -> Result<()> {
-    const FEATURES: [(u64, &str); 4] = [
-        (
-            1 << 1,
-            "the image is marked corrupt; repair it with `qemu-img check -r all`",
-        ),
-        (1 << 2, "its data is in an external file"),
-        (
-            1 << 3,
-            "its clusters are not compressed with zlib; convert it with `qemu-img convert`",
-        ),
-        (
-            1 << 4,
-            "it has extended L2 entries; convert it with `qemu-img convert`",
-        ),
-    ];
-    for (bit, reason) in FEATURES {
-        if features & bit != 0 {
-            return Err(unsupported(reason));
-        }
-    }
-    match features >> FEATURES.len() >> 1 {
-        0 => Ok(()),
-        _ => Err(unsupported(format!(
-            "unknown incompatible features {features:#x}"
-        ))),
-    }
-}
-
-fn check_tables(l1_table: u64, refcount_table: u64) -> Result<()> {
-    if l1_table > MAX_L1_TABLE {
-        return Err(invalid(format!("an L1 table of {l1_table} bytes")));
-    }
-    if refcount_table > MAX_REFCOUNT_TABLE {
-        return Err(invalid(format!(
-            "a refcount table of {refcount_table} bytes"
-        )));
-    }
-    Ok(())
 }
 
 /// Big-endian numbers at fixed offsets.
@@ -228,6 +344,8 @@ mod tests {
         put(&mut bytes, 24, &(1_u64 << 30).to_be_bytes());
         put(&mut bytes, 36, &2_u32.to_be_bytes());
         put(&mut bytes, 56, &1_u32.to_be_bytes());
+        put(&mut bytes, 96, &4_u32.to_be_bytes());
+        put(&mut bytes, 100, &112_u32.to_be_bytes());
         bytes
     }
 
@@ -254,6 +372,35 @@ mod tests {
     }
 
     #[test]
+    fn what_does_not_concern_a_reader_is_passed_over() {
+        let with = |at, value: &[u8]| {
+            let mut bytes = header();
+            put(&mut bytes, at, value);
+            Qcow2Header::parse(&bytes)
+        };
+        // Dirty refcounts, and all compatible and autoclear features.
+        with(72, &1_u64.to_be_bytes()).expect("dirty");
+        with(80, &u64::MAX.to_be_bytes()).expect("compatible");
+        with(88, &u64::MAX.to_be_bytes()).expect("autoclear");
+        for order in 0..=6_u32 {
+            with(96, &order.to_be_bytes()).expect("refcounts");
+        }
+    }
+
+    #[test]
+    fn an_unknown_feature_is_called_by_its_name_in_the_image() {
+        let mut bytes = header();
+        put(&mut bytes, 72, &(1_u64 << 9).to_be_bytes());
+        bytes.extend(0x6803_f857_u32.to_be_bytes());
+        bytes.extend(48_u32.to_be_bytes());
+        bytes.extend([0, 9]);
+        bytes.extend(b"quantum\x1b");
+        bytes.resize(HEADER_LEN + 8 + 48, 0);
+        let error = Qcow2Header::parse(&bytes).expect_err("is unknown");
+        assert!(error.to_string().contains("bit 9 (quantum?)"), "{error}");
+    }
+
+    #[test]
     fn each_damage_is_refused_as_what_it_is() {
         use ErrorKind::{InvalidFormat, Unsupported};
         assert_eq!(refusal(0, b"QFI\0"), InvalidFormat);
@@ -264,7 +411,16 @@ mod tests {
         assert_eq!(refusal(32, &2_u32.to_be_bytes()), Unsupported);
         assert_eq!(refusal(36, &u32::MAX.to_be_bytes()), InvalidFormat);
         assert_eq!(refusal(56, &129_u32.to_be_bytes()), InvalidFormat);
-        for bit in 1..64 {
+        assert_eq!(refusal(36, &1_u32.to_be_bytes()), InvalidFormat);
+        assert_eq!(refusal(40, &512_u64.to_be_bytes()), InvalidFormat);
+        assert_eq!(refusal(96, &7_u32.to_be_bytes()), InvalidFormat);
+        for length in [0, 72, 103, 65537, u32::MAX] {
+            assert_eq!(refusal(100, &length.to_be_bytes()), InvalidFormat);
+        }
+        // A type of compression without its bit, and a bit without its type.
+        assert_eq!(refusal(104, &[1]), InvalidFormat);
+        assert_eq!(refusal(72, &(1_u64 << 3).to_be_bytes()), InvalidFormat);
+        for bit in [1].into_iter().chain(5..64) {
             assert_eq!(
                 refusal(72, &(1_u64 << bit).to_be_bytes()),
                 Unsupported,
@@ -275,7 +431,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn whatever_follows_the_magic_is_read_or_refused(rest in any::<[u8; 100]>(), cut in 0..=104_usize) {
+        fn whatever_follows_the_magic_is_read_or_refused(rest in any::<[u8; 140]>(), cut in 0..=144_usize) {
             let bytes = [&MAGIC.to_be_bytes()[..], &rest].concat();
             if let Ok(header) = Qcow2Header::parse(&bytes[..cut]) {
                 prop_assert!((2..=3).contains(&header.version));
@@ -287,7 +443,7 @@ mod tests {
     #[test]
     fn a_header_cut_off_anywhere_is_refused() {
         let header = header();
-        for len in 0..96 {
+        for len in 0..105 {
             assert!(Qcow2Header::parse(&header[..len]).is_err(), "{len} bytes");
         }
     }

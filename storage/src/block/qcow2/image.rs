@@ -1,4 +1,4 @@
-//! An open image whose tables can be given up.
+//! An image that is open for writing, whose tables can be given up.
 
 use std::collections::BTreeSet;
 use std::fs::File;
@@ -12,9 +12,8 @@ use imago::qcow2::Qcow2 as Driver;
 use imago::{DenyImplicitOpenGate, FormatAccess, FormatDriverBuilder, StorageOpenOptions};
 
 use super::budget::{self, Cached};
-use super::chain::{Backing, ChainGate};
 use super::header::Qcow2Header;
-use crate::block::{Access, Error, Operation, Result};
+use crate::block::{Error, Operation, Result};
 
 /// As many L2 tables and refcount blocks as imago 0.2 keeps of an image, whatever their size.
 const MOST_TABLES: usize = 128;
@@ -27,8 +26,6 @@ const MOST_REFCOUNT_BLOCKS: u64 = 32;
 pub(super) struct Image {
     file: File,
     pub(super) path: PathBuf,
-    pub(super) access: Access,
-    backing: Backing,
     header: Qcow2Header,
     tables: Tables,
     driver: RwLock<Option<FormatAccess<ImageFile>>>,
@@ -38,7 +35,7 @@ pub(super) struct Image {
 /// Whose memory the tables take.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Tables {
-    /// What all images share that are written or read for an archive.
+    /// What all images share that are written from an archive.
     Shared,
     /// That of the image alone. A guest's disk neither waits nor fails for another.
     Own,
@@ -49,8 +46,6 @@ pub(super) enum Tables {
 struct Used {
     /// What is there as soon as the driver is, in bytes.
     fixed: u64,
-    /// How many images lie upon one another, each with tables of its own.
-    layers: u64,
     /// The L2 tables, by their place in the L1 table. There may be more here than in memory.
     tables: BTreeSet<u64>,
     /// All of it.
@@ -63,20 +58,16 @@ struct Used {
 static USES: AtomicU64 = AtomicU64::new(0);
 
 impl Image {
-    /// `file` has been opened for `access`, and `header` is its header.
+    /// `file` has been opened for reading and writing, and `header` is its header.
     pub(super) fn open(
         file: File,
         path: PathBuf,
-        access: Access,
-        backing: Backing,
         header: Qcow2Header,
         tables: Tables,
     ) -> Result<Arc<Self>> {
         let image = Arc::new(Self {
             file,
             path,
-            access,
-            backing,
             header,
             tables,
             driver: RwLock::default(),
@@ -160,13 +151,8 @@ impl Image {
 
     fn weigh(&self, used: &mut Used) {
         let tables = used.tables.len().min(MOST_TABLES) as u64;
-        let blocks = match self.access {
-            Access::ReadOnly => 0,
-            Access::ReadWrite => self.refcount_blocks(),
-        };
         let cached = tables
-            .saturating_mul(used.layers)
-            .saturating_add(blocks)
+            .saturating_add(self.refcount_blocks())
             .saturating_mul(self.header.cluster_size);
         used.bytes = used.fixed.saturating_add(cached);
     }
@@ -195,21 +181,12 @@ impl Image {
     }
 
     fn load(&self) -> io::Result<FormatAccess<ImageFile>> {
-        let write = self.access == Access::ReadWrite;
-        let options = StorageOpenOptions::new().filename(&self.path).write(write);
+        let options = StorageOpenOptions::new().filename(&self.path).write(true);
         let file = ImageFile::from_open_file(self.file.try_clone()?, options)?;
-        let builder = Driver::<ImageFile>::builder(file).write(write);
-        let below = Arc::new(AtomicU64::new(0));
-        let driver = match self.backing {
-            Backing::Deny => builder.open(DenyImplicitOpenGate::default())?,
-            Backing::Follow => builder.open(ChainGate::new(Arc::clone(&below)))?,
-        };
+        let builder = Driver::<ImageFile>::builder(file).write(true);
+        let driver = builder.open(DenyImplicitOpenGate::default())?;
         let mut used = self.used();
-        used.layers = below.load(Ordering::Relaxed).saturating_add(1);
-        used.fixed = self
-            .header
-            .tables_in_memory(write)
-            .saturating_mul(used.layers);
+        used.fixed = self.header.tables_in_memory();
         self.weigh(&mut used);
         Ok(FormatAccess::new(driver))
     }
@@ -243,9 +220,7 @@ impl Cached for Image {
 
     fn close(&self) -> Result<()> {
         let mut slot = self.slot();
-        if self.access == Access::ReadWrite
-            && let Some(driver) = &*slot
-        {
+        if let Some(driver) = &*slot {
             driver
                 .flush()
                 .map_err(|error| self.failed(Operation::Flush, error))?;

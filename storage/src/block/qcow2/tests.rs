@@ -151,7 +151,7 @@ fn a_chain_that_bites_its_tail_ends_with_an_error() {
     if qemu_img(dir.path(), &create) {
         fs::copy(dir.path().join("image"), dir.path().join("loop")).unwrap();
         let error = Qcow2::open(&dir.path().join("image"), Backing::Follow).unwrap_err();
-        assert_eq!(error.kind(), ErrorKind::Io);
+        assert_eq!(error.kind(), ErrorKind::InvalidFormat);
     }
 }
 
