@@ -27,7 +27,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let (archive, directory, config, state) = (next()?, next()?, next()?, next()?);
     let mut job = GuestRestore::new(archive, config, Place::new(state, "101".parse()?, None));
     // A directory is a storage, too.
-    job.storage = Some(directory.to_string_lossy().into_owned());
+    job.storage = Some(directory.to_string_lossy().parse()?);
     let restored = restore_guest(&job, &Print, &CancelToken::new())?;
     for (disk, volume) in &restored.disks {
         println!("{disk} {volume}");

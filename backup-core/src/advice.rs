@@ -39,6 +39,8 @@ pub enum Advice {
     OnlySkip,
     /// Restore under another number, or replace the guest that is there.
     ReplaceGuest,
+    /// Restore without starting the guest, and start it by hand.
+    StartYourself,
     /// Restore to another folder, or replace the files that are there.
     ReplaceFiles,
     /// Say where firewall rules are kept, or print those of the archive.

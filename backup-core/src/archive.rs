@@ -1,6 +1,7 @@
 //! One archive, from the disks of an instant to a file that is complete.
 
 pub(crate) mod content;
+pub(crate) mod named;
 
 use std::path::PathBuf;
 use std::sync::Arc;

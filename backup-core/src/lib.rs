@@ -82,7 +82,7 @@
 //! let guest = Place::new(directory.join("state"), "101".parse()?, None);
 //! let mut job = GuestRestore::new(file, directory.join("101.conf"), guest);
 //! // The id of a storage, or a directory.
-//! job.storage = Some(directory.display().to_string());
+//! job.storage = Some(directory.display().to_string().parse()?);
 //! let restored = restore_guest(&job, &Silent, &CancelToken::new())?;
 //! let (disk, volume) = &restored.disks[0];
 //! assert_eq!(disk, "drive-scsi0");
@@ -130,6 +130,7 @@ mod cancel;
 pub mod cbw;
 pub mod dump;
 mod error;
+mod foresight;
 #[doc(hidden)]
 pub mod fuzzing;
 pub mod input;
@@ -139,6 +140,7 @@ pub mod pace;
 mod pipeline;
 mod places;
 pub mod qemu;
+mod rename;
 mod report;
 pub mod restore;
 mod source;
@@ -146,6 +148,7 @@ mod target;
 
 pub use advice::Advice;
 pub use archive::content::Content;
+pub use archive::named::NamedFile;
 pub use archive::{ArchiveOptions, Archived, archive};
 pub use fleece_fleecing as fleecing;
 pub use fleece_fleecing::Place;
@@ -155,12 +158,14 @@ pub use fleece_storage::{Storages, VolumeFormat, block};
 
 pub use cancel::{CancelReason, CancelToken};
 pub use error::{Error, ErrorKind};
+pub use foresight::Foreseen;
 pub use job::{Job, Outcome};
 pub use pace::gate::DepthGate;
 pub use pace::options::Pacing;
 pub use pace::rate::RateLimit;
 pub use pipeline::transfer::GuestWatch;
 pub use places::Places;
+pub use rename::Rename;
 pub use report::units;
 pub use report::{Counters, Event, Progress, Reporter, Warning};
 pub use source::packed::PackedDisk;

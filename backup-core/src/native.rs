@@ -11,6 +11,7 @@
 mod backup;
 mod connection;
 pub(crate) mod control;
+mod dry;
 mod export;
 mod guest;
 mod image;
@@ -22,6 +23,7 @@ mod source;
 mod tests;
 
 pub use backup::{ImageBackup, ServedBackup, backup_images, backup_served};
+pub use dry::{foresee_images, foresee_served};
 pub use export::FilterExport;
 pub use guest::Guest;
 pub use image::Image;

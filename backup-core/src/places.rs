@@ -1,10 +1,13 @@
 //! Where things are on this host.
 
+use std::fs;
+use std::io::ErrorKind as IoKind;
 use std::path::{Path, PathBuf};
 
 use fleece_fleecing::Place;
 use fleece_guest_config::GuestId;
 use fleece_storage::Storages;
+use tempfile::TempDir;
 
 use crate::error::{Error, ErrorKind};
 
@@ -21,6 +24,9 @@ pub struct Places {
     /// The storage configuration.
     pub storage_config: Option<PathBuf>,
 }
+
+/// More than any record has, in bytes.
+const MAX_RECORD: u64 = 1 << 20;
 
 /// Proxmox's guest configurations, when this is a Proxmox host.
 const PROXMOX_CONFIGS: &str = "/etc/pve/qemu-server";
@@ -83,6 +89,35 @@ impl Places {
         };
         let directory = self.firewall_dir.as_deref().or_else(proxmox)?;
         Some(directory.join(format!("{guest}.fw")))
+    }
+
+    /// The same with a copy of the state directory, for a dry run: all that is looked at is as it is, and all that
+    /// is claimed or locked is so in the copy only, which goes with the returned directory.
+    ///
+    /// # Errors
+    /// Kind [`ErrorKind::Storage`] if it cannot be copied.
+    pub fn rehearsal(&self) -> Result<(Self, TempDir), Error> {
+        let original = self.state_dir();
+        let failed = |error| {
+            let message = format!("cannot look at {}", original.display());
+            Error::caused(ErrorKind::Storage, message, error)
+        };
+        let copy = tempfile::tempdir().map_err(failed)?;
+        let entries = match fs::read_dir(&original) {
+            Err(error) if error.kind() == IoKind::NotFound => None,
+            entries => Some(entries.map_err(failed)?),
+        };
+        for entry in entries.into_iter().flatten() {
+            let entry = entry.map_err(failed)?;
+            // Neither sockets nor the directories of fleecing images, and no more than a record is.
+            let metadata = entry.metadata().map_err(failed)?;
+            if metadata.is_file() && metadata.len() <= MAX_RECORD {
+                fs::copy(entry.path(), copy.path().join(entry.file_name())).map_err(failed)?;
+            }
+        }
+        let mut places = self.clone();
+        places.state_dir = Some(copy.path().to_owned());
+        Ok((places, copy))
     }
 
     /// Where what is made for a guest is recorded.

@@ -2,6 +2,7 @@
 
 mod backup;
 mod disks;
+mod dry;
 mod job;
 mod quiesce;
 mod room;
@@ -9,4 +10,5 @@ mod source;
 mod watch;
 
 pub use backup::backup;
+pub use dry::foresee;
 pub use job::{Fleecing, GuestBackup};

@@ -17,16 +17,21 @@
 //!
 //! `folder` is for people without storages: images, the archived configurations, and what starts the guest.
 
+mod choice;
 mod config;
 mod copy;
 mod directory;
+mod dry;
 pub(crate) mod failure;
 mod firewall;
 mod folder;
 mod guest;
+mod job;
 mod old;
 mod opened;
 mod plan;
+mod rename;
+mod start;
 mod target;
 mod volumes;
 
@@ -34,11 +39,13 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 pub use crate::target::writeback::Writeback;
+pub use choice::{Choice, DiskChoice, StorageChoice};
 pub use directory::{Directory, Growing};
 pub(crate) use folder::fuzzing;
 pub use folder::{FolderRestore, restore_folder};
-pub use guest::{GuestRestore, restore_guest};
-pub use plan::{Choice, DiskChoice};
+pub use guest::restore_guest;
+pub use job::GuestRestore;
+pub use start::Start;
 pub use target::DiskTarget;
 
 /// What a restore has made.

@@ -402,3 +402,40 @@ fn a_signal_ends_a_restore_that_waits_for_a_pipe() {
     piped.end("-TERM").expect_code(143);
     host.assert_nothing_made();
 }
+
+#[test]
+fn disks_become_other_drives_on_a_storage_with_a_format() {
+    let host = Host::new();
+    let options = ["--storage", "fast:qcow2", "--disk", "d-no=skip"];
+    host.restore(&options).expect(1, &["no disk 'd-no'"]);
+    let options = [
+        "--storage",
+        "fast:qcow2",
+        "--rename",
+        "drive-scsi0=sata3",
+        "--rename",
+        "virtio1=scsi0",
+    ];
+    host.restore(&options).expect_code(0);
+    let config = host.config();
+    let line = "sata3: fast:9/vm-9-disk-0.qcow2,discard=on,size=";
+    assert!(config.contains(line), "{config}");
+    assert!(
+        config.contains("scsi0: fast:9/vm-9-disk-1.qcow2,"),
+        "{config}"
+    );
+    assert!(!config.contains("virtio1:"), "{config}");
+    for disk in [0, 1] {
+        let volume = host.volume("fast", &format!("vm-9-disk-{disk}.qcow2"));
+        host.archived.assert_in_qcow2(disk, &volume);
+    }
+}
+
+#[test]
+fn a_guest_that_cannot_be_started_is_not_restored() {
+    let host = Host::new();
+    let fast = ["--storage", "fast", "--start"];
+    host.restore(&fast)
+        .expect(1, &["only Proxmox's own", "without --start"]);
+    host.assert_nothing_made();
+}

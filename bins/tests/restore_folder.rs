@@ -9,6 +9,8 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use fleece_qmp_client::Client;
+use fleece_qmp_client::commands::QueryStatus;
 use support::Bench;
 use support::archived::{Archived, Piped};
 use support::ended::Ended;
@@ -319,4 +321,37 @@ fn an_archived_configuration_does_not_take_the_place_of_what_is_made_here() {
             "start.sh"
         ]
     );
+}
+
+#[test]
+fn a_guest_is_started_from_its_folder() {
+    let Some(qemu) = fleece_lab::qemu("10.0") else {
+        return;
+    };
+    let host = Host::new();
+    let system = qemu.system();
+    let real = Path::new(system.get_program()).parent().unwrap();
+    let start = |bin: &Path| {
+        let mut command = host.command(&host.archived.path);
+        command.args(["--start", "--force"]);
+        command.env("PATH", format!("{}:/usr/bin:/bin", bin.display()));
+        command
+    };
+    if !Path::new("/usr/bin/qemu-system-x86_64").exists() {
+        let words = ["no qemu-system-x86_64", "without --start"];
+        Ended::of(&mut start(Path::new("/nowhere"))).expect(1, &words);
+        host.assert_nothing_made();
+    }
+    Ended::of(&mut start(real)).expect(0, &["start.sh as process", "qmp.sock"]);
+    let client = Client::connect_unix(host.folder.join("qmp.sock")).unwrap();
+    assert!(client.execute(&QueryStatus {}).unwrap().running);
+    client.execute_raw("quit", None).unwrap();
+    drop(client);
+    let bin = host.bench.path("bin");
+    fs::create_dir(&bin).unwrap();
+    let program = bin.join("qemu-system-x86_64");
+    fs::write(&program, "#!/bin/sh\necho 'no such machine' >&2\nexit 1\n").unwrap();
+    fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
+    let words = ["is restored, but", "no such machine"];
+    Ended::of(&mut start(&bin)).expect(5, &words);
 }

@@ -2,13 +2,15 @@
 
 use std::fs;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use fleece_guest_config::{ConfigFile, Drive, GuestConfig, QmdumpMap};
 use fleece_storage::VolumeId;
 use fleece_vma_format::{DeviceId, Header, HeaderBuilder, MAX_BLOB_SIZE};
 
+use super::named::NamedFile;
 use crate::error::{Error, ErrorKind};
+use crate::rename::Rename;
 use crate::report::Warning;
 
 /// The name of a guest's configuration in an archive.
@@ -34,6 +36,8 @@ pub struct Content {
     pub firewall: Option<Vec<u8>>,
     /// Other configuration files: name and contents.
     pub configs: Vec<(String, Vec<u8>)>,
+    /// Disks that have another name in the archive than their own.
+    pub renames: Vec<Rename>,
 }
 
 impl Content {
@@ -47,6 +51,7 @@ impl Content {
             drives: None,
             firewall: None,
             configs: Vec::new(),
+            renames: Vec::new(),
         }
     }
 
@@ -61,16 +66,46 @@ impl Content {
     ///
     /// # Errors
     /// Kind [`ErrorKind::Request`] when one cannot be read.
-    pub fn add_files(&mut self, files: &[PathBuf]) -> Result<(), Error> {
-        for path in files {
-            let data = fs::read(path).map_err(|error| {
-                let message = format!("cannot read the configuration {}", path.display());
-                Error::caused(ErrorKind::Request, message, error)
-            })?;
-            let name = path.file_name().unwrap_or_default().to_string_lossy();
-            self.configs.push((name.into_owned(), data));
+    pub fn add_files(&mut self, files: &[NamedFile]) -> Result<(), Error> {
+        for file in files {
+            if self.configs.iter().any(|(name, _)| *name == file.name) {
+                let message = format!("two files are to be called {} in the archive", file.name);
+                return Err(Error::new(ErrorKind::Request, message));
+            }
+            self.configs.push((file.name.clone(), file.read()?));
         }
         Ok(())
+    }
+
+    /// Whether the guest's configuration is among the files.
+    #[must_use]
+    pub fn has_config(&self) -> bool {
+        self.configs.iter().any(|(name, _)| name == GUEST_CONFIG)
+    }
+
+    /// The names of all configurations in the archive.
+    pub(crate) fn blobs(&self) -> Vec<&str> {
+        let guest = self.guest.iter().map(|_| GUEST_CONFIG);
+        let firewall = self.firewall.iter().map(|_| FIREWALL);
+        let others = self.configs.iter().map(|(name, _)| name.as_str());
+        guest.chain(firewall).chain(others).collect()
+    }
+
+    /// What a disk is called in the archive.
+    pub(crate) fn name<'a>(&'a self, disk: &'a str) -> &'a str {
+        let rename = self.renames.iter().find(|rename| rename.is_of(disk));
+        rename.map_or(disk, |rename| rename.to.as_str())
+    }
+
+    /// Whether each rename is of one of these disks.
+    fn check_renames(&self, disks: &[&str]) -> Result<(), Error> {
+        let mut of = self.renames.iter();
+        let unknown = of.find(|rename| !disks.iter().any(|disk| rename.is_of(disk)));
+        let Some(Rename { from, .. }) = unknown else {
+            return Ok(());
+        };
+        let message = format!("no disk '{from}' is backed up, only {}", disks.join(", "));
+        Err(Error::new(ErrorKind::Request, message))
     }
 
     /// Puts the guest's configuration file into it, and its firewall rules if there is such a file.
@@ -128,7 +163,7 @@ impl Content {
         };
         let maps = match &self.drives {
             Some(maps) => maps.clone(),
-            None => maps(guest, disks)?,
+            None => self.maps(guest, disks)?,
         };
         Ok(Some(guest.archived(&maps)))
     }
@@ -147,6 +182,7 @@ impl Content {
         };
         let mut builder = HeaderBuilder::new(self.uuid, self.time);
         let names: Vec<&str> = disks.iter().map(|(name, _)| *name).collect();
+        self.check_renames(&names)?;
         if let Some(text) = self.guest_text(&names)? {
             builder.add_config(GUEST_CONFIG, text).map_err(refused)?;
         }
@@ -160,35 +196,50 @@ impl Content {
         }
         let mut devices = Vec::new();
         for (name, size) in disks {
-            devices.push(builder.add_device(name, *size).map_err(refused)?);
+            devices.push(
+                builder
+                    .add_device(self.name(name), *size)
+                    .map_err(refused)?,
+            );
         }
         Ok((builder.build().map_err(refused)?, devices))
     }
 }
 
-/// A map line for each drive of the guest that is among the archive's `devices`, in the order of their
-/// keys: a restore looks for the devices of all of them.
-fn maps(guest: &GuestConfig, devices: &[&str]) -> Result<Vec<QmdumpMap>, Error> {
-    let mut drives = guest.drives().map_err(|error| {
-        Error::caused(ErrorKind::Request, "cannot read the guest's drives", error)
-    })?;
-    drives.retain(|drive| devices.contains(&drive.device_name().as_str()));
-    drives.sort_by(|one, other| one.key.cmp(&other.key));
-    let map = |drive: &Drive| {
-        let id: Option<VolumeId> = drive.volume.parse().ok();
-        let storage = id.as_ref().and_then(VolumeId::storage).unwrap_or_default();
-        let ending = drive.volume.rsplit_once('.').map(|(_, ending)| ending);
-        let format = drive
-            .option("format")
-            .or_else(|| ending.filter(|ending| ["raw", "qcow2", "vmdk"].contains(ending)));
-        QmdumpMap {
-            key: drive.key.clone(),
-            device: drive.device_name(),
-            storage: storage.to_owned(),
-            format: format.unwrap_or("raw").to_owned(),
-        }
-    };
-    Ok(drives.iter().map(map).collect())
+impl Content {
+    /// A map line for each drive of the guest that is among the `disks`, in the order of their keys: a restore
+    /// looks for the devices of all of them.
+    fn maps(&self, guest: &GuestConfig, disks: &[&str]) -> Result<Vec<QmdumpMap>, Error> {
+        let mut drives = guest.drives().map_err(|error| {
+            Error::caused(ErrorKind::Request, "cannot read the guest's drives", error)
+        })?;
+        drives.sort_by(|one, other| one.key.cmp(&other.key));
+        let names: Vec<&str> = disks.iter().map(|disk| self.name(disk)).collect();
+        let map = |drive: &Drive| {
+            let own = drive.device_name();
+            // A disk that was given the name of a drive is that drive.
+            let device = match disks.contains(&own.as_str()) {
+                true => self.name(&own).to_owned(),
+                false => own,
+            };
+            if !names.contains(&device.as_str()) {
+                return None;
+            }
+            let id: Option<VolumeId> = drive.volume.parse().ok();
+            let storage = id.as_ref().and_then(VolumeId::storage).unwrap_or_default();
+            let ending = drive.volume.rsplit_once('.').map(|(_, ending)| ending);
+            let format = drive
+                .option("format")
+                .or_else(|| ending.filter(|ending| ["raw", "qcow2", "vmdk"].contains(ending)));
+            Some(QmdumpMap {
+                key: drive.key.clone(),
+                device,
+                storage: storage.to_owned(),
+                format: format.unwrap_or("raw").to_owned(),
+            })
+        };
+        Ok(drives.iter().filter_map(map).collect())
+    }
 }
 
 #[cfg(test)]
@@ -200,8 +251,21 @@ mod tests {
         let text = "scsi1: local:7/vm-7-disk-1.qcow2,size=1G\nscsi0: lvm:vm-7-disk-0,size=1G\n\
                     ide0: /srv/disk.img,format=raw\nscsi2: lvm:vm-7-disk-2,backup=0\n";
         let guest = GuestConfig::parse(text).unwrap();
-        let maps = maps(&guest, &["drive-scsi1", "drive-scsi0", "drive-ide0"]).unwrap();
-        let lines: Vec<String> = maps.iter().map(ToString::to_string).collect();
+        let mut content = Content::now();
+        let mut lines = |disks: &[&str], renames: &[&str]| -> Vec<String> {
+            content.renames = renames.iter().map(|text| text.parse().unwrap()).collect();
+            let maps = content.maps(&guest, disks).unwrap();
+            maps.iter().map(ToString::to_string).collect()
+        };
+        let renamed = lines(&["d0", "drive-scsi1"], &["d0=scsi0", "scsi1=data"]);
+        assert_eq!(
+            renamed,
+            [
+                "#qmdump#map:scsi0:drive-scsi0:lvm:raw:",
+                "#qmdump#map:scsi1:data:local:qcow2:"
+            ]
+        );
+        let lines = lines(&["drive-scsi1", "drive-scsi0", "drive-ide0"], &[]);
         assert_eq!(
             lines,
             [

@@ -62,16 +62,8 @@ impl DumpDirectory {
     /// Kind [`ErrorKind::Target`] if the directory cannot be read. An archive that vanishes
     /// meanwhile is no error.
     pub fn list(&self) -> Result<Vec<Backup>, Error> {
-        let failed = |error| target("list the backups in", &self.path, error);
         let mut backups = Vec::new();
-        let entries = match fs::read_dir(&self.path) {
-            Err(error) if error.kind() == IoKind::NotFound && self.of_storage => {
-                return Ok(backups);
-            }
-            entries => entries.map_err(failed)?,
-        };
-        for entry in entries {
-            let name = entry.map_err(failed)?.file_name();
+        for name in self.names()? {
             let Some(name) = name.to_str().filter(|name| archive_stem(name).is_some()) else {
                 continue;
             };
@@ -131,10 +123,7 @@ impl DumpDirectory {
         time: DateTime,
         wrapper: Option<&str>,
     ) -> Result<BackupName, Error> {
-        let failed = |error| target("list the backups in", &self.path, error);
-        let entries = fs::read_dir(&self.path).map_err(failed)?;
-        let names = entries.map(|entry| entry.map(|entry| entry.file_name()));
-        let taken: Vec<OsString> = names.collect::<Result<_, _>>().map_err(failed)?;
+        let taken = self.names()?;
         for seconds in 0..60 {
             let time = time.saturating_add(SignedDuration::from_secs(seconds));
             let name = BackupName::new(guest, time, wrapper)?;
@@ -152,6 +141,19 @@ impl DumpDirectory {
             self.path.display()
         );
         Err(Error::new(ErrorKind::Target, message))
+    }
+
+    /// The names of all files; none of a storage's directory that is not made yet.
+    fn names(&self) -> Result<Vec<OsString>, Error> {
+        let failed = |error| target("list the backups in", &self.path, error);
+        let entries = match fs::read_dir(&self.path) {
+            Err(error) if error.kind() == IoKind::NotFound && self.of_storage => {
+                return Ok(Vec::new());
+            }
+            entries => entries.map_err(failed)?,
+        };
+        let names = entries.map(|entry| entry.map(|entry| entry.file_name()));
+        names.collect::<Result<_, _>>().map_err(failed)
     }
 
     /// Puts notes beside an archive; empty ones remove what was there.

@@ -25,7 +25,7 @@ impl DumpDirectory {
     /// Kind [`ErrorKind::Target`] if it is neither, [`ErrorKind::Storage`] if the storage cannot be used,
     /// [`ErrorKind::Request`] if it holds no backups.
     pub fn open(place: &Path, storages: &Storages) -> Result<Self, Error> {
-        let directory = directory(place, storages)?.ok_or_else(|| {
+        let directory = directory(place, storages, false)?.ok_or_else(|| {
             let known: Vec<&str> = storages
                 .config()
                 .sections()
@@ -72,7 +72,7 @@ impl DumpDirectory {
 }
 
 /// Where a new archive of `guest` goes: under a free name in `place`, if that is a directory or a storage, else
-/// `place` itself. A place that does not answer is given up after `timeout`.
+/// `place` itself. A place that does not answer is given up after `timeout`. A dry run makes no directory.
 ///
 /// # Errors
 /// Those of [`DumpDirectory::open`] and [`DumpDirectory::free_name`]; kind [`ErrorKind::Target`] if `place` is no
@@ -83,13 +83,14 @@ pub fn new_archive(
     (guest, time): (&GuestId, DateTime),
     compression: Compression,
     timeout: Duration,
+    dry_run: bool,
     cancel: &CancelToken,
 ) -> Result<PathBuf, Error> {
     let (to, storages, guest) = (place.to_owned(), storages.clone(), guest.clone());
     let look = move || {
-        let found = directory(&to, &storages)?;
+        let found = directory(&to, &storages, dry_run)?;
         let path = found.map(|found| {
-            if found.of_storage {
+            if found.of_storage && !dry_run {
                 create_directories(found.path(), DIRECTORY_MODE).map_err(|error| {
                     let message = format!("cannot create {}", found.path().display());
                     Error::caused(ErrorKind::Target, message, error)
@@ -122,7 +123,11 @@ pub fn storage_id<'p>(place: &'p Path, storages: &Storages) -> Option<&'p str> {
 }
 
 /// The directory of backups that `place` means; `None` if it is neither a directory nor a storage.
-fn directory(place: &Path, storages: &Storages) -> Result<Option<DumpDirectory>, Error> {
+fn directory(
+    place: &Path,
+    storages: &Storages,
+    dry_run: bool,
+) -> Result<Option<DumpDirectory>, Error> {
     let Some(id) = storage_id(place, storages) else {
         return Ok(place.is_dir().then(|| DumpDirectory::new(place)));
     };
@@ -131,7 +136,11 @@ fn directory(place: &Path, storages: &Storages) -> Result<Option<DumpDirectory>,
         Error::caused(ErrorKind::Storage, message, error)
     };
     let storage = storages.open(id).map_err(failed)?;
-    storage.activate().map_err(failed)?;
+    match dry_run {
+        true => storage.status().map(drop),
+        false => storage.activate(),
+    }
+    .map_err(failed)?;
     let directory = storage.dump_directory().ok_or_else(|| {
         Error::new(
             ErrorKind::Request,

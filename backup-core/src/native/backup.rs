@@ -56,6 +56,19 @@ impl ServedBackup {
     }
 }
 
+impl ServedBackup {
+    /// The directory of the fleecing images, as the server sees it.
+    pub(super) fn fleecing_directory(&self) -> Result<PathBuf, Error> {
+        std::fs::canonicalize(&self.fleecing).map_err(|error| {
+            let message = format!(
+                "cannot use {} for fleecing images; it must be a directory",
+                self.fleecing.display()
+            );
+            Error::caused(ErrorKind::Storage, message, error)
+        })
+    }
+}
+
 /// Backs up what a guest uses at this moment, while it does.
 ///
 /// # Errors
@@ -66,13 +79,7 @@ pub fn backup_served(
     cancel: &CancelToken,
 ) -> Result<Outcome, Error> {
     let reporter = &Counting::new(reporter);
-    let fleecing = std::fs::canonicalize(&job.fleecing).map_err(|error| {
-        let message = format!(
-            "cannot use {} for fleecing images; it must be a directory",
-            job.fleecing.display()
-        );
-        Error::caused(ErrorKind::Storage, message, error)
-    })?;
+    let fleecing = job.fleecing_directory()?;
     let on_record = Job::open(&job.record, &job.storages, reporter, cancel)?;
     let guest = Guest::attach(&job.control, &fleecing, &job.options, cancel)?;
     if let Some(before) = guest.before() {

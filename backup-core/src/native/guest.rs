@@ -183,7 +183,7 @@ impl Guest {
     }
 }
 
-fn unexpected(reply: &Reply) -> Error {
+pub(super) fn unexpected(reply: &Reply) -> Error {
     Error::new(
         ErrorKind::Guest,
         format!("the server gave the wrong answer: {reply:?}"),

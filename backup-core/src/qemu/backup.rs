@@ -121,7 +121,7 @@ fn is_interrupted(error: &Error) -> bool {
         .any(|cause| cause.kind() == fleece_qmp_client::ErrorKind::Interrupted)
 }
 
-fn connect(qmp: &Address, cancel: &CancelToken) -> Result<Client, Error> {
+pub(super) fn connect(qmp: &Address, cancel: &CancelToken) -> Result<Client, Error> {
     let mut options = fleece_qmp_client::Options::default();
     options.interrupt = cancel.interrupt().clone();
     Client::connect(qmp, &options)
@@ -129,7 +129,7 @@ fn connect(qmp: &Address, cancel: &CancelToken) -> Result<Client, Error> {
 }
 
 /// What is going to be made in QEMU; nothing is yet.
-fn session<'r>(
+pub(super) fn session<'r>(
     job: &GuestBackup,
     client: Client,
     record: &'r Record,

@@ -8,7 +8,7 @@ use fleece_qmp_client::Client;
 
 use super::job::GuestBackup;
 use crate::advice::Advice;
-use crate::archive::content::{Content, GUEST_CONFIG};
+use crate::archive::content::Content;
 use crate::error::{Error, ErrorKind};
 use crate::report::Counting;
 
@@ -101,14 +101,17 @@ pub(super) fn described(
     for warning in warnings {
         reporter.warning(warning);
     }
-    let has_config = content.configs.iter().any(|(name, _)| name == GUEST_CONFIG);
-    if content.guest.is_some() || has_config {
+    if content.guest.is_some() || content.has_config() {
         return Ok(content);
     }
     match Hardware::of(client) {
         Ok(None) => {}
         Ok(Some(hardware)) => {
-            let (config, maps, notes) = hardware.config(disks);
+            let mut disks = disks.to_vec();
+            for disk in &mut disks {
+                disk.name = content.name(&disk.name).to_owned();
+            }
+            let (config, maps, notes) = hardware.config(&disks);
             (content.guest, content.drives) = (Some(config), Some(maps));
             for note in notes {
                 reporter.info(format!("the archived configuration: {note}"));

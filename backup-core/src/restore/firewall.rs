@@ -26,14 +26,7 @@ impl Rules {
         path: Option<&Path>,
         reporter: &Counting<'_>,
     ) -> Result<Self, Error> {
-        let configs = header.configs();
-        let Some(rules) = configs.iter().find(|config| config.name() == FIREWALL) else {
-            return Ok(Self(None));
-        };
-        let Some(path) = path else {
-            let message =
-                "the archived firewall rules are not restored, since it is not known where they go";
-            reporter.warning(Warning::advised(message, Advice::NameFirewallDirectory));
+        let Some((rules, path)) = rules(header, path, reporter) else {
             return Ok(Self(None));
         };
         let before = match fs::read(path) {
@@ -41,7 +34,7 @@ impl Rules {
             Err(error) if error.kind() == io::ErrorKind::NotFound => None,
             Err(error) => return Err(failed(path, error)),
         };
-        let committed = replace(path, rules.data()).map_err(|error| failed(path, error))?;
+        let committed = replace(path, rules).map_err(|error| failed(path, error))?;
         if let Some(warning) = committed.warning() {
             reporter.warning(warning.to_owned());
         }
@@ -61,6 +54,29 @@ impl Rules {
         if let Err(error) = undone {
             reporter.warning(failed(path, error));
         }
+    }
+}
+
+/// The archived rules and where they go; if only the place is missing, that is told.
+fn rules<'h, 'p>(
+    header: &'h Header,
+    path: Option<&'p Path>,
+    reporter: &Counting<'_>,
+) -> Option<(&'h [u8], &'p Path)> {
+    let mut configs = header.configs().iter();
+    let rules = configs.find(|config| config.name() == FIREWALL)?;
+    if path.is_none() {
+        let message =
+            "the archived firewall rules are not restored, since it is not known where they go";
+        reporter.warning(Warning::advised(message, Advice::NameFirewallDirectory));
+    }
+    Some((rules.data(), path?))
+}
+
+/// Tells what would become of the rules.
+pub(super) fn foresee(header: &Header, path: Option<&Path>, reporter: &Counting<'_>) {
+    if let Some((_, path)) = rules(header, path, reporter) {
+        reporter.info(format!("would write firewall rules to {}", path.display()));
     }
 }
 

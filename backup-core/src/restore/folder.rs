@@ -4,31 +4,35 @@ pub(crate) mod fuzzing;
 mod libvirt;
 mod machine;
 mod output;
-mod qemu;
+pub(super) mod qemu;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use fleece_guest_config::{GuestConfig, Restoration};
 use fleece_storage::VolumeFormat;
 use fleece_storage::block::{Qcow2, RawFile, WriteAt};
 use fleece_vma_format::Header;
 
+use super::choice::{Choice, DiskChoice};
 use super::copy::{Disk, copy};
 use super::failure::target_error;
 use super::opened::Opened;
-use super::plan::{self, Choice, DiskChoice, Found};
-use super::{Restored, config};
+use super::plan::{self, Found};
+use super::{Restored, config, rename};
 use crate::advice::Advice;
 use crate::cancel::CancelToken;
 use crate::error::{Error, ErrorKind};
+use crate::rename::Rename;
+use crate::report::units;
 use crate::report::{Counting, Reporter, Warning};
 use machine::{Image, Machine};
 use output::Output;
 
 /// The names of what is generated.
-const SCRIPT: &str = "start.sh";
+pub(super) const SCRIPT: &str = "start.sh";
 const DOMAIN: &str = "domain.xml";
 
 /// A guest to be restored into a folder.
@@ -43,12 +47,18 @@ pub struct FolderRestore {
     pub format: VolumeFormat,
     /// Disks that are left out; there is nothing else to choose here.
     pub disks: Vec<DiskChoice>,
+    /// Disks that become other drives than those that they were.
+    pub renames: Vec<Rename>,
     /// New MAC addresses and a new uuid.
     pub unique: bool,
     /// Replace files that are there.
     pub force: bool,
     /// Bytes per second written to all disks together.
     pub bwlimit: Option<u64>,
+    /// Change nothing, and only tell what would be done.
+    pub dry_run: bool,
+    /// Only if the guest can be started afterwards.
+    pub startable: bool,
 }
 
 impl FolderRestore {
@@ -60,9 +70,12 @@ impl FolderRestore {
             folder,
             format: VolumeFormat::Raw,
             disks: Vec::new(),
+            renames: Vec::new(),
             unique: false,
             force: false,
             bwlimit: None,
+            dry_run: false,
+            startable: false,
         }
     }
 }
@@ -81,8 +94,10 @@ pub fn restore_folder(
     let reporter = Counting::new(reporter);
     let input = Opened::open(&job.archive, cancel)?;
     let header = input.header().clone();
-    let archived = config::archived(&header, &reporter)?;
-    let found = wanted(plan::find(&header, &archived)?, &job.disks)?;
+    let mut archived = config::archived(&header, &reporter)?;
+    let mut found = plan::find(&header, &archived)?;
+    rename::apply(&mut archived, &mut found, &job.renames)?;
+    let found = wanted(found, &job.disks)?;
     let images = images(found, job.format, &archived)?;
     let machine = describe(&archived, &images, job.unique)?;
     if !machine.notes.is_empty() {
@@ -94,6 +109,14 @@ pub fn restore_folder(
 
     let starts: &[&str] = match foreign_processor(&archived) {
         None => &[SCRIPT, DOMAIN],
+        Some(arch) if job.startable => {
+            return Err(Error::new(
+                ErrorKind::Request,
+                format!(
+                    "the guest has a processor of another kind ({arch}), and cannot be started from a folder"
+                ),
+            ));
+        }
         Some(arch) => {
             reporter.warning(format!(
                 "the guest has a processor of another kind ({arch}): its disks and its configuration are \
@@ -112,6 +135,9 @@ pub fn restore_folder(
         .iter()
         .copied()
         .chain(configs.iter().map(|(name, _)| *name));
+    if job.dry_run {
+        return foresee(job, &images, names, &reporter);
+    }
     let mut output = Output::create(&job.folder, job.force, names)?;
     let mut disks = Vec::new();
     for (found, _, image) in &images {
@@ -149,6 +175,53 @@ pub fn restore_folder(
         bytes: copied.bytes,
         zero: copied.zero,
         took: copied.took,
+        warnings: reporter.warnings(),
+    })
+}
+
+/// Tells all that would be made and replaced.
+fn foresee<'a>(
+    job: &FolderRestore,
+    images: &[(Found, String, Image)],
+    names: impl Iterator<Item = &'a str>,
+    reporter: &Counting<'_>,
+) -> Result<Restored, Error> {
+    let names: Vec<&str> = names.collect();
+    let free = Output::check(&job.folder, job.force, names.iter().copied())?;
+    let path = |name: &str| job.folder.join(name).display().to_string();
+    let mut disks = Vec::new();
+    for (found, key, image) in images {
+        let (name, size) = (found.device.name(), units::bytes(found.device.size()));
+        let (file, format) = (path(&image.file), image.format);
+        reporter.info(format!(
+            "would restore {name} ({size}) to {file} (format {format}), as {key}"
+        ));
+        disks.push((name.to_owned(), file));
+    }
+    let sizes = images.iter().map(|(found, ..)| found.device.size());
+    let sizes = units::bytes(sizes.fold(0, u64::saturating_add));
+    let folder = job.folder.display();
+    match free {
+        Some(free) => reporter.info(format!(
+            "the images would take {sizes} at most; {} are free in {folder}",
+            units::bytes(free)
+        )),
+        None => reporter.info(format!("the images would take {sizes} at most")),
+    }
+    for name in names {
+        let verb = match job.folder.join(name).symlink_metadata() {
+            Ok(_) => "replace",
+            Err(_) => "write",
+        };
+        reporter.info(format!("would {verb} {}", path(name)));
+    }
+    reporter.info("nothing was changed: this is a dry run".into());
+    Ok(Restored {
+        path: job.folder.clone(),
+        disks,
+        bytes: 0,
+        zero: 0,
+        took: Duration::ZERO,
         warnings: reporter.warnings(),
     })
 }

@@ -2,69 +2,23 @@
 
 use std::path::PathBuf;
 
-use fleece_fleecing::Place;
 use fleece_guest_config::{ConfigFile, GuestConfig};
 use fleece_staged_file::temporary_name;
-use fleece_storage::{Storages, VolumeId};
+use fleece_storage::VolumeId;
 use fleece_vma_format::Header;
 
 use super::copy::{Copied, copy};
 use super::firewall::Rules;
+use super::job::GuestRestore;
 use super::old::OldGuest;
 use super::opened::Opened;
-use super::plan::{self, DiskChoice, Found, Planned};
+use super::plan::{self, Found, Planned};
 use super::volumes::{NewVolumes, check_room};
-use super::{Restored, config};
+use super::{Restored, config, dry, rename};
 use crate::cancel::CancelToken;
 use crate::error::{Error, ErrorKind};
 use crate::job::Job;
 use crate::report::{Counting, Reporter};
-
-/// A guest to be restored.
-#[derive(Clone, Debug)]
-#[non_exhaustive]
-pub struct GuestRestore {
-    /// The archive; `-` is standard input.
-    pub archive: PathBuf,
-    /// Where its configuration goes.
-    pub config: PathBuf,
-    /// Where its firewall rules go, if they have a place here. They are there before the configuration, so
-    /// that no guest starts without them.
-    pub firewall: Option<PathBuf>,
-    /// The storage of disks that are not chosen for.
-    pub storage: Option<String>,
-    /// What becomes of single disks.
-    pub disks: Vec<DiskChoice>,
-    /// All storages of the host.
-    pub storages: Storages,
-    /// The guest, and where what is made for it is recorded.
-    pub record: Place,
-    /// New MAC addresses and a new uuid.
-    pub unique: bool,
-    /// Replace the guest that is there.
-    pub force: bool,
-    /// Bytes per second written to all disks together.
-    pub bwlimit: Option<u64>,
-}
-
-impl GuestRestore {
-    /// A new guest from `archive`; its configuration goes to `config`.
-    #[must_use]
-    pub fn new(archive: PathBuf, config: PathBuf, record: Place) -> Self {
-        Self {
-            archive,
-            config,
-            record,
-            firewall: None,
-            storage: None,
-            disks: Vec::new(),
-            storages: Storages::none(),
-            unique: false,
-            force: false,
-            bwlimit: None,
-        }
-    }
-}
 
 /// Restores a guest.
 ///
@@ -79,13 +33,17 @@ pub fn restore_guest(
     let reporter = Counting::new(reporter);
     let input = Opened::open(&job.archive, cancel)?;
     let header = input.header().clone();
-    let archived = config::archived(&header, &reporter)?;
-    let found = plan::find(&header, &archived)?;
+    let mut archived = config::archived(&header, &reporter)?;
+    let mut found = plan::find(&header, &archived)?;
+    rename::apply(&mut archived, &mut found, &job.renames)?;
     let count = found.len();
-    let storage = job.storage.as_deref();
-    let planned = plan::volumes(found, &job.disks, storage, &job.storages)?;
+    let storage = job.storage.as_ref();
+    let planned = plan::volumes(found, &job.disks, storage, &job.storages, job.dry_run)?;
     let old = OldGuest::find(&job.config, job.record.guest(), job.force, &job.storages)?;
     check_room(&planned, input.size, planned.len() == count)?;
+    if job.dry_run {
+        return dry::foresee(job, &header, &archived, &planned, old.as_ref(), &reporter);
+    }
 
     let on_record = Job::open(&job.record, &job.storages, &reporter, cancel)?;
     let record = on_record.record();

@@ -116,6 +116,16 @@ impl OldGuest {
         Ok(())
     }
 
+    /// Tells what would become of its disks.
+    pub(super) fn foresee(&self, restored: &[&str], reporter: &Counting<'_>) {
+        for (key, volume) in &self.disks {
+            reporter.info(match restored.contains(&key.as_str()) {
+                true => format!("would free the old volume {volume} ({key})"),
+                false => format!("would keep the old volume {volume} ({key}) as an unused disk"),
+            });
+        }
+    }
+
     /// Frees the volumes of the drives that were restored, and takes them out of the configuration.
     /// Others stay as unused disks. A volume that is not the guest's own is never freed.
     pub(super) fn free(
@@ -188,6 +198,17 @@ impl OldGuest {
         });
         if let Err(error) = forgotten {
             reporter.warning(Error::from(error));
+        }
+        let Ok(config) = file.load() else { return };
+        let others = self.disks.iter();
+        let others = others.filter(|(key, _)| !restored.contains(&key.as_str()));
+        for (key, volume) in others {
+            let volume = volume.to_string();
+            if let Some((unused, _)) = unused(&config).find(|(_, other)| *other == volume) {
+                reporter.info(format!(
+                    "the old disk {key} is not in the archive: {volume} is kept as {unused}"
+                ));
+            }
         }
     }
 }

@@ -1,58 +1,15 @@
 //! Which device of an archive becomes which drive, where, and in what format.
 
 use std::collections::BTreeSet;
-use std::str::FromStr;
 use std::sync::Arc;
 
 use fleece_guest_config::{GuestConfig, is_drive_key};
 use fleece_storage::{Capabilities, Plugin, Storages, VolumeFormat};
 use fleece_vma_format::{Device, Header};
 
+use super::choice::{Choice, DiskChoice, StorageChoice};
 use crate::advice::Advice;
 use crate::error::{Error, ErrorKind};
-
-/// What is to become of one disk.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Choice {
-    /// It is not restored.
-    Skip,
-    /// It goes to this storage, in this format or in the storage's own.
-    To(String, Option<VolumeFormat>),
-}
-
-/// `drive-scsi0=STORAGE[:FORMAT]` or `drive-scsi0=skip`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct DiskChoice {
-    /// The device's name in the archive, or its drive's key.
-    pub disk: String,
-    /// What becomes of it.
-    pub choice: Choice,
-}
-
-impl FromStr for DiskChoice {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let (disk, choice) = text
-            .split_once('=')
-            .filter(|(disk, choice)| !disk.is_empty() && !choice.is_empty())
-            .ok_or("expected DISK=STORAGE, DISK=STORAGE:FORMAT, or DISK=skip")?;
-        let choice = match choice.rsplit_once(':') {
-            None if choice == "skip" => Choice::Skip,
-            None => Choice::To(choice.to_owned(), None),
-            Some((storage, format)) => match format.parse() {
-                Ok(format) => Choice::To(storage.to_owned(), Some(format)),
-                Err(_) => return Err(format!("'{format}' is not a format: expected raw or qcow2")),
-            },
-        };
-        Ok(Self {
-            disk: disk.to_owned(),
-            choice,
-        })
-    }
-}
 
 /// A device of the archive, and the drive that it is in the archived configuration.
 #[derive(Clone, Debug)]
@@ -101,7 +58,10 @@ pub(super) fn choices<'a>(
     choices: &'a [DiskChoice],
 ) -> Result<Vec<Option<&'a Choice>>, Error> {
     let is = |found: &Found, name: &str| {
-        found.device.name() == name || found.key.as_deref() == Some(name)
+        let device = found.device.name();
+        device == name
+            || device.strip_prefix("drive-") == Some(name)
+            || found.key.as_deref() == Some(name)
     };
     if let Some(unknown) = choices
         .iter()
@@ -132,28 +92,35 @@ pub(super) struct Planned {
 }
 
 /// Where each disk goes that is not skipped: to the storage that was chosen for it, else to `default`,
-/// else to the one that it came from if this host has it.
+/// else to the one that it came from if this host has it. A dry run makes no storage usable, and only looks at it.
 pub(super) fn volumes(
     found: Vec<Found>,
     chosen: &[DiskChoice],
-    default: Option<&str>,
+    default: Option<&StorageChoice>,
     storages: &Storages,
+    dry: bool,
 ) -> Result<Vec<Planned>, Error> {
     let chosen = choices(&found, chosen)?;
     let mut planned = Vec::new();
     for (found, choice) in found.into_iter().zip(chosen) {
         let origin = found.storage.clone();
-        let (name, format) = match choice {
-            Some(Choice::Skip) => continue,
-            Some(Choice::To(storage, format)) => (Some(storage.as_str()), *format),
-            None => (default.or(origin.as_deref()), None),
+        let (name, format) = match (choice, default) {
+            (Some(Choice::Skip), _) => continue,
+            (Some(Choice::To(to)), _) => (Some(to.storage.as_str()), to.format),
+            // As Proxmox: swtpm's state is a raw volume.
+            (None, Some(to)) if found.key.as_deref() == Some("tpmstate0") => (
+                Some(to.storage.as_str()),
+                to.format.and(Some(VolumeFormat::Raw)),
+            ),
+            (None, Some(to)) => (Some(to.storage.as_str()), to.format),
+            (None, None) => (origin.as_deref(), None),
         };
         let name = name.filter(|name| !name.is_empty()).ok_or_else(|| {
             let disk = found.device.name();
             let message = format!("where does {disk} go? the archive does not say");
             Error::new(ErrorKind::Request, message).advise(Advice::NameStorage(disk.to_owned()))
         })?;
-        planned.push(plan(found, name, format, storages)?);
+        planned.push(plan(found, name, format, storages, dry)?);
     }
     if planned.is_empty() {
         let message = "there is nothing to restore: the archive has no disks, or all are skipped";
@@ -167,6 +134,7 @@ fn plan(
     name: &str,
     format: Option<VolumeFormat>,
     storages: &Storages,
+    dry: bool,
 ) -> Result<Planned, Error> {
     let failed = |error| {
         let message = format!("{}: cannot use the storage {name}", found.device.name());
@@ -181,7 +149,11 @@ fn plan(
         );
         return Err(Error::new(ErrorKind::Storage, message));
     }
-    storage.activate().map_err(failed)?;
+    match dry {
+        true => storage.status().map(drop),
+        false => storage.activate(),
+    }
+    .map_err(failed)?;
     let capabilities = storage.capabilities().map_err(failed)?;
     let has = |format: &VolumeFormat| capabilities.formats.contains(format);
     if let Some(format) = format.filter(|format| !has(format)) {
@@ -202,34 +174,4 @@ fn plan(
         capabilities,
         format,
     })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_choice_names_a_disk_and_where_it_goes() {
-        let to = |storage: &str, format| Choice::To(storage.to_owned(), format);
-        for (text, disk, choice) in [
-            ("drive-scsi0=skip", "drive-scsi0", Choice::Skip),
-            ("scsi0=fast", "scsi0", to("fast", None)),
-            (
-                "scsi0=fast:qcow2",
-                "scsi0",
-                to("fast", Some(VolumeFormat::Qcow2)),
-            ),
-            (
-                "a=/srv/x=y:raw",
-                "a",
-                to("/srv/x=y", Some(VolumeFormat::Raw)),
-            ),
-        ] {
-            let disk = disk.to_owned();
-            assert_eq!(text.parse(), Ok(DiskChoice { disk, choice }));
-        }
-        for text in ["", "scsi0", "=fast", "scsi0=", "scsi0=fast:vmdk"] {
-            assert!(text.parse::<DiskChoice>().is_err(), "{text}");
-        }
-    }
 }

@@ -6,6 +6,7 @@ use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as 
 use std::path::{Path, PathBuf};
 
 use fleece_staged_file::{create_directories, rename_new, sync_directory};
+use rustix::fs::{Access, access, statvfs};
 use rustix::process::geteuid;
 
 use crate::advice::Advice;
@@ -75,6 +76,36 @@ impl Output {
         // What a killed restore left.
         output.empty_stage()?;
         Ok(output)
+    }
+
+    /// Whether [`create`](Self::create) would open the folder, as far as that can be known without making
+    /// anything, and how many bytes are free there.
+    pub(super) fn check<'a>(
+        folder: &Path,
+        force: bool,
+        mut names: impl Iterator<Item = &'a str>,
+    ) -> Result<Option<u64>, Error> {
+        let there = |name: &&str| folder.join(name).symlink_metadata().is_ok();
+        if let Some(taken) = names.find(there).filter(|_| !force) {
+            return Err(taken_already(&folder.join(taken)));
+        }
+        let absolute = std::path::absolute(folder).unwrap_or_else(|_| folder.to_owned());
+        let existing = absolute
+            .ancestors()
+            .find(|path| path.symlink_metadata().is_ok())
+            .unwrap_or_else(|| Path::new("/"));
+        if !existing.is_dir() {
+            let error = io::Error::from(io::ErrorKind::NotADirectory);
+            return Err(cannot("make", folder, error));
+        }
+        access(existing, Access::WRITE_OK | Access::EXEC_OK)
+            .map_err(|error| cannot("write to", existing, error.into()))?;
+        let stage = folder.join(STAGE);
+        if stage.symlink_metadata().is_ok() {
+            drop(lock(folder, &stage)?);
+        }
+        let free = statvfs(existing).ok();
+        Ok(free.map(|status| status.f_bavail.saturating_mul(status.f_frsize)))
     }
 
     pub(super) fn folder(&self) -> &Path {

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use super::machine::{Bus, Card, Cpu, Drive, Image, Machine, Model, Scsi};
 
-pub(super) const PROGRAM: &str = "qemu-system-x86_64";
+pub(in super::super) const PROGRAM: &str = "qemu-system-x86_64";
 
 const USE: &str = r"#   -machine accel=tcg            # where there is no KVM
 #   -display none                 # without a window, or the VNC socket that there is without a desktop

@@ -68,6 +68,7 @@ fn backup(advice: &Advice) -> Option<String> {
         Advice::SkipDisk(disk) => format!("leave it out with --disk {disk}=skip"),
         Advice::OnlySkip => "leave one out with --disk DISK=skip".into(),
         Advice::ReplaceGuest => "choose another --vmid, or replace it with --force".into(),
+        Advice::StartYourself => "restore it without --start, and start it yourself".into(),
         Advice::ReplaceFiles => "choose another folder, or replace it with --force".into(),
         Advice::NameFirewallDirectory => {
             "give --firewall-dir, or print them with `vma config -c qemu-server.fw`".into()

@@ -27,6 +27,9 @@ use fleece_bins::{exit, signals};
 pub(crate) fn run(arguments: &Backup, places: &Places, log: &Log) -> Result<ExitCode, Error> {
     let afterwards = afterwards(arguments)?;
     let cancel = signals::watch_all()?;
+    let images = places.state_dir().join("images");
+    let rehearsal = arguments.dry_run.then(|| places.rehearsal()).transpose()?;
+    let places = rehearsal.as_ref().map_or(places, |(places, _copy)| places);
     let now = Zoned::now();
     let guest = Guest::settle(&arguments.which, places, log)?;
     let storages = places.storages()?;
@@ -34,35 +37,41 @@ pub(crate) fn run(arguments: &Backup, places: &Places, log: &Log) -> Result<Exit
     let (whose, limit) = ((&guest.id, now.datetime()), arguments.target_timeout);
     let path = to.map(|to| {
         let compression = arguments.compress;
-        dump::new_archive(to, &storages, whose, compression, limit, &cancel)
+        let dry_run = arguments.dry_run;
+        dump::new_archive(to, &storages, whose, compression, limit, dry_run, &cancel)
     });
     let path = path.transpose()?;
     namesake::tell(&arguments.to, &storages, log);
     let mut archive = archive_options(arguments, path, &now);
     let config = places.guest_config(&guest.id);
     archive.content.add_files(&arguments.config)?;
-    if let Some(config) = config.as_deref().filter(|_| arguments.config.is_empty()) {
+    archive.content.renames.clone_from(&arguments.rename);
+    if let Some(config) = config.as_deref().filter(|_| !archive.content.has_config()) {
         let firewall = places.firewall(&guest.id);
         archive.content.read_guest(config, firewall.as_deref())?;
     }
 
-    log.info(&format!("Starting Backup of VM {} (qemu)", guest.id));
-    log.info(&format!(
-        "Backup started at {}",
-        now.strftime("%Y-%m-%d %H:%M:%S")
-    ));
-    if let Some(path) = archive.target.path() {
-        log.info(&format!("creating vzdump archive '{}'", path.display()));
-    }
     let job = Job {
         arguments,
         places,
+        images,
         storages,
         guest: &guest,
         archive,
         log,
         cancel: cancel.clone(),
     };
+    if arguments.dry_run {
+        return dry_run(&job, config.as_deref());
+    }
+    log.info(&format!("Starting Backup of VM {} (qemu)", guest.id));
+    log.info(&format!(
+        "Backup started at {}",
+        now.strftime("%Y-%m-%d %H:%M:%S")
+    ));
+    if let Some(path) = job.archive.target.path() {
+        log.info(&format!("creating vzdump archive '{}'", path.display()));
+    }
     let done = match (&arguments.which.native, &guest.qmp) {
         (Some(control), _) => disks::served(&job, control),
         (None, Some(qmp)) => live::guest(&job, qmp, config.as_deref()),
@@ -77,6 +86,44 @@ pub(crate) fn run(arguments: &Backup, places: &Places, log: &Log) -> Result<Exit
     done.warnings = done.warnings.saturating_add(warnings);
     tell(&done, &guest.id, log);
     Ok(ExitCode::from(if done.warnings > 0 {
+        exit::WARNINGS
+    } else {
+        0
+    }))
+}
+
+/// Tells what would be done.
+fn dry_run(job: &Job<'_>, config: Option<&Path>) -> Result<ExitCode, Error> {
+    let Job {
+        arguments,
+        guest,
+        log,
+        ..
+    } = job;
+    let foreseen = match (&arguments.which.native, &guest.qmp) {
+        (Some(control), _) => disks::foresee_served(job, control),
+        (None, Some(qmp)) => live::foresee(job, qmp, config),
+        (None, None) => disks::foresee_images(job),
+    }?;
+    if let Some(rules) = &arguments.prune_backups {
+        log.info(&format!(
+            "would then remove older backups of {} that none of the rules {rules} keeps; `fleece prune --dry-run` \
+             shows them",
+            guest.id
+        ));
+    }
+    log.info("nothing was changed: this is a dry run");
+    let disks = foreseen.disks.iter();
+    let disks = disks.map(|(name, size)| json!({ "name": name, "size": size }));
+    log.result(&json!({
+        "event": "result",
+        "dry_run": true,
+        "guest": guest.id.to_string(),
+        "archive": job.archive.target.path(),
+        "disks": disks.collect::<Vec<_>>(),
+        "warnings": foreseen.warnings,
+    }));
+    Ok(ExitCode::from(if foreseen.warnings > 0 {
         exit::WARNINGS
     } else {
         0

@@ -8,10 +8,10 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{ArgGroup, Args, Parser, Subcommand};
-use fleece_backup_core::Compression;
 use fleece_backup_core::dump::KeepRules;
-use fleece_backup_core::restore::DiskChoice;
+use fleece_backup_core::restore::{DiskChoice, StorageChoice};
 use fleece_backup_core::units::parse_size;
+use fleece_backup_core::{Compression, NamedFile, Rename};
 use fleece_guest_config::GuestId;
 use fleece_qmp_client::Address;
 use fleece_storage::VolumeFormat;
@@ -175,10 +175,14 @@ pub(crate) struct Backup {
     #[arg(long, value_name = "HOW", default_value = "zstd", value_parser = compression)]
     pub(crate) compress: Compression,
 
-    /// Put this file into the archive (may be given several times) [default: the guest's
-    /// configuration].
-    #[arg(long, value_name = "FILE")]
-    pub(crate) config: Vec<PathBuf>,
+    /// Put this file of at most 65,535 bytes into the archive, under its own name or this one (may be given
+    /// several times). The guest's own configuration is in it anyway, unless a file is called qemu-server.conf.
+    #[arg(long, value_name = "[NAME=]FILE")]
+    pub(crate) config: Vec<NamedFile>,
+
+    /// Call a disk something else in the archive, e.g. d0=scsi0 (may be given several times).
+    #[arg(long, value_name = "DISK=NAME")]
+    pub(crate) rename: Vec<Rename>,
 
     /// Back up only this disk (may be given several times) [default: all writable disks].
     #[arg(long, value_name = "DISK", value_delimiter = ',')]
@@ -243,6 +247,11 @@ pub(crate) struct Backup {
     #[arg(long, value_name = "RULES")]
     pub(crate) prune_backups: Option<KeepRules>,
 
+    /// Change nothing; show what would be backed up, how and to where, and what is in the way. The exit code is
+    /// that of a backup, as far as it can be foreseen.
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+
     /// If the backup fails, keep what was written as ARCHIVE.partial; `vma recover` reads it.
     #[arg(long)]
     pub(crate) keep_partial: bool,
@@ -305,14 +314,20 @@ pub(crate) struct Restore {
     #[arg(long, value_name = "FORMAT", requires = "to", default_value = "raw")]
     pub(crate) format: VolumeFormat,
 
-    /// Where its disks go: a storage's id, or a directory [default: the storages they came from].
-    #[arg(long, value_name = "STORAGE")]
-    pub(crate) storage: Option<String>,
+    /// Where its disks go: a storage's id, or a directory, and perhaps the volumes' format, as in fast:qcow2
+    /// [default: the storages they came from].
+    #[arg(long, value_name = "STORAGE[:FORMAT]")]
+    pub(crate) storage: Option<StorageChoice>,
 
     /// Where one disk goes, as DISK=STORAGE[:FORMAT] or DISK=skip, e.g. drive-scsi0=fast:qcow2
     /// (may be given several times); with --to only DISK=skip.
     #[arg(long, value_name = "DISK=…")]
     pub(crate) disk: Vec<DiskChoice>,
+
+    /// Make a disk of the archive another drive of the guest, as DISK=DRIVE, e.g. d0=scsi0; its line of the
+    /// configuration moves with it (may be given several times).
+    #[arg(long, value_name = "DISK=DRIVE")]
+    pub(crate) rename: Vec<Rename>,
 
     /// Write the guest's configuration to this file [default: <vmid>.conf in --config-dir].
     #[arg(long, value_name = "FILE")]
@@ -330,6 +345,16 @@ pub(crate) struct Restore {
     /// Write at most this much per second, e.g. 200M.
     #[arg(long, value_name = "RATE", value_parser = parse_size)]
     pub(crate) bwlimit: Option<u64>,
+
+    /// Change nothing; show what would be made, written and replaced, and whether there is room. The exit code
+    /// is that of a restore, as far as it can be foreseen.
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+
+    /// Start the guest when it is restored: with --to by its start.sh, in the background; else, on a Proxmox
+    /// host, by `qm start`.
+    #[arg(long, conflicts_with_all = ["dry_run", "config_out"])]
+    pub(crate) start: bool,
 }
 
 #[derive(Debug, Args)]

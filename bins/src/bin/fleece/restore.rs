@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use fleece_backup_core::restore::{
-    FolderRestore, GuestRestore, Restored, restore_folder, restore_guest,
+    FolderRestore, GuestRestore, Restored, Start, restore_folder, restore_guest,
 };
 use fleece_backup_core::units;
 use fleece_backup_core::{Error, ErrorKind, Places};
@@ -50,18 +50,25 @@ fn to_storages(
     };
     job.storage.clone_from(&arguments.storage);
     job.disks.clone_from(&arguments.disk);
+    job.renames.clone_from(&arguments.rename);
+    job.dry_run = arguments.dry_run;
     job.storages = places.storages()?;
     job.unique = arguments.unique;
     job.force = arguments.force;
     job.bwlimit = arguments.bwlimit;
+    let start = arguments.start.then(|| Start::of_guest(&job.config, guest));
+    let start = start.transpose()?;
     let restored = restore_guest(&job, log, &cancel)?;
-    tell(&restored, log);
-    log.info(&format!(
-        "guest {guest} is in {}",
-        Path::new(&restored.path).display()
-    ));
+    if !arguments.dry_run {
+        tell(&restored, log);
+        log.info(&format!(
+            "guest {guest} is in {}",
+            Path::new(&restored.path).display()
+        ));
+    }
+    started(start.as_ref(), log)?;
     let whose = [("vmid", guest.number().into()), ("config", path(&restored))];
-    log.result(&result(&restored, whose));
+    log.result(&result(&restored, arguments.dry_run, whose));
     Ok(restored)
 }
 
@@ -70,17 +77,36 @@ fn to_folder(arguments: &Restore, folder: &Path, log: &Log) -> Result<Restored, 
     let mut job = FolderRestore::new(arguments.archive.clone(), folder.to_owned());
     job.format = arguments.format;
     job.disks.clone_from(&arguments.disk);
+    job.renames.clone_from(&arguments.rename);
+    job.dry_run = arguments.dry_run;
+    job.startable = arguments.start;
     job.unique = arguments.unique;
     job.force = arguments.force;
     job.bwlimit = arguments.bwlimit;
+    let start = arguments.start.then(|| Start::of_folder(folder));
+    let start = start.transpose()?;
     let restored = restore_folder(&job, log, &cancel)?;
-    tell(&restored, log);
-    log.info(&format!(
-        "start the guest with {}/start.sh, or `virsh define` its domain.xml",
-        folder.display()
-    ));
-    log.result(&result(&restored, [("directory", path(&restored))]));
+    if !arguments.dry_run {
+        tell(&restored, log);
+    }
+    if !arguments.dry_run && start.is_none() {
+        log.info(&format!(
+            "start the guest with {}/start.sh, or `virsh define` its domain.xml",
+            folder.display()
+        ));
+    }
+    started(start.as_ref(), log)?;
+    let whose = [("directory", path(&restored))];
+    log.result(&result(&restored, arguments.dry_run, whose));
     Ok(restored)
+}
+
+/// Starts the guest, if that was asked for.
+fn started(start: Option<&Start>, log: &Log) -> Result<(), Error> {
+    if let Some(start) = start {
+        log.info(&start.run()?);
+    }
+    Ok(())
 }
 
 /// Where the guest's configuration goes if nothing is said.
@@ -118,7 +144,7 @@ fn path(restored: &Restored) -> Value {
     restored.path.display().to_string().into()
 }
 
-fn result<const N: usize>(restored: &Restored, first: [(&str, Value); N]) -> Value {
+fn result<const N: usize>(restored: &Restored, dry_run: bool, first: [(&str, Value); N]) -> Value {
     let disks: Map<String, Value> = restored
         .disks
         .iter()
@@ -131,6 +157,7 @@ fn result<const N: usize>(restored: &Restored, first: [(&str, Value); N]) -> Val
         "zero": restored.zero,
         "seconds": restored.took.as_secs_f64(),
         "warnings": restored.warnings,
+        "dry_run": dry_run,
     });
     if let Some(object) = result.as_object_mut() {
         object.extend(first.map(|(key, value)| (key.to_owned(), value)));

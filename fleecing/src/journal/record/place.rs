@@ -79,7 +79,9 @@ impl Place {
         self.file("lock")
     }
 
-    pub(crate) fn directory(&self) -> &Path {
+    /// The directory of the records.
+    #[must_use]
+    pub fn directory(&self) -> &Path {
         &self.directory
     }
 }

@@ -1,6 +1,6 @@
 //! What all kinds of backups need.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use fleece_backup_core::{ArchiveOptions, CancelToken, Error, ErrorKind, Places, Storages};
 use fleece_staged_file::create_directories;
@@ -13,6 +13,8 @@ use crate::log::Log;
 pub(super) struct Job<'a> {
     pub(super) arguments: &'a Backup,
     pub(super) places: &'a Places,
+    /// Where fleecing images go if nothing is said.
+    pub(super) images: PathBuf,
     pub(super) storages: Storages,
     pub(super) guest: &'a Guest,
     pub(super) archive: ArchiveOptions,
@@ -24,14 +26,21 @@ impl Job<'_> {
     /// Where old data is saved: a storage's id, or a directory.
     pub(super) fn fleecing_place(&self) -> Result<String, Error> {
         let Job {
-            arguments, places, ..
+            arguments,
+            images: directory,
+            ..
         } = self;
         let archive = self.archive.target.path();
         match (&arguments.fleecing, arguments.no_fleecing) {
             (Some(storage), _) => Ok(storage.clone()),
+            (None, false) if arguments.dry_run => {
+                // It would be made there.
+                let there = directory.ancestors().find(|path| path.is_dir());
+                let there = there.unwrap_or_else(|| Path::new("/"));
+                Ok(format!("{}/", there.display()))
+            }
             (None, false) => {
-                let directory = places.state_dir().join("images");
-                create_directories(&directory, 0o755).map_err(|error| {
+                create_directories(directory, 0o755).map_err(|error| {
                     let message = format!("cannot create {}; name another", directory.display());
                     Error::caused(
                         ErrorKind::Storage,

@@ -3,12 +3,25 @@
 use std::path::Path;
 
 use fleece_backup_core::qemu::{self, Fleecing, GuestBackup};
-use fleece_backup_core::{Error, Outcome};
+use fleece_backup_core::{Error, Foreseen, Outcome};
 use fleece_qmp_client::Address;
 
 use super::job::Job;
 
 pub(super) fn guest(job: &Job<'_>, qmp: &Address, config: Option<&Path>) -> Result<Outcome, Error> {
+    qemu::backup(&of_guest(job, qmp, config)?, job.log, &job.cancel)
+}
+
+/// What a backup of it would do.
+pub(super) fn foresee(
+    job: &Job<'_>,
+    qmp: &Address,
+    config: Option<&Path>,
+) -> Result<Foreseen, Error> {
+    qemu::foresee(&of_guest(job, qmp, config)?, job.log, &job.cancel)
+}
+
+fn of_guest(job: &Job<'_>, qmp: &Address, config: Option<&Path>) -> Result<GuestBackup, Error> {
     let Job {
         arguments, guest, ..
     } = job;
@@ -25,5 +38,5 @@ pub(super) fn guest(job: &Job<'_>, qmp: &Address, config: Option<&Path>) -> Resu
     backup.agent.clone_from(&arguments.agent);
     backup.cbw_timeout = arguments.cbw_timeout;
     backup.nbd_server.clone_from(&arguments.nbd_server);
-    qemu::backup(&backup, job.log, &job.cancel)
+    Ok(backup)
 }

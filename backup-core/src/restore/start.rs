@@ -1,0 +1,170 @@
+//! Starting a guest that was restored.
+
+use std::fs::{self, File};
+use std::io::{self, ErrorKind as IoKind, Read as _, Seek as _, SeekFrom};
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::os::unix::net::UnixStream;
+use std::os::unix::process::CommandExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use fleece_guest_config::GuestId;
+use fleece_plain_text::message;
+
+use super::folder::SCRIPT;
+use super::folder::qemu::PROGRAM;
+use crate::advice::Advice;
+use crate::error::{Error, ErrorKind};
+
+/// How a restored guest is started. Whether that can be done at all is known before it is restored.
+#[derive(Clone, Debug)]
+pub struct Start(How);
+
+#[derive(Clone, Debug)]
+enum How {
+    Script(PathBuf),
+    Proxmox(GuestId),
+}
+
+/// Where Proxmox's `qm` looks for guests.
+const PROXMOX: &str = "/etc/pve/";
+const QM: &str = "qm";
+/// What the script says, and QEMU after it.
+const LOG: &str = "start.log";
+/// How long QEMU may take until its monitor answers.
+const PATIENCE: Duration = Duration::from_secs(30);
+/// How much of what was said an error quotes: its end, in bytes.
+const QUOTED: u64 = 2000;
+
+impl Start {
+    /// By the script of a folder.
+    ///
+    /// # Errors
+    /// Kind [`ErrorKind::Request`] if there is no QEMU.
+    pub fn of_folder(folder: &Path) -> Result<Self, Error> {
+        must_be_there(PROGRAM)?;
+        Ok(Self(How::Script(folder.to_owned())))
+    }
+
+    /// By Proxmox, whose guests' configurations are where `config` will be.
+    ///
+    /// # Errors
+    /// Kind [`ErrorKind::Request`] if this is no Proxmox host, or the guest will not be one of its own.
+    pub fn of_guest(config: &Path, guest: &GuestId) -> Result<Self, Error> {
+        if !config.starts_with(PROXMOX) {
+            let message = format!(
+                "the guest cannot be started: only Proxmox's own can, and {} is none of its configurations",
+                config.display()
+            );
+            return Err(Error::new(ErrorKind::Request, message).advise(Advice::StartYourself));
+        }
+        must_be_there(QM)?;
+        Ok(Self(How::Proxmox(guest.clone())))
+    }
+
+    /// Starts it; returns what was started.
+    ///
+    /// # Errors
+    /// Kind [`ErrorKind::Guest`] with what was said when it does not start.
+    pub fn run(&self) -> Result<String, Error> {
+        match &self.0 {
+            How::Script(folder) => script(folder),
+            How::Proxmox(guest) => proxmox(guest),
+        }
+    }
+}
+
+fn must_be_there(program: &str) -> Result<(), Error> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let found = std::env::split_paths(&path).any(|directory| directory.join(program).is_file());
+    if found {
+        return Ok(());
+    }
+    let message = format!("the guest cannot be started: there is no {program} here");
+    Err(Error::new(ErrorKind::Request, message).advise(Advice::StartYourself))
+}
+
+fn proxmox(guest: &GuestId) -> Result<String, Error> {
+    let guest = guest.to_string();
+    let output = Command::new(QM)
+        .args(["start", &guest])
+        .stdin(Stdio::null())
+        .output()
+        .map_err(|error| Error::caused(ErrorKind::Guest, format!("cannot run {QM}"), error))?;
+    if output.status.success() {
+        return Ok(format!("started guest {guest} with `{QM} start {guest}`"));
+    }
+    let said = String::from_utf8_lossy(&output.stderr);
+    let said = message(&said);
+    let message = format!("the guest is restored, but `{QM} start {guest}` failed: {said}");
+    Err(Error::new(ErrorKind::Guest, message))
+}
+
+fn script(folder: &Path) -> Result<String, Error> {
+    let failed = |what: &str, error: io::Error| {
+        let message = format!("the guest is restored, but {what}");
+        Error::caused(ErrorKind::Guest, message, error)
+    };
+    let folder = std::path::absolute(folder).unwrap_or_else(|_| folder.to_owned());
+    let (path, monitor) = (folder.join(LOG), folder.join("qmp.sock"));
+    let mut options = fs::OpenOptions::new();
+    let options = options.read(true).write(true).create(true).truncate(true);
+    let mut log = options
+        .mode(0o600)
+        .open(&path)
+        .map_err(|error| failed("what it says cannot be written", error))?;
+    let cannot = |error| failed("its start cannot be logged", error);
+    let mut child = Command::new(folder.join(SCRIPT))
+        .stdin(Stdio::null())
+        .stdout(log.try_clone().map_err(cannot)?)
+        .stderr(log.try_clone().map_err(cannot)?)
+        // Signals to us are none to the guest.
+        .process_group(0)
+        .spawn()
+        .map_err(|error| failed("its script cannot be run", error))?;
+    let end = Instant::now().checked_add(PATIENCE);
+    loop {
+        if let Ok(Some(status)) = child.try_wait() {
+            let said = tail(&mut log).unwrap_or_default();
+            let said = message(&said);
+            let message = format!("the guest is restored, but {SCRIPT} ended ({status}): {said}");
+            return Err(Error::new(ErrorKind::Guest, message));
+        }
+        if answers(&monitor) {
+            let (number, script) = (child.id(), folder.join(SCRIPT));
+            return Ok(format!(
+                "started {} as process {number}; its monitor is {}, and what QEMU says is in {}",
+                script.display(),
+                monitor.display(),
+                path.display()
+            ));
+        }
+        if end.is_none_or(|end| Instant::now() > end) {
+            let message = format!(
+                "the guest is restored and {SCRIPT} runs as process {}, but QEMU's monitor {} does not answer; see {}",
+                child.id(),
+                monitor.display(),
+                path.display()
+            );
+            return Err(Error::new(ErrorKind::Guest, message));
+        }
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
+
+/// Whether QEMU listens. A path that is too long for a socket's address can only be looked for.
+fn answers(monitor: &Path) -> bool {
+    match UnixStream::connect(monitor) {
+        Ok(_) => true,
+        Err(error) => error.kind() == IoKind::InvalidInput && monitor.exists(),
+    }
+}
+
+fn tail(log: &mut File) -> io::Result<String> {
+    let end = log.metadata()?.len();
+    log.seek(SeekFrom::Start(end.saturating_sub(QUOTED)))?;
+    let mut said = Vec::new();
+    log.read_to_end(&mut said)?;
+    Ok(String::from_utf8_lossy(&said).into_owned())
+}
