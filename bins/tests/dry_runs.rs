@@ -210,8 +210,7 @@ fn a_dry_backup_of_images_tells_what_it_would_archive_and_changes_nothing() {
         ),
         (&["--to", "new", "--config", "/dev/zero"], 1, "65535"),
     ] {
-        let words = words.replace("neither", "no directory");
-        dry(&bench, &mut backup(options), code, &[&words]);
+        dry(&bench, &mut backup(options), code, &[words]);
     }
     // As it was told, it is done.
     Ended::of(&mut backup(&to)).expect_code(0);

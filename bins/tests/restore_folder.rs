@@ -278,7 +278,7 @@ fn a_link_in_the_place_of_unfinished_files_is_no_way_out_of_the_folder() {
     fs::create_dir_all(&host.folder).unwrap();
     std::os::unix::fs::symlink(&elsewhere, host.folder.join(".fleece-restore")).unwrap();
     host.restore(&[])
-        .expect(6, &["no directory of this user's"]);
+        .expect(6, &["not a directory of this user"]);
     assert_eq!(support::entries(&elsewhere), [elsewhere.join("precious")]);
 }
 
