@@ -171,19 +171,19 @@ impl Input {
         };
         match container::embedded_index(again(file)?)? {
             Some(index) => Ok(Some((IndexPlace::Inside, Box::new(BufReader::new(index))))),
-            None => self.index_beside(),
+            None => Ok(self.index_beside()?.map(|(path, file)| {
+                let index: Box<dyn Read + Send> = Box::new(BufReader::new(file));
+                (IndexPlace::Beside(path), index)
+            })),
         }
     }
 
-    fn index_beside(&self) -> format::Result<Option<Index>> {
+    fn index_beside(&self) -> format::Result<Option<(PathBuf, File)>> {
         let Some(path) = self.path.as_deref().map(index::beside) else {
             return Ok(None);
         };
         match regular::open(&path, Links::Follow) {
-            Ok(file) => {
-                let index = Box::new(BufReader::new(file));
-                Ok(Some((IndexPlace::Beside(path), index)))
-            }
+            Ok(file) => Ok(Some((path, file))),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(error) => {
                 let what = format!("can't open index {}", path.display());

@@ -161,6 +161,37 @@ fn a_damaged_frame_costs_its_readers_an_error_and_no_more() {
 }
 
 #[test]
+fn what_is_not_as_the_index_knows_it_is_not_served() {
+    let dir = TempDir::new().unwrap();
+    let image = disk(1 << 20);
+    let archive = made(&dir, "a.vma", &image, "none");
+    let mut bytes = fs::read(&archive).unwrap();
+    *bytes.last_mut().unwrap() ^= 1;
+    fs::write(&archive, bytes).unwrap();
+    let read = |range: &str, uri: &str| {
+        let command = format!("read {range}");
+        let output = tool("qemu-io", &["-r", "-f", "raw", "-c", &command, uri]);
+        output.status.success()
+    };
+    let served = Served::start(&archive, &path(&dir, "socket"), 1);
+    let uri = &served.uris[0];
+    let start = succeeds("nbdinfo", &["--size", uri]);
+    assert_eq!(start.trim(), "1048576");
+    assert!(read("0 512k", uri));
+    // Not one byte of the damaged cluster.
+    let last = image
+        .chunks(4096)
+        .rposition(|block| block.iter().any(|&byte| byte != 0));
+    let damaged = last.unwrap() / 16 * 64;
+    assert!(!read(&format!("{damaged}k 4k"), uri));
+    drop(served);
+    // Without an index, nobody knows.
+    fs::remove_file(format!("{archive}.idx")).unwrap();
+    let served = Served::start(&archive, &path(&dir, "other"), 1);
+    assert!(read(&format!("{damaged}k 4k"), &served.uris[0]));
+}
+
+#[test]
 fn what_cannot_be_served_is_refused_with_the_reason() {
     let dir = TempDir::new().unwrap();
     let socket = path(&dir, "socket");

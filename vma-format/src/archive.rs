@@ -27,7 +27,7 @@ pub struct Archive<'a> {
     source: Source<'a>,
     /// Not yet used.
     #[cfg(feature = "index")]
-    index: Mutex<Option<Box<dyn Read + Send + 'a>>>,
+    index: Mutex<Option<Contents<'a>>>,
     /// Why the index was not used.
     #[cfg(feature = "index")]
     misfit: OnceLock<Error>,
@@ -55,8 +55,10 @@ pub fn open(path: impl AsRef<std::path::Path>) -> Result<Archive<'static>> {
     }
     let archive = open_read_at(file)?;
     #[cfg(feature = "index")]
-    if let Ok(index) = std::fs::File::open(crate::index::beside(path)) {
-        return Ok(archive.with_index(io::BufReader::new(index)));
+    if let Ok(index) = std::fs::File::open(crate::index::beside(path))
+        && index.metadata().is_ok_and(|index| index.is_file())
+    {
+        return Ok(archive.with_index(index));
     }
     Ok(archive)
 }
@@ -114,11 +116,11 @@ impl<'a> Archive<'a> {
     }
 
     /// Gives the index that lies beside the archive. It spares [`random_access`](Self::random_access) looking for
-    /// every extent; one that does not fit is not used.
+    /// every extent, and what is read is checked against it; one that does not fit is not used.
     #[cfg(feature = "index")]
     #[must_use]
-    pub fn with_index(self, index: impl Read + Send + 'a) -> Self {
-        *self.index.lock().unwrap_or_else(PoisonError::into_inner) = Some(Box::new(index));
+    pub fn with_index(self, index: impl ReadAt + 'a) -> Self {
+        *self.index.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(index));
         self
     }
 
@@ -214,16 +216,16 @@ impl<'a> Archive<'a> {
         file: &Contents<'a>,
         contents: &Contents<'a>,
     ) -> Result<Option<RandomAccess<Contents<'a>>>> {
-        let within = container::index_within(Arc::clone(file))?;
+        let within = match self.container {
+            Container::Plain => None,
+            _ => container::index_within(Arc::clone(file))?,
+        };
         let beside = self
             .index
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .take();
-        let Some(index) = within
-            .or(beside)
-            .filter(|_| self.container != Container::Plain)
-        else {
+        let Some(index) = within.or(beside) else {
             return Ok(None);
         };
         match RandomAccess::open_with_index(Arc::clone(contents), index) {

@@ -209,10 +209,10 @@ fn detect(source: &impl ReadAt) -> Result<Container> {
 
 /// The index within an archive; `None` without one, and in a build that reads none.
 #[cfg(feature = "index")]
-pub(crate) fn index_within<'a>(source: Contents<'a>) -> Result<Option<Box<dyn Read + Send + 'a>>> {
+pub(crate) fn index_within<'a>(source: Contents<'a>) -> Result<Option<Contents<'a>>> {
     #[cfg(feature = "zstd")]
     if let Some(index) = embedded_index(source)? {
-        return Ok(Some(Box::new(io::BufReader::new(index))));
+        return Ok(Some(Arc::new(index)));
     }
     #[cfg(not(feature = "zstd"))]
     drop(source);

@@ -41,7 +41,7 @@ impl<W: Write> IndexedOutput<W> {
     pub(crate) fn write(&mut self, extent: &Extent, digest: Option<&ExtentDigest>) -> Result<()> {
         self.output.write(extent.as_bytes())?;
         if let (Some(index), Some(digest)) = (&mut self.index, digest)
-            && let Some(piece) = index.extent(digest)
+            && let Some(piece) = index.extent(digest)?
         {
             self.output.write_index(&piece)?;
         }

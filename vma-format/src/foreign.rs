@@ -138,7 +138,7 @@ const KINDS: [Kind; 33] = [
     ),
     kind(
         0,
-        b"VIX1",
+        b"VIX",
         "the index of an archive; the archive is beside it, without `.idx`",
     ),
     kind(0, b"\x2f\x7f\x41\xed\x91\xfd\x0f\xcd", PBS),

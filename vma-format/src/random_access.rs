@@ -17,8 +17,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::extent::run::runs;
 use crate::extent::{self, ExtentHeader};
 use crate::header::Header;
-#[cfg(feature = "index")]
-use crate::index::IndexReader;
+use crate::index::Checks;
 use crate::layout::{DeviceId, EXTENT_HEADER_SIZE, cluster_offset};
 use crate::read_at::{Cursor, ReadAt};
 use crate::reader::read_header;
@@ -27,10 +26,11 @@ use crate::tally::Tally;
 /// Random access to the devices of a complete archive.
 ///
 /// It needs 16 bytes of memory for each run of clusters (for an archive in order, one for each
-/// extent), and at most 24 MiB.
+/// extent), and at most 24 MiB; to check what it reads against an index, 12 MiB more.
 #[derive(Debug)]
-pub struct RandomAccess<S> {
+pub struct RandomAccess<S, I = S> {
     source: S,
+    checks: Option<Checks<I>>,
     header: Header,
     map: ClusterMap,
     size: u64,
@@ -68,44 +68,46 @@ impl<S: ReadAt> RandomAccess<S> {
             offset = offset.saturating_add(parsed.size() as u64);
             extents = extents.saturating_add(1);
         }
-        Self::new(source, header, map, size, extents)
+        Self::new(source, None, header, map, extents)
     }
+}
 
-    /// Opens an archive with its index, touching nothing but the header of the archive itself.
+impl<S: ReadAt, I: ReadAt> RandomAccess<S, I> {
+    /// Opens an archive with its index, touching nothing but the header of the archive itself. All that is read
+    /// later is checked against the index.
     ///
     /// # Errors
     /// [`ErrorKind::Index`], [`ErrorKind::IndexMismatch`], [`ErrorKind::Truncated`] if the archive
     /// has not the size that the index says, and all that [`open`](Self::open) finds.
     #[cfg(feature = "index")]
-    pub fn open_with_index(source: S, index: impl io::Read) -> Result<Self> {
+    pub fn open_with_index(source: S, index: I) -> Result<Self> {
         let header = header(&source)?;
-        let mut index = IndexReader::new(index)?;
-        index.check(&header)?;
         let mut map = ClusterMap::new(&header);
         let mut extents = 0_u64;
-        while let Some(record) = index.next_record()? {
-            map.extent(record.offset(), record.digest().runs())
-                .map_err(|e| e.at(record.offset()))?;
+        let (checks, expected) = Checks::read(index, &header, &mut |offset, runs| {
             extents = extents.saturating_add(1);
-        }
-        let (expected, size) = (index.offset(), source.size().map_err(cannot_read)?);
+            map.extent(offset, runs).map_err(|e| e.at(offset))
+        })?;
+        let size = source.size().map_err(cannot_read)?;
         if size != expected {
             let detail = format!("the archive has {size} bytes, its index knows {expected}");
             return Err(Error::new(ErrorKind::Truncated, detail));
         }
-        Self::new(source, header, map, size, extents)
+        Self::new(source, Some(checks), header, map, extents)
     }
 
     fn new(
         source: S,
+        checks: Option<Checks<I>>,
         header: Header,
         mut map: ClusterMap,
-        size: u64,
         extents: u64,
     ) -> Result<Self> {
         let in_order = map.finish()?;
+        let size = source.size().map_err(cannot_read)?;
         Ok(Self {
             source,
+            checks,
             header,
             map,
             size,
@@ -130,6 +132,12 @@ impl<S: ReadAt> RandomAccess<S> {
     #[must_use]
     pub const fn extents(&self) -> u64 {
         self.extents
+    }
+
+    /// Whether what is read is checked against an index.
+    #[must_use]
+    pub const fn is_checked(&self) -> bool {
+        self.checks.is_some()
     }
 
     /// Whether every device's clusters stand in ascending order.
@@ -159,7 +167,8 @@ impl<S: ReadAt> RandomAccess<S> {
     ///
     /// # Errors
     /// [`ErrorKind::NotFound`] for an unknown device, [`ErrorKind::Io`] (also behind the device's
-    /// end), [`ErrorKind::Container`] for damage met in a compressed archive.
+    /// end), [`ErrorKind::Container`] for damage met in a compressed archive, [`ErrorKind::Payload`] for a cluster
+    /// that is not what the index knows.
     pub fn read_at(&self, device: DeviceId, offset: u64, buffer: &mut [u8]) -> Result<()> {
         self.check_range(device, offset, buffer.len() as u64)?;
         let mut at = offset;
@@ -172,11 +181,13 @@ impl<S: ReadAt> RandomAccess<S> {
             let (part, behind) = rest.split_at_mut_checked(length).ok_or_else(behind_end)?;
             match piece {
                 Piece::Zero { .. } => part.fill(0),
-                Piece::Data { place, .. } => {
-                    self.source
-                        .read_exact_at(part, place)
-                        .map_err(cannot_read)?;
-                }
+                Piece::Data { place, .. } => match &self.checks {
+                    Some(checks) => checks.read_exact_at(&self.source, place, part)?,
+                    None => {
+                        let read = self.source.read_exact_at(part, place);
+                        read.map_err(cannot_read)?;
+                    }
+                },
             }
             at = at.saturating_add(length as u64);
             rest = behind;
@@ -245,12 +256,12 @@ impl<S: ReadAt> RandomAccess<S> {
 const MAX_STRETCH: u64 = 1 << 30;
 
 /// One device of an archive.
-struct DeviceView<'a, S> {
-    archive: &'a RandomAccess<S>,
+struct DeviceView<'a, S, I> {
+    archive: &'a RandomAccess<S, I>,
     device: DeviceId,
 }
 
-impl<S: ReadAt> ReadAt for DeviceView<'_, S> {
+impl<S: ReadAt, I: ReadAt> ReadAt for DeviceView<'_, S, I> {
     fn size(&self) -> io::Result<u64> {
         Ok(self.archive.device_size(self.device).unwrap_or(0))
     }

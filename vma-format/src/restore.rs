@@ -125,8 +125,8 @@ pub fn from_stream<R: Read>(
 ///
 /// # Errors
 /// The first error of the archive or of a target.
-pub fn from_archive<S: ReadAt>(
-    archive: &RandomAccess<S>,
+pub fn from_archive<S: ReadAt, I: ReadAt>(
+    archive: &RandomAccess<S, I>,
     targets: &Targets<'_>,
     progress: Progress<'_>,
 ) -> Result<()> {
@@ -180,8 +180,8 @@ pub fn from_archive<S: ReadAt>(
     failure.first().map_or(Ok(()), Err)
 }
 
-fn copy<S: ReadAt>(
-    archive: &RandomAccess<S>,
+fn copy<S: ReadAt, I: ReadAt>(
+    archive: &RandomAccess<S, I>,
     device: DeviceId,
     from: u64,
     to: u64,

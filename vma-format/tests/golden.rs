@@ -10,7 +10,10 @@
 
 mod support;
 
-use fleece_vma_format::{ArchiveWriter, BLOCK_SIZE, HeaderBuilder, Reader, is_zero};
+use fleece_vma_format::verify::{Watch, verify};
+use fleece_vma_format::{
+    ArchiveWriter, BLOCK_SIZE, ErrorKind, HeaderBuilder, RandomAccess, Reader, is_zero,
+};
 use support::{ShortReads, contents, golden_bytes, manifest, sha256};
 
 #[test]
@@ -111,5 +114,50 @@ fn written_again_every_golden_archive_is_the_same_to_the_bit() {
             "{name} differs"
         );
         assert_eq!(summary.bytes(), bytes.len() as u64);
+    }
+}
+
+/// Written by the last release that wrote version 1.
+#[test]
+fn indexes_of_version_1_are_read() {
+    struct Deaf;
+    impl Watch for Deaf {}
+
+    for name in ["config-only", "multi", "single", "vmstate", "zero"] {
+        let good = golden_bytes(&format!("{name}.vma"));
+        let index = golden_bytes(&format!("index-1/{name}.vma.idx"));
+        let damages = |bytes: &[u8]| {
+            let verified = verify(bytes, Some(&mut &index[..]), &mut Deaf).unwrap();
+            assert!(verified.deep);
+            verified.damages
+        };
+        assert_eq!(damages(&good), 0, "{name}");
+        let archive = RandomAccess::open_with_index(&good, &index[..]).unwrap();
+        let (header, disks) = contents(&good[..]).unwrap();
+        for (device, disk) in header.devices().iter().zip(&disks) {
+            let mut there = vec![0xee; disk.len()];
+            archive.read_at(device.id(), 0, &mut there).unwrap();
+            assert!(there == *disk, "{name}");
+        }
+        let mut reader = Reader::new(&good[..]).unwrap();
+        let mut last = None;
+        while let Some(extent) = reader.next_extent().unwrap() {
+            let end = extent.offset() as usize + extent.as_bytes().len() - 1;
+            let stored = extent.clusters().filter(|cluster| !cluster.is_zero());
+            last = stored
+                .last()
+                .map(|cluster| (end, cluster.entry().device()))
+                .or(last);
+        }
+        let Some((place, device)) = last else {
+            continue;
+        };
+        let mut bad = good.clone();
+        bad[place] ^= 1;
+        assert_eq!(damages(&bad), 1, "{name}");
+        let archive = RandomAccess::open_with_index(&bad, &index[..]).unwrap();
+        let size = archive.device_size(device).unwrap() as usize;
+        let error = archive.read_at(device, 0, &mut vec![0; size]).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Payload, "{name}");
     }
 }

@@ -1,7 +1,8 @@
 //! What an index knows about one extent.
 
-use sha2::{Digest, Sha256};
+use sha2::{Digest as _, Sha256};
 
+use super::algorithm::Algorithm;
 use crate::extent::run::{Run, runs};
 use crate::extent::{Cluster, ClusterEntry, Extent};
 
@@ -10,23 +11,50 @@ use crate::extent::{Cluster, ClusterEntry, Extent};
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ExtentDigest {
     pub(super) length: u32,
-    pub(super) sha256: [u8; 32],
     pub(super) runs: Vec<Run>,
-    pub(super) crcs: Vec<u32>,
+    pub(super) sums: Sums,
+}
+
+/// The checksums of an extent: one for each cluster with payload, in order.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Sums {
+    /// Of version 1, with a SHA-256 over the whole extent.
+    Crcs([u8; 32], Vec<u32>),
+    /// Of version 2.
+    Leaves(Algorithm, Vec<[u8; 16]>),
+}
+
+/// The checksum of one cluster's stored blocks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Sum {
+    Crc(u32),
+    Leaf(Algorithm, [u8; 16]),
+}
+
+impl Sum {
+    /// Whether these are the blocks that it was computed from.
+    pub(super) fn fits(&self, blocks: &[u8]) -> bool {
+        match self {
+            Self::Crc(crc) => crc32fast::hash(blocks) == *crc,
+            Self::Leaf(algorithm, leaf) => algorithm.leaf(blocks) == *leaf,
+        }
+    }
 }
 
 impl ExtentDigest {
     /// Computes the checksums of an extent.
     #[must_use]
     pub fn of(extent: &Extent) -> Self {
+        Self::with(Algorithm::Blake3, extent)
+    }
+
+    pub(super) fn with(algorithm: Algorithm, extent: &Extent) -> Self {
         let stored = extent.clusters().filter(|cluster| !cluster.is_zero());
+        let leaves = stored.map(|cluster| algorithm.leaf(cluster.blocks()));
         Self {
             length: u32::try_from(extent.as_bytes().len()).unwrap_or(u32::MAX),
-            sha256: Sha256::digest(extent.as_bytes()).into(),
             runs: runs(extent.header().entries()),
-            crcs: stored
-                .map(|cluster| crc32fast::hash(cluster.blocks()))
-                .collect(),
+            sums: Sums::Leaves(algorithm, leaves.collect()),
         }
     }
 
@@ -36,31 +64,33 @@ impl ExtentDigest {
         self.length
     }
 
-    /// SHA-256 over the whole extent, header and payload.
-    #[must_use]
-    pub const fn sha256(&self) -> &[u8; 32] {
-        &self.sha256
-    }
-
     /// Its clusters, in the order of their payload.
     #[must_use]
     pub fn runs(&self) -> &[Run] {
         &self.runs
     }
 
-    /// CRC-32 (IEEE) over the stored blocks of each cluster that has any, in order.
-    #[must_use]
-    pub fn crcs(&self) -> &[u32] {
-        &self.crcs
+    /// The checksums of those that have payload, in order.
+    pub(super) fn sums(&self) -> impl Iterator<Item = Sum> + '_ {
+        let (crcs, leaves) = match &self.sums {
+            Sums::Crcs(_, crcs) => (&crcs[..], None),
+            Sums::Leaves(algorithm, leaves) => (&[][..], Some((*algorithm, leaves))),
+        };
+        let leaves = leaves.into_iter().flat_map(|(algorithm, leaves)| {
+            let leaf = move |leaf: &[u8; 16]| Sum::Leaf(algorithm, *leaf);
+            leaves.iter().map(leaf)
+        });
+        crcs.iter().copied().map(Sum::Crc).chain(leaves)
     }
 
     /// The clusters of `extent`, which should be this one, whose payload is not what it was: all of
     /// them, if they are others.
     pub fn damaged<'a>(&'a self, extent: &'a Extent) -> impl Iterator<Item = ClusterEntry> + 'a {
         let same = self.has_clusters_of(extent);
-        let mut crcs = self.crcs.iter();
+        let mut sums = self.sums();
         let changed = move |cluster: &Cluster<'_>| {
-            !same || !cluster.is_zero() && crcs.next() != Some(&crc32fast::hash(cluster.blocks()))
+            let fits = |sum: Sum| sum.fits(cluster.blocks());
+            !same || !cluster.is_zero() && !sums.next().is_some_and(fits)
         };
         extent
             .clusters()
@@ -74,32 +104,30 @@ impl ExtentDigest {
         self.runs == runs(extent.header().entries())
     }
 
-    /// Whether `extent` is, to the bit, what this was computed from.
+    /// Whether `extent` is what this was computed from: the same clusters with the same payload.
     #[must_use]
     pub fn fits(&self, extent: &Extent) -> bool {
-        Sha256::digest(extent.as_bytes())[..] == self.sha256
+        match &self.sums {
+            Sums::Crcs(sha256, _) => Sha256::digest(extent.as_bytes())[..] == *sha256,
+            Sums::Leaves(..) => {
+                self.has_clusters_of(extent) && self.damaged(extent).next().is_none()
+            }
+        }
     }
 
-    pub(super) fn encode(&self, out: &mut Vec<u8>) {
-        out.extend_from_slice(&self.length.to_be_bytes());
-        out.extend_from_slice(
-            &u16::try_from(self.runs.len())
-                .unwrap_or(u16::MAX)
-                .to_be_bytes(),
-        );
-        out.extend_from_slice(
-            &u16::try_from(self.crcs.len())
-                .unwrap_or(u16::MAX)
-                .to_be_bytes(),
-        );
-        out.extend_from_slice(&self.sha256);
+    /// As a record of version 2 with checksums of this kind; `None` if it has others.
+    pub(super) fn encode(&self, wanted: Algorithm, out: &mut Vec<u8>) -> Option<()> {
+        let leaves = match &self.sums {
+            Sums::Leaves(algorithm, leaves) if *algorithm == wanted => leaves,
+            _ => return None,
+        };
+        out.push(u8::try_from(self.runs.len()).unwrap_or(u8::MAX));
         for run in &self.runs {
             out.extend_from_slice(&[run.device.get(), run.count]);
             out.extend_from_slice(&run.mask.to_be_bytes());
             out.extend_from_slice(&run.first.to_be_bytes());
         }
-        self.crcs
-            .iter()
-            .for_each(|crc| out.extend_from_slice(&crc.to_be_bytes()));
+        leaves.iter().for_each(|leaf| out.extend_from_slice(leaf));
+        Some(())
     }
 }

@@ -2,10 +2,10 @@
 
 use std::io::{self, Read};
 
-use sha2::{Digest, Sha256};
-
+use super::algorithm::Hasher;
 use super::digest::ExtentDigest;
-use super::{PIECE_HEADER_SIZE, kind, parse};
+use super::parse::{self, Format, Head, Version};
+use super::{PIECE_HEADER_SIZE, kind};
 use crate::advice::Advice;
 use crate::error::{Error, ErrorKind, Result};
 use crate::header::Header;
@@ -15,9 +15,12 @@ use crate::reader::fill;
 /// been found sound.
 #[derive(Debug)]
 pub struct IndexReader<R> {
-    input: R,
-    sum: Sha256,
-    head: ([u8; 16], u64, [u8; 32]),
+    pieces: Pieces<R>,
+    /// Where the current piece begins in the index, in bytes.
+    piece_begin: u64,
+    /// Over all pieces so far.
+    sum: Hasher,
+    head: Head,
     records: std::vec::IntoIter<ExtentDigest>,
     /// Number and offset of the next extent.
     next: (u64, u64),
@@ -58,20 +61,24 @@ impl<R: Read> IndexReader<R> {
     /// # Errors
     /// [`ErrorKind::Index`] if it is none, [`ErrorKind::Io`].
     pub fn new(input: R) -> Result<Self> {
-        let mut reader = Self {
-            input,
-            sum: Sha256::new(),
-            head: ([0; 16], 0, [0; 32]),
+        let mut pieces = Pieces::new(input);
+        let first = pieces.next()?.ok_or_else(|| damaged("it is empty"))?;
+        if first.kind != kind::HEAD {
+            return Err(damaged("it does not begin with a header"));
+        }
+        let head = parse::head(first.version, first.body())
+            .ok_or_else(|| damaged("its header is malformed, or of a later version"))?;
+        let mut sum = head.format.algorithm().hasher();
+        sum.update(&first.bytes);
+        Ok(Self {
+            pieces,
+            sum,
+            next: (0, head.header_size),
+            head,
             records: Vec::new().into_iter(),
-            next: (0, 0),
+            piece_begin: 0,
             done: false,
-        };
-        let (kind, body) = reader.piece()?.ok_or_else(|| damaged("it is empty"))?;
-        let head = (kind == kind::HEAD).then(|| parse::head(&body)).flatten();
-        let head = head.ok_or_else(|| damaged("it does not begin with a header"))?;
-        reader.head = (head.uuid, head.header_size, head.header_sha256);
-        reader.next = (0, head.header_size);
-        Ok(reader)
+        })
     }
 
     /// That the index belongs to the archive with this header.
@@ -79,10 +86,15 @@ impl<R: Read> IndexReader<R> {
     /// # Errors
     /// [`ErrorKind::IndexMismatch`].
     pub fn check(&self, header: &Header) -> Result<()> {
-        let (uuid, size, sha256) = &self.head;
+        let Head {
+            format,
+            uuid,
+            header_size,
+            header_digest,
+        } = &self.head;
         let same = uuid == header.uuid()
-            && *size == header.size()
-            && Sha256::digest(header.as_bytes())[..] == *sha256;
+            && *header_size == header.size()
+            && format.algorithm().digest(header.as_bytes()) == *header_digest;
         if same {
             return Ok(());
         }
@@ -94,8 +106,7 @@ impl<R: Read> IndexReader<R> {
     /// otherwise.
     #[must_use]
     pub fn is_likely_of(&self, header: &Header) -> bool {
-        let (uuid, size, _) = &self.head;
-        uuid == header.uuid() && *size == header.size()
+        self.head.uuid == *header.uuid() && self.head.header_size == header.size()
     }
 
     /// The record of the archive's next extent; `None` after the last.
@@ -135,23 +146,29 @@ impl<R: Read> IndexReader<R> {
         if self.done {
             return Ok(());
         }
-        let sum = self.sum.clone();
-        let (kind, body) = self.piece()?.ok_or_else(|| damaged("its end is missing"))?;
-        match kind {
+        let begin = self.pieces.position;
+        let piece = self.pieces.next()?;
+        let piece = piece.ok_or_else(|| damaged("its end is missing"))?;
+        if piece.version != self.head.format.version() {
+            return Err(damaged("its pieces are of different versions"));
+        }
+        match piece.kind {
             kind::EXTENTS => {
-                let piece = parse::extents(&body).ok_or_else(|| damaged("a record is wrong"))?;
-                if (piece.number, piece.offset) != self.next {
+                let extents = piece.extents(self.head.format)?;
+                if (extents.number, extents.offset) != self.next {
                     return Err(damaged("its pieces are out of order"));
                 }
-                self.records = piece.records.into_iter();
+                self.sum.update(&piece.bytes);
+                self.records = extents.records.into_iter();
+                self.piece_begin = begin;
                 Ok(())
             }
             kind::TAIL => {
-                let tail = parse::tail(&body).ok_or_else(|| damaged("its end is wrong"))?;
-                if (tail.extents, tail.size) != self.next || tail.sha256 != sum.finalize()[..] {
+                let tail = parse::tail(piece.body()).ok_or_else(|| damaged("its end is wrong"))?;
+                if (tail.extents, tail.size) != self.next || tail.digest != self.sum.digest() {
                     return Err(damaged("its checksum does not match"));
                 }
-                if self.piece()?.is_some() {
+                if self.pieces.next()?.is_some() {
                     return Err(damaged("something follows its end"));
                 }
                 self.done = true;
@@ -161,8 +178,51 @@ impl<R: Read> IndexReader<R> {
         }
     }
 
-    /// Kind and body of the next piece.
-    fn piece(&mut self) -> Result<Option<(u8, Vec<u8>)>> {
+    /// What its checksums are.
+    pub(super) const fn format(&self) -> Format {
+        self.head.format
+    }
+
+    /// Where the piece with the record that came last begins in the index, in bytes.
+    pub(super) const fn piece_begin(&self) -> u64 {
+        self.piece_begin
+    }
+}
+
+/// The pieces of an index, one after the other.
+#[derive(Debug)]
+pub(super) struct Pieces<R> {
+    input: R,
+    /// How many bytes have been read.
+    position: u64,
+}
+
+/// One piece, whose body has the right CRC.
+pub(super) struct Piece {
+    version: Version,
+    kind: u8,
+    /// With its header.
+    bytes: Vec<u8>,
+}
+
+impl Piece {
+    fn body(&self) -> &[u8] {
+        self.bytes.get(PIECE_HEADER_SIZE..).unwrap_or_default()
+    }
+
+    /// The records in it.
+    pub(super) fn extents(&self, format: Format) -> Result<parse::Extents> {
+        parse::extents(format, self.body()).ok_or_else(|| damaged("a record is wrong"))
+    }
+}
+
+impl<R: Read> Pieces<R> {
+    pub(super) const fn new(input: R) -> Self {
+        Self { input, position: 0 }
+    }
+
+    /// The next piece; `None` at the end.
+    pub(super) fn next(&mut self) -> Result<Option<Piece>> {
         let mut bytes = vec![0; PIECE_HEADER_SIZE];
         let got = fill(&mut self.input, &mut bytes).map_err(cannot_read)?;
         if got == 0 {
@@ -170,17 +230,21 @@ impl<R: Read> IndexReader<R> {
         }
         let header = bytes.get(..got).and_then(parse::piece_header);
         let header = header.ok_or_else(|| damaged("a piece of it is malformed"))?;
-        let mut body = vec![0; header.length];
-        let got = fill(&mut self.input, &mut body).map_err(cannot_read)?;
+        bytes.resize(PIECE_HEADER_SIZE.saturating_add(header.length), 0);
+        let body = bytes.get_mut(PIECE_HEADER_SIZE..).unwrap_or_default();
+        let got = fill(&mut self.input, body).map_err(cannot_read)?;
         if got < body.len() {
             return Err(damaged("it is cut"));
         }
-        if crc32fast::hash(&body) != header.crc {
+        if crc32fast::hash(body) != header.crc {
             return Err(damaged("the checksum of a piece does not match"));
         }
-        self.sum.update(&bytes);
-        self.sum.update(&body);
-        Ok(Some((header.kind, body)))
+        self.position = self.position.saturating_add(bytes.len() as u64);
+        Ok(Some(Piece {
+            version: header.version,
+            kind: header.kind,
+            bytes,
+        }))
     }
 }
 
@@ -192,7 +256,7 @@ impl<R: Read> Iterator for IndexReader<R> {
     }
 }
 
-fn damaged(what: &str) -> Error {
+pub(super) fn damaged(what: &str) -> Error {
     Error::new(ErrorKind::Index, format!("the index is damaged: {what}"))
 }
 

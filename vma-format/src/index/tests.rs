@@ -1,3 +1,4 @@
+use super::algorithm::Algorithm;
 use super::*;
 use crate::error::{ErrorKind, Result};
 use crate::header::HeaderBuilder;
@@ -24,18 +25,28 @@ fn sample() -> (Vec<u8>, Vec<u8>) {
 
 /// The index of an archive, built as it is read.
 pub(crate) fn index(archive: &[u8]) -> Vec<u8> {
+    index_with(Algorithm::Blake3, archive)
+}
+
+fn index_with(algorithm: Algorithm, archive: &[u8]) -> Vec<u8> {
     let mut reader = Reader::new(archive).unwrap();
-    let (mut builder, mut index) = IndexBuilder::new(reader.header());
+    let (mut builder, mut index) = IndexBuilder::with(algorithm, reader.header());
     while let Some(extent) = reader.next_extent().unwrap() {
-        index.extend(
-            builder
-                .extent(&ExtentDigest::of(&extent))
-                .into_iter()
-                .flatten(),
-        );
+        let digest = ExtentDigest::with(algorithm, &extent);
+        index.extend(builder.extent(&digest).unwrap().unwrap_or_default());
     }
     index.extend(builder.finish());
     index
+}
+
+/// The index of the sample, as earlier versions of this crate wrote it.
+const VERSION_1: &[u8] = include_bytes!("../../tests/data/index-1/many-extents.idx");
+
+/// The indexes of the sample that are read.
+fn all() -> [Vec<u8>; 3] {
+    let (archive, new) = sample();
+    let sha256 = index_with(Algorithm::Sha256, &archive);
+    [new, sha256, VERSION_1.to_vec()]
 }
 
 fn read(index: &[u8]) -> Result<Vec<IndexRecord>> {
@@ -44,46 +55,99 @@ fn read(index: &[u8]) -> Result<Vec<IndexRecord>> {
 
 #[test]
 fn an_index_tells_every_extent_of_its_archive() {
-    let (archive, index) = sample();
-    let mut reader = Reader::new(&archive[..]).unwrap();
-    let mut records = IndexReader::new(&index[..]).unwrap();
-    records.check(reader.header()).unwrap();
-    while let Some(extent) = reader.next_extent().unwrap() {
-        let record = records.next_record().unwrap().unwrap();
-        assert_eq!(record.offset(), extent.offset());
-        assert!(record.digest().fits(&extent));
-        assert_eq!(record.digest().damaged(&extent).count(), 0);
-        assert_eq!(record.digest(), &ExtentDigest::of(&extent));
+    let (archive, _) = sample();
+    for index in all() {
+        let mut reader = Reader::new(&archive[..]).unwrap();
+        let mut records = IndexReader::new(&index[..]).unwrap();
+        records.check(reader.header()).unwrap();
+        while let Some(mut extent) = reader.next_extent().unwrap() {
+            let record = records.next_record().unwrap().unwrap();
+            assert_eq!(record.offset(), extent.offset());
+            assert!(record.digest().fits(&extent));
+            assert_eq!(record.digest().damaged(&extent).count(), 0);
+            if extent.has_payload() {
+                extent.buffer.head(1000)[999] ^= 1;
+                assert!(!record.digest().fits(&extent));
+                let damaged: Vec<_> = record.digest().damaged(&extent).collect();
+                let stored = extent.clusters().find(|cluster| !cluster.is_zero());
+                assert_eq!(damaged, [stored.unwrap().entry()]);
+            }
+        }
+        assert_eq!(records.next_record().unwrap(), None);
+        assert_eq!(records.offset(), archive.len() as u64);
     }
-    assert_eq!(records.next_record().unwrap(), None);
-    assert_eq!(records.offset(), archive.len() as u64);
-    assert!(
-        index.len() * 20 < archive.len(),
-        "an index of {} bytes",
-        index.len()
-    );
 }
 
 #[test]
 fn every_flipped_bit_and_every_cut_of_an_index_is_found() {
-    let (_, good) = sample();
-    assert!(read(&good).is_ok());
-    for place in (0..good.len()).step_by(13) {
-        let mut bad = good.clone();
-        bad[place] ^= 1 << (place % 8);
-        assert_eq!(
-            read(&bad).unwrap_err().kind(),
-            ErrorKind::Index,
-            "bit at {place}"
-        );
-        assert_eq!(
-            read(&good[..place]).unwrap_err().kind(),
-            ErrorKind::Index,
-            "cut at {place}"
-        );
+    for good in all() {
+        assert!(read(&good).is_ok());
+        let places = (0..64).chain((64..good.len()).step_by(13));
+        for place in places.chain(good.len() - 64..good.len()) {
+            let mut bad = good.clone();
+            bad[place] ^= 1 << (place % 8);
+            let error = read(&bad).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Index, "bit at {place}");
+            let error = read(&good[..place]).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Index, "cut at {place}");
+        }
+        let longer = [&good[..], b"x"].concat();
+        assert_eq!(read(&longer).unwrap_err().kind(), ErrorKind::Index);
     }
-    let longer = [&good[..], b"x"].concat();
-    assert_eq!(read(&longer).unwrap_err().kind(), ErrorKind::Index);
+}
+
+/// What padding for aligned payload costs: an extent without clusters before each cluster's.
+#[test]
+fn an_extent_costs_an_index_one_byte() {
+    let header = HeaderBuilder::new([3; 16], 0).build().unwrap();
+    let size = |extents: u64| {
+        let (mut builder, mut index) = IndexBuilder::new(&header);
+        let mut extent = crate::extent::Extent::default();
+        extent.begin([3; 16]);
+        extent.seal();
+        for _ in 0..extents {
+            let digest = ExtentDigest::of(&extent);
+            index.extend(builder.extent(&digest).unwrap().unwrap_or_default());
+        }
+        index.extend(builder.finish());
+        assert_eq!(read(&index).unwrap().len() as u64, extents);
+        index.len() as u64
+    };
+    assert_eq!(size(1001) - size(1), 1000);
+    assert!(size(100_000) < 100_000 + 25 * 36 + size(1));
+}
+
+#[test]
+fn an_index_has_17_bytes_for_each_cluster() {
+    let mut builder = HeaderBuilder::new([3; 16], 0);
+    let disk = builder.add_device("disk", 580 << 16).unwrap();
+    let mut writer = ArchiveWriter::new(Vec::new(), &builder.build().unwrap()).unwrap();
+    for cluster in 0..580 {
+        writer.write_cluster(disk, cluster, &[5; 65536]).unwrap();
+    }
+    let index = index(&writer.finish().unwrap().0);
+    assert!(index.len() < 580 * 17, "{}", index.len());
+}
+
+#[test]
+fn checksums_of_another_kind_do_not_go_into_an_index() {
+    let (archive, _) = sample();
+    let header = Reader::new(&archive[..]).unwrap().header().clone();
+    for index in &all()[1..] {
+        let record = IndexReader::new(&index[..]).unwrap().next_record();
+        let digest = record.unwrap().unwrap().digest().clone();
+        let error = IndexBuilder::new(&header).0.extent(&digest).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Unsupported);
+    }
+}
+
+#[test]
+fn an_unknown_digest_is_an_error() {
+    let (_, mut index) = sample();
+    index[16 + 24] = 3;
+    let body = index[16..16 + 60].to_vec();
+    index[12..16].copy_from_slice(&crc32fast::hash(&body).to_be_bytes());
+    assert_eq!(read(&index).unwrap_err().kind(), ErrorKind::Index);
 }
 
 #[test]

@@ -50,7 +50,11 @@ fn sample(kinds: &[u8]) -> (Vec<u8>, Vec<Vec<u8>>) {
     (writer.finish().unwrap().0, disks)
 }
 
-fn check(archive: &RandomAccess<impl ReadAt>, disks: &[Vec<u8>], places: &[(u32, u32)]) {
+fn check(
+    archive: &RandomAccess<impl ReadAt, impl ReadAt>,
+    disks: &[Vec<u8>],
+    places: &[(u32, u32)],
+) {
     for (device, disk) in archive.header().devices().iter().zip(disks) {
         let mut whole = vec![0xee; disk.len()];
         archive.read_at(device.id(), 0, &mut whole).unwrap();
@@ -120,4 +124,68 @@ fn an_archive_that_misses_its_last_extent_does_not_open() {
     );
     let error = RandomAccess::open_with_index(&cut, &index[..]).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Truncated);
+}
+
+/// What is read of an archive of which one bit has changed.
+fn flipped_bit(index: &[u8], bytes: &[u8], disks: &[Vec<u8>]) {
+    let mut reader = Reader::new(bytes).unwrap();
+    let extent = reader.next_extent().unwrap().unwrap();
+    let (at, mut place) = (extent.clusters().nth(3).unwrap().entry(), 512);
+    for cluster in extent.clusters().take(3) {
+        place += cluster.blocks().len();
+    }
+    let mut bad = bytes.to_vec();
+    bad[extent.offset() as usize + place + 777] ^= 4;
+    let archive = RandomAccess::open_with_index(&bad, index).unwrap();
+    assert!(archive.is_checked());
+    for (device, disk) in archive.header().devices().iter().zip(disks) {
+        // In steps that are parts of clusters, whole ones, and several.
+        for step in [4096, 65536, 200_000] {
+            for from in (0..disk.len()).step_by(step) {
+                let to = (from + step).min(disk.len());
+                let mut part = vec![0xee; to - from];
+                let read = archive.read_at(device.id(), from as u64, &mut part);
+                let cluster = at.offset() as usize..at.offset() as usize + 65536;
+                // Of a cluster that is read in parts, those that are zero are not stored.
+                let hit = at.device() == device.id() && from < cluster.end && cluster.start < to;
+                if hit && !crate::is_zero(&disk[from..to]) {
+                    assert_eq!(read.unwrap_err().kind(), ErrorKind::Payload);
+                } else {
+                    read.unwrap();
+                    assert!(part == disk[from..to]);
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn one_flipped_bit_is_never_read_with_an_index() {
+    let (bytes, disks) = sample(&[1, 1, 2, 0, 2, 1, 1, 1]);
+    flipped_bit(&index(&bytes), &bytes, &disks);
+}
+
+#[test]
+fn an_index_that_changes_while_it_is_used_is_an_error() {
+    struct Changing(Vec<u8>, std::sync::atomic::AtomicBool);
+    impl ReadAt for &Changing {
+        fn size(&self) -> io::Result<u64> {
+            self.0.size()
+        }
+        fn read_exact_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<()> {
+            self.0.read_exact_at(buffer, offset)?;
+            if self.1.load(std::sync::atomic::Ordering::Relaxed) {
+                buffer.iter_mut().for_each(|byte| *byte ^= 1);
+            }
+            Ok(())
+        }
+    }
+    let (bytes, disks) = sample(&[1; 8]);
+    let index = Changing(index(&bytes), false.into());
+    let archive = RandomAccess::open_with_index(&bytes, &index).unwrap();
+    index.1.store(true, std::sync::atomic::Ordering::Relaxed);
+    let device = archive.header().devices()[0].id();
+    let mut there = vec![0; disks[0].len()];
+    let error = archive.read_at(device, 0, &mut there).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Index);
 }

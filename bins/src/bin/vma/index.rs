@@ -40,7 +40,7 @@ pub(super) fn index(args: &IndexArgs) -> Result<()> {
     let (mut builder, head) = IndexBuilder::new(reader.header());
     out.write_all(&head).map_err(failed)?;
     while let Some(extent) = reader.next_extent()? {
-        let piece = builder.extent(&ExtentDigest::of(&extent));
+        let piece = builder.extent(&ExtentDigest::of(&extent))?;
         out.write_all(&piece.unwrap_or_default()).map_err(failed)?;
         reader.recycle(extent);
     }
