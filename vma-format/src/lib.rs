@@ -28,6 +28,7 @@ mod archive;
 mod cluster_set;
 pub mod container;
 mod coverage;
+mod diff;
 mod encoder;
 mod error;
 mod extent;
@@ -65,6 +66,7 @@ pub use advice::Advice;
 #[cfg(any(unix, windows))]
 pub use archive::open;
 pub use archive::{Archive, ArchivedDevice, DeviceReader, open_read_at, open_reader};
+pub use diff::different_clusters;
 pub use encoder::{DeviceSummary, Encoder, Summary};
 pub use error::{Error, ErrorKind, Result};
 pub use extent::run::Run;

@@ -322,7 +322,7 @@ fn a_file_that_is_no_socket_is_not_replaced() {
     std::fs::write(&file, "precious").unwrap();
     let disk = Arc::new(MemoryDevice::new(4096));
     let error = Server::start(vec![("drive-a".into(), disk as _)], dir.path()).unwrap_err();
-    assert!(error.chain().contains("no socket"), "{}", error.chain());
+    assert!(error.chain().contains("not a socket"), "{}", error.chain());
     assert_eq!(std::fs::read(&file).unwrap(), b"precious");
 }
 

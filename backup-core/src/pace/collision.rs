@@ -75,7 +75,7 @@ mod tests {
             collision.to_string(),
             "the backup slows the guest down: its writes take 12.0 ms at the 99th percentile and 3.0 ms \
              on average (4.0 ms and 1.0 ms while hardly anything is read); reading \
-             goes on at 50.00 MiB/s: otherwise it would not end within the 8h 0m 0s that it may take"
+             continues at 50.00 MiB/s: otherwise it would not end within the 8h 0m 0s that it may take"
         );
         let slowest = Collision {
             reason: Reason::Slowest,

@@ -172,7 +172,7 @@ mod tests {
             ("running", "postcopy-active", "migrate_cancel"),
             ("paused", "setup", "migrate_cancel"),
             ("finish-migrate", "device", "migrate_cancel"),
-            ("save-vm", "none", "when that is done"),
+            ("save-vm", "none", "back it up afterwards"),
         ] {
             let told = out_of_place(state, migration).unwrap();
             assert!(told.contains(word), "{told}");
