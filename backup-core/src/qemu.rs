@@ -7,6 +7,7 @@ mod job;
 mod quiesce;
 mod room;
 mod source;
+mod tpm;
 mod watch;
 
 pub use backup::backup;

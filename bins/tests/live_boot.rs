@@ -211,11 +211,12 @@ fn a_guest_of_no_other_system_boots_as_it_was_from_its_archive_alone() {
     let kinds = [
         (
             "virtio-blk-pci,drive=boot,bootindex=0",
-            "virtio-blk-pci,drive=data",
+            "virtio-blk-pci,drive=data,serial=DATA7,logical_block_size=4096,physical_block_size=4096",
         ),
         (
             "scsi-hd,bus=scsi.0,drive=boot,bootindex=0",
-            "scsi-hd,bus=scsi.0,drive=data",
+            "scsi-hd,bus=scsi.0,drive=data,scsi-id=3,lun=5,serial=DATA7,logical_block_size=4096,\
+             physical_block_size=4096",
         ),
     ];
     for (qemu, (boot, data)) in fleece_lab::qemus().iter().zip(kinds.into_iter().cycle()) {
@@ -228,8 +229,9 @@ fn a_guest_of_no_other_system_boots_as_it_was_from_its_archive_alone() {
             .option("-device", "virtio-scsi-pci,id=scsi")
             .option("-device", boot)
             .option("-device", data)
-            .option("-device", "virtio-net-pci,romfile=")
+            .option("-device", "virtio-net-pci,romfile=,addr=0x9")
             .option("-smp", "2")
+            .option("-cpu", "qemu64,+aes")
             .option("-name", "old web")
             .start()
             .unwrap();
@@ -241,10 +243,23 @@ fn a_guest_of_no_other_system_boots_as_it_was_from_its_archive_alone() {
         let told = Ended::of(&mut restore).expect(0, &[]);
         assert!(!told.contains("WARN"), "{case}: {told}");
         let script = std::fs::read_to_string(folder.join("start.sh")).unwrap();
-        assert!(
-            script.contains("old-web") && script.contains("virtio-net-pci"),
-            "{script}"
-        );
+        let mut words = vec![
+            "old-web",
+            "virtio-net-pci",
+            "\"addr\":\"0x9\"",
+            "qemu64,+aes",
+        ];
+        words.extend([
+            "\"logical_block_size\":4096",
+            "\"serial\":\"DATA7\"",
+            "-machine type=pc-",
+        ]);
+        if boot.starts_with("scsi") {
+            words.extend(["\"scsi-id\":3", "\"lun\":5"]);
+        }
+        for word in words {
+            assert!(script.contains(word), "{word}: {script}");
+        }
 
         let system = qemu.system();
         let bin = std::path::Path::new(system.get_program()).parent().unwrap();

@@ -355,3 +355,54 @@ fn a_guest_is_started_from_its_folder() {
     let words = ["is restored, but", "no such machine"];
     Ended::of(&mut start(&bin)).expect(5, &words);
 }
+
+#[test]
+fn a_hostile_record_of_the_machine_gets_nothing_into_the_script() {
+    let hostile = r#"{"format": "fleece-machine", "version": 1, "machine": "pc-i440fx-9.0 '; touch x",
+        "threads": 4000000000, "cpu-flags": ["+a,kvm=off", "$(touch x)", "-x'\n", "+aes"],
+        "disks": [{"device": "drive-scsi0", "serial": "'; touch x", "target": 99999, "lun": 1,
+        "logical-block-size": 1000, "physical-block-size": 3}, {"device": "../x"}],
+        "cards": [{"slot": 0}, {"slot": 77}], "command-line": ["rm", "-rf", "/"]}"#;
+    let bench = Bench::new();
+    let configs = [
+        ("qemu-server.conf", CONFIG),
+        ("fleece-machine.json", hostile),
+    ];
+    let archived = Archived::new(&bench, &configs);
+    let folder = bench.path("folder");
+    let host = Host {
+        bench,
+        archived,
+        folder,
+    };
+    host.restore(&[]).expect(3, &["not all of its flags"]);
+    let arguments = arguments(&host, &host.folder.join("start.sh")).join(" ");
+    assert!(arguments.contains("+aes"), "{arguments}");
+    for word in [
+        "touch",
+        "kvm=off",
+        "99999",
+        "1000",
+        "rm",
+        "i440fx",
+        "4000000000",
+    ] {
+        assert!(!arguments.contains(word), "{word}: {arguments}");
+    }
+    for broken in ["{}", "[", r#"{"format": "fleece-machine", "version": 2}"#] {
+        let bench = Bench::new();
+        let configs = [
+            ("qemu-server.conf", CONFIG),
+            ("fleece-machine.json", broken),
+        ];
+        let archived = Archived::new(&bench, &configs);
+        let folder = bench.path("folder");
+        let host = Host {
+            bench,
+            archived,
+            folder,
+        };
+        host.restore(&[])
+            .expect(3, &["record of the machine is not used"]);
+    }
+}

@@ -4,6 +4,7 @@ pub(crate) mod hardware;
 mod iothread;
 pub(crate) mod preflight;
 pub(crate) mod qom;
+pub(crate) mod tpm;
 
 use std::path::Path;
 

@@ -29,6 +29,8 @@ pub enum ErrorKind {
     Frozen,
     /// Something on record that Fleece has not made, or that somebody uses: it is not ours to take away.
     Foreign,
+    /// The state of the guest's TPM cannot be read.
+    Tpm,
 }
 
 /// An error with what was attempted, and the cause as [`StdError::source`].

@@ -60,6 +60,7 @@
 
 mod advice;
 mod cleanup;
+mod command_line;
 mod discover;
 mod disk;
 mod error;
@@ -76,6 +77,7 @@ pub use advice::{Advice, CleanUp};
 pub use cleanup::{clean, cleanup};
 pub use discover::hardware::{Card, Hardware};
 pub use discover::preflight::check_guest;
+pub use discover::tpm::Tpm;
 pub use discover::{Inventory, LeftOut, Severity, discover};
 pub use disk::{Disk, Top};
 pub use error::{Error, ErrorKind};

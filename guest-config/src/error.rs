@@ -23,6 +23,8 @@ pub enum ErrorKind {
     InvalidValue,
     /// A text that is neither the number nor the name of a guest.
     InvalidGuest,
+    /// A record of a machine that cannot be understood.
+    Machine,
     /// A drive whose property string cannot be understood.
     MalformedDrive,
 }

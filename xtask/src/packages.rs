@@ -6,7 +6,7 @@ use crate::peers;
 use crate::run::{Outcome, Run, has};
 
 /// A program, and the package that has it.
-const PROGRAMS: [(&str, &str); 28] = [
+const PROGRAMS: [(&str, &str); 30] = [
     ("cc", "gcc"),
     // For libFuzzer.
     ("c++", "g++"),
@@ -40,6 +40,9 @@ const PROGRAMS: [(&str, &str); 28] = [
     ("ceph-mgr", "ceph-mgr"),
     ("ceph-osd", "ceph-osd"),
     ("ceph", "ceph-common"),
+    // Guests with UEFI and a TPM.
+    ("/usr/share/OVMF/OVMF_CODE_4M.fd", "ovmf"),
+    ("swtpm", "swtpm"),
     // What a restore makes for libvirt is checked by libvirt.
     ("virsh", "libvirt-clients"),
     ("xmllint", "libxml2-utils"),

@@ -16,6 +16,9 @@ use crate::report::Warning;
 /// The name of a guest's configuration in an archive.
 pub(crate) const GUEST_CONFIG: &str = "qemu-server.conf";
 
+/// The name of a TPM's state in an archive: as `swtpm` calls its file.
+pub(crate) const TPM_STATE: &str = "tpm2-00.permall";
+
 /// The name of a guest's firewall rules in an archive.
 pub(crate) const FIREWALL: &str = "qemu-server.fw";
 

@@ -14,6 +14,7 @@ use super::room::free_space::SpaceWatch;
 use super::room::shared::SharedRoom;
 use super::room::{check_room, explain};
 use super::source;
+use super::tpm::TpmState;
 use super::watch::QemuWatch;
 use crate::archive::content::Content;
 use crate::archive::{self, Archived};
@@ -65,7 +66,8 @@ fn run(job: &GuestBackup, reporter: &Counting<'_>, cancel: &CancelToken) -> Resu
         .iter()
         .map(|disk| (disk.name.as_str(), disk.size))
         .collect();
-    let content = disks::described(job, &client, &disks, reporter)?;
+    let mut content = disks::described(job, &client, &disks, reporter)?;
+    let tpm = TpmState::before(&client, &mut content, reporter)?;
     content.header(&named)?;
     let session = session(job, client, record, disks)?;
     // Before the guest is touched: can the archive be written at all?
@@ -81,7 +83,9 @@ fn run(job: &GuestBackup, reporter: &Counting<'_>, cancel: &CancelToken) -> Resu
             return Err(error);
         }
     };
-    let moved = move_data(job, &content, &session, output, &counters, reporter, cancel);
+    let counted = (output, &counters);
+    let what = (&mut content, tpm.as_ref());
+    let moved = move_data(job, what, &session, counted, reporter, cancel);
     // The guest first: its disks are plain again before the archive is synced.
     let client = session.client().clone();
     if finish(session, reporter) && moved.is_err() {
@@ -172,10 +176,9 @@ struct Moved {
 /// Fixes the instant and reads it.
 fn move_data(
     job: &GuestBackup,
-    content: &Content,
+    (content, tpm): (&mut Content, Option<&TpmState>),
     session: &Session<'_>,
-    output: Output,
-    counters: &Arc<Counters>,
+    (output, counters): (Output, &Arc<Counters>),
     reporter: &Counting<'_>,
     cancel: &CancelToken,
 ) -> Result<Moved, Error> {
@@ -184,6 +187,9 @@ fn move_data(
     check_room(session, &space, job.archive.pacing.fleecing_limit, reporter)?;
     let before = look(job, session, &mut watch, reporter, cancel)?;
     let (switched, frozen) = switch(job, session, reporter, cancel)?;
+    if let Some(tpm) = tpm {
+        tpm.after(content, reporter);
+    }
     // How it is when nobody has touched it.
     watch.check_interference().map_or(Ok(()), Err)?;
     let read = || {

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use fleece_fleecing::{Advice as FleecingAdvice, Disk, Hardware, Inventory, Severity};
-use fleece_guest_config::ConfigFile;
+use fleece_guest_config::{ConfigFile, MACHINE_FILE};
 use fleece_qmp_client::Client;
 
 use super::job::GuestBackup;
@@ -113,6 +113,10 @@ pub(super) fn described(
             }
             let (config, maps, notes) = hardware.config(&disks);
             (content.guest, content.drives) = (Some(config), Some(maps));
+            if !content.configs.iter().any(|(name, _)| name == MACHINE_FILE) {
+                let record = hardware.record(client, &disks)?.to_bytes();
+                content.configs.push((MACHINE_FILE.to_owned(), record));
+            }
             for note in notes {
                 reporter.info(format!("the archived configuration: {note}"));
             }

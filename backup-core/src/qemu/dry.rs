@@ -10,6 +10,7 @@ use super::job::GuestBackup;
 use super::room::check_room;
 use super::room::free_space::SpaceWatch;
 use super::room::shared::SharedRoom;
+use super::tpm::TpmState;
 use crate::cancel::CancelToken;
 use crate::error::Error;
 use crate::foresight::{self, Foreseen};
@@ -31,7 +32,8 @@ pub fn foresee(
     let client = connect(&job.qmp, cancel)?;
     fleece_fleecing::check_guest(&client)?;
     let disks = disks::select(job, fleece_fleecing::discover(&client)?, reporter)?;
-    let content = disks::described(job, &client, &disks, reporter)?;
+    let mut content = disks::described(job, &client, &disks, reporter)?;
+    TpmState::before(&client, &mut content, reporter)?;
     let named: Vec<_> = disks
         .iter()
         .map(|disk| (disk.name.as_str(), disk.size))

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use fleece_guest_config::{GuestConfig, Restoration};
+use fleece_guest_config::{GuestConfig, MACHINE_FILE, MachineRecord, Restoration};
 use fleece_storage::VolumeFormat;
 use fleece_storage::block::{Qcow2, RawFile, WriteAt};
 use fleece_vma_format::Header;
@@ -23,6 +23,7 @@ use super::opened::Opened;
 use super::plan::{self, Found};
 use super::{Restored, config, rename};
 use crate::advice::Advice;
+use crate::archive::content::TPM_STATE;
 use crate::cancel::CancelToken;
 use crate::error::{Error, ErrorKind};
 use crate::rename::Rename;
@@ -99,7 +100,16 @@ pub fn restore_folder(
     rename::apply(&mut archived, &mut found, &job.renames)?;
     let found = wanted(found, &job.disks)?;
     let images = images(found, job.format, &archived)?;
-    let machine = describe(&archived, &images, job.unique)?;
+    let mut machine = describe(&archived, &images, job.unique)?;
+    if let Some(record) = recorded(&header, &reporter) {
+        let devices = images
+            .iter()
+            .map(|(found, key, _)| (found.device.name(), key.as_str()));
+        machine.refine(&record, &devices.collect());
+    }
+    if header.config(TPM_STATE).is_some() {
+        machine.use_tpm_state();
+    }
     if !machine.notes.is_empty() {
         reporter.warning(format!(
             "not all of the guest can be started without its host: {}",
@@ -280,6 +290,17 @@ fn free_key(archived: &GuestConfig, taken: &[String], name: &str) -> Result<Stri
         let message = format!("the guest has no slot left for {name}");
         Error::new(ErrorKind::Target, message).advise(Advice::SkipDisk(name.to_owned()))
     })
+}
+
+/// What Fleece recorded of the machine, if it did.
+fn recorded(header: &Header, reporter: &Counting<'_>) -> Option<MachineRecord> {
+    let record = MachineRecord::parse(header.config(MACHINE_FILE)?);
+    record
+        .map_err(|error| {
+            let message = "the archived record of the machine is not used";
+            reporter.warning(Error::caused(ErrorKind::Target, message, error));
+        })
+        .ok()
 }
 
 /// The archive's configurations, but for one that has the name of something else of ours.

@@ -15,10 +15,12 @@ use super::opened::Opened;
 use super::plan::{self, Found, Planned};
 use super::volumes::{NewVolumes, check_room};
 use super::{Restored, config, dry, rename};
+use crate::advice::Advice;
+use crate::archive::content::TPM_STATE;
 use crate::cancel::CancelToken;
 use crate::error::{Error, ErrorKind};
 use crate::job::Job;
-use crate::report::{Counting, Reporter};
+use crate::report::{Counting, Reporter, Warning};
 
 /// Restores a guest.
 ///
@@ -41,6 +43,14 @@ pub fn restore_guest(
     let planned = plan::volumes(found, &job.disks, storage, &job.storages, job.dry_run)?;
     let old = OldGuest::find(&job.config, job.record.guest(), job.force, &job.storages)?;
     check_room(&planned, input.size, planned.len() == count)?;
+    if header.config(TPM_STATE).is_some()
+        && !archived.main().entries().any(|(key, _)| key == "tpmstate0")
+    {
+        reporter.warning(Warning::advised(
+            "the archive has the state of a TPM as swtpm keeps it, which is not restored to a storage",
+            Advice::PrintConfig(TPM_STATE.to_owned()),
+        ));
+    }
     if job.dry_run {
         return dry::foresee(job, &header, &archived, &planned, old.as_ref(), &reporter);
     }

@@ -4,6 +4,7 @@
 //! and what it says is written in the same form, which every restore of a VMA archive reads.
 
 mod config;
+mod record;
 
 use std::collections::BTreeSet;
 
@@ -13,6 +14,7 @@ use fleece_qmp_client::commands::{
 use fleece_qmp_client::{Client, Command};
 use serde_json::Value;
 
+use crate::command_line;
 use crate::discover::qom;
 use crate::error::Error;
 
@@ -32,6 +34,8 @@ pub struct Hardware {
     pub sockets: usize,
     /// Processors, all sockets together.
     pub processors: usize,
+    /// Processors of one core.
+    pub threads: usize,
     /// The processors' model, such as `Haswell`.
     pub cpu: Option<String>,
     /// The machine's type and version, such as `pc-q35-10.0`.
@@ -48,10 +52,16 @@ pub struct Hardware {
     pub agent: bool,
     /// Serial ports on the ISA bus.
     pub serial_ports: usize,
+    /// Whether there is a USB tablet.
+    pub tablet: bool,
+    /// Whether the clock shows local time, where that can be known.
+    pub local_time: bool,
     /// QOM types of devices that are none of the above, and that no configuration tells of.
     pub others: BTreeSet<String>,
     /// The place of each device in the order of starting, by QOM path; lowest first.
     pub(crate) boot: Vec<(i64, String)>,
+    /// As far as it can be read.
+    pub(crate) command_line: Vec<String>,
 }
 
 /// A network card.
@@ -68,7 +78,7 @@ pub struct Card {
 }
 
 /// What other devices are, by the start of their QOM type: nothing of the guest's own.
-const PLUMBING: [&str; 14] = [
+const PLUMBING: [&str; 18] = [
     "virtio-blk",
     "scsi-",
     "ide-",
@@ -82,6 +92,10 @@ const PLUMBING: [&str; 14] = [
     "virtio-serial",
     "virtconsole",
     "ich9-ahci",
+    "ich9-usb-",
+    "piix3-usb-",
+    "qemu-xhci",
+    "tpm-",
     "ahci",
 ];
 
@@ -102,8 +116,11 @@ impl Hardware {
             arch: ask(client, &QueryTarget {})?.arch,
             uuid: Some(ask(client, &QueryUuid {})?.uuid)
                 .filter(|id| id.contains(|c| c != '0' && c != '-')),
+            command_line: command_line::of(client),
             ..Self::default()
         };
+        hardware.local_time = command_line::values(&hardware.command_line, "rtc")
+            .any(|rtc| command_line::key(rtc, "base") == Some("localtime"));
         let memory = ask(client, &QueryMemorySizeSummary {})?;
         hardware.memory = memory
             .base_memory
@@ -111,6 +128,8 @@ impl Hardware {
         let processors = ask(client, &QueryCpusFast {})?;
         let sockets: BTreeSet<_> = processors.iter().map(|cpu| cpu.props.socket_id).collect();
         (hardware.processors, hardware.sockets) = (processors.len(), sockets.len());
+        let threads: BTreeSet<_> = processors.iter().map(|cpu| cpu.props.thread_id).collect();
+        hardware.threads = threads.len().max(1);
         if let Some(first) = processors.first() {
             let kind = qom::text(client, &first.qom_path, "type")?.unwrap_or_default();
             let model = kind.strip_suffix(&format!("-{}-cpu", hardware.arch));
@@ -163,6 +182,8 @@ impl Hardware {
         } else if kind == "virtserialport" {
             let name = qom::text(client, &path, "name")?;
             self.agent |= name.as_deref() == Some("org.qemu.guest_agent.0");
+        } else if kind == "usb-tablet" {
+            self.tablet = true;
         } else if kind == "isa-serial" {
             self.serial_ports = self.serial_ports.saturating_add(1);
         } else if place != "unattached" && !PLUMBING.iter().any(|start| kind.starts_with(start)) {

@@ -14,7 +14,7 @@ use crate::error::Error;
 
 /// Whether a disk of QEMU's command line would give space back, or any of `disks` has done so since its start.
 pub(crate) fn reach(client: &Client, disks: &[Disk]) -> Result<bool, Error> {
-    if command_line::passes_discards_on(client) {
+    if command_line::passes_discards_on(&crate::command_line::of(client)) {
         return Ok(true);
     }
     let failed = "cannot query what the guest has discarded";

@@ -122,6 +122,8 @@ pub struct Processor {
 pub struct ProcessorPlace {
     /// The socket.
     pub socket_id: Option<i64>,
+    /// The thread of its core.
+    pub thread_id: Option<i64>,
 }
 
 /// The threads besides the main loop that serve devices.

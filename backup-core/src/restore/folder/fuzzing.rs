@@ -1,6 +1,6 @@
 //! What fuzz targets call.
 
-use fleece_guest_config::GuestConfig;
+use fleece_guest_config::{GuestConfig, MachineRecord};
 use fleece_storage::VolumeFormat;
 
 use super::machine::{Image, Machine};
@@ -12,7 +12,9 @@ use super::{libvirt, qemu};
 /// If the script does not start QEMU with exactly the arguments that were meant, or the domain is not
 /// well-formed.
 pub(crate) fn start_of_a_guest(data: &[u8]) {
-    let Ok(config) = GuestConfig::parse(data) else {
+    // A record of the machine may follow the configuration.
+    let mut parts = data.splitn(2, |byte| *byte == 0);
+    let Ok(config) = GuestConfig::parse(parts.next().unwrap_or_default()) else {
         return;
     };
     let drives = config.drives().unwrap_or_default();
@@ -23,9 +25,21 @@ pub(crate) fn start_of_a_guest(data: &[u8]) {
     let images = drives
         .iter()
         .map(|drive| (drive.key.clone(), image(&drive.key)));
-    let Ok(machine) = Machine::new(&config, images.collect()) else {
+    let Ok(mut machine) = Machine::new(&config, images.collect()) else {
         return;
     };
+    if let Some(record) = parts
+        .next()
+        .and_then(|data| MachineRecord::parse(data).ok())
+    {
+        let names = drives.iter().map(fleece_guest_config::Drive::device_name);
+        let names: Vec<String> = names.collect();
+        let keys = drives.iter().map(|drive| drive.key.as_str());
+        machine.refine(
+            &record,
+            &names.iter().map(String::as_str).zip(keys).collect(),
+        );
+    }
     let script = qemu::script(&machine);
     let command = script
         .split_once("\nexec ")

@@ -34,6 +34,7 @@ pub(super) fn domain(machine: &Machine, folder: &str) -> io::Result<Vec<u8>> {
             &machine.memory.to_string(),
         )?;
         let processors = machine.sockets.saturating_mul(machine.cores);
+        let processors = processors.saturating_mul(machine.threads.max(1));
         text(xml, "vcpu", &[], &processors.to_string())?;
         system(xml, machine, folder)?;
         within(xml, "features", &[], |xml| {
@@ -79,8 +80,13 @@ fn processor(xml: &mut Xml, machine: &Machine) -> io::Result<()> {
         if let Model::Named(name) = model {
             text(xml, "model", &[("fallback", "allow")], name)?;
         }
-        let (sockets, cores) = (machine.sockets.to_string(), machine.cores.to_string());
-        let topology = [("sockets", &*sockets), ("cores", &*cores), ("threads", "1")];
+        let counts = [machine.sockets, machine.cores, machine.threads.max(1)];
+        let [sockets, cores, threads] = counts.map(|count| count.to_string());
+        let topology = [
+            ("sockets", &*sockets),
+            ("cores", &*cores),
+            ("threads", &*threads),
+        ];
         empty(xml, "topology", &topology)?;
         // The last word on a flag counts, and libvirt allows only one.
         for (number, (add, name)) in flags.iter().enumerate() {
@@ -200,6 +206,14 @@ fn disk(
                 attributes.push(("rotation_rate", "1"));
             }
             empty(xml, "target", &attributes)?;
+            if let Some((logical, physical)) = drive.sectors.filter(|_| drive.image.is_some()) {
+                let (logical, physical) = (logical.to_string(), physical.to_string());
+                let attributes = [
+                    ("logical_block_size", &*logical),
+                    ("physical_block_size", &*physical),
+                ];
+                empty(xml, "blockio", &attributes)?;
+            }
             if drive.read_only && drive.image.is_some() {
                 empty(xml, "readonly", &[])?;
             }
@@ -266,7 +280,7 @@ fn interface(xml: &mut Xml, card: &Card, q35: bool) -> io::Result<()> {
             empty(xml, "link", &[("state", "down")])?;
         }
         empty(xml, "rom", &[("enabled", "no")])?;
-        match card.slot().filter(|_| !q35) {
+        match card.slot(false).filter(|_| !q35) {
             Some(slot) => {
                 let slot = format!("{slot:#04x}");
                 let attributes = [("type", "pci"), ("bus", "0x00"), ("slot", &*slot)];

@@ -7,6 +7,7 @@
 mod card;
 mod cpu;
 mod drive;
+mod recorded;
 mod words;
 
 use std::collections::BTreeMap;
@@ -33,6 +34,10 @@ pub(super) struct Machine {
     pub(super) sockets: u32,
     pub(super) cores: u32,
     pub(super) cpu: Cpu,
+    /// Processors of one core.
+    pub(super) threads: u32,
+    /// Its type and version, as QEMU calls them, if they are recorded.
+    pub(super) version: Option<String>,
     /// Whether it is a `q35` machine, or else a `pc`.
     pub(super) q35: bool,
     /// UEFI, or else a BIOS.
@@ -65,7 +70,8 @@ pub(super) struct Image {
 /// The state of a TPM.
 #[derive(Debug)]
 pub(super) struct Tpm {
-    pub(super) image: Image,
+    /// An image, or else the directory of the script, where `swtpm`'s own file is.
+    pub(super) image: Option<Image>,
     /// Of the 2.0 kind, or else 1.2.
     pub(super) is_2: bool,
 }
@@ -125,6 +131,7 @@ impl Machine {
             memory: 512,
             sockets: 1,
             cores: 1,
+            threads: 1,
             screen: "std",
             tablet: true,
             ..Self::default()

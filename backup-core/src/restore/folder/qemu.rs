@@ -36,12 +36,18 @@ fi
 set -- -drive "if=pflash,unit=0,format=raw,readonly=on,file=$ovmf" "$@"
 "#;
 
+const FIND_MACHINE: &str = r#"# The machine as it was, if this QEMU has it; else the newest of its kind.
+if qemu-system-x86_64 -machine help | grep -q '^VERSION '; then
+    set -- -machine type=VERSION "$@"
+fi
+"#;
+
 const START_TPM: &str = r#"# The TPM is a program of its own, which ends with QEMU.
 if ! command -v swtpm >/dev/null; then
     echo "swtpm is missing, which the guest's TPM needs; install it" >&2
     exit 1
 fi
-swtpm socket KIND--tpmstate "backend-uri=file://$PWD/IMAGE" \
+swtpm socket KIND--tpmstate "STATE" \
     --ctrl type=unixio,path=tpm.sock --terminate --daemon
 set -- -chardev socket,id=tpm,path=tpm.sock -tpmdev emulator,id=tpm0,chardev=tpm \
     -device tpm-tis,tpmdev=tpm0 "$@"
@@ -60,6 +66,9 @@ pub(super) fn script(machine: &Machine) -> String {
         }
     }
     script.push_str(BEGIN);
+    if let Some(version) = &machine.version {
+        script.push_str(&FIND_MACHINE.replace("VERSION", version));
+    }
     if machine.ovmf {
         let files = match machine.variables.is_some() && machine.small_variables {
             true => SMALL_FIRMWARE,
@@ -70,7 +79,11 @@ pub(super) fn script(machine: &Machine) -> String {
     if let Some(tpm) = &machine.tpm {
         let kind = if tpm.is_2 { "--tpm2 " } else { "" };
         let start = START_TPM.replace("KIND", kind);
-        script.push_str(&start.replace("IMAGE", &tpm.image.file));
+        let state = match &tpm.image {
+            Some(image) => format!("backend-uri=file://$PWD/{}", image.file),
+            None => "dir=$PWD".to_owned(),
+        };
+        script.push_str(&start.replace("STATE", &state));
     }
     script.push_str(&format!("exec {PROGRAM}"));
     for argument in arguments(machine) {
@@ -101,7 +114,14 @@ pub(super) fn arguments(machine: &Machine) -> Vec<String> {
     arguments.add("-machine", format!("{kind},accel=kvm:tcg"));
     arguments.add("-cpu", cpu(&machine.cpu));
     let (sockets, cores) = (machine.sockets, machine.cores);
-    arguments.add("-smp", format!("sockets={sockets},cores={cores}"));
+    let smp = format!("sockets={sockets},cores={cores}");
+    arguments.add(
+        "-smp",
+        match machine.threads {
+            0 | 1 => smp,
+            threads => format!("{smp},threads={threads}"),
+        },
+    );
     arguments.add("-m", format!("{}M", machine.memory));
     if let Some(uuid) = machine.uuid {
         arguments.add("-smbios", format!("type=1,uuid={uuid}"));
@@ -192,8 +212,12 @@ impl Arguments {
         if let Some(mac) = &card.mac {
             set(&mut device, "mac", mac.as_str().into());
         }
-        if let Some(slot) = card.slot().filter(|_| !q35) {
-            set(&mut device, "bus", "pci.0".into());
+        if let Some(slot) = card.slot(q35) {
+            set(
+                &mut device,
+                "bus",
+                if q35 { "pcie.0" } else { "pci.0" }.into(),
+            );
             set(&mut device, "addr", format!("{slot:#x}").into());
         }
         if card.model != "ne2k_isa" {
@@ -264,6 +288,10 @@ impl Arguments {
         if let Some(serial) = &drive.serial {
             set(&mut device, "serial", serial.as_str().into());
         }
+        if let Some((logical, physical)) = drive.sectors.filter(|_| !is_cd) {
+            set(&mut device, "logical_block_size", logical.into());
+            set(&mut device, "physical_block_size", physical.into());
+        }
         if drive.bus != Bus::Virtio {
             if drive.ssd && !is_cd {
                 set(&mut device, "rotation_rate", 1.into());
@@ -298,7 +326,9 @@ pub(super) fn controller(drive: &Drive, scsi: Scsi) -> u32 {
 
 /// A SCSI drive's target and unit, as Proxmox numbers them.
 pub(super) fn address(drive: &Drive, scsi: Scsi) -> (u32, u32) {
-    if scsi.numbers_targets() {
+    if let Some(place) = drive.place {
+        place
+    } else if scsi.numbers_targets() {
         (drive.number.checked_rem(scsi.drives()).unwrap_or(0), 0)
     } else {
         (0, drive.number)

@@ -176,6 +176,12 @@ impl Hardware {
         if self.agent {
             add("agent", "1".into());
         }
+        if !self.tablet {
+            add("tablet", "0".into());
+        }
+        if self.local_time {
+            add("localtime", "1".into());
+        }
         if let Some(uuid) = &self.uuid {
             add("smbios1", format!("uuid={uuid}"));
         }

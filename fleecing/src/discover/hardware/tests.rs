@@ -56,7 +56,7 @@ fn a_machine_is_described_by_what_qemu_says_of_it() {
             efidisk0: none:drive-efidisk0,efitype=4m,size=528K\nmachine: q35\nmemory: 64\nname: my-web\n\
             net0: virtio=52:54:00:AB:CD:01,bridge=vmbr0\nnet1: e1000=52:54:00:AB:CD:02,bridge=vmbr0\n\
             sata3: none:drive-sata3,size=64M\nscsi0: none:drive-data0,size=64M\nscsihw: virtio-scsi-pci\n\
-            serial0: socket\nsmbios1: uuid=11111111-2222-4333-8444-555555555555\nsockets: 2\nvga: virtio\n\
+            serial0: socket\nsmbios1: uuid=11111111-2222-4333-8444-555555555555\nsockets: 2\ntablet: 0\nvga: virtio\n\
             virtio0: none:drive-root,size=64M\n";
         assert_eq!(config.to_string(), expected, "{}", qemu.version());
         let mut maps: Vec<_> = maps

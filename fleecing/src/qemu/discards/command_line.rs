@@ -1,39 +1,15 @@
 //! What QEMU was told of its disks when it was started.
 
-use std::fs::File;
-use std::io::Read as _;
-
-use fleece_qmp_client::Client;
 use serde_json::Value;
 
-/// No command line is longer: Linux gives it a quarter of a stack of 8 MiB (`execve(2)`).
-const MAX_COMMAND_LINE: u64 = 2 << 20;
+use crate::command_line::values;
 
-/// Whether any disk on it passes discards on. `false` as well where the command line cannot be read, or the
-/// monitor's socket was opened by another process, as libvirt does.
-pub(super) fn passes_discards_on(client: &Client) -> bool {
-    let Some(process) = client.peer_process() else {
-        return false;
-    };
-    let mut line = Vec::new();
-    let read = File::open(format!("/proc/{process}/cmdline"))
-        .and_then(|file| file.take(MAX_COMMAND_LINE).read_to_end(&mut line));
-    read.is_ok() && in_arguments(&String::from_utf8_lossy(&line))
-}
-
-/// `line`: arguments, each with a NUL at its end.
-fn in_arguments(line: &str) -> bool {
-    let arguments = line.split('\0');
-    let values = arguments.clone().skip(1);
-    arguments
-        .zip(values)
-        .any(|(name, value)| match name.trim_start_matches('-') {
-            "drive" => in_options(value),
-            "blockdev" => match serde_json::from_str(value) {
-                Ok(node) => in_node(&node),
-                Err(_) => in_options(value),
-            },
-            _ => false,
+/// Whether any disk on it passes discards on.
+pub(super) fn passes_discards_on(arguments: &[String]) -> bool {
+    values(arguments, "drive").any(in_options)
+        || values(arguments, "blockdev").any(|value| match serde_json::from_str(value) {
+            Ok(node) => in_node(&node),
+            Err(_) => in_options(value),
         })
 }
 
@@ -69,6 +45,11 @@ fn passes_on(value: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn in_arguments(line: &str) -> bool {
+        let line: Vec<String> = line.split_terminator('\0').map(str::to_owned).collect();
+        passes_discards_on(&line)
+    }
 
     #[test]
     fn a_disk_that_passes_discards_on_is_found_however_it_is_written() {

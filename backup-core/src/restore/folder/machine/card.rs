@@ -13,6 +13,8 @@ pub(in super::super) struct Card {
     pub(in super::super) model: &'static str,
     pub(in super::super) mac: Option<String>,
     pub(in super::super) link_down: bool,
+    /// Its slot on the first PCI bus, if it is recorded.
+    pub(in super::super) place: Option<u32>,
 }
 
 /// Proxmox's models and QEMU's devices.
@@ -49,14 +51,16 @@ impl Card {
             number,
             model,
             mac: mac.filter(|mac| is_mac(mac)).map(str::to_owned),
+            place: None,
             link_down: properties.get(Some("link_down")).is_some_and(is_on),
         })
     }
 
-    /// Where Proxmox plugs it in on a `pc`: Linux names it by that, `ens18` and so on.
-    pub(in super::super) fn slot(&self) -> Option<u32> {
+    /// Where it was plugged in, or where Proxmox does so on a `pc`: Linux names it by that, `ens18` and so on.
+    pub(in super::super) fn slot(&self, q35: bool) -> Option<u32> {
         let on_first_bus = self.number < 6 && self.model != "ne2k_isa";
-        on_first_bus.then(|| self.number.saturating_add(0x12))
+        let proxmox = || self.number.saturating_add(0x12);
+        self.place.or_else(|| (on_first_bus && !q35).then(proxmox))
     }
 }
 

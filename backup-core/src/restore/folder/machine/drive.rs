@@ -23,6 +23,10 @@ pub(in super::super) struct Drive {
     pub(in super::super) read_only: bool,
     pub(in super::super) serial: Option<String>,
     pub(in super::super) wwn: Option<u64>,
+    /// Bytes of a sector as the guest sees it, and of one of the medium.
+    pub(in super::super) sectors: Option<(u32, u32)>,
+    /// Its SCSI target and unit, if they are recorded.
+    pub(in super::super) place: Option<(u32, u32)>,
 }
 
 /// Where a drive is plugged in.
@@ -161,7 +165,10 @@ impl Machine {
             }
             "tpmstate0" => {
                 let is_2 = option("version") == Some("v2.0");
-                self.tpm = Some(Tpm { image, is_2 });
+                self.tpm = Some(Tpm {
+                    image: Some(image),
+                    is_2,
+                });
             }
             _ => self.push(key, Some(image), option),
         }
@@ -199,6 +206,8 @@ impl Machine {
             ssd: option("ssd").is_some_and(is_on),
             read_only: option("ro").is_some_and(is_on),
             serial: serial.filter(|serial| is_serial(serial)).map(str::to_owned),
+            sectors: None,
+            place: None,
             wwn: wwn.and_then(|wwn| u64::from_str_radix(wwn, 16).ok()),
         });
     }
@@ -230,6 +239,6 @@ impl Machine {
 }
 
 /// What QEMU's devices and libvirt's schema take: at most 20 bytes for SCSI and virtio.
-fn is_serial(text: &str) -> bool {
+pub(super) fn is_serial(text: &str) -> bool {
     (1..=20).contains(&text.len()) && text.chars().all(is_plain)
 }
