@@ -130,6 +130,7 @@ mod cancel;
 pub mod cbw;
 pub mod dump;
 mod error;
+pub mod exports;
 mod foresight;
 #[doc(hidden)]
 pub mod fuzzing;

@@ -104,6 +104,20 @@ impl Identity {
         })
     }
 
+    /// A guest that its caller knows, and whose point in time the caller has taken: there is no monitor to ask, and
+    /// nothing is claimed.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Busy`] while another such backup of it runs; [`ErrorKind::Record`].
+    pub fn vouched(directory: &Path, guest: GuestId) -> Result<Self, Error> {
+        record::create_directory(directory)?;
+        Ok(Self {
+            _lock: lock_place(directory, &format!("guest {guest}"))?,
+            guest,
+            notes: Vec::new(),
+        })
+    }
+
     /// The guests that may have left something at the end of `endpoint`, for a clean-up: those that a record
     /// names, else those that were ever backed up there, else the one that is there.
     ///
@@ -170,7 +184,11 @@ impl Identity {
 
 /// The lock on a guest by how it is reached. No guest's name begins like its file's.
 pub(crate) fn lock(directory: &Path, endpoint: &Endpoint) -> Result<GuestLock, Error> {
-    let digest = Sha256::digest(endpoint.place.as_bytes());
+    lock_place(directory, &endpoint.place)
+}
+
+fn lock_place(directory: &Path, place: &str) -> Result<GuestLock, Error> {
+    let digest = Sha256::digest(place.as_bytes());
     let name: String = digest.iter().take(8).map(|b| format!("{b:02x}")).collect();
     GuestLock::acquire(&directory.join(format!(".{name}.way")))
 }

@@ -19,6 +19,8 @@ pub(crate) struct NbdSource {
     meaning: Meaning,
     /// No request crosses a multiple of this.
     step: Option<u64>,
+    /// Whether the server takes a discard for "not needed any more", and not for "to be zeroed".
+    releases: bool,
     /// Releases that have been sent and not yet answered.
     releasing: Mutex<VecDeque<Pending>>,
 }
@@ -34,10 +36,20 @@ impl NbdSource {
     pub(crate) fn new(name: String, client: Client, meaning: Meaning) -> Self {
         Self {
             name,
+            releases: client.can_trim(),
             client,
             meaning,
             step: None,
             releasing: Mutex::new(VecDeque::new()),
+        }
+    }
+
+    /// Discards nothing, for a server that would lose data.
+    #[must_use]
+    pub(crate) fn keep(self) -> Self {
+        Self {
+            releases: false,
+            ..self
         }
     }
 
@@ -170,7 +182,7 @@ impl Source for NbdSource {
     }
 
     fn release(&self, offset: u64, length: u64) -> Result<(), Error> {
-        if !self.client.can_trim() {
+        if !self.releases {
             return Ok(());
         }
         let mut rest = offset..offset.saturating_add(length);

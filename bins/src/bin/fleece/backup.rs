@@ -72,10 +72,12 @@ pub(crate) fn run(arguments: &Backup, places: &Places, log: &Log) -> Result<Exit
     if let Some(path) = job.archive.target.path() {
         log.info(&format!("creating vzdump archive '{}'", path.display()));
     }
-    let done = match (&arguments.which.native, &guest.qmp) {
-        (Some(control), _) => disks::served(&job, control),
-        (None, Some(qmp)) => live::guest(&job, qmp, config.as_deref()),
-        (None, None) => disks::images(&job),
+    let which = &arguments.which;
+    let done = match (&which.nbd, &which.native, &guest.qmp) {
+        (Some(server), ..) => disks::exports(&job, server),
+        (_, Some(control), _) => disks::served(&job, control),
+        (.., Some(qmp)) => live::guest(&job, qmp, config.as_deref()),
+        _ => disks::images(&job),
     };
     let mut done = done.inspect_err(|_| log.info(&format!("Backup of VM {} failed", guest.id)))?;
     let mut checked = |checked: &Checked| {
@@ -100,10 +102,12 @@ fn dry_run(job: &Job<'_>, config: Option<&Path>) -> Result<ExitCode, Error> {
         log,
         ..
     } = job;
-    let foreseen = match (&arguments.which.native, &guest.qmp) {
-        (Some(control), _) => disks::foresee_served(job, control),
-        (None, Some(qmp)) => live::foresee(job, qmp, config),
-        (None, None) => disks::foresee_images(job),
+    let which = &arguments.which;
+    let foreseen = match (&which.nbd, &which.native, &guest.qmp) {
+        (Some(server), ..) => disks::foresee_exports(job, server),
+        (_, Some(control), _) => disks::foresee_served(job, control),
+        (.., Some(qmp)) => live::foresee(job, qmp, config),
+        _ => disks::foresee_images(job),
     }?;
     if let Some(rules) = &arguments.prune_backups {
         log.info(&format!(

@@ -16,8 +16,11 @@ use fleece_guest_config::GuestId;
 use fleece_qmp_client::Address;
 use fleece_storage::VolumeFormat;
 
+use fleece_backup_core::exports::ExportedDisk;
 pub(crate) use values::FinishWithin;
-use values::{compression, demo_rate, demo_size, finish_within, millis, property, seconds, vmid};
+use values::{
+    compression, demo_rate, demo_size, finish_within, millis, nbd_server, property, seconds, vmid,
+};
 
 /// Backs up running QEMU/KVM guests on stock QEMU without slowing them down.
 ///
@@ -150,6 +153,12 @@ pub(crate) struct Which {
     #[arg(long, value_name = "IMAGE")]
     pub(crate) image: Vec<String>,
 
+    /// Instead of a running guest: the disks that this NBD server (a socket, or HOST:PORT) exports, each at the
+    /// instant to be backed up. With --disk, and --vmid or --name.
+    #[arg(long, value_name = "SERVER", conflicts_with_all = ["qmp", "native", "image"], requires = "disk",
+          value_parser = nbd_server)]
+    pub(crate) nbd: Option<fleece_nbd::Address>,
+
     /// The guest's number, used in the names of its archives, records and fleecing images [default: the
     /// socket's name, if that is a number].
     #[arg(long, value_name = "N", value_parser = vmid)]
@@ -162,7 +171,7 @@ pub(crate) struct Which {
 }
 
 #[derive(Debug, Args)]
-#[command(group = ArgGroup::new("who").args(["qmp", "native", "image", "vmid"]).multiple(true).required(true))]
+#[command(group = ArgGroup::new("who").args(["qmp", "native", "image", "nbd", "vmid"]).multiple(true).required(true))]
 pub(crate) struct Backup {
     #[command(flatten)]
     pub(crate) which: Which,
@@ -183,6 +192,16 @@ pub(crate) struct Backup {
     /// Call a disk something else in the archive, e.g. d0=scsi0 (may be given several times).
     #[arg(long, value_name = "DISK=NAME")]
     pub(crate) rename: Vec<Rename>,
+
+    /// A disk of the --nbd server; its export has the same name unless another is given, and must have this size
+    /// (may be given several times).
+    #[arg(long, value_name = "NAME[=EXPORT][,size=SIZE]", requires = "nbd")]
+    pub(crate) disk: Vec<ExportedDisk>,
+
+    /// Discard on the --nbd server what was read. Only for exports of a point in time that take this for "not
+    /// needed any more": other exports would lose their data.
+    #[arg(long, requires = "nbd")]
+    pub(crate) release: bool,
 
     /// Back up only this disk (may be given several times) [default: all writable disks].
     #[arg(long, value_name = "DISK", value_delimiter = ',')]

@@ -20,6 +20,18 @@ pub(crate) struct Guest {
 impl Guest {
     /// Settles which one is meant, and tells what is to be known about it.
     pub(crate) fn settle(which: &Which, places: &Places, log: &Log) -> Result<Self, Error> {
+        if which.nbd.is_some() {
+            let given = which.given().cloned().ok_or_else(|| {
+                let message = "an NBD server does not say which guest it is; give --vmid or --name";
+                Error::new(ErrorKind::Request, message)
+            })?;
+            let identity = Identity::vouched(&places.state_dir(), given)?;
+            return Ok(Self {
+                id: identity.guest().clone(),
+                qmp: None,
+                _identity: identity,
+            });
+        }
         let (way, qmp) = which.way().ok_or_else(|| {
             let message = "which guest? give --qmp, --vmid, --native or --image";
             Error::new(ErrorKind::Request, message)

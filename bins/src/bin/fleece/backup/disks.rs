@@ -1,9 +1,11 @@
-//! Disks that `fleece serve` serves, and images of stopped guests.
+//! Disks that `fleece serve` or another NBD server has, and images of stopped guests.
 
 use std::path::Path;
 
+use fleece_backup_core::exports::{self, ExportedBackup, backup_exports};
 use fleece_backup_core::native::{self, Image, ImageBackup, ServedBackup};
 use fleece_backup_core::{Error, Foreseen, Outcome};
+use fleece_nbd::Address;
 
 use super::job::Job;
 
@@ -41,6 +43,25 @@ fn of_images(job: &Job<'_>) -> ImageBackup {
     let images = job.arguments.which.image.iter();
     let images = images.map(|text| Image::named(text)).collect();
     let mut backup = ImageBackup::new(images, record, job.archive.clone());
+    backup.storages.clone_from(&job.storages);
+    backup
+}
+
+/// What an NBD server exports.
+pub(super) fn exports(job: &Job<'_>, server: &Address) -> Result<Outcome, Error> {
+    backup_exports(&of_exports(job, server), job.log, &job.cancel)
+}
+
+/// What a backup of it would do.
+pub(super) fn foresee_exports(job: &Job<'_>, server: &Address) -> Result<Foreseen, Error> {
+    exports::foresee_exports(&of_exports(job, server), job.log)
+}
+
+fn of_exports(job: &Job<'_>, server: &Address) -> ExportedBackup {
+    let record = job.places.record(&job.guest.id);
+    let (disks, archive) = (job.arguments.disk.clone(), job.archive.clone());
+    let mut backup = ExportedBackup::new(server.clone(), disks, record, archive);
+    backup.release = job.arguments.release;
     backup.storages.clone_from(&job.storages);
     backup
 }

@@ -14,6 +14,16 @@ pub(super) fn vmid(text: &str) -> Result<GuestId, String> {
     number.ok_or_else(|| "expected a number from 1 to 999999999".into())
 }
 
+/// A socket if it looks like a path, else a host and a port.
+pub(super) fn nbd_server(text: &str) -> Result<fleece_nbd::Address, String> {
+    let path = text.strip_prefix("unix:").unwrap_or(text);
+    match path.contains('/') || path != text || !text.contains(':') {
+        true if path.is_empty() => Err("expected the path of a socket, or HOST:PORT".into()),
+        true => Ok(fleece_nbd::Address::Unix(path.into())),
+        false => Ok(fleece_nbd::Address::Tcp(text.into())),
+    }
+}
+
 pub(super) fn property(text: &str) -> Result<(String, String), String> {
     text.split_once('=')
         .map(|(key, value)| (key.to_owned(), value.to_owned()))
