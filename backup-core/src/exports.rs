@@ -5,7 +5,8 @@ use std::str::FromStr;
 use std::sync::Arc;
 
 use fleece_fleecing::Place;
-use fleece_nbd::{Address, Client, Options};
+pub use fleece_nbd::Address;
+use fleece_nbd::{Client, Options};
 use fleece_storage::Storages;
 
 use crate::archive::ArchiveOptions;

@@ -16,7 +16,7 @@ use fleece_guest_config::GuestId;
 use fleece_qmp_client::Address;
 use fleece_storage::VolumeFormat;
 
-use fleece_backup_core::exports::ExportedDisk;
+use fleece_backup_core::exports::{self, ExportedDisk};
 pub(crate) use values::FinishWithin;
 use values::{
     compression, demo_rate, demo_size, finish_within, millis, nbd_server, property, seconds, vmid,
@@ -157,7 +157,7 @@ pub(crate) struct Which {
     /// instant to be backed up. With --disk, and --vmid or --name.
     #[arg(long, value_name = "SERVER", conflicts_with_all = ["qmp", "native", "image"], requires = "disk",
           value_parser = nbd_server)]
-    pub(crate) nbd: Option<fleece_nbd::Address>,
+    pub(crate) nbd: Option<exports::Address>,
 
     /// The guest's number, used in the names of its archives, records and fleecing images [default: the
     /// socket's name, if that is a number].

@@ -2,10 +2,9 @@
 
 use std::path::Path;
 
-use fleece_backup_core::exports::{self, ExportedBackup, backup_exports};
+use fleece_backup_core::exports::{self, Address, ExportedBackup, backup_exports};
 use fleece_backup_core::native::{self, Image, ImageBackup, ServedBackup};
 use fleece_backup_core::{Error, Foreseen, Outcome};
-use fleece_nbd::Address;
 
 use super::job::Job;
 

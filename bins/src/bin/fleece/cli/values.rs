@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use fleece_backup_core::Compression;
+use fleece_backup_core::exports;
 use fleece_backup_core::units::{self, parse_size};
 use fleece_guest_config::GuestId;
 
@@ -15,12 +16,12 @@ pub(super) fn vmid(text: &str) -> Result<GuestId, String> {
 }
 
 /// A socket if it looks like a path, else a host and a port.
-pub(super) fn nbd_server(text: &str) -> Result<fleece_nbd::Address, String> {
+pub(super) fn nbd_server(text: &str) -> Result<exports::Address, String> {
     let path = text.strip_prefix("unix:").unwrap_or(text);
     match path.contains('/') || path != text || !text.contains(':') {
         true if path.is_empty() => Err("expected the path of a socket, or HOST:PORT".into()),
-        true => Ok(fleece_nbd::Address::Unix(path.into())),
-        false => Ok(fleece_nbd::Address::Tcp(text.into())),
+        true => Ok(exports::Address::Unix(path.into())),
+        false => Ok(exports::Address::Tcp(text.into())),
     }
 }
 
