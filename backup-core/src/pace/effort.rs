@@ -76,6 +76,11 @@ impl Effort {
         Self((self.0 * factor).clamp(SMALLEST, LARGEST * count(reads.max(1))))
     }
 
+    /// How many times `other` it is.
+    pub(crate) fn over(self, other: Self) -> f64 {
+        self.0 / other.0
+    }
+
     pub(crate) fn max(self, other: Self) -> Self {
         Self(self.0.max(other.0))
     }

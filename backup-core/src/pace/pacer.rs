@@ -64,6 +64,10 @@ pub struct Pacer {
     is_idle: bool,
     /// Where the look began that is under way.
     begun: Option<Sample>,
+    /// With how much effort so many bytes a second were read when the guest was last well.
+    before: Option<(Effort, f64)>,
+    /// Whether the last look was beyond the budget, but chance may have made it so.
+    is_suspicious: bool,
     colliding: Option<Colliding>,
     /// When that was last told.
     told: Option<Duration>,
@@ -95,9 +99,16 @@ pub(crate) const INTERVAL: Duration = Duration::from_millis(200);
 /// A look lasts until it has seen so many writes, or so long.
 const ENOUGH: u64 = 20;
 
+/// Half as many will do while it feels very little.
+const FEW: u64 = 10;
+const EASILY: f64 = 0.85;
+
 /// Before the guest is said to feel anything it sees more, unless there can be no doubt.
 const MANY: u64 = 50;
 const CLEARLY: f64 = 1.5;
+
+/// With fewer writes than this, it has to be seen twice: the 99th percentile of some dozens is the second slowest.
+const SURE: u64 = 100;
 
 const LONG_ENOUGH: Duration = Duration::from_secs(1);
 
@@ -112,8 +123,12 @@ const REST_EVERY: Duration = Duration::from_secs(30);
 const SILENCE: Duration = Duration::from_millis(600);
 const LONGEST_SILENCE: Duration = Duration::from_secs(30);
 
-/// How much more is tried in a second.
+/// How much more is tried in a second: at least so much, or so much of the part of the budget that is left.
 const GENTLY: f64 = 0.25;
+const BOLDLY: f64 = 1.5;
+
+/// So much of what could be expected of more effort came of it.
+const SCALES: f64 = 0.8;
 
 /// Less than this part of the reads that may be in flight: something else holds reading up.
 const UNUSED: f64 = 0.6;
@@ -144,6 +159,8 @@ impl Pacer {
             patience: SILENCE,
             is_idle: false,
             begun: None,
+            before: None,
+            is_suspicious: false,
             colliding: None,
             told: None,
         }
@@ -254,6 +271,7 @@ impl Pacer {
                 let is_clear = match seen.latency.map(|latency| self.strain(latency)) {
                     // Of few writes some are slow by chance.
                     Some(strain) if strain > 1.0 => writes >= MANY || strain > CLEARLY,
+                    Some(strain) if strain < EASILY => writes >= FEW,
                     _ => writes >= ENOUGH,
                 };
                 seen.took >= LONG_ENOUGH || (is_clear && !compares)
@@ -305,13 +323,21 @@ impl Pacer {
         if self.strain(latency) <= 1.0 {
             self.least.settle();
             self.do_not_collide();
+            self.is_suspicious = false;
+            let slack = 1.0 - self.strain(latency);
             let factor = match self.phase {
                 _ if !is_used => 1.0,
+                Phase::Rising if self.costs_nothing(&seen) => 4.0,
                 Phase::Rising => 2.0,
                 _ if is_behind => catching_up,
-                _ => 1.0 + GENTLY * seen.took.as_secs_f64(),
+                _ => 1.0 + GENTLY.max(BOLDLY * slack) * seen.took.as_secs_f64(),
             };
+            self.before = Some((self.effort, seen.rate));
             self.effort = self.effort.times(factor, self.pacing.depth);
+            return;
+        }
+        let is_sure = latency.writes >= SURE || self.strain(latency) > CLEARLY;
+        if !is_sure && !std::mem::replace(&mut self.is_suspicious, true) {
             return;
         }
         let factor = match self.phase {
@@ -335,6 +361,14 @@ impl Pacer {
             Some(reason) => self.collide(reason, latency, &seen, now.at),
             None => self.do_not_collide(),
         }
+    }
+
+    /// Whether reading more was answered by as much more: what reads take is the way to the storage, which they do
+    /// not take from anybody.
+    fn costs_nothing(&self, seen: &Seen) -> bool {
+        self.before.is_some_and(|(effort, rate)| {
+            self.effort > effort && seen.rate >= rate * self.effort.over(effort) * SCALES
+        })
     }
 
     fn collide(&mut self, reason: Reason, latency: WriteLatency, seen: &Seen, at: Duration) {

@@ -135,6 +135,19 @@ fn network() {
     all_on(NETWORK);
 }
 
+/// Where a request takes its time on the way, more of them take no time from anybody. The rest at the beginning and the
+/// small reads after it are a part of this.
+#[test]
+fn on_storage_with_latency_a_backup_takes_at_most_twice_as_long_as_without_a_limit() {
+    for load in LOADS {
+        let world = world(NETWORK, load, 8);
+        let unlimited = Model::run(world, Steering::Fixed(Pace::full(8)));
+        let paced = paced(world, &Pacing::default());
+        let ratio = paced.took / unlimited.took;
+        assert!(ratio <= 2.0, "{}: {ratio}", load.name);
+    }
+}
+
 /// What is to be shown by the others: at the pace of before, small reads with rests between them, the
 /// images took most of the disk and the guest lost more in all.
 #[test]
