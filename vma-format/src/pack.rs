@@ -16,6 +16,7 @@ use crate::header::{Device, Header};
 use crate::index::ExtentDigest;
 use crate::layout::{CLUSTER_SIZE, EXTENT_CLUSTERS, cluster_offset};
 use crate::output::Output;
+use crate::random_access::Stretch;
 use crate::threads::default_threads;
 
 /// A disk to be put into an archive.
@@ -26,12 +27,12 @@ pub trait Source: Send + Sync {
     /// Whatever the disk says.
     fn read_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<()>;
 
-    /// How many bytes from `offset` on, at most `length`, are known to be zero without reading
-    /// them.
+    /// What is at `offset`, and for at most `length` bytes: data, or zeroes as far as is known without reading them.
+    /// It is not asked again for what it has told.
     ///
     /// # Errors
     /// Whatever the disk says.
-    fn zeroes_at(&self, offset: u64, length: u64) -> io::Result<u64>;
+    fn stretch_at(&self, offset: u64, length: u64) -> io::Result<Stretch>;
 }
 
 /// The unit of addressing as a 64-bit number.
@@ -175,6 +176,8 @@ impl Disk<'_> {
     fn add_to(&self, extent: &mut Extent, clusters: Range<u64>, buffer: &mut [u8]) -> Result<()> {
         let end = cluster_offset(clusters.end).min(self.device.size());
         let mut index = clusters.start;
+        // Up to where there is data.
+        let mut data = 0;
         while index < clusters.end {
             let offset = cluster_offset(index);
             let failed = |e| {
@@ -182,21 +185,28 @@ impl Disk<'_> {
                 Error::io(format!("cannot read {name} at {offset}"), e)
             };
             let left = end.saturating_sub(offset);
-            let zero = self.source.zeroes_at(offset, left).map_err(failed)?;
-            let next = if zero >= left {
-                clusters.end
-            } else {
-                offset.saturating_add(zero) / CLUSTER
-            };
-            if next > index {
-                (index..next).for_each(|index| extent.push(self.entry(index, 0), &[]));
-                index = next;
-                continue;
+            if data <= offset {
+                let stretch = self.source.stretch_at(offset, left).map_err(failed)?;
+                let length = stretch.length.min(left);
+                let next = match stretch.data {
+                    true => index,
+                    false if length >= left => clusters.end,
+                    false => offset.saturating_add(length) / CLUSTER,
+                };
+                if next > index {
+                    (index..next).for_each(|index| extent.push(self.entry(index, 0), &[]));
+                    index = next;
+                    continue;
+                }
+                data = offset.saturating_add(length);
             }
-            let length = usize::try_from(left).unwrap_or(READ_SIZE).min(READ_SIZE);
-            let data = buffer.get_mut(..length).unwrap_or_default();
-            self.source.read_at(offset, data).map_err(failed)?;
-            for cluster in data.chunks(CLUSTER_SIZE) {
+            // Whole clusters: what is zero in the last one is found by looking at it.
+            let end = data.max(offset.saturating_add(1)).div_ceil(CLUSTER);
+            let length = cluster_offset(end).saturating_sub(offset).min(left);
+            let length = usize::try_from(length).unwrap_or(READ_SIZE).min(READ_SIZE);
+            let buffer = buffer.get_mut(..length).unwrap_or_default();
+            self.source.read_at(offset, buffer).map_err(failed)?;
+            for cluster in buffer.chunks(CLUSTER_SIZE) {
                 extent.push(self.entry(index, block_mask(cluster)), cluster);
                 index = index.saturating_add(1);
             }

@@ -48,6 +48,23 @@ pub struct Stretch {
     pub data: bool,
 }
 
+impl Stretch {
+    /// So many stored bytes.
+    #[must_use]
+    pub const fn data(length: u64) -> Self {
+        Self { length, data: true }
+    }
+
+    /// So many that read as zeroes.
+    #[must_use]
+    pub const fn zeroes(length: u64) -> Self {
+        Self {
+            length,
+            data: false,
+        }
+    }
+}
+
 impl<S: ReadAt> RandomAccess<S> {
     /// Opens an uncompressed archive (or [`Seekable`](crate::container::Seekable) contents) by
     /// hopping from extent header to extent header.

@@ -10,30 +10,49 @@
 mod support;
 
 use std::io;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use fleece_vma_format::container::{self, FrameOptions, Seekable, embedded_index};
 use fleece_vma_format::restore::{self, Target, Targets};
 use fleece_vma_format::{
-    Compression, Error, ErrorKind, Header, Output, RandomAccess, ReadAt, Reader, Source, pack,
+    Compression, Error, ErrorKind, Header, Output, RandomAccess, ReadAt, Reader, Source, Stretch,
+    pack,
 };
 use proptest::prelude::*;
 use support::{disk, header};
 
 /// A disk that knows its zeroes as a file with holes does, in units of 4 KiB.
-struct Image(Vec<u8>);
+/// It counts how often it is asked.
+struct Image(Vec<u8>, AtomicUsize);
+
+impl Image {
+    const fn new(contents: Vec<u8>) -> Self {
+        Self(contents, AtomicUsize::new(0))
+    }
+}
 
 impl Source for Image {
     fn read_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<()> {
         self.0.read_exact_at(buffer, offset)
     }
 
-    fn zeroes_at(&self, offset: u64, length: u64) -> io::Result<u64> {
+    fn stretch_at(&self, offset: u64, length: u64) -> io::Result<Stretch> {
+        self.1.fetch_add(1, Ordering::Relaxed);
         let rest = &self.0[offset as usize..(offset + length) as usize];
-        let zero = rest
+        let is_zero = |block: &&[u8]| block.iter().all(|&byte| byte == 0);
+        let first = rest
             .chunks(4096)
-            .take_while(|block| block.iter().all(|&byte| byte == 0));
-        Ok(zero.map(|block| block.len() as u64).sum())
+            .next()
+            .is_some_and(|block| is_zero(&block));
+        let same = rest
+            .chunks(4096)
+            .take_while(|block| is_zero(block) == first);
+        let length = same.map(|block| block.len() as u64).sum();
+        Ok(match first {
+            true => Stretch::zeroes(length),
+            false => Stretch::data(length),
+        })
     }
 }
 
@@ -50,8 +69,8 @@ impl Source for Broken {
         }
     }
 
-    fn zeroes_at(&self, _: u64, _: u64) -> io::Result<u64> {
-        Ok(0)
+    fn stretch_at(&self, _: u64, length: u64) -> io::Result<Stretch> {
+        Ok(Stretch::data(length))
     }
 }
 
@@ -83,7 +102,7 @@ impl Target for Memory {
 }
 
 fn packed(header: &Header, disks: &[Vec<u8>], compression: &Compression) -> Vec<u8> {
-    let images: Vec<Image> = disks.iter().cloned().map(Image).collect();
+    let images: Vec<Image> = disks.iter().cloned().map(Image::new).collect();
     let sources: Vec<&dyn Source> = images.iter().map(|image| image as _).collect();
     let output = Output::new(Vec::new(), compression, None).unwrap();
     let (_, bytes, written) = pack(header, &sources, output, &mut |_| Ok(())).unwrap();
@@ -215,7 +234,7 @@ fn an_output_that_fails_is_the_error_that_is_told() {
             Ok(())
         }
     }
-    let disks = [Image(disk(60 << 20, 8))];
+    let disks = [Image::new(disk(60 << 20, 8))];
     let header = header(&[60 << 20]);
     for compression in [
         Compression::None,
@@ -231,7 +250,7 @@ fn an_output_that_fails_is_the_error_that_is_told() {
 
 #[test]
 fn progress_can_end_the_work() {
-    let disks = [Image(disk(60 << 20, 8))];
+    let disks = [Image::new(disk(60 << 20, 8))];
     let header = header(&[60 << 20]);
     let stop = || Error::io("stopped", io::ErrorKind::Interrupted.into());
     let output = Output::new(Vec::new(), &Compression::None, None).unwrap();
@@ -239,4 +258,13 @@ fn progress_can_end_the_work() {
         .map(drop)
         .unwrap_err();
     assert_eq!(error.to_string(), "stopped");
+}
+
+#[test]
+fn a_full_disk_is_asked_once_for_each_extent() {
+    let disk = Image::new(vec![1; 58 << 18]);
+    let output = Output::new(Vec::new(), &Compression::None, None).unwrap();
+    let (summary, ..) = pack(&header(&[58 << 18]), &[&disk], output, &mut |_| Ok(())).unwrap();
+    assert_eq!(summary.extents(), 4);
+    assert_eq!(disk.1.load(Ordering::Relaxed), 4);
 }

@@ -3,7 +3,7 @@
 use std::io;
 
 use fleece_storage::block::{ReadDevice, Status};
-use fleece_vma_format::Source;
+use fleece_vma_format::{Source, Stretch};
 
 /// QEMU's disks are whole sectors of so many bytes.
 const SECTOR: u64 = 512;
@@ -38,16 +38,14 @@ impl Source for PackedDisk {
         self.0.read_at(data, offset).map_err(io::Error::other)
     }
 
-    fn zeroes_at(&self, offset: u64, length: u64) -> io::Result<u64> {
+    fn stretch_at(&self, offset: u64, length: u64) -> io::Result<Stretch> {
         let there = self.0.size().saturating_sub(offset).min(length);
-        let extent = self
-            .0
-            .block_status(offset, there)
-            .map_err(io::Error::other)?;
+        let extent = self.0.block_status(offset, there);
+        let extent = extent.map_err(io::Error::other)?;
         Ok(match extent.status {
-            Status::Zero if extent.len >= there => length,
-            Status::Zero => extent.len,
-            _ => 0,
+            Status::Zero if extent.len >= there => Stretch::zeroes(length),
+            Status::Zero => Stretch::zeroes(extent.len),
+            _ => Stretch::data(extent.len),
         })
     }
 }

@@ -5,7 +5,7 @@ use std::io::{self, Read, Write};
 
 use fleece_vma_format::container::FrameOptions;
 use fleece_vma_format::{
-    Compression, DeviceId, ExtentWriter, HeaderBuilder, Output, ReadAt, Reader, Source,
+    Compression, DeviceId, ExtentWriter, HeaderBuilder, Output, ReadAt, Reader, Source, Stretch,
 };
 use sha2::{Digest as _, Sha256};
 
@@ -113,12 +113,7 @@ impl Source for ArchivedDisk<'_> {
             .read_exact_at(buffer, offset)
     }
 
-    fn zeroes_at(&self, offset: u64, length: u64) -> io::Result<u64> {
-        let stretch = self.archive.stretch_at(self.device, offset)?;
-        Ok(if stretch.data {
-            0
-        } else {
-            stretch.length.min(length)
-        })
+    fn stretch_at(&self, offset: u64, _: u64) -> io::Result<Stretch> {
+        Ok(self.archive.stretch_at(self.device, offset)?)
     }
 }
