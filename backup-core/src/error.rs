@@ -33,6 +33,25 @@ pub enum ErrorKind {
     Internal,
 }
 
+impl ErrorKind {
+    /// The kind as a word for programs, such as `archive-damaged`. It stays the same.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Request => "request",
+            Self::Guest => "guest",
+            Self::Snapshot => "snapshot",
+            Self::Storage => "storage",
+            Self::Target => "target",
+            Self::Archive => "archive",
+            Self::Damage => "archive-damaged",
+            Self::Unsynced => "unsynced",
+            Self::Cancelled(_) => "cancelled",
+            Self::Internal => "internal",
+        }
+    }
+}
+
 /// An error with what was attempted, and the cause as [`StdError::source`].
 #[derive(Debug, thiserror::Error)]
 #[error("{message}")]

@@ -1,5 +1,6 @@
 //! What the programs `vma` and `fleece` share.
 
 pub mod advice;
+pub mod events;
 pub mod exit;
 pub mod signals;

@@ -56,7 +56,7 @@ fn without_fleecing_the_guest_waits_for_the_target_and_programs_can_read_that() 
     let said = String::from_utf8(output.stdout).unwrap();
     assert!(output.status.success(), "{said}");
     let last: Value = serde_json::from_str(said.lines().last().unwrap()).unwrap();
-    assert_eq!(last["event"], "finished");
+    assert_eq!(last["event"], "summary");
     assert_eq!(last["restored_equal"], true);
     let slowest = last["no_fleecing"]["guest"]["max"].as_f64().unwrap();
     assert!(slowest >= 0.125, "{said}");

@@ -77,7 +77,7 @@ impl Dumps {
         let text = String::from_utf8(output.stdout).unwrap();
         text.lines()
             .map(|line| serde_json::from_str::<Value>(line).unwrap())
-            .filter(|object| object.get("event").is_none())
+            .filter(|object| object["event"] == "summary")
             .collect()
     }
 }

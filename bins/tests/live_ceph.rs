@@ -109,7 +109,7 @@ fn fleecing_images_on_ceph_are_used_and_freed() {
     command.arg("--storage-config").arg(cluster.storages());
     command.args(["--fleecing", "ceph", "--vmid", "7", "--bwlimit", "1M"]);
     let mut running = Running::start(&mut command);
-    running.until("\"progress\"");
+    running.until("\"done\":");
     io("write -P 0x55 8M 4M");
     // Whole objects: what is discarded inside one is seen by nobody but the object store.
     let held = || {

@@ -81,7 +81,7 @@ fn fleeced_in(kind: &str, path: &Path) {
     command.arg("--storage-config").arg(&config);
     command.args(["--fleecing", "fast", "--vmid", "7", "--bwlimit", "4M"]);
     let mut running = Running::start(&mut command);
-    running.until("\"progress\"");
+    running.until("\"done\":");
     io(
         &qemu,
         &daemon,
@@ -190,7 +190,7 @@ fleece backup --qmp /tmp/qmp --nbd-server /tmp/nbd --vmid 7 --state-dir /tmp/sta
     --storage-config /etc/storage.cfg --fleecing $1 --to /tmp/archive.vma --compress none \
     --bwlimit 2M --json >/tmp/said 2>&1 &
 backup=$!
-until grep -q '"progress"' /tmp/said || ! kill -0 $backup; do sleep 0.1; done
+until grep -q '"done":' /tmp/said || ! kill -0 $backup; do sleep 0.1; done
 qemu-io -f raw -c 'write -P 0x55 10M 4M' 'nbd+unix:///disk?socket=/tmp/nbd' >/dev/null
 while kill -0 $backup 2>/dev/null; do
     # What lies in the page cache fills no volume.

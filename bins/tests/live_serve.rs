@@ -55,7 +55,7 @@ impl Disk {
     /// A slow backup that has begun to read.
     fn begin_backup(&self, options: &[&str]) -> Running {
         let mut running = Running::start(self.backup().args(["--bwlimit", "2M"]).args(options));
-        running.until("\"progress\"");
+        running.until("\"done\":");
         running
     }
 

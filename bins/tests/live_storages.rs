@@ -63,7 +63,7 @@ fn a_fleecing_storage_that_hangs_breaks_the_backup_and_not_the_guest() {
         let mut command = backup(&bench, &guest);
         command.args(["--bwlimit", "2M", "--cbw-timeout", "2"]);
         let mut running = Running::start(&mut command);
-        running.until("\"progress\"");
+        running.until("\"done\":");
         storage.hang();
         // The first of these writes waits for its copy as long as it may; the others do not.
         guest.run(OTHER, SOON).unwrap();
@@ -106,7 +106,7 @@ fn a_fleecing_storage_that_dies_breaks_the_backup_and_not_the_guest() {
         let writer = write_in(&guest);
         let mut command = backup(&bench, &guest);
         let mut running = Running::start(command.args(["--bwlimit", "2M"]));
-        running.until("\"progress\"");
+        running.until("\"done\":");
         storage.die();
         // What the guest has not overwritten yet cannot be saved any more.
         guest.run(OTHER, SOON).unwrap();
@@ -154,7 +154,7 @@ fn a_target_directory_that_hangs_is_given_up_after_its_time() {
         let mut command = backup(&bench, &guest);
         command.args(["--bwlimit", "8M", "--target-timeout", "2"]);
         let mut running = Running::start(&mut command);
-        running.until("\"progress\"");
+        running.until("\"done\":");
         target.hang();
         running.until("the backup target hangs");
         // It has let go of the guest before it says so.
@@ -181,7 +181,7 @@ fn a_target_directory_that_dies_ends_the_backup_with_that_cause() {
         let writer = write_in(&guest);
         let mut command = backup(&bench, &guest);
         let mut running = Running::start(command.args(["--bwlimit", "8M"]));
-        running.until("\"progress\"");
+        running.until("\"done\":");
         target.die();
         let said = running.end().expect_code(6);
         assert!(said.contains("os error 107"), "{said}");

@@ -91,7 +91,7 @@ fn a_target_that_takes_no_more_data_is_given_up_after_its_time() {
 fn a_signal_ends_a_backup_whose_target_hangs() {
     let Some(field) = Field::new() else { return };
     let mut running = field.start_streaming(&[]);
-    running.until("\"progress\"");
+    running.until("\"done\":");
     running.signal("-TERM");
     running.end().expect_code(143);
     field.assert_clean();
@@ -102,7 +102,7 @@ fn the_backup_ends_before_the_fleecing_images_hold_more_than_they_may() {
     let Some(field) = Field::new() else { return };
     let options = ["--bwlimit", "1M", "--fleecing-limit", "4M"];
     let mut running = Running::start(&mut field.backup(&options));
-    running.until("\"progress\"");
+    running.until("\"done\":");
     field.io("write -P 0x55 8M 16M");
     let cause = "more than their limit of";
     running.end().expect(6, &[cause]);

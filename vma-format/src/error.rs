@@ -93,6 +93,46 @@ pub enum ErrorKind {
 }
 
 impl ErrorKind {
+    /// The kind as a word for programs, such as `extent-checksum`. It stays the same.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Io => "io",
+            Self::NotVma => "not-vma",
+            Self::Foreign => "foreign",
+            Self::Wrapped => "wrapped",
+            Self::Header => "header",
+            Self::HeaderChecksum => "header-checksum",
+            Self::Version => "version",
+            Self::Name => "name",
+            Self::DuplicateName => "duplicate-name",
+            Self::DeviceSize => "device-size",
+            Self::HeaderFull => "header-full",
+            Self::Truncated => "truncated",
+            Self::ExtentMagic => "extent-magic",
+            Self::ExtentChecksum => "extent-checksum",
+            Self::ExtentUuid => "extent-uuid",
+            Self::BlockCount => "block-count",
+            Self::UnknownDevice => "unknown-device",
+            Self::ClusterOutOfRange => "cluster-out-of-range",
+            Self::BlockOutOfRange => "block-out-of-range",
+            Self::DuplicateCluster => "duplicate-cluster",
+            Self::MissingCluster => "missing-cluster",
+            Self::VmstateOrder => "vmstate-order",
+            Self::TooFragmented => "too-fragmented",
+            Self::ClusterLength => "cluster-length",
+            Self::Container => "container",
+            Self::Index => "index",
+            Self::IndexMismatch => "index-mismatch",
+            Self::Payload => "payload",
+            Self::Unsupported => "unsupported",
+            Self::NotSeekable => "not-seekable",
+            Self::NotFound => "not-found",
+            Self::Map => "map",
+            Self::Target => "target",
+        }
+    }
+
     /// Whether the archive itself is at fault, not the surroundings or the request.
     #[must_use]
     pub const fn is_damage(self) -> bool {

@@ -169,7 +169,7 @@ fn measured(dir: &Path, mib: u64, seconds: u64, rounds: u64) {
                 .spawn()
                 .unwrap();
             let mut lines = BufReader::new(backup.stdout.take().unwrap()).lines();
-            assert!(lines.any(|line| line.unwrap().contains("\"progress\"")));
+            assert!(lines.any(|line| line.unwrap().contains("\"done\":")));
             std::thread::spawn(move || lines.for_each(drop));
             before.join().unwrap();
             backup

@@ -30,7 +30,7 @@ impl Running {
     /// Starts `command` as a backup of guest 7 that takes long, and waits until it reads.
     pub(crate) fn begin(command: &mut Command) -> Self {
         let mut running = Self::start(command.args(["--vmid", "7", "--bwlimit", "4M"]));
-        running.until("\"progress\"");
+        running.until("\"done\":");
         running
     }
 

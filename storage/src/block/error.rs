@@ -35,6 +35,23 @@ pub enum ErrorKind {
 }
 
 impl ErrorKind {
+    /// The kind as a word for programs, such as `no-space`. It stays the same.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Io => "io",
+            Self::NoSpace => "no-space",
+            Self::TimedOut => "timed-out",
+            Self::OutOfBounds => "out-of-bounds",
+            Self::ReadOnly => "read-only",
+            Self::NotFound => "not-found",
+            Self::Denied => "denied",
+            Self::Busy => "busy",
+            Self::InvalidFormat => "invalid-format",
+            Self::Unsupported => "unsupported",
+        }
+    }
+
     fn phrase(self) -> &'static str {
         match self {
             Self::Io => "I/O error",

@@ -224,13 +224,13 @@ fn start(guest: &Guest, target: Target, latency: Option<&str>) -> (Child, Trace)
         Box::new(child.stderr.take().unwrap())
     };
     let mut lines = BufReader::new(progress).lines();
-    let begun = lines.any(|line| line.unwrap().contains("\"progress\""));
+    let begun = lines.any(|line| line.unwrap().contains("\"done\":"));
     assert!(begun, "the backup ended: {:?}", child.wait());
     let trace = std::thread::spawn(move || {
         lines
             .map_while(Result::ok)
             .filter_map(|line| serde_json::from_str::<Value>(&line).ok())
-            .filter(|event| event["event"] == "progress")
+            .filter(|event| event.get("done").is_some())
             .filter_map(|event| {
                 Some((
                     event["depth"].as_f64()?,

@@ -120,11 +120,10 @@ fn dry_run(job: &Job<'_>, config: Option<&Path>) -> Result<ExitCode, Error> {
     let disks = foreseen.disks.iter();
     let disks = disks.map(|(name, size)| json!({ "name": name, "size": size }));
     log.result(&json!({
-        "event": "result",
         "dry_run": true,
         "guest": guest.id.to_string(),
         "archive": job.archive.target.path(),
-        "disks": disks.collect::<Vec<_>>(),
+        "devices": disks.collect::<Vec<_>>(),
         "warnings": foreseen.warnings,
     }));
     Ok(ExitCode::from(if foreseen.warnings > 0 {
@@ -190,7 +189,6 @@ fn tell(done: &Outcome, guest: &GuestId, log: &Log) {
         units::duration(archived.took)
     ));
     log.result(&json!({
-        "event": "finished",
         "guest": guest.to_string(),
         "archive": archived.path,
         "size": archived.size,

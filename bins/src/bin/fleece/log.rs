@@ -8,6 +8,8 @@ use fleece_backup_core::{Error, Event, Progress, Reporter, Warning, units};
 use fleece_plain_text::message;
 use serde_json::{Value, json};
 
+use fleece_bins::events;
+
 use crate::advice;
 
 /// Prints events.
@@ -37,20 +39,16 @@ impl Log {
 
     pub(crate) fn error(&self, error: &Error) {
         if self.json {
-            self.object(&json!({
-                "event": "error",
-                "kind": format!("{:?}", error.kind()),
-                "message": advice::text(error),
-            }));
+            self.object(&events::error(error.kind().word(), &advice::text(error)));
         } else {
             self.text("ERROR", &advice::text(error));
         }
     }
 
-    /// The end of a job, for programs.
+    /// What the command has found or done, for programs: all of it, or one of several things.
     pub(crate) fn result(&self, result: &Value) {
         if self.json {
-            self.object(result);
+            self.object(&events::summary(result.clone()));
         }
     }
 
@@ -114,13 +112,12 @@ impl Reporter for Log {
             (Event::Warning(warning), false) => self.text("WARN", &told(warning)),
             (Event::Progress(progress), false) => self.progress_line(progress),
             (Event::Info(info), true) => {
-                self.object(&json!({"event": "info", "message": message(info)}));
+                self.object(&events::status(info));
             }
             (Event::Warning(warning), true) => {
-                self.object(&json!({"event": "warning", "message": told(warning)}));
+                self.object(&events::warning(&told(warning)));
             }
-            (Event::Progress(progress), true) => self.object(&json!({
-                "event": "progress",
+            (Event::Progress(progress), true) => self.object(&events::status_of(json!({
                 "total": progress.total,
                 "done": progress.done,
                 "read": progress.read,
@@ -133,7 +130,7 @@ impl Reporter for Log {
                 "depth": progress.depth,
                 "fleecing": progress.fleecing,
                 "fleecing_limit": progress.fleecing_limit,
-            })),
+            }))),
             _ => {}
         }
     }

@@ -151,7 +151,6 @@ fn result<const N: usize>(restored: &Restored, dry_run: bool, first: [(&str, Val
         .map(|(disk, volume)| (disk.clone(), volume.as_str().into()))
         .collect();
     let mut result = json!({
-        "event": "result",
         "disks": disks,
         "bytes": restored.bytes,
         "zero": restored.zero,

@@ -17,6 +17,10 @@ use fleece_vma_format::container::FrameOptions;
 pub(super) struct Cli {
     #[command(subcommand)]
     pub(super) command: Command,
+
+    /// Print JSON, one object a line, instead of text (see docs/JSON.md)
+    #[arg(long, global = true)]
+    pub(super) json: bool,
 }
 
 #[derive(Debug, Subcommand)]
@@ -58,6 +62,22 @@ pub(super) enum Command {
     /// cannot be checked. A map next to each disk, in the format of GNU ddrescue, says what is lost. A
     /// cluster whose content is wrong is restored and listed as lost.
     Recover(RecoverArgs),
+}
+
+impl Command {
+    /// Whether standard output carries an archive, an index or a disk.
+    pub(super) fn stdout_is_data(&self) -> bool {
+        match self {
+            Self::Create(args) => args.archive == "-",
+            Self::Reframe(args) | Self::Optimize(args) => args.output == "-",
+            Self::Extract(args) => args.directory.as_os_str() == "-",
+            Self::Index(args) => args
+                .output
+                .as_ref()
+                .is_some_and(|output| output.as_os_str() == "-"),
+            _ => false,
+        }
+    }
 }
 
 #[derive(Debug, Args)]
@@ -170,9 +190,6 @@ pub(super) struct VerifyArgs {
     /// Index to check against with --deep [default: the one inside, or ARCHIVE.idx]
     #[arg(long, value_name = "FILE", requires = "deep")]
     pub(super) index: Option<PathBuf>,
-    /// One JSON object per line
-    #[arg(long, conflicts_with = "verbose")]
-    pub(super) json: bool,
     /// Show a progress bar if standard error is a terminal
     #[arg(long)]
     pub(super) progress: bool,
@@ -182,9 +199,6 @@ pub(super) struct VerifyArgs {
 pub(super) struct InfoArgs {
     /// Archive, or - for standard input
     pub(super) archive: OsString,
-    /// One JSON object
-    #[arg(long)]
-    pub(super) json: bool,
 }
 
 #[derive(Debug, Args)]
@@ -216,9 +230,6 @@ pub(super) struct DiffArgs {
     /// List the clusters that differ
     #[arg(short)]
     pub(super) verbose: bool,
-    /// One JSON object per device
-    #[arg(long)]
-    pub(super) json: bool,
 }
 
 #[derive(Debug, Args)]

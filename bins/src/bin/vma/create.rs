@@ -13,12 +13,14 @@ use fleece_vma_format::{
 
 use fleece_backup_core::PackedDisk;
 use fleece_bins::advice::chain;
+use serde_json::json;
 
 use super::cli::{CreateArgs, OutputArgs};
 use super::disk;
-use super::failure::{Failure, Result, check, talk};
+use super::failure::{Failure, Result, check};
 use super::output;
-use super::progress::{percent, progress_bar};
+use super::progress::{percent, progress_bar, progress_event};
+use super::report::{self, talk};
 
 /// Makes an archive of images.
 pub(super) fn create(args: &CreateArgs) -> Result<()> {
@@ -57,7 +59,17 @@ pub(super) fn create(args: &CreateArgs) -> Result<()> {
         },
     )?;
     report.finish(&summary);
-    Ok(())
+    tell(&args.archive, &summary)
+}
+
+/// What was written, for programs.
+pub(super) fn tell(archive: &OsStr, summary: &Summary) -> Result<()> {
+    report::summary(|| {
+        let devices = summary.devices().iter().map(|device| {
+            json!({"name": device.name(), "size": device.size(), "zero": device.zero_bytes()})
+        });
+        json!({"archive": archive.to_string_lossy(), "devices": devices.collect::<Vec<_>>()})
+    })
 }
 
 /// Packs `sources` into a new archive, at a target that gets a mode if it is a file.
@@ -97,7 +109,7 @@ struct Drive {
 fn drives(args: &CreateArgs) -> Result<Vec<Drive>> {
     if args.drives.is_empty() {
         if !args.legacy.is_empty() {
-            talk("vma: warning: disks without -d are deprecated, use -d format=raw:NAME=PATH");
+            report::warning("disks without -d are deprecated, use -d format=raw:NAME=PATH");
         }
         return args
             .legacy
@@ -216,7 +228,13 @@ impl Report {
         let done: u64 = devices.iter().map(DeviceSummary::bytes).sum();
         self.bar.set_position(done);
         let percent = percent(done, self.total);
-        if self.verbose && self.percent.replace(percent) != Some(percent) {
+        let is_told = self.verbose || report::is_events();
+        if is_told && self.percent.replace(percent) != Some(percent) {
+            if report::is_events() {
+                // Whether anybody reads it makes no difference to the work.
+                let _ = report::event(&progress_event(done, self.total));
+                return;
+            }
             let zero: u64 = devices.iter().map(DeviceSummary::zero_bytes).sum();
             talk(format_args!(
                 "progress {percent}% {done}/{} {zero}",
@@ -227,7 +245,8 @@ impl Report {
 
     fn finish(&self, summary: &Summary) {
         self.bar.finish_and_clear();
-        for device in summary.devices().iter().filter(|_| self.verbose) {
+        let is_told = self.verbose && !report::is_events();
+        for device in summary.devices().iter().filter(|_| is_told) {
             let (size, zeros) = (device.size(), device.zero_bytes());
             let saved = size.saturating_sub(zeros);
             talk(format_args!(

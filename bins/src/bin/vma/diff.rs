@@ -3,12 +3,13 @@
 use std::ops::Range;
 
 use fleece_vma_format::{Device, cluster_count, different_clusters};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::cli::DiffArgs;
 use super::failure::{Failure, Result};
 use super::input::{need_anywhere, open_file};
 use super::list::print_text;
+use super::report;
 
 /// Exit code for archives that differ, as diff(1) has it.
 const DIFFERENT: u8 = 1;
@@ -19,22 +20,24 @@ pub(super) fn diff(args: &DiffArgs) -> Result<()> {
     let second = open_file(&args.second)?.archive()?;
     let (first, second) = (need_anywhere(&first)?, need_anywhere(&second)?);
     let mut same = true;
+    let mut found = Vec::new();
     for device in first.header().devices() {
         let Some(other) = second.header().device_named(device.name()) else {
             same = false;
-            tell_missing(args, device.name(), "first")?;
+            found.push(tell_missing(device.name(), "first")?);
             continue;
         };
         let ranges = different_clusters((first, device), (second, other))?;
         same &= ranges.is_empty() && device.size() == other.size();
-        tell(args, device, other, &ranges)?;
+        found.push(tell(args, device, other, &ranges)?);
     }
     for device in second.header().devices() {
         if first.header().device_named(device.name()).is_none() {
             same = false;
-            tell_missing(args, device.name(), "second")?;
+            found.push(tell_missing(device.name(), "second")?);
         }
     }
+    report::summary(|| json!({"same": same, "devices": found}))?;
     if same {
         Ok(())
     } else {
@@ -42,21 +45,21 @@ pub(super) fn diff(args: &DiffArgs) -> Result<()> {
     }
 }
 
-fn tell(args: &DiffArgs, one: &Device, other: &Device, ranges: &[Range<u64>]) -> Result<()> {
+/// Tells how a device differs, and gives it for programs.
+fn tell(args: &DiffArgs, one: &Device, other: &Device, ranges: &[Range<u64>]) -> Result<Value> {
     let differ: u64 = ranges
         .iter()
         .map(|range| range.end.saturating_sub(range.start))
         .sum();
     let clusters = cluster_count(one.size().min(other.size()));
-    if args.json {
-        let line = json!({
-            "device": one.name(),
-            "size": [one.size(), other.size()],
+    if report::is_events() {
+        return Ok(json!({
+            "name": one.name(),
+            "sizes": [one.size(), other.size()],
             "clusters": clusters,
             "different": differ,
             "ranges": ranges.iter().map(|range| [range.start, range.end]).collect::<Vec<_>>(),
-        });
-        return print_text(&format!("{line}\n"));
+        }));
     }
     let mut text = format!("{}: {differ} of {clusters} clusters differ\n", one.name());
     if one.size() != other.size() {
@@ -75,12 +78,13 @@ fn tell(args: &DiffArgs, one: &Device, other: &Device, ranges: &[Range<u64>]) ->
             range.end.saturating_sub(1)
         ));
     }
-    print_text(&text)
+    print_text(&text)?;
+    Ok(Value::Null)
 }
 
-fn tell_missing(args: &DiffArgs, name: &str, only_in: &str) -> Result<()> {
-    print_text(&match args.json {
-        true => format!("{}\n", json!({ "device": name, "only_in": only_in })),
-        false => format!("{name}: only in the {only_in} archive\n"),
-    })
+fn tell_missing(name: &str, only_in: &str) -> Result<Value> {
+    if !report::is_events() {
+        print_text(&format!("{name}: only in the {only_in} archive\n"))?;
+    }
+    Ok(json!({"name": name, "only_in": only_in}))
 }

@@ -1,9 +1,11 @@
 //! `vma extract`.
 
 use std::collections::HashMap;
+use std::ffi::OsStr;
 use std::fs::File;
 use std::io::{self, BufReader, IsTerminal as _, Read as _, Write as _};
-use std::path::Path;
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use fleece_backup_core::RateLimit;
@@ -12,7 +14,8 @@ use fleece_storage::block::WriteAt;
 use fleece_vma_format::container::Container;
 use fleece_vma_format::map::{self, Record};
 use fleece_vma_format::restore::{self, Targets};
-use fleece_vma_format::{Archive, Device, Header, Tally};
+use fleece_vma_format::{Archive, Config, Device, Header, Tally};
+use serde_json::{Value, json};
 
 use super::cli::{ExtractArgs, Format};
 use super::disk::open_target;
@@ -20,6 +23,7 @@ use super::failure::{Failure, Result, check};
 use super::input::{anywhere, open};
 use super::list;
 use super::progress::Progress;
+use super::report;
 use fleece_bins::signals;
 
 /// Writes configs and disks of an archive.
@@ -45,6 +49,7 @@ pub(super) fn extract(args: &ExtractArgs) -> Result<()> {
         }
         None => job.in_directory(&wanted, args, &mut directory)?,
     }
+    let read_devices = job.devices_as_json();
     let targets = job.targets();
     // A skipped device need not be read if the archive can be read anywhere.
     let partial = targets.len() < header.devices().len();
@@ -74,7 +79,17 @@ pub(super) fn extract(args: &ExtractArgs) -> Result<()> {
     drop(targets);
     job.finish()?;
     directory.publish(!args.no_sync)?;
-    progress.finish(&told)
+    progress.finish(&told)?;
+    report::summary(|| {
+        let configs = header.configs().iter().map(Config::name);
+        json!({
+            "directory": args.directory,
+            "configs": configs.collect::<Vec<_>>(),
+            "devices": read_devices,
+            "bytes": told.bytes(),
+            "sparse_bytes": told.sparse(),
+        })
+    })
 }
 
 /// Writes one device, from its first byte to its last, to standard output.
@@ -104,13 +119,16 @@ fn to_stdout(archive: &Archive<'static>, wanted: &[&Device], args: &ExtractArgs)
     loop {
         check()?;
         match reader.read(&mut data) {
-            Ok(0) => return out.flush().map_err(Failure::output),
+            Ok(0) => break out.flush().map_err(Failure::output)?,
             Ok(count) => out
                 .write_all(data.get(..count).unwrap_or_default())
                 .map_err(Failure::output)?,
             Err(error) => return Err(Failure::io("cannot read the archive", error)),
         }
     }
+    report::summary(
+        || json!({"devices": [{"name": device.name(), "size": device.size(), "path": null}]}),
+    )
 }
 
 /// The devices that are asked for.
@@ -138,6 +156,7 @@ fn wanted<'a>(header: &'a Header, names: Option<&[String]>) -> Result<Vec<&'a De
 /// A device and where it goes.
 struct Disk<'a> {
     device: &'a Device,
+    path: PathBuf,
     target: Arc<dyn WriteAt>,
     write_zeroes: bool,
     limit: Option<Arc<RateLimit>>,
@@ -167,9 +186,12 @@ impl<'a> Job<'a> {
                 continue;
             }
             let (path, target) = directory.disk(device, args.format.into())?;
-            list::print_text(&format!("DEVINFO {} {}\n", path.display(), device.size()))?;
+            if !report::is_events() {
+                list::print_text(&format!("DEVINFO {} {}\n", path.display(), device.size()))?;
+            }
             self.devices.push(Disk {
                 device,
+                path: named(&path),
                 writeback: args.writeback(&target)?,
                 target,
                 write_zeroes: false,
@@ -227,6 +249,7 @@ impl<'a> Job<'a> {
             });
             self.devices.push(Disk {
                 device,
+                path: disk.path.clone(),
                 target,
                 write_zeroes: disk.write_zeroes,
                 limit,
@@ -235,6 +258,17 @@ impl<'a> Job<'a> {
             });
         }
         Ok(())
+    }
+
+    /// What goes where, for programs.
+    fn devices_as_json(&self) -> Vec<Value> {
+        let disks = self.devices.iter().map(|disk| {
+            json!({"name": disk.device.name(), "size": disk.device.size(), "path": disk.path})
+        });
+        let vmstate = self.vmstate.iter().map(|(device, _)| {
+            json!({"name": device.name(), "size": device.size(), "path": "vmstate.bin"})
+        });
+        disks.chain(vmstate).collect()
     }
 
     fn targets(&self) -> Targets<'static> {
@@ -282,6 +316,14 @@ impl ExtractArgs {
         let begun = Writeback::new(sync).map_err(|e| Failure::io("cannot start a thread", e))?;
         Ok(Some(Arc::new(begun)))
     }
+}
+
+/// What a file is called once all are complete; as in the reference, it has another name before.
+fn named(path: &Path) -> PathBuf {
+    let name = path.file_name().unwrap_or_default().as_bytes();
+    path.with_file_name(OsStr::from_bytes(
+        name.strip_prefix(b"tmp-").unwrap_or(name),
+    ))
 }
 
 /// The format of a target that does not say: nothing is guessed from contents.

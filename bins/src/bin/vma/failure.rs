@@ -1,14 +1,15 @@
 //! What went wrong, for people, and the exit code that says so.
 
-use std::fmt::{Display, Write};
-use std::io::{self, Write as _};
+use std::fmt::Write;
+use std::io;
 
-use fleece_backup_core::ErrorKind;
+use fleece_backup_core::{CancelReason, ErrorKind};
 use fleece_bins::advice::{chain, text};
-use fleece_bins::{exit, signals};
-use fleece_plain_text::message;
+use fleece_bins::{events, exit, signals};
 use fleece_storage::block;
 use fleece_vma_format as format;
+
+use super::report;
 
 pub(super) type Result<T> = std::result::Result<T, Failure>;
 
@@ -16,13 +17,21 @@ pub(super) type Result<T> = std::result::Result<T, Failure>;
 #[derive(Debug)]
 pub(super) struct Failure {
     code: u8,
+    /// One of those that `docs/JSON.md` lists.
+    kind: &'static str,
     message: Option<String>,
 }
 
 impl Failure {
+    /// What was asked for cannot be done.
     pub(super) fn new(message: impl Into<String>) -> Self {
+        Self::of(ErrorKind::Request.word(), message)
+    }
+
+    fn of(kind: &'static str, message: impl Into<String>) -> Self {
         Self {
             code: exit::ERROR,
+            kind,
             message: Some(message.into()),
         }
     }
@@ -30,7 +39,7 @@ impl Failure {
     pub(super) fn usage(message: impl Into<String>) -> Self {
         Self {
             code: exit::USAGE,
-            message: Some(message.into()),
+            ..Self::of(USAGE, message)
         }
     }
 
@@ -38,7 +47,7 @@ impl Failure {
     pub(super) fn warning(message: &str) -> Self {
         Self {
             code: exit::WARNINGS,
-            message: Some(format!("warning: {message}")),
+            ..Self::of(WARNING, message)
         }
     }
 
@@ -46,6 +55,7 @@ impl Failure {
     pub(super) const fn damage(message: Option<String>) -> Self {
         Self {
             code: exit::DAMAGE,
+            kind: ErrorKind::Damage.word(),
             message,
         }
     }
@@ -54,6 +64,16 @@ impl Failure {
     pub(super) const fn silent(code: u8) -> Self {
         Self {
             code,
+            kind: "",
+            message: None,
+        }
+    }
+
+    /// A signal has ended it, which the exit code says to people.
+    fn interrupted(reason: CancelReason) -> Self {
+        Self {
+            code: exit::signal(reason),
+            kind: ErrorKind::Cancelled(reason).word(),
             message: None,
         }
     }
@@ -62,7 +82,7 @@ impl Failure {
     pub(super) fn io(what: impl Into<String>, error: impl Into<io::Error>) -> Self {
         let mut message = what.into();
         let _ = write!(message, ": {}", chain(&error.into()));
-        Self::new(message)
+        Self::of(format::ErrorKind::Io.word(), message)
     }
 
     /// Standard output that cannot be written to.
@@ -99,8 +119,18 @@ impl Failure {
 
     /// Tells it on standard error.
     pub(super) fn print(&self) {
-        if let Some(message) = self.message.as_ref().filter(|_| self.code != CLOSED_PIPE) {
-            talk(format_args!("vma: {message}"));
+        if self.code == CLOSED_PIPE {
+            return;
+        }
+        match &self.message {
+            Some(message) if self.kind == WARNING => report::warning(message),
+            Some(message) if !report::is_events() => report::talk(format_args!("vma: {message}")),
+            None if self.kind.is_empty() => {}
+            message => {
+                let message = message.as_deref().unwrap_or(self.kind);
+                // Nobody is left to tell that nobody listens.
+                let _ = report::event(&events::error(self.kind, message));
+            }
         }
     }
 
@@ -109,20 +139,19 @@ impl Failure {
     }
 }
 
+/// The kind of a command line that makes no sense.
+const USAGE: &str = "usage";
+
+/// What is no failure.
+const WARNING: &str = "warning";
+
 /// Stands for standard output closed by its reader.
 const CLOSED_PIPE: u8 = u8::MAX;
-
-/// Prints a line to standard error. Where that cannot be written to, nothing is left to be done:
-/// work goes on, which `eprintln` would end by a panic.
-pub(super) fn talk(line: impl Display) {
-    let line = line.to_string();
-    let _ = writeln!(io::stderr(), "{}", message(&line));
-}
 
 impl From<format::Error> for Failure {
     fn from(error: format::Error) -> Self {
         if let Some(reason) = signals::token().reason() {
-            return Self::silent(exit::signal(reason));
+            return Self::interrupted(reason);
         }
         let code = if error.kind().is_damage() {
             exit::DAMAGE
@@ -131,7 +160,7 @@ impl From<format::Error> for Failure {
         };
         Self {
             code,
-            message: Some(text(&error)),
+            ..Self::of(error.kind().word(), text(&error))
         }
     }
 }
@@ -139,16 +168,16 @@ impl From<format::Error> for Failure {
 impl From<fleece_backup_core::Error> for Failure {
     fn from(error: fleece_backup_core::Error) -> Self {
         match signals::token().reason() {
-            Some(reason) => Self::silent(exit::signal(reason)),
+            Some(reason) => Self::interrupted(reason),
             None if error.kind() == ErrorKind::Unsynced => Self::warning(&error.chain()),
-            None => Self::new(error.chain()),
+            None => Self::of(error.kind().word(), error.chain()),
         }
     }
 }
 
 impl From<block::Error> for Failure {
     fn from(error: block::Error) -> Self {
-        Self::new(chain(&error))
+        Self::of(error.kind().word(), chain(&error))
     }
 }
 

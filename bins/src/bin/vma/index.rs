@@ -6,10 +6,13 @@ use std::path::Path;
 use fleece_vma_format::Reader;
 use fleece_vma_format::index::{ExtentDigest, IndexBuilder, beside};
 
+use serde_json::json;
+
 use super::cli::IndexArgs;
 use super::failure::{Failure, Result};
 use super::input::open;
 use super::output;
+use super::report;
 
 /// Reads an archive and writes its index.
 pub(super) fn index(args: &IndexArgs) -> Result<()> {
@@ -48,5 +51,7 @@ pub(super) fn index(args: &IndexArgs) -> Result<()> {
         .and_then(|()| out.flush())
         .map_err(failed)?;
     drop(out);
-    output::finish(file)
+    let finished = output::finish(file);
+    report::summary(|| json!({"index": path}))?;
+    finished
 }

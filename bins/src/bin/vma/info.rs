@@ -1,15 +1,17 @@
 //! `vma info`.
 
 use fleece_backup_core::input::{IndexPlace, Input};
+use fleece_bins::events;
 use fleece_vma_format::container::Container;
 use fleece_vma_format::{Archive, Header};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::cli::InfoArgs;
 use super::failure::Result;
 use super::input::{anywhere, index, open};
-use super::list::{ctime, print_text};
+use super::list::{contents, ctime, print_text};
 use super::progress::share;
+use super::report;
 
 /// What is known about an archive.
 struct Info {
@@ -29,11 +31,10 @@ struct Info {
 pub(super) fn info(args: &InfoArgs) -> Result<()> {
     let mut input = open(&args.archive)?;
     let info = gather(&mut input)?;
-    print_text(&if args.json {
-        format!("{}\n", as_json(&info))
-    } else {
-        as_text(&info)
-    })
+    match report::is_events() {
+        true => report::summary(|| as_json(&info)),
+        false => print_text(&as_text(&info)),
+    }
 }
 
 fn gather(input: &mut Input) -> Result<Info> {
@@ -149,32 +150,21 @@ fn as_text(info: &Info) -> String {
     text
 }
 
-fn as_json(info: &Info) -> serde_json::Value {
-    let configs = info.header.configs().iter();
-    let devices = info.header.devices().iter().zip(&info.stored);
-    json!({
-        "uuid": uuid::Uuid::from_bytes(*info.header.uuid()).to_string(),
-        "ctime": info.header.ctime(),
-        "container": info.container.to_string(),
+fn as_json(info: &Info) -> Value {
+    let index = match &info.index {
+        None => None,
+        Some(IndexPlace::Inside) => Some("inside".to_owned()),
+        Some(IndexPlace::Beside(path)) => Some(path.display().to_string()),
+    };
+    let more = json!({
         "file_size": info.file_size,
         "archive_size": info.size,
         "extents": info.extents,
         "in_order": info.in_order,
         "random_access": info.random_access,
-        "index": match &info.index {
-            None => None,
-            Some(IndexPlace::Inside) => Some("inside".to_owned()),
-            Some(IndexPlace::Beside(path)) => Some(path.display().to_string()),
-        },
-        "configs": configs.map(|c| json!({ "name": c.name(), "size": c.data().len() })).collect::<Vec<_>>(),
-        "devices": devices.map(|(device, stored)| json!({
-            "id": device.id().get(),
-            "name": device.name(),
-            "size": device.size(),
-            "stored": stored,
-            "vmstate": device.is_vmstate(),
-        })).collect::<Vec<_>>(),
-    })
+        "index": index,
+    });
+    events::with(contents(&info.header, info.container, &info.stored), more)
 }
 
 const fn yes(yes: bool) -> &'static str {

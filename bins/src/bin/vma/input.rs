@@ -11,7 +11,8 @@ use fleece_bins::signals;
 use fleece_vma_format::container::Contents;
 use fleece_vma_format::{Archive, ErrorKind, RandomAccess};
 
-use super::failure::{Failure, Result, talk};
+use super::failure::{Failure, Result};
+use super::report;
 
 /// An archive, any of whose devices can be read at any offset.
 pub(super) type Anywhere = RandomAccess<Contents<'static>>;
@@ -54,7 +55,7 @@ pub(super) fn need_anywhere<'r>(archive: &'r Archive<'static>) -> Result<&'r Any
 fn random_access<'r>(archive: &'r Archive<'static>) -> fleece_vma_format::Result<&'r Anywhere> {
     let open = archive.random_access();
     if let Some(error) = archive.index_error() {
-        talk(format_args!("vma: warning: {}", text(error)));
+        report::warning(text(error));
     }
     open
 }

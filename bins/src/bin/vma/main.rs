@@ -13,6 +13,7 @@ mod list;
 mod output;
 mod progress;
 mod recover;
+mod report;
 mod rewrite;
 mod serve;
 mod verify;
@@ -37,6 +38,9 @@ fn main() -> ExitCode {
     };
     // Without, a signal does what it always does, which is right as well.
     let _ = signals::watch_interrupts();
+    if cli.json {
+        report::as_events(cli.command.stdout_is_data());
+    }
     match run(&cli.command) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {

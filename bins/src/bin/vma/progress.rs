@@ -5,9 +5,12 @@ use std::time::Instant;
 
 use fleece_vma_format::{Device, Tally};
 use indicatif::{ProgressBar, ProgressStyle};
+use serde_json::{Value, json};
 
 use super::failure::Result;
 use super::list::print_text;
+use super::report;
+use fleece_bins::events;
 
 /// Reports on reading an archive.
 pub(super) struct Progress {
@@ -38,6 +41,12 @@ impl Progress {
         let bytes = tally.bytes();
         self.bar.set_position(bytes);
         let percent = percent(bytes, self.total);
+        if report::is_events() {
+            return match self.percent.replace(percent) == Some(percent) {
+                true => Ok(()),
+                false => report::event(&progress_event(bytes, self.total)),
+            };
+        }
         if self.verbose && self.percent.replace(percent) != Some(percent) {
             let seconds = self.begun.elapsed().as_secs();
             print_text(&format!(
@@ -50,7 +59,7 @@ impl Progress {
     /// Prints the reference's summary.
     pub(super) fn finish(&self, tally: &Tally) -> Result<()> {
         self.bar.finish_and_clear();
-        if !self.verbose {
+        if !self.verbose || report::is_events() {
             return Ok(());
         }
         let (bytes, sparse) = (tally.bytes(), tally.sparse());
@@ -68,6 +77,11 @@ impl Progress {
         }
         print_text(&text)
     }
+}
+
+/// How far it is, in bytes, for programs.
+pub(super) fn progress_event(done: u64, total: u64) -> Value {
+    events::status_of(json!({"done": done, "total": total}))
 }
 
 /// A bar with rate and time left, hidden unless `wanted` and standard error is a terminal.

@@ -5,18 +5,20 @@ use std::sync::Arc;
 
 use fleece_backup_core::input::{Cancellable, Input};
 use fleece_backup_core::restore::{Directory, DiskTarget, Growing};
-use fleece_bins::signals;
+use fleece_bins::{exit, signals};
 use fleece_storage::VolumeFormat;
 use fleece_storage::block::WriteAt;
 use fleece_vma_format::Header;
 use fleece_vma_format::recover::{Recovered, ddrescue_map, recover as format_recover};
 use fleece_vma_format::restore::Targets;
 use fleece_vma_format::verify::{Damage, Watch};
+use serde_json::{Value, json};
 
 use super::cli::RecoverArgs;
-use super::failure::{Failure, Result, talk};
+use super::failure::{Failure, Result};
 use super::input::{index, open};
 use super::list::print_text;
+use super::report;
 use super::verify::{tell, untold};
 
 /// Restores all that is intact, and says what is not.
@@ -38,14 +40,26 @@ pub(super) fn recover(args: &RecoverArgs) -> Result<()> {
     let stream = Cancellable::new(stream, signals::token());
     let known = index.as_mut().map(|index| index as &mut dyn Read);
     let recovered = format_recover(stream, known, open, &mut Tell)?;
-    job.finish(&recovered)?;
+    let disks = job.finish(&recovered)?;
     untold(recovered.damages());
+    // The damage counts more than whether anybody reads this.
+    let _ = report::summary(|| {
+        json!({
+            "directory": args.directory,
+            "damages": recovered.damages(),
+            "payload_checked": index.is_some(),
+            "devices": disks,
+        })
+    });
     match recovered.damages() {
-        0 if index.is_none() => talk(
-            "vma: note: no damage found, but the payload has not been checked: there is no index",
-        ),
+        0 if index.is_none() => {
+            report::note("no damage found, but the payload has not been checked: there is no index")
+        }
         0 => {}
         count => {
+            if report::is_events() {
+                return Err(Failure::silent(exit::DAMAGE));
+            }
             let damages = if count == 1 { "damage" } else { "damages" };
             let message = format!("{count} {damages} found, what is intact has been restored");
             return Err(Failure::damage(Some(message)));
@@ -60,7 +74,7 @@ fn known(args: &RecoverArgs, input: &Input) -> Result<Option<Box<dyn Read + Send
         Ok(index) => Ok(index.map(|(_, index)| index)),
         Err(failure) if args.index.is_some() => Err(failure),
         Err(failure) => {
-            talk(format_args!("vma: warning: {}", failure.message()));
+            report::warning(failure.message());
             Ok(None)
         }
     }
@@ -95,8 +109,8 @@ impl Job {
         Ok(targets)
     }
 
-    /// Names the disks, and writes beside each what it lacks.
-    fn finish(mut self, recovered: &Recovered) -> Result<()> {
+    /// Names the disks, and writes beside each what it lacks; it gives that for programs.
+    fn finish(mut self, recovered: &Recovered) -> Result<Vec<Value>> {
         for disk in &self.disks {
             disk.flush()?;
         }
@@ -104,6 +118,7 @@ impl Job {
             vmstate.finish(true)?;
         }
         let mut told = String::new();
+        let mut found = Vec::new();
         for device in self.header.iter().flat_map(Header::devices) {
             let name = device.name();
             if device.is_vmstate() {
@@ -119,25 +134,25 @@ impl Job {
             self.directory
                 .write_with(&map, |out| ddrescue_map(out, device.size(), lost))?;
             let size = device.size();
+            found.push(json!({"name": name, "size": size, "lost": bytes, "map": map}));
             told.push_str(&format!(
                 "{name}: {bytes} of {size} bytes lost, see {map}\n"
             ));
         }
         self.directory.publish(true)?;
-        say(&told);
-        Ok(())
+        if !report::is_events() {
+            // Whether anybody reads it makes no difference to the work.
+            let _ = print_text(&told);
+        }
+        Ok(found)
     }
-}
-
-/// Whether anybody reads it makes no difference to the work.
-fn say(text: &str) {
-    let _ = print_text(text);
 }
 
 struct Tell;
 
 impl Watch for Tell {
     fn damage(&mut self, damage: Damage) {
-        tell(&damage);
+        // Whether anybody reads it makes no difference to the work.
+        let _ = tell(&damage);
     }
 }

@@ -7,18 +7,21 @@ use fleece_vma_format::container::FrameOptions;
 use fleece_vma_format::{
     Compression, DeviceId, ExtentWriter, HeaderBuilder, Output, ReadAt, Reader, Source, Stretch,
 };
+use serde_json::json;
 use sha2::{Digest as _, Sha256};
 
 use super::cli::RewriteArgs;
-use super::create::write;
+use super::create::{tell, write};
 use super::failure::{Failure, Result};
 use super::input::{Anywhere, need_anywhere, open, open_file};
 use super::output;
+use super::report;
 
 /// Copies an archive, bit by bit, into a container of our own.
 pub(super) fn reframe(args: &RewriteArgs) -> Result<()> {
     let mut input = open(&args.archive)?;
     let mut reader = Reader::new(input.stream()?)?;
+    let header = reader.header().clone();
     let compression = args.how.compression(zstd());
     let beside = !args.how.no_index && !matches!(compression, Compression::Zstd(_));
     let archive = output::begin(&args.output, beside, !args.how.no_sync, input.mode())?;
@@ -27,7 +30,14 @@ pub(super) fn reframe(args: &RewriteArgs) -> Result<()> {
         out = out.without_index();
     }
     copy(&mut reader, out).map_err(|error| output::failed(&args.output, error))?;
-    output::finish(archive)
+    output::finish(archive)?;
+    report::summary(|| {
+        let devices = header
+            .devices()
+            .iter()
+            .map(|device| json!({"name": device.name(), "size": device.size(), "zero": null}));
+        json!({"archive": args.output.to_string_lossy(), "devices": devices.collect::<Vec<_>>()})
+    })
 }
 
 fn copy<W: Write>(
@@ -71,7 +81,7 @@ pub(super) fn optimize(args: &RewriteArgs) -> Result<()> {
     }
     let sources: Vec<&dyn Source> = disks.iter().map(|disk| disk as _).collect();
     let header = builder.build()?;
-    write(
+    let summary = write(
         &header,
         &sources,
         (OsStr::new(&args.output), input.mode()),
@@ -79,7 +89,7 @@ pub(super) fn optimize(args: &RewriteArgs) -> Result<()> {
         Compression::None,
         &mut |_| {},
     )?;
-    Ok(())
+    tell(&args.output, &summary)
 }
 
 fn zstd() -> Compression {

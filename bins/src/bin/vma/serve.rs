@@ -13,7 +13,9 @@ use super::cli::ServeArgs;
 use super::failure::{Failure, Result};
 use super::input::{need_anywhere, open_file};
 use super::list::print_text;
-use fleece_bins::signals;
+use super::report;
+use fleece_bins::{events, signals};
+use serde_json::json;
 
 /// How long clients' requests under way may take at the end.
 const GRACE: Duration = Duration::from_secs(1);
@@ -35,9 +37,15 @@ pub(super) fn serve(args: &ServeArgs) -> Result<()> {
         server
             .add_export(disk.name(), Arc::new(export))
             .map_err(failed)?;
-        uris.push_str(&format!("{}\n", address.uri(disk.name())));
+        let uri = address.uri(disk.name());
+        report::event(&events::status_of(
+            json!({"device": disk.name(), "uri": uri}),
+        ))?;
+        uris.push_str(&format!("{uri}\n"));
     }
-    print_text(&uris)?;
+    if !report::is_events() {
+        print_text(&uris)?;
+    }
     // Never a message: it is disconnected by a signal.
     let _ = signals::token().fired().recv();
     server.shutdown(GRACE).map_err(failed)

@@ -9,17 +9,19 @@ use fleece_vma_format::{Header, Tally};
 use serde_json::json;
 
 use fleece_bins::advice::text;
+use fleece_bins::{events, exit};
 
 use super::cli::VerifyArgs;
-use super::failure::{Failure, Result, talk};
+use super::failure::{Failure, Result};
 use super::input::{index, open};
-use super::list::{print, print_text};
+use super::list::print;
 use super::progress::Progress;
+use super::report::{self, talk};
 
 /// Looks for damage and tells all of it.
 pub(super) fn verify(args: &VerifyArgs) -> Result<()> {
     let outcome = look(args);
-    if args.json {
+    if report::is_events() {
         return tell_json(outcome);
     }
     let verified = outcome?;
@@ -32,8 +34,8 @@ pub(super) fn verify(args: &VerifyArgs) -> Result<()> {
         ))));
     }
     if !verified.deep {
-        talk(
-            "vma: note: payload has not been checked, the format has no checksums for it; with an \
+        report::note(
+            "payload has not been checked, the format has no checksums for it; with an \
              index (see `vma index`) use --deep",
         );
     }
@@ -95,32 +97,23 @@ fn no_index() -> Failure {
 }
 
 fn tell_json(outcome: Result<Verified>) -> Result<()> {
-    match outcome {
-        Ok(verified) => {
-            let sound = verified.damages == 0;
-            let told = print_text(&format!(
-                "{}\n",
-                json!({
-                    "type": "summary",
-                    "sound": sound,
-                    "damages": verified.damages,
-                    "payload_checked": verified.deep,
-                    "extents": verified.extents,
-                    "bytes": verified.tally.bytes(),
-                    "sparse_bytes": verified.tally.sparse(),
-                })
-            ));
-            if sound {
-                told
-            } else {
-                Err(Failure::damage(None))
-            }
-        }
-        Err(failure) => {
-            let line = json!({ "type": "error", "message": failure.message() });
-            let _ = print_text(&format!("{line}\n"));
-            Err(Failure::silent(failure.code()))
-        }
+    let verified = outcome?;
+    untold(verified.damages);
+    let sound = verified.damages == 0;
+    let told = report::summary(|| {
+        json!({
+            "sound": sound,
+            "damages": verified.damages,
+            "payload_checked": verified.deep,
+            "extents": verified.extents,
+            "bytes": verified.tally.bytes(),
+            "sparse_bytes": verified.tally.sparse(),
+        })
+    });
+    match sound {
+        true => told,
+        // Each was told as an error.
+        false => Err(Failure::silent(exit::DAMAGE)),
     }
 }
 
@@ -171,42 +164,43 @@ impl Watch for Watcher<'_> {
     }
 
     fn damage(&mut self, damage: Damage) {
-        if self.args.json {
-            self.note(print_text(&format!("{}\n", as_json(&damage))));
-        } else {
-            tell(&damage);
-        }
+        let told = tell(&damage);
+        self.note(told);
     }
 }
 
-/// Tells a damage on standard error.
-pub(super) fn tell(damage: &Damage) {
+/// Tells a damage.
+pub(super) fn tell(damage: &Damage) -> Result<()> {
+    if report::is_events() {
+        return report::event(&as_json(damage));
+    }
     let cause = text(damage.error());
     let cause = cause.strip_prefix(&damage.error().to_string());
     talk(format_args!(
         "damage: {damage}{}",
         cause.unwrap_or_default()
     ));
+    Ok(())
 }
 
 /// Tells how many damages of `count` have not been told.
 pub(super) fn untold(count: u64) {
     match count.saturating_sub(MAX_TOLD) {
         0 => {}
+        more if report::is_events() => report::warning(format_args!("and {more} more damages")),
         more => talk(format_args!("damage: and {more} more")),
     }
 }
 
 fn as_json(damage: &Damage) -> serde_json::Value {
     let clusters = damage.clusters();
-    json!({
-        "type": "damage",
-        "kind": format!("{:?}", damage.error().kind()),
-        "message": text(damage.error()),
+    let more = json!({
         "offset": damage.error().offset(),
         "length": damage.length(),
         "device": damage.device().map(|(_, name)| name),
         "first_cluster": clusters.as_ref().map(|range| range.start),
         "clusters": clusters.map(|range| range.end.saturating_sub(range.start)),
-    })
+    });
+    let error = events::error(damage.error().kind().word(), &text(damage.error()));
+    events::with(error, more)
 }

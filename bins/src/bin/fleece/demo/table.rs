@@ -23,8 +23,7 @@ impl Table {
     pub(super) fn to_json(&self, arguments: &Demo, equal: bool) -> Value {
         let [alone, straight, fleeced] = self.0.each_ref().map(phase_to_json);
         json!({
-            "event": "finished",
-            "size": arguments.size,
+                "size": arguments.size,
             "target_speed": arguments.target_speed,
             "guest_speed": arguments.guest_speed,
             "no_backup": alone,
