@@ -4,7 +4,7 @@
 mod support;
 
 use serde_json::Value;
-use support::{archive, disk, made, ok, path, run, sha256};
+use support::{archive, disk, drive, made, ok, path, run, sha256};
 use tempfile::TempDir;
 
 #[test]
@@ -46,6 +46,42 @@ fn reframe_keeps_every_byte_and_optimize_every_disk() {
     );
     assert!(ok(&["info", &one]).contains("clusters in order: yes"));
     assert!(ok(&["info", &live]).contains("clusters in order: no"));
+}
+
+#[test]
+fn aligned_archives_are_made_of_images_and_of_archives_alike() {
+    let dir = TempDir::new().unwrap();
+    let image = disk(9_000_000);
+    let (made, again) = (path(&dir, "made.vma"), path(&dir, "again.vma"));
+    ok(&["create", "--align", &made, "-d", &drive(&dir, &image)]);
+    let one = support::made(&dir, "one.vma", &image, "none");
+    ok(&["reframe", "--align", "--compress", "none", &one, &again]);
+    for aligned in [&made, &again] {
+        assert!(ok(&["verify", "--deep", aligned]).is_empty());
+        assert_eq!(
+            ok(&["diff", aligned, &one]),
+            "a: 0 of 138 clusters differ\n"
+        );
+    }
+    // Nothing but uuid and time, and what is computed over them, distinguishes the two.
+    let bytes = |path: &str| std::fs::read(path).unwrap();
+    assert_eq!(bytes(&made).len(), bytes(&again).len());
+    assert!(bytes(&one).len() < bytes(&made).len());
+    assert_eq!(bytes(&one)[8..24], bytes(&again)[8..24], "the uuid is kept");
+    let live = path(&dir, "live.vma");
+    ok(&[
+        "reframe",
+        "--align",
+        "--compress",
+        "none",
+        &archive("live.vma"),
+        &live,
+    ]);
+    assert!(
+        ok(&["diff", &live, &archive("live.vma")])
+            .lines()
+            .all(|line| line.contains(": 0 of"))
+    );
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! From clusters to extents, without any I/O.
 
+use crate::aligned::{self, Padding};
 use crate::coverage::Coverage;
 use crate::error::{Error, ErrorKind, Result};
 use crate::extent::{ClusterEntry, Extent, block_mask};
@@ -12,6 +13,9 @@ use crate::layout::{CLUSTER_SIZE, DeviceId, EXTENT_CLUSTERS, cluster_length};
 /// full, the call that needs room for the next one returns it; it is complete, checksum included,
 /// and owns its buffer, so it can travel to another thread. Give it back with
 /// [`recycle`](Self::recycle) when it is written, and no memory is allocated any more.
+///
+/// In front of the extents of an [aligned](crate::HeaderBuilder::aligned) archive there is padding, which
+/// [`ExtentWriter`](crate::ExtentWriter) and [`ArchiveWriter`](crate::ArchiveWriter) write.
 ///
 /// ```
 /// # fn main() -> fleece_vma_format::Result<()> {
@@ -41,8 +45,8 @@ pub struct Encoder {
     coverage: Coverage,
     current: Extent,
     spare: Vec<Extent>,
-    /// Where the current extent will begin in the archive.
-    offset: u64,
+    /// Knows where the current extent will begin in the archive.
+    padding: Padding,
     extents: u64,
     devices: Vec<DeviceSummary>,
 }
@@ -59,11 +63,11 @@ impl Encoder {
             coverage: Coverage::new(header),
             current: Extent::default(),
             spare: Vec::new(),
-            offset: header.size(),
+            padding: Padding::new(header),
             extents: 0,
             devices: DeviceSummary::all(header),
         };
-        encoder.begin();
+        encoder.current.begin(encoder.uuid);
         encoder
     }
 
@@ -105,7 +109,7 @@ impl Encoder {
         self.check_length(&entry, data)?;
         self.coverage.add(&entry)?;
         DeviceSummary::account(&mut self.devices, &entry);
-        let full = (self.current.header.entries.len() >= EXTENT_CLUSTERS).then(|| self.take());
+        let full = self.is_full(&entry).then(|| self.take());
         self.current.push(entry, data);
         Ok(full)
     }
@@ -132,7 +136,16 @@ impl Encoder {
         // An archive without any cluster has one empty extent, as the reference's has.
         let pending = !self.current.header.entries.is_empty() || self.extents == 0;
         let last = pending.then(|| self.take());
-        Ok((last, Summary::new(self.offset, self.extents, self.devices)))
+        let bytes = self.padding.offset();
+        Ok((last, Summary::new(bytes, self.extents, self.devices)))
+    }
+
+    /// Whether the current extent takes no such cluster any more.
+    fn is_full(&self, next: &ClusterEntry) -> bool {
+        let entries = &self.current.header.entries;
+        let apart = |first: &ClusterEntry| !aligned::together(first, next);
+        entries.len() >= EXTENT_CLUSTERS
+            || self.padding.is_aligned() && entries.first().is_some_and(apart)
     }
 
     fn check_length(&self, entry: &ClusterEntry, data: &[u8]) -> Result<()> {
@@ -159,18 +172,19 @@ impl Encoder {
     /// Finishes the current extent and begins the next.
     fn take(&mut self) -> Extent {
         self.current.seal();
-        let size = self.current.as_bytes().len() as u64;
-        self.offset = self.offset.saturating_add(size);
-        self.extents = self.extents.saturating_add(1);
+        let padding = self
+            .padding
+            .before(&self.current)
+            .map_or(0, |(_, count)| count);
+        self.extents = self.extents.saturating_add(padding).saturating_add(1);
         let next = self.spare.pop().unwrap_or_default();
-        let done = std::mem::replace(&mut self.current, next);
-        self.begin();
-        done
-    }
-
-    fn begin(&mut self) {
-        self.current.offset = self.offset;
+        let mut done = std::mem::replace(&mut self.current, next);
+        done.offset = self
+            .padding
+            .offset()
+            .saturating_sub(done.as_bytes().len() as u64);
         self.current.begin(self.uuid);
+        done
     }
 }
 

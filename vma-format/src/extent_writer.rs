@@ -2,6 +2,7 @@
 
 use std::io::Write;
 
+use crate::aligned::Padding;
 use crate::container::Written;
 use crate::error::Result;
 use crate::extent::Extent;
@@ -16,6 +17,8 @@ use crate::threads::default_threads;
 pub(crate) struct IndexedOutput<W: Write> {
     output: Output<W>,
     index: Option<IndexBuilder>,
+    padding: Padding,
+    extents: u64,
 }
 
 impl<W: Write> IndexedOutput<W> {
@@ -29,7 +32,12 @@ impl<W: Write> IndexedOutput<W> {
         } else {
             None
         };
-        Ok(Self { output, index })
+        Ok(Self {
+            output,
+            index,
+            padding: Padding::new(header),
+            extents: 0,
+        })
     }
 
     /// Whether extents need a digest.
@@ -37,15 +45,31 @@ impl<W: Write> IndexedOutput<W> {
         self.index.is_some()
     }
 
-    /// Writes the next extent.
+    /// Writes the next extent, and what pads an aligned archive before it.
     pub(crate) fn write(&mut self, extent: &Extent, digest: Option<&ExtentDigest>) -> Result<()> {
-        self.output.write(extent.as_bytes())?;
-        if let (Some(index), Some(digest)) = (&mut self.index, digest)
-            && let Some(piece) = index.extent(digest)?
-        {
-            self.output.write_index(&piece)?;
+        if let Some((empty, count)) = self.padding.before(extent) {
+            for _ in 0..count {
+                self.output.write(empty.as_bytes())?;
+                self.extents = self.extents.saturating_add(1);
+                add(&mut self.index, &mut self.output, &ExtentDigest::of(empty))?;
+            }
         }
-        Ok(())
+        self.output.write(extent.as_bytes())?;
+        self.extents = self.extents.saturating_add(1);
+        match digest {
+            Some(digest) => add(&mut self.index, &mut self.output, digest),
+            None => Ok(()),
+        }
+    }
+
+    /// Where the next extent will begin, padding left aside.
+    pub(crate) const fn offset(&self) -> u64 {
+        self.padding.offset()
+    }
+
+    /// How many extents have been written, padding included.
+    pub(crate) const fn extents(&self) -> u64 {
+        self.extents
     }
 
     /// Writes the end of the index, and all that is left.
@@ -54,6 +78,22 @@ impl<W: Write> IndexedOutput<W> {
             self.output.write_index(&index.finish())?;
         }
         self.output.finish()
+    }
+}
+
+/// Adds an extent to the index, if there is one.
+fn add<W: Write>(
+    index: &mut Option<IndexBuilder>,
+    output: &mut Output<W>,
+    digest: &ExtentDigest,
+) -> Result<()> {
+    match index
+        .as_mut()
+        .map(|index| index.extent(digest))
+        .transpose()?
+    {
+        Some(Some(piece)) => output.write_index(&piece),
+        _ => Ok(()),
     }
 }
 

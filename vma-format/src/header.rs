@@ -27,6 +27,7 @@ pub struct Header {
     configs: Vec<Config>,
     devices: Vec<Device>,
     bytes: Vec<u8>,
+    aligned: bool,
 }
 
 /// A file kept in the header, usually a guest's configuration.
@@ -125,6 +126,13 @@ impl Header {
     #[must_use]
     pub fn size(&self) -> u64 {
         self.bytes.len() as u64
+    }
+
+    /// Whether an archive that is written behind this header is aligned, as [`HeaderBuilder::aligned`] says. That a
+    /// header was read from such an archive is not known.
+    #[must_use]
+    pub const fn is_aligned(&self) -> bool {
+        self.aligned
     }
 }
 

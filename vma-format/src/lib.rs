@@ -24,6 +24,7 @@
 #![doc = include_str!("../README.md")]
 
 mod advice;
+mod aligned;
 mod archive;
 mod cluster_set;
 pub mod container;

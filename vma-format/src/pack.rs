@@ -66,7 +66,6 @@ pub fn pack<W: Write + Send>(
             next: 0,
             failure: None,
             output: IndexedOutput::new(header, output)?,
-            offset: header.size(),
             devices: DeviceSummary::all(header),
             progress,
         }),
@@ -88,8 +87,9 @@ pub fn pack<W: Write + Send>(
     if let Some(error) = state.failure {
         return Err(error);
     }
+    let (bytes, extents) = (state.output.offset(), state.output.extents());
     let (out, written) = state.output.finish()?;
-    let summary = Summary::new(state.offset, state.next, state.devices);
+    let summary = Summary::new(bytes, extents, state.devices);
     Ok((summary, out, written))
 }
 
@@ -138,10 +138,15 @@ impl<'a> Plan<'a> {
         let mut disk = |(device, source): (&'a Device, &&'a dyn Source)| {
             let first = end;
             end = end.saturating_add(device.clusters());
+            let clusters = first..end;
+            if header.is_aligned() {
+                // The next disk begins in an extent of its own.
+                end = end.next_multiple_of(EXTENT_CLUSTERS as u64);
+            }
             Disk {
                 device,
                 source: *source,
-                clusters: first..end,
+                clusters,
             }
         };
         let disks = header.devices().iter().zip(sources).map(&mut disk);
@@ -235,8 +240,6 @@ struct State<'a, W: Write> {
     next: u64,
     failure: Option<Error>,
     output: IndexedOutput<W>,
-    /// Where that extent begins in the archive.
-    offset: u64,
     devices: Vec<DeviceSummary>,
     progress: Packed<'a>,
 }
@@ -259,9 +262,7 @@ impl<'a, W: Write> Line<'a, W> {
 
 impl<W: Write> State<'_, W> {
     fn write(&mut self, extent: &mut Extent, digest: Option<&ExtentDigest>) -> Result<()> {
-        extent.offset = self.offset;
         self.output.write(extent, digest)?;
-        self.offset = self.offset.saturating_add(extent.as_bytes().len() as u64);
         self.next = self.next.saturating_add(1);
         for entry in extent.header().entries() {
             DeviceSummary::account(&mut self.devices, entry);

@@ -3,6 +3,7 @@
 use std::io::Write;
 use std::ops::Range;
 
+use crate::aligned::Padding;
 use crate::encoder::{Encoder, Summary};
 use crate::error::{Error, Result};
 use crate::extent::Extent;
@@ -16,6 +17,7 @@ use crate::layout::DeviceId;
 pub struct ArchiveWriter<W> {
     out: W,
     encoder: Encoder,
+    padding: Padding,
 }
 
 impl<W: Write> ArchiveWriter<W> {
@@ -28,6 +30,7 @@ impl<W: Write> ArchiveWriter<W> {
         Ok(Self {
             out,
             encoder: Encoder::new(header),
+            padding: Padding::new(header),
         })
     }
 
@@ -61,7 +64,7 @@ impl<W: Write> ArchiveWriter<W> {
     pub fn finish(mut self) -> Result<(W, Summary)> {
         let (last, summary) = self.encoder.finish()?;
         if let Some(extent) = last {
-            put(&mut self.out, extent.as_bytes())?;
+            put_extent(&mut self.out, &mut self.padding, &extent)?;
         }
         self.out
             .flush()
@@ -71,11 +74,20 @@ impl<W: Write> ArchiveWriter<W> {
 
     fn put(&mut self, extent: Option<Extent>) -> Result<()> {
         if let Some(extent) = extent {
-            put(&mut self.out, extent.as_bytes())?;
+            put_extent(&mut self.out, &mut self.padding, &extent)?;
             self.encoder.recycle(extent);
         }
         Ok(())
     }
+}
+
+fn put_extent(out: &mut impl Write, padding: &mut Padding, extent: &Extent) -> Result<()> {
+    if let Some((empty, count)) = padding.before(extent) {
+        for _ in 0..count {
+            put(out, empty.as_bytes())?;
+        }
+    }
+    put(out, extent.as_bytes())
 }
 
 fn put(out: &mut impl Write, bytes: &[u8]) -> Result<()> {

@@ -246,6 +246,27 @@ fn recovery_loses_no_more_than_the_damaged_extent() {
 }
 
 #[test]
+fn damaged_padding_of_an_aligned_archive_is_found_and_costs_no_cluster() {
+    let (_, disks) = sample();
+    let good = support::written(&support::aligned_header(&support::sizes(&disks)), &disks);
+    let mut reader = Reader::new(&good[..]).unwrap();
+    let mut empty = Vec::new();
+    while let Some(extent) = reader.next_extent().unwrap() {
+        if extent.header().entries().is_empty() {
+            empty.push(extent.offset() as usize);
+        }
+    }
+    for place in [empty[0], empty[empty.len() / 2], *empty.last().unwrap()] {
+        let mut bytes = good.clone();
+        bytes[place + 41] ^= 0x10;
+        let mut found = Collect::default();
+        assert!(verify(&bytes[..], None, &mut found).unwrap().damages > 0);
+        let (there, lost) = recovered(&bytes).unwrap();
+        assert!(there == disks && lost.iter().all(Vec::is_empty), "{place}");
+    }
+}
+
+#[test]
 fn an_archive_without_damage_is_recovered_as_such() {
     let (good, disks) = sample();
     let index = index(&good);

@@ -9,7 +9,7 @@ mod support;
 
 use std::process::{Command, Output};
 
-use support::{archive, disk, sha256};
+use support::{aligned_header, archive, disk, sha256, sizes, written};
 
 /// Prints name and SHA-256 of each device and config, with dissect.archive's reader.
 const DISSECT: &str = "
@@ -39,14 +39,17 @@ fn dissect_archive_reads_our_archives() {
     let disks = [disk(20_000_000, 1), disk(1 << 20, 2), disk(5_000_192, 3)];
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("ours.vma");
-    std::fs::write(&path, archive(&disks)).unwrap();
-    let output = python(&["-c", DISSECT, path.to_str().unwrap()]);
-    assert!(output.status.success(), "{output:?}");
     let mut expected = format!("qemu-server.conf {}\n", sha256(b"memory: 512\n"));
     for (number, disk) in disks.iter().enumerate() {
         expected.push_str(&format!("drive-scsi{number} {}\n", sha256(disk)));
     }
-    assert_eq!(String::from_utf8(output.stdout).unwrap(), expected);
+    let aligned = written(&aligned_header(&sizes(&disks)), &disks);
+    for bytes in [archive(&disks), aligned] {
+        std::fs::write(&path, bytes).unwrap();
+        let output = python(&["-c", DISSECT, path.to_str().unwrap()]);
+        assert!(output.status.success(), "{output:?}");
+        assert_eq!(String::from_utf8(output.stdout).unwrap(), expected);
+    }
 }
 
 fn python(args: &[&str]) -> Output {

@@ -41,6 +41,9 @@ pub struct Content {
     pub configs: Vec<(String, Vec<u8>)>,
     /// Disks that have another name in the archive than their own.
     pub renames: Vec<Rename>,
+    /// Whether the archive is aligned, so that archives of one guest can share space, see
+    /// [`HeaderBuilder::aligned`].
+    pub aligned: bool,
 }
 
 impl Content {
@@ -55,6 +58,7 @@ impl Content {
             firewall: None,
             configs: Vec::new(),
             renames: Vec::new(),
+            aligned: false,
         }
     }
 
@@ -184,6 +188,9 @@ impl Content {
             )
         };
         let mut builder = HeaderBuilder::new(self.uuid, self.time);
+        if self.aligned {
+            builder = builder.aligned();
+        }
         let names: Vec<&str> = disks.iter().map(|(name, _)| *name).collect();
         self.check_renames(&names)?;
         if let Some(text) = self.guest_text(&names)? {

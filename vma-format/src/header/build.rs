@@ -6,7 +6,7 @@ use super::name::check_name;
 use super::{Config, Device, Header, parse};
 use crate::error::{Error, ErrorKind, Result};
 use crate::layout::{
-    DeviceId, FIXED_HEADER_SIZE, MAX_BLOB_SIZE, MAX_CLUSTERS, MAX_CONFIGS, MAX_DEVICES,
+    BLOCK_SIZE, DeviceId, FIXED_HEADER_SIZE, MAX_BLOB_SIZE, MAX_CLUSTERS, MAX_CONFIGS, MAX_DEVICES,
     MAX_HEADER_SIZE, cluster_count,
 };
 
@@ -32,6 +32,7 @@ pub struct HeaderBuilder {
     ctime: i64,
     configs: Vec<Config>,
     devices: Vec<Device>,
+    aligned: bool,
 }
 
 impl HeaderBuilder {
@@ -43,7 +44,18 @@ impl HeaderBuilder {
             ctime,
             configs: Vec::new(),
             devices: Vec::new(),
+            aligned: false,
         }
+    }
+
+    /// Makes the archive aligned: all payload is on 4 KiB boundaries of the file, and which clusters share an
+    /// extent depends on their numbers alone. So what is equal in two archives of a disk can be shared by them on
+    /// file systems that clone. It makes an archive 0.1 % larger; every reader of the format accepts it, but its
+    /// bytes are not those that the reference writes.
+    #[must_use]
+    pub const fn aligned(mut self) -> Self {
+        self.aligned = true;
+        self
     }
 
     /// Adds a config file.
@@ -148,6 +160,7 @@ impl HeaderBuilder {
             configs: self.configs,
             devices: self.devices,
             bytes,
+            aligned: self.aligned,
         })
     }
 }
@@ -184,7 +197,8 @@ impl Blobs {
         devices: &[(u32, u64)],
     ) -> Result<Vec<u8>> {
         let used = self.0.len();
-        let size = FIXED_HEADER_SIZE.saturating_add(used.next_multiple_of(512));
+        let unit = if head.aligned { BLOCK_SIZE } else { 512 };
+        let size = FIXED_HEADER_SIZE.saturating_add(used.next_multiple_of(unit));
         if size > MAX_HEADER_SIZE {
             return Err(too_large());
         }

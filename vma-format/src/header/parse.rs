@@ -84,6 +84,7 @@ pub(super) fn header(bytes: Vec<u8>) -> Result<Header> {
         configs: configs(&fixed, &blobs)?,
         devices: devices(&fixed, &blobs)?,
         bytes,
+        aligned: false,
     })
 }
 

@@ -86,6 +86,15 @@ pub fn contents(input: impl Read) -> Result<(Header, Vec<Vec<u8>>)> {
 
 /// A header with one config and devices of these sizes, named `drive-scsi0` and so on.
 pub fn header(sizes: &[u64]) -> Header {
+    builder(sizes).build().unwrap()
+}
+
+/// The same of an aligned archive.
+pub fn aligned_header(sizes: &[u64]) -> Header {
+    builder(sizes).aligned().build().unwrap()
+}
+
+fn builder(sizes: &[u64]) -> HeaderBuilder {
     let mut builder = HeaderBuilder::new(*b"0123456789abcdef", 1_700_000_000);
     builder
         .add_config("qemu-server.conf", "memory: 512\n")
@@ -95,14 +104,21 @@ pub fn header(sizes: &[u64]) -> Header {
             .add_device(&format!("drive-scsi{number}"), *size)
             .unwrap();
     }
-    builder.build().unwrap()
+    builder
 }
 
 /// An archive of these disks, in order.
 pub fn archive(disks: &[Vec<u8>]) -> Vec<u8> {
-    let sizes: Vec<u64> = disks.iter().map(|disk| disk.len() as u64).collect();
-    let header = header(&sizes);
-    let mut writer = ArchiveWriter::new(Vec::new(), &header).unwrap();
+    written(&header(&sizes(disks)), disks)
+}
+
+pub fn sizes(disks: &[Vec<u8>]) -> Vec<u64> {
+    disks.iter().map(|disk| disk.len() as u64).collect()
+}
+
+/// The archive that begins with this header, of these disks, in order.
+pub fn written(header: &Header, disks: &[Vec<u8>]) -> Vec<u8> {
+    let mut writer = ArchiveWriter::new(Vec::new(), header).unwrap();
     for (device, disk) in header.devices().iter().zip(disks) {
         for index in 0..device.clusters() {
             let start = cluster_offset(index) as usize;
@@ -112,7 +128,9 @@ pub fn archive(disks: &[Vec<u8>]) -> Vec<u8> {
                 .unwrap();
         }
     }
-    writer.finish().unwrap().0
+    let (bytes, summary) = writer.finish().unwrap();
+    assert_eq!(summary.bytes(), bytes.len() as u64);
+    bytes
 }
 
 /// Reproducible contents with zero clusters, zero blocks, and data that does not compress.

@@ -209,7 +209,8 @@ fn millis(duration: Option<Duration>) -> Option<f64> {
 
 fn archive_options(arguments: &Backup, path: Option<PathBuf>, now: &Zoned) -> ArchiveOptions {
     let uuid = uuid::Uuid::new_v4().into_bytes();
-    let content = Content::new(uuid, now.timestamp().as_second());
+    let mut content = Content::new(uuid, now.timestamp().as_second());
+    content.aligned = arguments.align;
     let mut target = path.map_or_else(ArchiveTarget::stdout, ArchiveTarget::file);
     target.compression = arguments.compress;
     target.timeout = arguments.target_timeout;

@@ -184,6 +184,11 @@ pub(crate) struct Backup {
     #[arg(long, value_name = "HOW", default_value = "zstd", value_parser = compression)]
     pub(crate) compress: Compression,
 
+    /// Put all payload on 4 KiB boundaries of the archive. That makes it 0.1 % larger, and archives of one guest
+    /// can share what is equal on file systems that clone (docs/INCREMENTAL.md).
+    #[arg(long)]
+    pub(crate) align: bool,
+
     /// Put this file of at most 65,535 bytes into the archive, under its own name or this one (may be given
     /// several times). The guest's own configuration is in it anyway, unless a file is called qemu-server.conf.
     #[arg(long, value_name = "[NAME=]FILE")]

@@ -7,9 +7,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-use fleece_vma_format::{
-    Compression, DeviceSummary, Header, HeaderBuilder, MAX_BLOB_SIZE, Source, Summary, pack,
-};
+use fleece_vma_format::{Compression, DeviceSummary, Header, MAX_BLOB_SIZE, Source, Summary, pack};
 
 use fleece_backup_core::PackedDisk;
 use fleece_bins::advice::chain;
@@ -25,7 +23,9 @@ use super::report::{self, talk};
 /// Makes an archive of images.
 pub(super) fn create(args: &CreateArgs) -> Result<()> {
     let drives = drives(args)?;
-    let mut builder = HeaderBuilder::new(uuid::Uuid::new_v4().into_bytes(), now());
+    let mut builder = args
+        .output
+        .builder(uuid::Uuid::new_v4().into_bytes(), now());
     for path in &args.configs {
         let name = path.file_name().and_then(OsStr::to_str).unwrap_or_default();
         builder.add_config(name, config(path)?).map_err(refused)?;

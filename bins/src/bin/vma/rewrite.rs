@@ -5,7 +5,7 @@ use std::io::{self, Read, Write};
 
 use fleece_vma_format::container::FrameOptions;
 use fleece_vma_format::{
-    Compression, DeviceId, ExtentWriter, HeaderBuilder, Output, ReadAt, Reader, Source, Stretch,
+    Compression, DeviceId, ExtentWriter, Output, ReadAt, Reader, Source, Stretch,
 };
 use serde_json::json;
 use sha2::{Digest as _, Sha256};
@@ -17,8 +17,11 @@ use super::input::{Anywhere, need_anywhere, open, open_file};
 use super::output;
 use super::report;
 
-/// Copies an archive, bit by bit, into a container of our own.
+/// Copies an archive into a container of our own: bit by bit, or aligned, which is another layout of the same.
 pub(super) fn reframe(args: &RewriteArgs) -> Result<()> {
+    if args.how.align {
+        return rewrite(args, |archive| *archive.header().uuid(), zstd());
+    }
     let mut input = open(&args.archive)?;
     let mut reader = Reader::new(input.stream()?)?;
     let header = reader.header().clone();
@@ -54,6 +57,15 @@ fn copy<W: Write>(
 /// Writes an archive's disks one after the other, each in order, under a uuid that depends on the
 /// guest's devices and not on the day: what did not change is the same bytes in every backup.
 pub(super) fn optimize(args: &RewriteArgs) -> Result<()> {
+    rewrite(args, stable_uuid, Compression::None)
+}
+
+/// Writes an archive's disks in order, under another uuid.
+fn rewrite(
+    args: &RewriteArgs,
+    uuid: impl Fn(&Anywhere) -> [u8; 16],
+    default: Compression,
+) -> Result<()> {
     let mut input = open_file(&args.archive)?;
     let archive = input.archive()?;
     let archive = need_anywhere(&archive)?;
@@ -67,7 +79,7 @@ pub(super) fn optimize(args: &RewriteArgs) -> Result<()> {
             "an archive with RAM state cannot be put in another order",
         ));
     }
-    let mut builder = HeaderBuilder::new(stable_uuid(archive), old.ctime());
+    let mut builder = args.how.builder(uuid(archive), old.ctime());
     for config in old.configs() {
         builder.add_config(config.name(), config.data())?;
     }
@@ -86,7 +98,7 @@ pub(super) fn optimize(args: &RewriteArgs) -> Result<()> {
         &sources,
         (OsStr::new(&args.output), input.mode()),
         &args.how,
-        Compression::None,
+        default,
         &mut |_| {},
     )?;
     tell(&args.output, &summary)
