@@ -496,3 +496,112 @@ fn what_cannot_be_done_is_said_with_its_cause() {
     }
     assert_eq!(dumps.json(&["list", "."]).len(), 6);
 }
+
+/// In every zone, on days without an hour and with one twice; and an archive of another name tells its instant.
+#[test]
+fn a_backup_is_of_the_time_that_its_name_says_wherever_it_is_listed() {
+    let dumps = Dumps(tempfile::tempdir().unwrap());
+    let named = |time: &str| format!("vzdump-qemu-100-{time}.vma");
+    for time in [
+        "2026_03_29-02_30_00",
+        "2026_10_25-02_30_00",
+        "2026_06_01-12_00_00",
+    ] {
+        fs::write(dumps.0.path().join(named(time)), archive()).unwrap();
+    }
+    let mut header = HeaderBuilder::new([0; 16], 1_780_000_000);
+    header.add_config("qemu-server.conf", "cores: 1\n").unwrap();
+    let header = header.build().unwrap();
+    fs::write(dumps.0.path().join("mine.vma"), header.as_bytes()).unwrap();
+    for (zone, mine) in [
+        ("Europe/Berlin", "2026-05-28 22:26:40"),
+        ("America/New_York", "2026-05-28 16:26:40"),
+        ("UTC", "2026-05-28 20:26:40"),
+        ("Asia/Kathmandu", "2026-05-29 02:11:40"),
+    ] {
+        let mut list = Command::new(env!("CARGO_BIN_EXE_fleece"));
+        let output = support::succeed(list.env("TZ", zone).arg("list").arg(dumps.0.path()));
+        let said = support::text(&output);
+        for time in [
+            "2026-03-29 02:30:00",
+            "2026-10-25 02:30:00",
+            "2026-06-01 12:00:00",
+            mine,
+        ] {
+            assert!(said.contains(time), "{zone} {time}: {said}");
+        }
+    }
+}
+
+/// What stands in a directory of backups and is no regular file is no backup, whatever is asked of it; a link to an
+/// archive is one by its own name, and goes alone.
+#[test]
+fn what_is_no_regular_file_is_no_backup_for_any_command() {
+    let dumps = Dumps(tempfile::tempdir().unwrap());
+    let at = |name: &str| dumps.0.path().join(name);
+    let kinds = ["fifo", "directory", "socket", "dangling", "device"];
+    let name = |kind: &str| {
+        let number = kinds
+            .iter()
+            .position(|other| *other == kind)
+            .map_or(10, |n| n.saturating_add(1));
+        at(&format!("vzdump-qemu-100-2026_01_{number:02}-00_00_00.vma"))
+    };
+    support::succeed(Command::new("mkfifo").arg(name("fifo")));
+    fs::create_dir(name("directory")).unwrap();
+    let _socket = std::os::unix::net::UnixListener::bind(name("socket")).unwrap();
+    std::os::unix::fs::symlink("nowhere", name("dangling")).unwrap();
+    std::os::unix::fs::symlink("/dev/null", name("device")).unwrap();
+    let fleece = |arguments: &[&str], path: &std::path::Path| {
+        let mut command = Command::new("timeout");
+        command.arg("20").arg(env!("CARGO_BIN_EXE_fleece"));
+        command
+            .args(arguments)
+            .arg(path)
+            .args(["--state-dir"])
+            .arg(at("state"));
+        let output = command.output().unwrap();
+        (output.status.code(), support::text(&output))
+    };
+    let keep = ["prune", "--keep", "keep-last=1"];
+    for command in [["list"].as_slice(), &keep, &["verify"]] {
+        let (code, said) = fleece(command, dumps.0.path());
+        assert_eq!(code, Some(0), "{command:?}: {said}");
+        assert!(!said.contains("vzdump-qemu-100"), "{command:?}: {said}");
+    }
+    for kind in kinds {
+        for command in [["note"].as_slice(), &["protect"], &["delete"]] {
+            let (code, said) = fleece(command, &name(kind));
+            assert_eq!(code, Some(1), "{kind} {command:?}: {said}");
+            let words = ["not a regular file", "there is no backup"];
+            assert!(
+                words.iter().any(|words| said.contains(words)),
+                "{kind} {command:?}: {said}"
+            );
+        }
+        let (code, said) = fleece(&["verify"], &name(kind));
+        assert_eq!(
+            code,
+            Some(if kind == "directory" { 0 } else { 6 }),
+            "{kind}: {said}"
+        );
+        if kind != "fifo" {
+            // From a pipe with a name an archive can come.
+            let to = at("restored");
+            let (code, said) = fleece(&["restore", "--to", to.to_str().unwrap()], &name(kind));
+            assert!(
+                matches!(code, Some(1 | 4 | 6)),
+                "{kind} restore: {code:?} {said}"
+            );
+            assert!(!to.exists(), "{kind} restore: {said}");
+        }
+        assert!(name(kind).symlink_metadata().is_ok(), "{kind}");
+    }
+    fs::write(at("elsewhere"), archive()).unwrap();
+    std::os::unix::fs::symlink("elsewhere", name("link")).unwrap();
+    let (_, said) = fleece(&["list"], dumps.0.path());
+    assert!(said.contains("vzdump-qemu-100-2026_01_10"), "{said}");
+    let (code, said) = fleece(&["delete"], &name("link"));
+    assert_eq!(code, Some(0), "{said}");
+    assert!(at("elsewhere").exists() && name("link").symlink_metadata().is_err());
+}

@@ -112,3 +112,96 @@ fn a_new_storage_takes_backups_and_prunes_them_by_its_own_rules() {
     assert_eq!(archives(), before[1..]);
     fleece(&["list", "./bb"]);
 }
+
+/// What a storage is for, where it is, and that it is off holds for whatever is asked of it.
+#[test]
+fn what_a_storage_is_for_holds_for_every_command() {
+    let bench = support::Bench::new();
+    let archived = support::archived::Archived::new(&bench, &[]);
+    let image = bench.path("disk.raw");
+    fs::write(&image, [7; 4096]).unwrap();
+    fs::create_dir(bench.path("configs")).unwrap();
+    let path = bench.path("fleecing");
+    let path = path.display();
+    let storages = format!(
+        "dir: a\n\tpath {path}\n\tcontent images;iso\n\n\
+         dir: b\n\tpath {path}\n\tcontent backup\n\n\
+         dir: off\n\tpath {path}\n\tcontent images,backup\n\tdisable 1\n\n\
+         dir: far\n\tpath {path}\n\tcontent images,backup\n\tnodes elsewhere other\n"
+    );
+    fs::write(bench.path("storage.cfg"), storages).unwrap();
+    let (image, archive) = (image.to_str().unwrap(), archived.path.to_str().unwrap());
+    let backups: [&[&str]; 6] = [
+        &["backup", "--image", image, "--to", "ID"],
+        &["backup", "--image", image, "--dry-run", "--to", "ID"],
+        &["list", "ID"],
+        &["prune", "--keep", "keep-last=1", "ID"],
+        &["prune", "--dry-run", "--keep", "keep-last=1", "ID"],
+        &["verify", "ID"],
+    ];
+    let disks: [&[&str]; 3] = [
+        &["restore", archive, "--vmid", "9", "--storage", "ID"],
+        &[
+            "restore",
+            archive,
+            "--vmid",
+            "9",
+            "--dry-run",
+            "--storage",
+            "ID",
+        ],
+        &[
+            "restore",
+            archive,
+            "--vmid",
+            "9",
+            "--storage",
+            "a",
+            "--disk",
+            "scsi0=ID",
+        ],
+    ];
+    let fails = |arguments: &[&str], id: &str, words: &str| {
+        let mut command = bench.fleece(arguments.first().unwrap());
+        command
+            .arg("--storage-config")
+            .arg(bench.path("storage.cfg"));
+        command.arg("--config-dir").arg(bench.path("configs"));
+        command.args(arguments.iter().skip(1).map(|word| word.replace("ID", id)));
+        let output = command.output().unwrap();
+        let said = support::text(&output);
+        assert_eq!(output.status.code(), Some(6), "{arguments:?} {id}: {said}");
+        assert!(said.contains(words), "{arguments:?} {id}: {said}");
+    };
+    for arguments in backups {
+        fails(arguments, "a", "a is not for backups");
+    }
+    for arguments in disks {
+        fails(arguments, "b", "b is not for disks");
+    }
+    for arguments in backups.iter().chain(&disks) {
+        fails(arguments, "off", "disabled");
+        fails(arguments, "far", "elsewhere other");
+    }
+    let made = support::entries(&bench.path("fleecing"));
+    assert!(
+        made.is_empty() || made == [bench.path("fleecing/images")],
+        "{made:?}"
+    );
+    // Where it is meant to be, it is, and an id of one letter is one.
+    let mut restore = bench.fleece("restore");
+    restore
+        .arg("--storage-config")
+        .arg(bench.path("storage.cfg"));
+    restore.arg("--config-dir").arg(bench.path("configs"));
+    restore.args([archive, "--vmid", "9", "--storage", "a", "--json"]);
+    let output = restore.output().unwrap();
+    let said = support::text(&output);
+    assert_eq!(output.status.code(), Some(3), "{said}");
+    assert!(said.contains("a:9/vm-9-disk-0.raw"), "{said}");
+    let mut backup = bench.fleece("backup");
+    backup
+        .arg("--storage-config")
+        .arg(bench.path("storage.cfg"));
+    support::succeed(backup.args(["--image", image, "--to", "b"]));
+}

@@ -90,7 +90,9 @@ impl Storages {
     pub fn may_hold(&self, name: &str, content: &str) -> bool {
         let section = self.config.section(name);
         let list = section.and_then(|section| section.get("content"));
-        list.is_none_or(|list| list.split(',').any(|item| item.trim() == content))
+        // Lists in Proxmox's configurations have any of these between their items.
+        let is_separator = |c: char| c.is_whitespace() || matches!(c, ',' | ';');
+        list.is_none_or(|list| list.split(is_separator).any(|item| item == content))
     }
 
     /// The storage that a volume lies on. The volume itself need not be there any more.

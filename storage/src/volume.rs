@@ -134,7 +134,8 @@ impl fmt::Display for VolumeId {
 pub(crate) fn check_storage_id(id: &str) -> Result<(), Error> {
     let mut chars = id.bytes();
     let first = chars.next().is_some_and(|b| b.is_ascii_alphabetic());
-    let last = chars.next_back().is_some_and(|b| b.is_ascii_alphanumeric());
+    // Proxmox wants two letters at least; a configuration of somebody's own may have one.
+    let last = chars.next_back().is_none_or(|b| b.is_ascii_alphanumeric());
     if first && last && chars.all(crate::name::is_name_byte) {
         return Ok(());
     }
@@ -188,7 +189,7 @@ mod tests {
             "local",
             ":a",
             "local:",
-            "l:a",
+            "l-:a",
             "-l:a",
             "1l:a",
             "lo/cal:a",

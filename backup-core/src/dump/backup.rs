@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use fleece_guest_config::GuestId;
 use jiff::Timestamp;
+use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
 use serde_json::{Value, json};
 
@@ -45,7 +46,14 @@ impl Backup {
         self.name.as_ref().map(BackupName::guest)
     }
 
-    /// When the backup was made: by its name, which is in local time, else by its file.
+    /// When the backup was begun, in local time: as its name says, wherever it is read; else by its archive's
+    /// header, else by its file.
+    pub fn local_time(&self) -> DateTime {
+        let here = || self.modified.to_zoned(TimeZone::system()).datetime();
+        self.name.as_ref().map_or_else(here, BackupName::time)
+    }
+
+    /// The same as an instant: a name's local time is taken for this host's.
     pub fn time(&self) -> Timestamp {
         let named = self.name.as_ref().map(BackupName::time);
         let named = named.and_then(|time| time.to_zoned(TimeZone::system()).ok());
@@ -92,6 +100,7 @@ impl Backup {
             "guest": self.guest().map(GuestId::to_string),
             "vmid": self.guest().and_then(GuestId::number),
             "time": self.time().to_string(),
+            "local_time": self.local_time().to_string(),
             "size": self.size,
             "notes": self.notes,
             "protected": self.protected,

@@ -11,7 +11,7 @@ use jiff::civil::DateTime;
 use jiff::{SignedDuration, Timestamp, Zoned};
 
 use super::name::archive_stem;
-use super::{Backup, BackupName, Fault, KeepRules, Verdict, Verified, plan, side_files};
+use super::{Backup, BackupName, Fault, KeepRules, Verdict, Verified, fault, plan, side_files};
 use crate::error::{Error, ErrorKind};
 
 /// Notes are for people to read; what is longer than this is cut off.
@@ -104,7 +104,12 @@ impl DumpDirectory {
             return Err(none());
         }
         match self.look(file_name) {
-            Ok(backup) => backup.ok_or_else(none),
+            Ok(Some(backup)) => Ok(backup),
+            Ok(None) => {
+                let path = self.path.join(file_name);
+                let message = format!("{} is not a regular file, so not a backup", path.display());
+                Err(Error::new(ErrorKind::Request, message))
+            }
             Err(error) if error.kind() == IoKind::NotFound => Err(none()),
             Err(error) => Err(target("read", &self.path.join(file_name), error)),
         }
@@ -295,6 +300,10 @@ impl DumpDirectory {
         backup.indexed = self.beside(&backup, "idx").is_file();
         backup.verified = self.verification(&backup, &metadata);
         backup.fault = Fault::known(backup.size, backup.verified);
+        if backup.name.is_none() && backup.size > 0 {
+            // The file's own time is that of the end of its writing, or of a copy.
+            backup.modified = fault::instant(&backup.path).unwrap_or(backup.modified);
+        }
         Ok(Some(backup))
     }
 

@@ -1,11 +1,12 @@
 //! What is wrong with a backup, as far as a short look tells.
 
 use std::fmt;
-use std::io::{self, Read as _};
+use std::io::Read as _;
 use std::path::Path;
 
 use fleece_staged_file::regular::{self, Links};
-use fleece_vma_format::{MAX_HEADER_SIZE, Reader, container};
+use fleece_vma_format::{Header, MAX_HEADER_SIZE, Reader, container};
+use jiff::Timestamp;
 
 use super::verified::Verified;
 
@@ -39,16 +40,7 @@ impl Fault {
 
     /// What the header of an archive shows that nothing else is known of.
     pub(super) fn of_header(archive: &Path) -> Option<Self> {
-        let unreadable = |error: io::Error| Some(Self::Unreadable(error.to_string()));
-        let file = match regular::open(archive, Links::Follow) {
-            Ok(file) => file,
-            Err(error) => return unreadable(error),
-        };
-        match container::open(file.take(LOOK)).and_then(Reader::new) {
-            Ok(_) => None,
-            Err(error) if error.kind().is_damage() => Some(Self::Header(error.to_string())),
-            Err(error) => Some(Self::Unreadable(error.to_string())),
-        }
+        header(archive).err()
     }
 
     /// One word for programs.
@@ -59,6 +51,23 @@ impl Fault {
             Self::Header(_) => "no archive",
             Self::Unreadable(_) => "unreadable",
         }
+    }
+}
+
+/// When an archive was begun, as its header tells.
+pub(super) fn instant(archive: &Path) -> Option<Timestamp> {
+    let seconds = header(archive).ok()?.ctime();
+    // A tool that knows no time writes 0.
+    Timestamp::from_second(seconds).ok().filter(|_| seconds > 0)
+}
+
+fn header(archive: &Path) -> Result<Header, Fault> {
+    let file = regular::open(archive, Links::Follow)
+        .map_err(|error| Fault::Unreadable(error.to_string()))?;
+    match container::open(file.take(LOOK)).and_then(Reader::new) {
+        Ok(reader) => Ok(reader.header().clone()),
+        Err(error) if error.kind().is_damage() => Err(Fault::Header(error.to_string())),
+        Err(error) => Err(Fault::Unreadable(error.to_string())),
     }
 }
 

@@ -136,6 +136,12 @@ fn directory(
         Error::caused(ErrorKind::Storage, message, error)
     };
     let storage = storages.open(id).map_err(failed)?;
+    if !storages.may_hold(id, "backup") {
+        let message = format!(
+            "the storage {id} is not for backups; choose another, or add backup to its content in storage.cfg"
+        );
+        return Err(Error::new(ErrorKind::Storage, message));
+    }
     match dry_run {
         true => storage.status().map(drop),
         false => storage.activate(),

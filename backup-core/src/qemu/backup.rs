@@ -143,6 +143,13 @@ pub(super) fn session<'r>(
         let message = format!("cannot use the fleecing storage {}", job.fleecing.storage);
         Error::caused(ErrorKind::Storage, message, error)
     })?;
+    if !job.storages.may_hold(&job.fleecing.storage, "images") {
+        let message = format!(
+            "the fleecing storage {} is not for disks; choose another, or add images to its content in storage.cfg",
+            job.fleecing.storage
+        );
+        return Err(Error::new(ErrorKind::Storage, message));
+    }
     let mut options =
         fleece_fleecing::Options::new(job.record.guest().clone(), job.record.nbd_socket());
     options.format = job.fleecing.format;

@@ -9,7 +9,6 @@ use fleece_backup_core::dump::{
 use fleece_backup_core::{Error, ErrorKind, Places, units};
 use fleece_guest_config::GuestId;
 use fleece_storage::Storages;
-use jiff::tz::TimeZone;
 use serde_json::{Value, json};
 
 use crate::cli::{List, Prune};
@@ -147,6 +146,6 @@ fn verdict_json(backup: &Backup, verdict: &Verdict, error: Option<&str>, dry_run
 
 /// In local time, as in the archives' names.
 fn time(backup: &Backup) -> String {
-    let zoned = backup.time().to_zoned(TimeZone::system());
-    zoned.strftime("%Y-%m-%d %H:%M:%S").to_string()
+    let time = backup.local_time();
+    time.strftime("%Y-%m-%d %H:%M:%S").to_string()
 }
