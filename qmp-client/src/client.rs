@@ -2,17 +2,21 @@
 
 use std::os::fd::BorrowedFd;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 use serde_json::Value;
+use serde_json::value::{RawValue, to_raw_value};
 
 use crate::address::Address;
 use crate::command::{Command, RawCommand, default_deadline};
 use crate::commands::{QmpCapabilities, QueryQmpSchema};
 use crate::deadline::{Deadline, Interrupt};
-use crate::error::Error;
+use crate::error::{Error, ErrorKind};
 use crate::message::Greeting;
+use crate::monitor::Monitor;
 use crate::options::Options;
 use crate::schema::Schema;
 use crate::subscription::Subscription;
@@ -22,12 +26,20 @@ mod reader;
 
 use connection::Connection;
 
-/// A connection to the QMP server of QEMU or of `qemu-storage-daemon`.
+/// A connection to the QMP server of QEMU or of `qemu-storage-daemon`, over a socket or by another
+/// [`Monitor`].
 ///
 /// Clones share the connection, and threads may use it side by side. It ends with the last
 /// clone: the socket is then shut down, its thread has ended, and the next client may connect.
 #[derive(Clone, Debug)]
-pub struct Client(Arc<Connection>);
+pub struct Client(Arc<Shared>);
+
+/// What the clones of a client share.
+#[derive(Debug)]
+struct Shared {
+    monitor: Box<dyn Monitor>,
+    schema: OnceLock<Arc<Schema>>,
+}
 
 impl Client {
     /// Connects and leaves the negotiation of capabilities behind, so that commands can be sent.
@@ -39,10 +51,19 @@ impl Client {
     /// else comes. All are [kinds](crate::error::ErrorKind).
     pub fn connect(address: &Address, options: &Options) -> Result<Self, Error> {
         let deadline = Deadline::after(options.deadline, &options.interrupt);
-        let client = Self(Arc::new(Connection::open(address, &deadline, options)?));
+        let client = Self::over(Connection::open(address, &deadline, options)?);
         let negotiation = QmpCapabilities { enable: Vec::new() };
         client.execute_within(&negotiation, deadline.remaining())?;
         Ok(client)
+    }
+
+    /// A client of a monitor that takes commands already.
+    #[must_use]
+    pub fn over(monitor: impl Monitor + 'static) -> Self {
+        Self(Arc::new(Shared {
+            monitor: Box::new(monitor),
+            schema: OnceLock::new(),
+        }))
     }
 
     /// Connects to a Unix socket with the default [`Options`].
@@ -57,20 +78,26 @@ impl Client {
     /// What ends the waiting on this connection.
     #[must_use]
     pub fn interrupt(&self) -> &Interrupt {
-        self.0.interrupt()
+        self.0.monitor.interrupt()
     }
 
     /// What the server said about itself.
     #[must_use]
     pub fn greeting(&self) -> &Greeting {
-        self.0.greeting()
+        self.0.monitor.greeting()
     }
 
     /// The number of the process that made the monitor's socket, where the kernel tells: QEMU, or what
     /// stands in front of it.
     #[must_use]
     pub fn peer_process(&self) -> Option<u32> {
-        self.0.peer_process()
+        self.0.monitor.peer_process()
+    }
+
+    /// How long each command of a [pipeline](Self::pipeline) takes at least, where they do not travel together.
+    #[must_use]
+    pub fn round_trip(&self) -> Option<Duration> {
+        self.0.monitor.round_trip()
     }
 
     /// Sends a command and waits for its reply, for as long as the command says.
@@ -93,7 +120,7 @@ impl Client {
         command: &C,
         deadline: Duration,
     ) -> Result<C::Reply, Error> {
-        self.0.call(C::NAME, Some(command), None, deadline)
+        self.call(C::NAME, Some(command), None, deadline)
     }
 
     /// As [`execute`](Self::execute), and passes a file descriptor along (`add-fd`, `getfd`).
@@ -107,14 +134,13 @@ impl Client {
         command: &C,
         fd: BorrowedFd<'_>,
     ) -> Result<C::Reply, Error> {
-        self.0
-            .call(C::NAME, Some(command), Some(fd), command.deadline())
+        self.call(C::NAME, Some(command), Some(fd), command.deadline())
     }
 
     /// Whether [`execute_with_fd`](Self::execute_with_fd) can pass anything: over a Unix socket.
     #[must_use]
     pub fn passes_descriptors(&self) -> bool {
-        self.0.passes_descriptors()
+        self.0.monitor.passes_descriptors()
     }
 
     /// Sends any command by name, with the deadline that this crate has for that name.
@@ -123,8 +149,7 @@ impl Client {
     ///
     /// As [`execute`](Self::execute).
     pub fn execute_raw(&self, name: &str, arguments: Option<Value>) -> Result<Value, Error> {
-        self.0
-            .call(name, arguments.as_ref(), None, default_deadline(name))
+        self.call(name, arguments.as_ref(), None, default_deadline(name))
     }
 
     /// Sends all commands in one write, so that QEMU runs them with nothing of ours in between,
@@ -134,7 +159,7 @@ impl Client {
     /// is the sum of the commands' deadlines.
     #[must_use]
     pub fn pipeline(&self, commands: &[RawCommand]) -> Vec<Result<Value, Error>> {
-        self.0.pipeline(commands, false, || {})
+        self.pipeline_with(commands, false, &mut || {})
     }
 
     /// The same, and QEMU runs all of the commands even if this process is killed meanwhile: when the
@@ -149,13 +174,19 @@ impl Client {
         commands: &[RawCommand],
         sent: impl FnOnce(),
     ) -> Vec<Result<Value, Error>> {
-        self.0.pipeline(commands, true, sent)
+        let mut sent = Some(sent);
+        let mut once = || {
+            if let Some(sent) = sent.take() {
+                sent();
+            }
+        };
+        self.pipeline_with(commands, true, &mut once)
     }
 
     /// All events from now on.
     #[must_use]
     pub fn subscribe(&self) -> Subscription {
-        Subscription::new(self.0.subscribe())
+        self.0.monitor.subscribe()
     }
 
     /// What this server can do (`query-qmp-schema`), asked once per connection.
@@ -164,13 +195,55 @@ impl Client {
     ///
     /// As [`execute`](Self::execute).
     pub fn schema(&self) -> Result<Arc<Schema>, Error> {
-        self.0.schema(|| self.execute(&QueryQmpSchema {}))
+        if let Some(schema) = self.0.schema.get() {
+            return Ok(Arc::clone(schema));
+        }
+        let schema = Arc::new(self.execute(&QueryQmpSchema {})?);
+        Ok(Arc::clone(self.0.schema.get_or_init(|| schema)))
     }
 
     /// Why the connection has ended, if it has. The first cause is kept.
     #[must_use]
     pub fn closed(&self) -> Option<Error> {
-        self.0.closed()
+        self.0.monitor.closed()
+    }
+}
+
+impl Client {
+    fn call<A: Serialize, R: DeserializeOwned>(
+        &self,
+        name: &str,
+        arguments: Option<&A>,
+        fd: Option<BorrowedFd<'_>>,
+        deadline: Duration,
+    ) -> Result<R, Error> {
+        let monitor = &self.0.monitor;
+        let arguments = arguments.map(to_raw_value).transpose().map_err(|error| {
+            let error = Error::new(ErrorKind::InvalidCommand).with_source(error);
+            error.at(monitor.peer()).during(name)
+        })?;
+        let reply = monitor.call(name, arguments.as_deref(), fd, deadline)?;
+        self.decode(&reply, name)
+    }
+
+    fn pipeline_with(
+        &self,
+        commands: &[RawCommand],
+        to_the_end: bool,
+        sent: &mut dyn FnMut(),
+    ) -> Vec<Result<Value, Error>> {
+        let replies = self.0.monitor.call_all(commands, to_the_end, sent);
+        let replies = replies.into_iter().zip(commands);
+        replies
+            .map(|(reply, command)| self.decode(&reply?, &command.name))
+            .collect()
+    }
+
+    fn decode<R: DeserializeOwned>(&self, reply: &RawValue, command: &str) -> Result<R, Error> {
+        serde_json::from_str(reply.get()).map_err(|error| {
+            let error = Error::new(ErrorKind::UnexpectedReply).with_source(error);
+            error.at(self.0.monitor.peer()).during(command)
+        })
     }
 }
 

@@ -23,6 +23,8 @@ pub enum ErrorKind {
     NoSocket,
     /// Nobody listens on the socket, for example because its QEMU is gone.
     Refused,
+    /// The guest's manager says that the guest does not run.
+    NotRunning,
     /// The system does not let us connect.
     Permission,
     /// The connection could not be made for another reason; see the source.
@@ -97,13 +99,23 @@ impl Error {
         self.0.command.as_deref()
     }
 
+    /// Whether there is no QEMU any more, as opposed to one that does not answer: nobody listens at its socket,
+    /// or its manager says so.
+    #[must_use]
+    pub fn is_gone(&self) -> bool {
+        use ErrorKind::{NoSocket, NotRunning, Refused};
+        matches!(self.0.kind, NoSocket | Refused | NotRunning)
+    }
+
     /// Whether QEMU has no such command (or does not allow it in its present state).
     #[must_use]
     pub fn is_command_not_found(&self) -> bool {
         self.class() == Some(ErrorClass::CommandNotFound)
     }
 
-    pub(crate) fn new(kind: ErrorKind) -> Self {
+    /// An error of this kind, for another implementation of [`Monitor`](crate::monitor::Monitor).
+    #[must_use]
+    pub fn new(kind: ErrorKind) -> Self {
         Self(Box::new(Inner {
             kind,
             peer: None,
@@ -114,7 +126,8 @@ impl Error {
     }
 
     /// Refused by QEMU, with an error of this class (QAPI `QapiErrorClass`).
-    pub(crate) fn refused(class: &str, desc: String) -> Self {
+    #[must_use]
+    pub fn refused(class: &str, desc: impl Into<String>) -> Self {
         let class = match class {
             "GenericError" => ErrorClass::Generic,
             "CommandNotFound" => ErrorClass::CommandNotFound,
@@ -136,23 +149,31 @@ impl Error {
         self
     }
 
-    pub(crate) fn with_detail(mut self, detail: impl Into<String>) -> Self {
+    /// The same with what is known beyond the kind.
+    #[must_use]
+    pub fn with_detail(mut self, detail: impl Into<String>) -> Self {
         // Most of it is what QEMU says, or a guest's agent, which the guest can make say anything.
         self.0.detail = Some(words(&detail.into()));
         self
     }
 
-    pub(crate) fn with_source(mut self, source: impl StdError + Send + Sync + 'static) -> Self {
+    /// The same with its cause.
+    #[must_use]
+    pub fn with_source(mut self, source: impl StdError + Send + Sync + 'static) -> Self {
         self.0.source = Some(Arc::new(source));
         self
     }
 
-    pub(crate) fn at(mut self, peer: &str) -> Self {
+    /// The same with the peer's place.
+    #[must_use]
+    pub fn at(mut self, peer: &str) -> Self {
         self.0.peer = Some(peer.into());
         self
     }
 
-    pub(crate) fn during(mut self, command: &str) -> Self {
+    /// The same with the command's name.
+    #[must_use]
+    pub fn during(mut self, command: &str) -> Self {
         self.0.command = Some(command.into());
         self
     }
@@ -208,6 +229,7 @@ impl ErrorKind {
         match self {
             Self::NoSocket => "no such socket (is the guest running, and is this its QMP socket?)",
             Self::Refused => "connection refused: nothing listens on this socket any more",
+            Self::NotRunning => "the guest does not run",
             Self::Permission => "not permitted to connect (run as root or as QEMU's user)",
             Self::Connect => "cannot connect",
             Self::Busy => {

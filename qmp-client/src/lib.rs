@@ -17,6 +17,8 @@
 //! # Ok::<(), fleece_qmp_client::Error>(())
 //! ```
 //!
+//! What sends the commands is a [`Monitor`]: a QMP socket, or whatever else passes them on to QEMU.
+//!
 //! # Threads, async, memory, drop
 //!
 //! One thread per [`Client`] reads the socket and hands every reply to the call that waits
@@ -55,6 +57,7 @@ mod error;
 mod events;
 mod framer;
 mod message;
+mod monitor;
 mod options;
 mod schema;
 mod socket;
@@ -69,9 +72,10 @@ pub use error::{Error, ErrorClass, ErrorKind};
 pub use events::KnownEvent;
 pub use framer::MAX_MESSAGE;
 pub use message::{Event, Greeting, MAX_EVENT, Timestamp, Version, VersionTriple};
+pub use monitor::{Monitor, parse_reply};
 pub use options::Options;
 pub use schema::Schema;
-pub use subscription::Subscription;
+pub use subscription::{Feed, Subscription};
 
 #[doc(hidden)]
 pub mod fuzzing;

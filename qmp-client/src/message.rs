@@ -18,8 +18,19 @@ pub struct Greeting {
     pub capabilities: Vec<String>,
 }
 
+impl Greeting {
+    /// What a QEMU of this version says, where somebody else was greeted by it.
+    #[must_use]
+    pub fn new(version: Version) -> Self {
+        Self {
+            version,
+            capabilities: Vec::new(),
+        }
+    }
+}
+
 /// QAPI `VersionInfo`.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize)]
 #[non_exhaustive]
 pub struct Version {
     /// The release.
@@ -30,7 +41,7 @@ pub struct Version {
 }
 
 /// QAPI `VersionTriple`; ordered as releases are.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
 #[non_exhaustive]
 pub struct VersionTriple {
     /// The 10 of 10.0.2.
@@ -62,6 +73,29 @@ pub struct Event {
     pub data: Map<String, Value>,
     /// When it happened, by the host's clock.
     pub timestamp: Timestamp,
+}
+
+impl Event {
+    /// An event that came otherwise than over a socket.
+    #[must_use]
+    pub fn new(name: impl Into<String>, data: Map<String, Value>, timestamp: Timestamp) -> Self {
+        Self {
+            name: name.into(),
+            data,
+            timestamp,
+        }
+    }
+}
+
+impl Timestamp {
+    /// So many seconds and microseconds after the beginning of 1970.
+    #[must_use]
+    pub fn new(seconds: i64, microseconds: i64) -> Self {
+        Self {
+            seconds,
+            microseconds,
+        }
+    }
 }
 
 /// A time since 1970; both parts are -1 if QEMU could not tell it.

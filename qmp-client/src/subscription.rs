@@ -1,7 +1,7 @@
 //! Events on their way to those who want them.
 
 use std::collections::VecDeque;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 use crate::deadline::{Deadline, Interrupt};
@@ -77,14 +77,39 @@ impl Subscription {
         self.0.lock().lost
     }
 
-    pub(crate) fn new(queue: Arc<Queue>) -> Self {
-        Self(queue)
+    /// A subscription, and what feeds it.
+    #[must_use]
+    pub fn fed() -> (Feed, Self) {
+        let queue = Arc::new(Queue::default());
+        (Feed(Arc::downgrade(&queue)), Self(queue))
+    }
+}
+
+/// What feeds one subscription with events.
+#[derive(Clone, Debug)]
+pub struct Feed(Weak<Queue>);
+
+impl Feed {
+    /// Adds an event that came as `size` bytes; whether anybody is still subscribed.
+    pub fn push(&self, event: Event, size: usize) -> bool {
+        let queue = self.0.upgrade();
+        if let Some(queue) = &queue {
+            queue.push(event, size);
+        }
+        queue.is_some()
+    }
+
+    /// No more events will come, for this reason.
+    pub fn close(&self, error: &Error) {
+        if let Some(queue) = self.0.upgrade() {
+            queue.close(error);
+        }
     }
 }
 
 /// The unread events of one subscription.
 #[derive(Debug, Default)]
-pub(crate) struct Queue {
+struct Queue {
     unread: Mutex<Unread>,
     arrived: Condvar,
 }
@@ -99,7 +124,7 @@ struct Unread {
 
 impl Queue {
     /// Adds an event that came as `size` bytes.
-    pub(crate) fn push(&self, event: Event, size: usize) {
+    fn push(&self, event: Event, size: usize) {
         let mut unread = self.lock();
         unread.bytes = unread.bytes.saturating_add(size);
         unread.events.push_back((event, size));
@@ -117,7 +142,7 @@ impl Queue {
     }
 
     /// No more events will come.
-    pub(crate) fn close(&self, error: &Error) {
+    fn close(&self, error: &Error) {
         self.lock().closed = Some(error.clone());
         self.arrived.notify_all();
     }

@@ -4,13 +4,11 @@ use std::hash::{BuildHasher, Hasher, RandomState};
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
 use serde::Serialize;
-use serde::de::DeserializeOwned;
-use serde_json::Value;
 use serde_json::value::RawValue;
 
 use super::reader::{self, Awaited, Dispatcher, receive};
@@ -19,10 +17,10 @@ use crate::command::RawCommand;
 use crate::deadline::{Deadline, Interrupt};
 use crate::error::{Error, ErrorKind};
 use crate::message::Greeting;
+use crate::monitor::Monitor;
 use crate::options::Options;
-use crate::schema::Schema;
 use crate::socket::{Socket, is_timeout};
-use crate::subscription::Queue;
+use crate::subscription::Subscription;
 
 /// What the clones of a client share.
 #[derive(Debug)]
@@ -30,7 +28,6 @@ pub(super) struct Connection {
     hangup: Hangup,
     dispatcher: Arc<Dispatcher>,
     greeting: Greeting,
-    schema: OnceLock<Arc<Schema>>,
     next_id: AtomicU64,
     interrupt: Interrupt,
 }
@@ -58,7 +55,6 @@ impl Connection {
                 hangup,
                 dispatcher,
                 greeting,
-                schema: OnceLock::new(),
                 next_id: AtomicU64::new(first_id()),
                 interrupt: options.interrupt.clone(),
             })
@@ -66,70 +62,13 @@ impl Connection {
         open().map_err(|error: Error| error.at(&peer))
     }
 
-    pub(super) fn interrupt(&self) -> &Interrupt {
-        &self.interrupt
-    }
-
-    pub(super) fn greeting(&self) -> &Greeting {
-        &self.greeting
-    }
-
-    pub(super) fn peer_process(&self) -> Option<u32> {
-        let socket = &self.hangup.socket;
-        let socket = socket.lock().unwrap_or_else(PoisonError::into_inner);
-        socket.peer_process()
-    }
-
-    pub(super) fn passes_descriptors(&self) -> bool {
-        let socket = &self.hangup.socket;
-        let socket = socket.lock().unwrap_or_else(PoisonError::into_inner);
-        socket.passes_descriptors()
-    }
-
-    pub(super) fn subscribe(&self) -> Arc<Queue> {
-        self.dispatcher.subscribe()
-    }
-
-    pub(super) fn closed(&self) -> Option<Error> {
-        self.dispatcher.closed()
-    }
-
-    /// The schema as it was first asked for.
-    pub(super) fn schema(
-        &self,
-        ask: impl FnOnce() -> Result<Schema, Error>,
-    ) -> Result<Arc<Schema>, Error> {
-        if let Some(schema) = self.schema.get() {
-            return Ok(Arc::clone(schema));
-        }
-        let schema = Arc::new(ask()?);
-        Ok(Arc::clone(self.schema.get_or_init(|| schema)))
-    }
-
-    pub(super) fn call<A: Serialize, R: DeserializeOwned>(
-        &self,
-        name: &str,
-        arguments: Option<&A>,
-        fd: Option<BorrowedFd<'_>>,
-        deadline: Duration,
-    ) -> Result<R, Error> {
-        let deadline = Deadline::after(deadline, &self.interrupt);
-        let mut text = Vec::new();
-        let result = self
-            .prepare(name, arguments, &mut text)
-            .and_then(|awaited| self.send(&text, fd, &deadline).map(|()| awaited))
-            .and_then(|awaited| awaited.result(&deadline))
-            .and_then(|reply| decode(&reply));
-        result.map_err(|error| error.at(self.dispatcher.peer()).during(name))
-    }
-
     /// With `to_the_end`, QEMU holds our end of the connection until it is done.
-    pub(super) fn pipeline(
+    fn pipeline(
         &self,
         commands: &[RawCommand],
         to_the_end: bool,
-        on_sent: impl FnOnce(),
-    ) -> Vec<Result<Value, Error>> {
+        on_sent: &mut dyn FnMut(),
+    ) -> Vec<Result<Box<RawValue>, Error>> {
         let Some(held) = to_the_end.then(|| self.own_end()).flatten() else {
             return self.pipeline_with(commands, None, on_sent);
         };
@@ -154,8 +93,8 @@ impl Connection {
         &self,
         commands: &[RawCommand],
         fd: Option<BorrowedFd<'_>>,
-        on_sent: impl FnOnce(),
-    ) -> Vec<Result<Value, Error>> {
+        on_sent: &mut dyn FnMut(),
+    ) -> Vec<Result<Box<RawValue>, Error>> {
         let total = commands
             .iter()
             .fold(Duration::ZERO, |sum, c| sum.saturating_add(c.deadline));
@@ -173,22 +112,20 @@ impl Connection {
             Err(error) => commands.iter().map(|_| Err(error.clone())).collect(),
         };
         let named = |(result, command): (Result<Box<RawValue>, Error>, &RawCommand)| {
-            result
-                .and_then(|reply| decode(&reply))
-                .map_err(|error| error.at(self.dispatcher.peer()).during(&command.name))
+            result.map_err(|error| error.at(self.dispatcher.peer()).during(&command.name))
         };
         results.into_iter().zip(commands).map(named).collect()
     }
 
     /// Appends a command to `text` and makes ready for its reply.
-    fn prepare<A: Serialize>(
+    fn prepare<A: Serialize + ?Sized>(
         &self,
         execute: &str,
         arguments: Option<&A>,
         text: &mut Vec<u8>,
     ) -> Result<Awaited<'_>, Error> {
         #[derive(Serialize)]
-        struct Wire<'a, A> {
+        struct Wire<'a, A: ?Sized> {
             execute: &'a str,
             #[serde(skip_serializing_if = "Option::is_none")]
             arguments: Option<&'a A>,
@@ -241,6 +178,65 @@ impl Connection {
     }
 }
 
+impl Monitor for Connection {
+    fn peer(&self) -> &str {
+        self.dispatcher.peer()
+    }
+
+    fn greeting(&self) -> &Greeting {
+        &self.greeting
+    }
+
+    fn interrupt(&self) -> &Interrupt {
+        &self.interrupt
+    }
+
+    fn peer_process(&self) -> Option<u32> {
+        let socket = &self.hangup.socket;
+        let socket = socket.lock().unwrap_or_else(PoisonError::into_inner);
+        socket.peer_process()
+    }
+
+    fn passes_descriptors(&self) -> bool {
+        let socket = &self.hangup.socket;
+        let socket = socket.lock().unwrap_or_else(PoisonError::into_inner);
+        socket.passes_descriptors()
+    }
+
+    fn call(
+        &self,
+        name: &str,
+        arguments: Option<&RawValue>,
+        fd: Option<BorrowedFd<'_>>,
+        deadline: Duration,
+    ) -> Result<Box<RawValue>, Error> {
+        let deadline = Deadline::after(deadline, &self.interrupt);
+        let mut text = Vec::new();
+        let result = self
+            .prepare(name, arguments, &mut text)
+            .and_then(|awaited| self.send(&text, fd, &deadline).map(|()| awaited))
+            .and_then(|awaited| awaited.result(&deadline));
+        result.map_err(|error| error.at(self.dispatcher.peer()).during(name))
+    }
+
+    fn call_all(
+        &self,
+        commands: &[RawCommand],
+        to_the_end: bool,
+        sent: &mut dyn FnMut(),
+    ) -> Vec<Result<Box<RawValue>, Error>> {
+        self.pipeline(commands, to_the_end, sent)
+    }
+
+    fn subscribe(&self) -> Subscription {
+        self.dispatcher.subscribe()
+    }
+
+    fn closed(&self) -> Option<Error> {
+        self.dispatcher.closed()
+    }
+}
+
 /// What QEMU calls our end of the connection while it holds it.
 const HELD: &str = "fleece-monitor";
 
@@ -265,11 +261,6 @@ fn await_greeting(
             })
         }
     }
-}
-
-fn decode<R: DeserializeOwned>(reply: &RawValue) -> Result<R, Error> {
-    serde_json::from_str(reply.get())
-        .map_err(|error| Error::new(ErrorKind::UnexpectedReply).with_source(error))
 }
 
 /// Where ids start: somewhere else in each connection, because QEMU may give a late reply to

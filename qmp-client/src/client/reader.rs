@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::io::{self, Read};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 
 use serde_json::value::RawValue;
@@ -14,7 +14,7 @@ use crate::error::{Error, ErrorKind};
 use crate::framer::{Framer, Junk};
 use crate::message::{Greeting, Message, Reply};
 use crate::socket::Socket;
-use crate::subscription::Queue;
+use crate::subscription::{Feed, Subscription};
 
 /// Starts the thread; it ends when the connection does.
 pub(super) fn spawn(socket: &Socket, dispatcher: &Arc<Dispatcher>) -> io::Result<JoinHandle<()>> {
@@ -63,7 +63,7 @@ pub(super) struct Dispatcher {
 struct Waiters {
     greeting: Option<SyncSender<Greeting>>,
     replies: HashMap<u64, SyncSender<Result<Box<RawValue>, Error>>>,
-    subscribers: Vec<Weak<Queue>>,
+    subscribers: Vec<Feed>,
     closed: Option<Error>,
 }
 
@@ -94,14 +94,14 @@ impl Dispatcher {
         self.waiters().closed.clone()
     }
 
-    pub(super) fn subscribe(&self) -> Arc<Queue> {
-        let queue = Arc::new(Queue::default());
+    pub(super) fn subscribe(&self) -> Subscription {
+        let (feed, subscription) = Subscription::fed();
         let mut waiters = self.waiters();
         match &waiters.closed {
-            Some(error) => queue.close(error),
-            None => waiters.subscribers.push(Arc::downgrade(&queue)),
+            Some(error) => feed.close(error),
+            None => waiters.subscribers.push(feed),
         }
-        queue
+        subscription
     }
 
     /// Makes ready for the reply to the command `id`, which is about to be sent.
@@ -131,12 +131,8 @@ impl Dispatcher {
             // Each channel has room for its one reply; a receiver that is gone needs none.
             let _ = reply.try_send(Err(cause.clone()));
         }
-        for queue in waiters
-            .subscribers
-            .drain(..)
-            .filter_map(|queue| queue.upgrade())
-        {
-            queue.close(&cause);
+        for feed in waiters.subscribers.drain(..) {
+            feed.close(&cause);
         }
         cause
     }
@@ -151,13 +147,8 @@ impl Dispatcher {
                 }
             }
             Message::Event(event) => {
-                waiters.subscribers.retain(|queue| match queue.upgrade() {
-                    Some(queue) => {
-                        queue.push(event.clone(), size);
-                        true
-                    }
-                    None => false,
-                });
+                let subscribers = &mut waiters.subscribers;
+                subscribers.retain(|feed| feed.push(event.clone(), size));
             }
             Message::Reply(Reply { id, result }) => {
                 match id.and_then(|id| waiters.replies.remove(&id)) {

@@ -3,9 +3,8 @@ use crate::error::ErrorKind;
 
 const NOW: Duration = Duration::ZERO;
 
-fn subscription() -> (Arc<Queue>, Subscription) {
-    let queue = Arc::new(Queue::default());
-    (Arc::clone(&queue), Subscription::new(queue))
+fn subscription() -> (Feed, Subscription) {
+    Subscription::fed()
 }
 
 fn event(number: usize) -> Event {
