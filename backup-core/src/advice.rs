@@ -2,6 +2,7 @@
 //! line.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 /// The next step, where there is one that a caller can offer.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -47,6 +48,23 @@ pub enum Advice {
     NameFirewallDirectory,
     /// Print this configuration of the archive.
     PrintConfig(String),
+    /// Install `virsh`, which belongs to libvirt.
+    InstallVirsh,
+    /// Become a user whom libvirt serves: root, or one of its group.
+    BecomeLibvirtUser,
+    /// Name the libvirt that is meant by its URI, and see whether it runs.
+    NameConnection,
+    /// See which domains there are.
+    ListDomains,
+    /// Back up the images of a domain that is off, or start it.
+    BackUpImages {
+        /// The domain's name.
+        name: String,
+        /// Its images, as a backup of images takes them.
+        images: Vec<String>,
+    },
+    /// Allow the guest to stand still for so long, or let it have a monitor of its own for Fleece.
+    AllowPause(Duration),
     /// Extract the disks without the guest's configuration.
     ExtractDisks,
 }

@@ -6,8 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use fleece_fleecing::ErrorKind as Kind;
-use fleece_fleecing::{Cleaned, Place, Record, Step, Switched};
-use fleece_qmp_client::Address;
+use fleece_fleecing::{Cleaned, GuestAddress, Place, Record, Step, Switched};
 use fleece_storage::Storages;
 
 use crate::archive::{self, ArchiveOptions, Archived};
@@ -49,7 +48,7 @@ impl Job {
     /// frozen, or an image that does not answer, is in the way.
     pub(crate) fn open_for_qemu(
         place: &Place,
-        qmp: &Address,
+        qmp: &GuestAddress,
         storages: &Storages,
         reporter: &dyn Reporter,
         cancel: &CancelToken,
@@ -59,7 +58,7 @@ impl Job {
 
     fn open_record(
         place: &Place,
-        qmp: Option<&Address>,
+        qmp: Option<&GuestAddress>,
         storages: &Storages,
         reporter: &dyn Reporter,
         cancel: &CancelToken,

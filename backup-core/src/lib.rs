@@ -136,6 +136,7 @@ mod foresight;
 pub mod fuzzing;
 pub mod input;
 mod job;
+pub mod libvirt;
 pub mod native;
 pub mod pace;
 mod pipeline;
@@ -154,6 +155,7 @@ pub use archive::{ArchiveOptions, Archived, archive};
 pub use fleece_fleecing as fleecing;
 pub use fleece_fleecing::Place;
 pub use fleece_guest_config::{GuestConfig, GuestId};
+pub use fleece_libvirt;
 pub use fleece_qmp_client::Address;
 pub use fleece_storage::{Storages, VolumeFormat, block};
 

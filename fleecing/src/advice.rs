@@ -2,8 +2,8 @@
 
 use std::path::PathBuf;
 
+use crate::address::GuestAddress;
 use fleece_guest_config::GuestId;
-use fleece_qmp_client::Address;
 
 /// The next step after an error, where there is one that a caller can offer.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -49,7 +49,7 @@ pub struct CleanUp {
     /// The directory of its record.
     pub state_directory: Option<PathBuf>,
     /// Its monitor, where the record does not name it.
-    pub monitor: Option<Address>,
+    pub monitor: Option<GuestAddress>,
 }
 
 impl CleanUp {

@@ -3,16 +3,17 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use fleece_qmp_client::{Address, Client, Interrupt, Options};
+use fleece_qmp_client::{Interrupt, Options};
 use fleece_storage::Storages;
 
+use crate::address::GuestAddress;
 use crate::error::{Error, ErrorKind};
 use crate::identity::{self, Endpoint};
 use crate::journal::cleanup::{Cleaned, Remains, foreign};
 use crate::journal::ownership;
 use crate::journal::record::{Place, Record};
 use crate::qemu::teardown;
-use crate::qemu::thaw::{self, thaw};
+use crate::qemu::thaw::thaw;
 
 /// Removes what the record of a guest names, as far as it is ours, and what is ours inside its QEMU.
 ///
@@ -25,13 +26,13 @@ use crate::qemu::thaw::{self, thaw};
 /// cannot be read. All other failures are in [`Cleaned::failed`].
 pub fn cleanup(
     place: &Place,
-    qmp: Option<&Address>,
+    qmp: Option<&GuestAddress>,
     storages: &Storages,
 ) -> Result<Cleaned, Error> {
     let record = Record::open(place)?;
     // Its QEMU may be at work for a backup under another name.
     let recorded = record.contents()?.qmp;
-    let recorded: Option<Address> = recorded.and_then(|text| text.parse().ok());
+    let recorded: Option<GuestAddress> = recorded.and_then(|text| text.parse().ok());
     let monitor = qmp.or(recorded.as_ref()).map(Endpoint::monitor);
     let _locks = identity::lock_all(place, monitor)?;
     if let Some(monitor) = qmp {
@@ -49,7 +50,7 @@ pub fn cleanup(
 /// As [`cleanup`].
 pub fn clean(
     record: &Record,
-    qmp: Option<&Address>,
+    qmp: Option<&GuestAddress>,
     storages: &Storages,
     interrupt: &Interrupt,
     cleaned: &mut Cleaned,
@@ -68,7 +69,7 @@ pub fn clean(
     Ok(())
 }
 
-fn lift_freeze(remains: &mut Remains<'_>, qmp: Option<&Address>) -> Result<(), Error> {
+fn lift_freeze(remains: &mut Remains<'_>, qmp: Option<&GuestAddress>) -> Result<(), Error> {
     let Some(agent) = remains.contents.frozen.as_deref().map(address) else {
         return Ok(());
     };
@@ -98,17 +99,17 @@ fn lift_freeze(remains: &mut Remains<'_>, qmp: Option<&Address>) -> Result<(), E
 }
 
 /// Whether there is a QEMU behind a monitor, even one that does not answer.
-fn listens(monitor: &Address, interrupt: &Interrupt) -> bool {
+fn listens(monitor: &GuestAddress, interrupt: &Interrupt) -> bool {
     let mut options = Options::default();
     options.interrupt = interrupt.clone();
-    match Client::connect(monitor, &options) {
+    match monitor.connect(&options) {
         Ok(_) => true,
-        Err(error) => !thaw::is_gone(&error),
+        Err(error) => !error.is_gone(),
     }
 }
 
 /// Takes what is ours out of QEMU; tells whether that was done, so that images can be freed.
-fn leave_qemu(remains: &mut Remains<'_>, qmp: Option<&Address>) -> Result<bool, Error> {
+fn leave_qemu(remains: &mut Remains<'_>, qmp: Option<&GuestAddress>) -> Result<bool, Error> {
     let recorded = remains.contents.qmp.as_deref().map(address);
     let answer = || remains.must_answer();
     let known = remains.places();
@@ -173,7 +174,7 @@ fn adopt(
     Ok(())
 }
 
-fn address(text: &str) -> Address {
+fn address(text: &str) -> GuestAddress {
     let Ok(address) = text.parse();
     address
 }

@@ -88,6 +88,46 @@ pub fn discover(client: &Client) -> Result<Inventory, Error> {
     Ok(inventory)
 }
 
+impl Inventory {
+    /// Gives disks the names that somebody who has made the guest knows for their devices, by QEMU's id of each;
+    /// where a name is another disk's already, that of before stays.
+    pub fn rename(&mut self, names: &[(String, String)]) {
+        let disks = self.disks.iter_mut().map(|disk| {
+            let id = disk
+                .device_path
+                .as_deref()
+                .map(device_id)
+                .map(str::to_owned);
+            (id, &mut disk.name)
+        });
+        // Of one that is left out only the name is known, which is made of the id.
+        let others = self
+            .left_out
+            .iter_mut()
+            .map(|other| (None, &mut other.name));
+        let all: Vec<_> = disks.chain(others).collect();
+        let mut taken: Vec<String> = all.iter().map(|(_, name)| (*name).clone()).collect();
+        for (id, name) in all {
+            let found = names.iter().find(|(device, _)| match &id {
+                Some(id) => id == device,
+                None => *name == format!("drive-{}", file_safe(device)),
+            });
+            let new = found.map(|(_, key)| format!("drive-{}", file_safe(key)));
+            if let Some(new) = new.filter(|new| !taken.contains(new)) {
+                taken.push(new.clone());
+                *name = new;
+            }
+        }
+    }
+}
+
+/// What QEMU's user called a device, from its QOM path.
+fn device_id(path: &str) -> &str {
+    path.trim_start_matches("/machine/")
+        .trim_start_matches("peripheral/")
+        .trim_end_matches("/virtio-backend")
+}
+
 enum Found {
     Disk(Disk),
     LeftOut(LeftOut),
@@ -262,10 +302,7 @@ fn archive_name(drive: &str, node: &str, path: &str) -> String {
             return file_safe(name);
         }
     }
-    let device = path
-        .trim_start_matches("/machine/")
-        .trim_start_matches("peripheral/")
-        .trim_end_matches("/virtio-backend");
+    let device = device_id(path);
     let best = [device, drive, node]
         .into_iter()
         .find(|name| !name.is_empty() && !name.contains(['#', '/', '[']))

@@ -19,10 +19,10 @@ use std::os::unix::net::UnixStream;
 use std::path::Path;
 
 use fleece_guest_config::{ConfigFile, GuestId};
-use fleece_qmp_client::{Address, ErrorKind as QmpErrorKind};
 use fleece_staged_file::{LockFile, remove_stale};
 use sha2::{Digest as _, Sha256};
 
+use crate::address::GuestAddress;
 use crate::advice::{Advice, CleanUp};
 use crate::error::{Error, ErrorKind};
 use crate::journal::lock::GuestLock;
@@ -53,7 +53,7 @@ impl Identity {
     pub fn settle(
         directory: &Path,
         endpoint: &Endpoint,
-        monitor: Option<&Address>,
+        monitor: Option<&GuestAddress>,
         given: Option<&GuestId>,
     ) -> Result<Self, Error> {
         record::create_directory(directory)?;
@@ -127,7 +127,7 @@ impl Identity {
     pub fn find(
         directory: &Path,
         endpoint: &Endpoint,
-        monitor: Option<&Address>,
+        monitor: Option<&GuestAddress>,
     ) -> Result<Vec<GuestId>, Error> {
         let recorded = recorded(directory, endpoint)?;
         if !recorded.is_empty() {
@@ -149,7 +149,7 @@ impl Identity {
             return Err(Error::new(ErrorKind::Identity, unknown()));
         };
         let reported = Reported::by(monitor).map_err(|error| {
-            let kind = match is_gone(&error) {
+            let kind = match error.is_gone() {
                 true => ErrorKind::Identity,
                 false => ErrorKind::Qemu,
             };
@@ -232,7 +232,7 @@ pub(crate) fn lock_all(place: &Place, endpoint: Option<Endpoint>) -> Result<Vec<
 pub(crate) fn must_not_be_elsewhere(
     directory: &Path,
     guest: &GuestId,
-    monitor: &Address,
+    monitor: &GuestAddress,
 ) -> Result<(), Error> {
     let state = ConfigFile::state(record::file_of(directory, guest, "state")).load();
     // One that cannot be read stops who works with it, a moment later.
@@ -240,7 +240,8 @@ pub(crate) fn must_not_be_elsewhere(
     match recorded {
         Some(recorded)
             if Endpoint::monitor(&recorded) != Endpoint::monitor(monitor)
-                && answers_at(&recorded, None) =>
+                && answers_at(&recorded, None)
+                && !is_same(&recorded, monitor) =>
         {
             let message = format!(
                 "what is on record of {guest} was made for a guest that answers at {recorded}, and not for \
@@ -289,20 +290,25 @@ fn answers(claim: &Claim) -> bool {
     answers_at(&address, claim.uuid())
 }
 
+/// Whether one QEMU is behind two monitors: its own, and that of a manager.
+fn is_same(one: &GuestAddress, other: &GuestAddress) -> bool {
+    let uuid = |monitor| {
+        Reported::by(monitor)
+            .ok()
+            .and_then(|reported| reported.uuid)
+    };
+    uuid(one).is_some_and(|known| uuid(other) == Some(known))
+}
+
 /// Whether somebody answers at a monitor who may be the guest with this uuid.
-fn answers_at(monitor: &Address, uuid: Option<&str>) -> bool {
+fn answers_at(monitor: &GuestAddress, uuid: Option<&str>) -> bool {
     match Reported::by(monitor) {
         // Another guest may have got its socket.
         Ok(reported) => {
             uuid.is_none() || reported.uuid.is_none() || reported.uuid.as_deref() == uuid
         }
-        Err(error) => !is_gone(&error),
+        Err(error) => !error.is_gone(),
     }
-}
-
-/// Whether there is no QEMU any more.
-fn is_gone(error: &fleece_qmp_client::Error) -> bool {
-    matches!(error.kind(), QmpErrorKind::NoSocket | QmpErrorKind::Refused)
 }
 
 fn nameless(endpoint: &Endpoint) -> Error {

@@ -58,7 +58,9 @@
 //!
 //! [`Interrupt`]: fleece_qmp_client::Interrupt
 
+mod address;
 mod advice;
+mod agent;
 mod cleanup;
 mod command_line;
 mod discover;
@@ -73,7 +75,9 @@ mod qemu;
 mod session;
 mod usage;
 
+pub use address::GuestAddress;
 pub use advice::{Advice, CleanUp};
+pub use agent::GuestAgent;
 pub use cleanup::{clean, cleanup};
 pub use discover::hardware::{Card, Hardware};
 pub use discover::preflight::check_guest;

@@ -13,10 +13,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use fleece_guest_config::GuestId;
-use fleece_qmp_client::commands::QueryBlockGraph;
+use fleece_qmp_client::commands::{QueryBlockGraph, QueryStatus};
 use fleece_qmp_client::{Address, Client};
 use fleece_storage::{Plugin, VolumeFormat, VolumeId};
 
+use crate::address::GuestAddress;
 use crate::discover::preflight;
 use crate::disk::Disk;
 use crate::error::{Error, ErrorKind};
@@ -78,7 +79,7 @@ const CLUSTER: u64 = 64 << 10;
 #[derive(Debug)]
 pub struct Session<'r> {
     client: Client,
-    address: Address,
+    address: GuestAddress,
     storage: Arc<dyn Plugin>,
     record: &'r Record,
     disks: Vec<Disk>,
@@ -103,7 +104,7 @@ impl<'r> Session<'r> {
     /// if this QEMU is being backed up under another name, among others.
     pub fn new(
         client: Client,
-        address: Address,
+        address: impl Into<GuestAddress>,
         storage: Arc<dyn Plugin>,
         record: &'r Record,
         disks: Vec<Disk>,
@@ -111,6 +112,7 @@ impl<'r> Session<'r> {
     ) -> Result<Self, Error> {
         // A storage on the network can hang, and so can one that cannot tell what it is.
         let may_hang = storage.capabilities().map_or(true, |able| able.shared);
+        let address = address.into();
         let features = Features::probe(&client)?;
         // Only where there is a choice at all.
         let own = may_hang || (features.job_on_cbw_error && discards::reach(&client, &disks)?);
@@ -188,6 +190,26 @@ impl<'r> Session<'r> {
     #[must_use]
     pub fn method(&self) -> Method {
         self.method
+    }
+
+    /// How long the guest will stand still at least, beyond what QEMU itself needs: each command between `stop` and
+    /// `cont` travels on its own through some monitors. `None` if it need not stop.
+    ///
+    /// # Errors
+    /// If QEMU cannot be asked whether the guest runs.
+    pub fn expected_pause(&self) -> Result<Option<Duration>, Error> {
+        if self.method != Method::PausedInsert {
+            return Ok(None);
+        }
+        let round_trip = self.client.round_trip().unwrap_or_default();
+        let status = self
+            .client
+            .execute(&QueryStatus {})
+            .map_err(Error::qemu("cannot ask whether the guest runs"))?;
+        // From the effect of `stop` to that of `cont`.
+        let trips = self.disks.len().saturating_add(1);
+        let trips = u32::try_from(trips).unwrap_or(u32::MAX);
+        Ok(status.running.then(|| round_trip.saturating_mul(trips)))
     }
 
     /// Whether the images are on a storage that can hang. Then whoever reads the instant should not ask

@@ -43,6 +43,11 @@ pub(crate) fn writer_target() -> PathBuf {
     root().join("writer")
 }
 
+/// What libvirt has found out about the QEMUs, which takes it two seconds for each.
+pub(crate) fn libvirt_cache() -> PathBuf {
+    root().join("libvirt")
+}
+
 /// How guests run here: `kvm` or `tcg`, found out by a trial.
 pub(crate) fn accelerator() -> PathBuf {
     root().join("accelerator")

@@ -6,7 +6,7 @@ use crate::peers;
 use crate::run::{Outcome, Run, has};
 
 /// A program, and the package that has it.
-const PROGRAMS: [(&str, &str); 31] = [
+const PROGRAMS: [(&str, &str); 32] = [
     ("cc", "gcc"),
     // For libFuzzer.
     ("c++", "g++"),
@@ -47,6 +47,8 @@ const PROGRAMS: [(&str, &str); 31] = [
     ("prove", "perl"),
     // What a restore makes for libvirt is checked by libvirt.
     ("virsh", "libvirt-clients"),
+    // A libvirt of the tests' own, which needs no systemd.
+    ("libvirtd", "libvirt-daemon"),
     ("xmllint", "libxml2-utils"),
     // The units for nightly backups are checked by systemd, which need not run.
     ("systemd-analyze", "systemd"),

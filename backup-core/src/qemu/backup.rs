@@ -3,9 +3,9 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use fleece_fleecing::{Disk, Method, Record, Session, Step, Switched};
+use fleece_fleecing::{Disk, GuestAddress, Method, Record, Session, Step, Switched};
+use fleece_qmp_client::Client;
 use fleece_qmp_client::commands::{BlockDevice, Cont, QueryBlock, QueryStatus};
-use fleece_qmp_client::{Address, Client};
 use fleece_vma_format::Summary;
 
 use super::disks;
@@ -16,6 +16,7 @@ use super::room::{check_room, explain};
 use super::source;
 use super::tpm::TpmState;
 use super::watch::QemuWatch;
+use crate::advice::Advice;
 use crate::archive::content::Content;
 use crate::archive::{self, Archived};
 use crate::cancel::CancelToken;
@@ -70,6 +71,7 @@ fn run(job: &GuestBackup, reporter: &Counting<'_>, cancel: &CancelToken) -> Resu
     let tpm = TpmState::before(&client, &mut content, reporter)?;
     content.header(&named)?;
     let session = session(job, client, record, disks)?;
+    check_pause(job, &session, reporter)?;
     // Before the guest is touched: can the archive be written at all?
     let (destination, begun) = on_record.begin(&job.archive.target, cancel)?;
     let counters = Arc::new(Counters::default());
@@ -125,10 +127,10 @@ fn is_interrupted(error: &Error) -> bool {
         .any(|cause| cause.kind() == fleece_qmp_client::ErrorKind::Interrupted)
 }
 
-pub(super) fn connect(qmp: &Address, cancel: &CancelToken) -> Result<Client, Error> {
+pub(super) fn connect(qmp: &GuestAddress, cancel: &CancelToken) -> Result<Client, Error> {
     let mut options = fleece_qmp_client::Options::default();
     options.interrupt = cancel.interrupt().clone();
-    Client::connect(qmp, &options)
+    qmp.connect(&options)
         .map_err(|error| Error::caused(ErrorKind::Guest, "cannot use the guest's monitor", error))
 }
 
@@ -159,6 +161,34 @@ pub(super) fn session<'r>(
     Ok(Session::new(
         client, address, storage, record, disks, options,
     )?)
+}
+
+/// Refuses a switch for which the guest would stand still for too long; what it costs is told before.
+pub(super) fn check_pause(
+    job: &GuestBackup,
+    session: &Session<'_>,
+    reporter: &Counting<'_>,
+) -> Result<(), Error> {
+    let Some(pause) = session.expected_pause()? else {
+        return Ok(());
+    };
+    let disks = session.disks().len();
+    let expected = match pause.is_zero() {
+        true => "a few milliseconds".to_owned(),
+        false => format!("about {}", units::millis(pause)),
+    };
+    if pause > job.max_pause || job.max_pause.is_zero() {
+        let message = format!(
+            "to get {disks} disks at one instant, the guest would have to stand still for {expected} on this QEMU"
+        );
+        return Err(Error::new(ErrorKind::Guest, message).advise(Advice::AllowPause(pause)));
+    }
+    if !pause.is_zero() {
+        reporter.info(format!(
+            "the guest will stand still for {expected}, so that {disks} disks are of one instant"
+        ));
+    }
+    Ok(())
 }
 
 fn prepare<'r>(mut session: Session<'r>, reporter: &Counting<'_>) -> Result<Session<'r>, Error> {

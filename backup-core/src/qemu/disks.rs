@@ -15,9 +15,10 @@ use crate::report::Counting;
 /// The disks that the job asks for, in QEMU's order.
 pub(super) fn select(
     job: &GuestBackup,
-    inventory: Inventory,
+    mut inventory: Inventory,
     reporter: &Counting<'_>,
 ) -> Result<Vec<Disk>, Error> {
+    inventory.rename(&job.disk_names);
     let Inventory {
         disks, left_out, ..
     } = inventory;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use fleece_fleecing::Record;
 
-use super::backup::{connect, session};
+use super::backup::{check_pause, connect, session};
 use super::disks;
 use super::job::GuestBackup;
 use super::room::check_room;
@@ -63,6 +63,7 @@ pub fn foresee(
             "would insert copy-before-write by the method '{}'",
             session.method()
         ));
+        check_pause(job, &session, reporter)?;
         let space = SpaceWatch::start(Arc::clone(session.storage()), SharedRoom::of(&session));
         check_room(
             &session,

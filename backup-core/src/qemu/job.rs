@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use fleece_fleecing::Place;
+use fleece_fleecing::{GuestAddress, Place};
 use fleece_qmp_client::Address;
 use fleece_storage::{Storages, VolumeFormat};
 
@@ -13,7 +13,7 @@ use crate::archive::ArchiveOptions;
 #[non_exhaustive]
 pub struct GuestBackup {
     /// The guest's monitor.
-    pub qmp: Address,
+    pub qmp: GuestAddress,
     /// The guest, and where the records of what is made are kept. Whose the name is must be settled, and stay
     /// so, while the backup runs: [`fleece_fleecing::Identity`].
     pub record: Place,
@@ -29,10 +29,15 @@ pub struct GuestBackup {
     pub exclude: Vec<String>,
     /// Disks to leave out, by name, if the guest has them.
     pub unwanted: Vec<String>,
-    /// The guest agent's socket, to freeze file systems for the instant.
-    pub agent: Option<Address>,
+    /// The guest's agent, to freeze file systems for the instant.
+    pub agent: Option<GuestAddress>,
     /// After this long a copy to the fleecing image is given up, and with it the backup.
     pub cbw_timeout: Duration,
+    /// Names for disks, by the id of QEMU's device: what whoever made the guest calls them, such as `virtio0` for
+    /// `virtio-disk0`.
+    pub disk_names: Vec<(String, String)>,
+    /// The longest that the guest may stand still for the switch, as far as that is known before; zero: not at all.
+    pub max_pause: Duration,
     /// An NBD server that runs in this QEMU already.
     pub nbd_server: Option<Address>,
 }
@@ -61,9 +66,14 @@ impl Fleecing {
 impl GuestBackup {
     /// A backup with the defaults.
     #[must_use]
-    pub fn new(qmp: Address, record: Place, fleecing: Fleecing, archive: ArchiveOptions) -> Self {
+    pub fn new(
+        qmp: impl Into<GuestAddress>,
+        record: Place,
+        fleecing: Fleecing,
+        archive: ArchiveOptions,
+    ) -> Self {
         Self {
-            qmp,
+            qmp: qmp.into(),
             record,
             storages: Storages::none(),
             fleecing,
@@ -73,6 +83,8 @@ impl GuestBackup {
             unwanted: Vec::new(),
             agent: None,
             cbw_timeout: Duration::from_secs(45),
+            disk_names: Vec::new(),
+            max_pause: Duration::from_secs(1),
             nbd_server: None,
         }
     }

@@ -7,8 +7,10 @@
 use std::collections::HashSet;
 use std::time::{Duration, Instant};
 
-use fleece_fleecing::{ErrorKind as FleecingErrorKind, Record, Step, Thawed};
-use fleece_qmp_client::{Address, Agent, FreezeStatus, Options};
+use fleece_fleecing::{
+    ErrorKind as FleecingErrorKind, GuestAddress, GuestAgent, Record, Step, Thawed,
+};
+use fleece_qmp_client::{FreezeStatus, Options};
 
 use crate::cancel::CancelToken;
 use crate::error::Error;
@@ -38,7 +40,7 @@ impl Default for Patience {
 /// A guest's agent, and who hears of what it does.
 #[derive(Clone, Copy)]
 pub(crate) struct Quiesce<'a> {
-    pub(crate) agent: &'a Address,
+    pub(crate) agent: &'a GuestAddress,
     pub(crate) record: &'a Record,
     pub(crate) reporter: &'a dyn Reporter,
     pub(crate) cancel: &'a CancelToken,
@@ -50,7 +52,7 @@ pub(crate) struct Quiesce<'a> {
 /// Frozen file systems; thawed on drop.
 pub(crate) struct Frozen<'a> {
     quiesce: Quiesce<'a>,
-    agent: Option<Agent>,
+    agent: Option<GuestAgent>,
     count: u64,
     since: Instant,
     lifted: bool,
@@ -100,11 +102,11 @@ impl<'a> Quiesce<'a> {
     }
 
     /// An agent that could freeze.
-    fn find(&self) -> Result<Agent, String> {
+    fn find(&self) -> Result<GuestAgent, String> {
         let mut options = Options::default();
         options.deadline = self.patience.answer;
         options.interrupt = self.cancel.interrupt().clone();
-        let mut agent = Agent::connect(self.agent, &options)
+        let mut agent = GuestAgent::connect(self.agent, &options)
             .map_err(|error| format!("no agent at {}: {error}", self.agent))?;
         agent
             .ping(self.patience.answer)
@@ -118,7 +120,7 @@ impl<'a> Quiesce<'a> {
     }
 
     /// How many file systems there are that a Linux guest can freeze; `None` if the agent does not tell.
-    fn freezable(&self, agent: &mut Agent) -> Option<u64> {
+    fn freezable(&self, agent: &mut GuestAgent) -> Option<u64> {
         const KINDS: [&str; 6] = ["ext3", "ext4", "xfs", "btrfs", "f2fs", "bcachefs"];
         let mounted = agent.file_systems(self.patience.answer).ok()?;
         let names = mounted
@@ -130,7 +132,7 @@ impl<'a> Quiesce<'a> {
     }
 
     /// Thaws.
-    fn lift(&self, connection: Option<Agent>) -> Result<Thawed, Error> {
+    fn lift(&self, connection: Option<GuestAgent>) -> Result<Thawed, Error> {
         self.info("issuing guest-agent 'fs-thaw' command");
         let thawed = fleece_fleecing::thaw(
             self.record,

@@ -30,6 +30,7 @@ const SHARED: [&str; 12] = [
 pub(super) fn derive(endpoint: &Endpoint, name: Option<&str>) -> Option<(GuestId, bool)> {
     let by_path = match endpoint.kind {
         Kind::Monitor if endpoint.place.starts_with('/') => called(Path::new(&endpoint.place)),
+        Kind::Monitor if endpoint.label.is_some() => endpoint.label.as_deref().and_then(domain),
         Kind::Monitor => GuestId::from_text(&endpoint.place),
         Kind::Control => called(Path::new(&endpoint.place)),
         Kind::Image => {
@@ -40,7 +41,8 @@ pub(super) fn derive(endpoint: &Endpoint, name: Option<&str>) -> Option<(GuestId
     let number = stem(Path::new(&endpoint.place))
         .parse()
         .ok()
-        .filter(|id: &GuestId| endpoint.kind == Kind::Monitor && id.number().is_some());
+        .filter(|id: &GuestId| endpoint.kind == Kind::Monitor && id.number().is_some())
+        .filter(|_| endpoint.label.is_none());
     if let Some(number) = number {
         let vouched = Path::new(&endpoint.place).parent() == Some(Path::new(PROXMOX));
         return Some((number, vouched));
@@ -48,6 +50,12 @@ pub(super) fn derive(endpoint: &Endpoint, name: Option<&str>) -> Option<(GuestId
     let named = name.and_then(GuestId::from_text);
     let named = named.filter(|id| id.number().is_none());
     Some((named.or(by_path)?, false))
+}
+
+/// The name of a domain of libvirt, if it can be one; a number is none of Proxmox's.
+fn domain(name: &str) -> Option<GuestId> {
+    let named = GuestId::from_text(name).filter(|id| id.number().is_none());
+    named.or_else(|| GuestId::from_text(&format!("domain-{name}")))
 }
 
 /// What a file is called, or the nearest directory that says more than what the file is.
@@ -113,9 +121,10 @@ mod tests {
     use fleece_qmp_client::Address;
 
     use super::*;
+    use crate::address::GuestAddress;
 
     fn monitor(path: &str, name: Option<&str>) -> Option<String> {
-        let endpoint = Endpoint::monitor(&path.parse::<Address>().unwrap());
+        let endpoint = Endpoint::monitor(&path.parse::<GuestAddress>().unwrap());
         derive(&endpoint, name).map(|(id, _)| id.to_string())
     }
 
@@ -129,7 +138,7 @@ mod tests {
         ] {
             assert_eq!(monitor(path, Some("web")).as_deref(), Some("100"), "{path}");
         }
-        let endpoint = |path: &str| Endpoint::monitor(&Address::unix(path));
+        let endpoint = |path: &str| Endpoint::monitor(&Address::unix(path).into());
         assert!(
             derive(&endpoint("/run/qemu-server/100.qmp"), None)
                 .unwrap()
@@ -187,6 +196,23 @@ mod tests {
             ("tcp:[::1]:4444", Some("tcp____1__4444")),
         ] {
             assert_eq!(monitor(path, None).as_deref(), id, "{path}");
+        }
+    }
+
+    #[test]
+    fn a_domain_has_its_name_and_no_number() {
+        let uuid = "6a3f0f3e-8c0e-4b0f-9c3e-2f7f4a1d8b10";
+        let uri = "qemu+unix:///system?socket=/x/100.sock";
+        let address = fleece_libvirt::DomainAddress::new(uuid, uri).unwrap();
+        for (name, id) in [
+            ("web", "web"),
+            ("web server", "web_server"),
+            ("100", "domain-100"),
+        ] {
+            let endpoint = Endpoint::domain(&address, name);
+            assert_eq!(endpoint, Endpoint::monitor(&address.clone().into()));
+            let derived = derive(&endpoint, Some(name)).map(|(id, _)| id.to_string());
+            assert_eq!(derived.as_deref(), Some(id), "{name}");
         }
     }
 

@@ -3,18 +3,20 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use fleece_libvirt::DomainAddress;
 use fleece_qmp_client::Address;
 
+use crate::address::GuestAddress;
 use crate::journal::record::absolute;
 
 /// Where a guest is reached. It is the same from every working directory, through every symbolic link, and
 /// below `/var/run` as below `/run`.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct Endpoint {
     pub(super) kind: Kind,
     /// The path, or an address on a network, as it is compared and recorded.
     pub(super) place: String,
-    /// What an image is called on the command line.
+    /// What an image is called on the command line, or a domain by libvirt; that makes it no other endpoint.
     pub(super) label: Option<String>,
 }
 
@@ -29,12 +31,21 @@ pub(super) enum Kind {
 impl Endpoint {
     /// By QEMU's monitor.
     #[must_use]
-    pub fn monitor(address: &Address) -> Self {
-        let address = match address {
-            Address::Unix(path) => Address::Unix(canonical(path)),
-            other => other.clone(),
+    pub fn monitor(address: &GuestAddress) -> Self {
+        let place = match address {
+            GuestAddress::Socket(Address::Unix(path)) => canonical(path).display().to_string(),
+            other => other.to_string(),
         };
-        Self::new(Kind::Monitor, address.to_string())
+        Self::new(Kind::Monitor, place)
+    }
+
+    /// By libvirt, where the domain has this name.
+    #[must_use]
+    pub fn domain(domain: &DomainAddress, name: &str) -> Self {
+        Self {
+            label: Some(name.to_owned()),
+            ..Self::new(Kind::Monitor, domain.to_string())
+        }
     }
 
     /// By the control socket of a server of ours.
@@ -67,6 +78,14 @@ impl Endpoint {
         }
     }
 }
+
+impl PartialEq for Endpoint {
+    fn eq(&self, other: &Self) -> bool {
+        (self.kind, &self.place) == (other.kind, &other.place)
+    }
+}
+
+impl Eq for Endpoint {}
 
 /// Links that lead to links: more than the kernel follows (`ELOOP`) is a circle.
 const MAX_LINKS: usize = 40;
@@ -109,7 +128,7 @@ mod tests {
         symlink("var/qmp.sock", root.join("link")).unwrap();
         symlink(root.join("link"), root.join("run/link")).unwrap();
         symlink("circle", root.join("circle")).unwrap();
-        let monitor = |path: &str| Endpoint::monitor(&Address::unix(root.join(path)));
+        let monitor = |path: &str| Endpoint::monitor(&Address::unix(root.join(path)).into());
         let check = || {
             for path in [
                 "run/qmp.sock",

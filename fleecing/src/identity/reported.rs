@@ -2,8 +2,9 @@
 
 use fleece_guest_config::GuestId;
 use fleece_qmp_client::commands::{QueryName, QueryUuid};
-use fleece_qmp_client::{Address, Client, ErrorClass, Options};
+use fleece_qmp_client::{ErrorClass, Options};
 
+use crate::address::GuestAddress;
 use crate::error::{Error, ErrorKind};
 
 /// What QEMU was given on its command line. A storage daemon tells nothing.
@@ -17,8 +18,8 @@ pub(super) struct Reported {
 
 impl Reported {
     /// Asks the guest's monitor.
-    pub(super) fn by(monitor: &Address) -> Result<Self, fleece_qmp_client::Error> {
-        let client = Client::connect(monitor, &Options::default())?;
+    pub(super) fn by(monitor: &GuestAddress) -> Result<Self, fleece_qmp_client::Error> {
+        let client = monitor.connect(&Options::default())?;
         let known =
             |error: &fleece_qmp_client::Error| error.class() == Some(ErrorClass::CommandNotFound);
         let text = match client.execute(&QueryName {}) {

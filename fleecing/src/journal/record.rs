@@ -32,6 +32,7 @@ use fleece_storage::VolumeId;
 pub use place::Place;
 pub(crate) use place::{CLAIM, absolute, file_of, guest_of, guests_with};
 
+use crate::address::GuestAddress;
 use crate::advice::{Advice, CleanUp};
 use crate::error::{Error, ErrorKind};
 use crate::journal::lock::GuestLock;
@@ -95,7 +96,7 @@ impl Contents {
 }
 
 /// The monitor through which a record says that things were made.
-pub(crate) fn monitor(state: &GuestConfig) -> Option<Address> {
+pub(crate) fn monitor(state: &GuestConfig) -> Option<GuestAddress> {
     let Ok(address) = state.main().get(QMP)?.parse();
     Some(address)
 }
@@ -173,7 +174,7 @@ impl Record {
     ///
     /// # Errors
     /// When the record cannot be written; nothing may be made then.
-    pub fn note_qmp(&self, monitor: &Address) -> Result<(), Error> {
+    pub fn note_qmp(&self, monitor: &GuestAddress) -> Result<(), Error> {
         self.note(QMP, Some(&from_anywhere(monitor)))?;
         Step::MonitorRecorded.reached();
         Ok(())
@@ -244,7 +245,7 @@ impl Record {
     ///
     /// # Errors
     /// When the record cannot be written; nothing may be frozen then.
-    pub fn note_frozen(&self, agent: Option<&Address>) -> Result<(), Error> {
+    pub fn note_frozen(&self, agent: Option<&GuestAddress>) -> Result<(), Error> {
         self.note(FROZEN, agent.map(from_anywhere).as_deref())?;
         if agent.is_some() {
             Step::FreezeRecorded.reached();
@@ -368,9 +369,9 @@ fn create_and_check(directory: &Path) -> std::io::Result<()> {
 }
 
 /// A socket's address, likewise.
-fn from_anywhere(address: &Address) -> String {
+fn from_anywhere(address: &GuestAddress) -> String {
     match address {
-        Address::Unix(path) => Address::Unix(absolute(path)).to_string(),
+        GuestAddress::Socket(Address::Unix(path)) => Address::Unix(absolute(path)).to_string(),
         other => other.to_string(),
     }
 }

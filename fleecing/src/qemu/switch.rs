@@ -264,7 +264,9 @@ fn set_drives(client: &Client, record: &Record, disks: &[Disk]) -> Result<Option
         commands.insert(0, RawCommand::new("stop", None));
         commands.push(RawCommand::new("cont", None));
     }
+    let sent = Instant::now();
     let replies = client.pipeline_to_the_end(&commands, || Step::Switching.reached());
+    let took = sent.elapsed();
     if stop {
         if !matches!(replies.last(), Some(Ok(_))) {
             client.execute(&Cont {}).map_err(Error::qemu(
@@ -287,10 +289,12 @@ fn set_drives(client: &Client, record: &Record, disks: &[Disk]) -> Result<Option
             .ok()
             .flatten()
     });
-    let [Some(stopped), Some(resumed)] = &mut moments else {
-        return Ok(None);
+    let paused = match &mut moments {
+        [Some(stopped), Some(resumed)] => resumed.timestamp.since(stopped.timestamp),
+        _ => None,
     };
-    Ok(resumed.timestamp.since(stopped.timestamp))
+    // Without the events it was at most as long as the commands took.
+    Ok(Some(paused.unwrap_or(took)))
 }
 
 fn set_drive(path: &str, node: &str) -> RawCommand {

@@ -3,8 +3,9 @@
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use fleece_qmp_client::{Address, Client, ErrorKind as QmpErrorKind, Interrupt, Options};
+use fleece_qmp_client::{Client, ErrorKind as QmpErrorKind, Interrupt, Options};
 
+use crate::address::GuestAddress;
 use crate::advice::{Advice, CleanUp};
 use crate::error::{Error, ErrorKind};
 use crate::journal::ownership;
@@ -15,7 +16,6 @@ use crate::qemu::lock::QemuLock;
 use crate::qemu::names::Kind;
 use crate::qemu::ours::Ours;
 use crate::qemu::server::stray;
-use crate::qemu::thaw;
 use crate::qemu::{export, histogram, interference, server, switch};
 
 /// Removes exports, views, filters and image nodes of ours. All of it is found in QEMU itself, by its names
@@ -26,7 +26,7 @@ use crate::qemu::{export, histogram, interference, server, switch};
 /// `answer`.
 pub(crate) fn remove_all(
     client: Option<&Client>,
-    address: &Address,
+    address: &GuestAddress,
     interrupt: &Interrupt,
     record: &Record,
     known: &[PathBuf],
@@ -38,7 +38,7 @@ pub(crate) fn remove_all(
 
 fn take_out(
     client: Option<&Client>,
-    address: &Address,
+    address: &GuestAddress,
     interrupt: &Interrupt,
     record: &Record,
     known: &[PathBuf],
@@ -79,7 +79,7 @@ fn take_out(
     };
     let mut options = Options::default();
     options.interrupt = interrupt.clone();
-    match Client::connect(address, &options) {
+    match address.connect(&options) {
         Ok(client) => {
             // A session that was cut off holds it already.
             let _lock = match was_cut_off {
@@ -91,7 +91,7 @@ fn take_out(
                 done => done,
             }
         }
-        Err(error) if thaw::is_gone(&error) => gone(),
+        Err(error) if error.is_gone() => gone(),
         Err(error) => Err(Error::caused(
             ErrorKind::Qemu,
             "cannot look for what is left inside QEMU while its monitor is not free",
@@ -130,7 +130,11 @@ fn remove(client: &Client, known: &[PathBuf], socket: Option<&Path>) -> Result<R
 
 /// Refuses a QEMU in which something of ours is, which our way back would take away, or in which somebody
 /// else has given away the names that `disks` disks need.
-pub(crate) fn must_be_free(client: &Client, address: &Address, disks: usize) -> Result<(), Error> {
+pub(crate) fn must_be_free(
+    client: &Client,
+    address: &GuestAddress,
+    disks: usize,
+) -> Result<(), Error> {
     let ours = Ours::find(client, &[])?;
     let held = |filter: &String| interference::holder_in_use(client, filter);
     if let Some(holder) = ours.filters.iter().find_map(held) {
@@ -162,7 +166,7 @@ pub(crate) fn must_be_free(client: &Client, address: &Address, disks: usize) -> 
 }
 
 /// The clean-up of a backup of which nobody has the record: the images tell the guest.
-fn clean_up(client: &Client, ours: &Ours, address: &Address) -> CleanUp {
+fn clean_up(client: &Client, ours: &Ours, address: &GuestAddress) -> CleanUp {
     let (state_directory, guest) = match stray::record_of(client) {
         Some((directory, guest)) => (Some(directory), Some(guest)),
         None => {
@@ -212,5 +216,5 @@ fn resume(client: &Client) -> Result<(), Error> {
 fn is_cut_off(error: &Error) -> bool {
     std::error::Error::source(error)
         .and_then(|source| source.downcast_ref::<fleece_qmp_client::Error>())
-        .is_some_and(|error| error.kind() == QmpErrorKind::Closed)
+        .is_some_and(|error| error.kind() == QmpErrorKind::Closed || error.is_gone())
 }

@@ -3,11 +3,11 @@
 use std::thread;
 use std::time::{Duration, Instant};
 
-use fleece_qmp_client::{
-    Address, Agent, Error as QmpError, ErrorKind as QmpErrorKind, FreezeStatus, Interrupt, Options,
-};
+use fleece_qmp_client::{ErrorKind as QmpErrorKind, FreezeStatus, Interrupt, Options};
 
+use crate::address::GuestAddress;
 use crate::advice::Advice;
+use crate::agent::GuestAgent;
 use crate::error::{Error, ErrorKind};
 use crate::journal::record::Record;
 
@@ -43,8 +43,8 @@ const PAUSE: Duration = Duration::from_millis(100);
 /// [`ErrorKind::Frozen`] with the remedy; the freeze stays on record then.
 pub fn thaw(
     record: &Record,
-    agent: &Address,
-    mut connection: Option<Agent>,
+    agent: &GuestAddress,
+    mut connection: Option<GuestAgent>,
     is_alive: &dyn Fn() -> bool,
     mut patience: Duration,
     interrupt: &Interrupt,
@@ -81,8 +81,8 @@ pub fn thaw(
 }
 
 fn attempt(
-    address: &Address,
-    connection: Option<Agent>,
+    address: &GuestAddress,
+    connection: Option<GuestAgent>,
     is_alive: &dyn Fn() -> bool,
     left: Duration,
     interrupt: &Interrupt,
@@ -92,9 +92,9 @@ fn attempt(
     options.interrupt = interrupt.clone();
     let mut agent = match connection {
         Some(agent) => agent,
-        None => match Agent::connect(address, &options) {
+        None => match GuestAgent::connect(address, &options) {
             Ok(agent) => agent,
-            Err(error) if is_gone(&error) && !is_alive() => return Ok(Thawed::Gone),
+            Err(error) if error.is_gone() && !is_alive() => return Ok(Thawed::Gone),
             Err(error) => return Err(error.into()),
         },
     };
@@ -111,9 +111,4 @@ fn attempt(
         Err(error) if error.is_command_not_found() => Ok(Thawed::Confirmed(count)),
         Err(error) => Err(error.into()),
     }
-}
-
-/// Whether nobody listens there any more.
-pub(crate) fn is_gone(error: &QmpError) -> bool {
-    matches!(error.kind(), QmpErrorKind::NoSocket | QmpErrorKind::Refused)
 }

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
 
-use fleece_fleecing::{Error, Options, Place, Record, Session, cleanup, discover};
+use fleece_fleecing::{Error, GuestAddress, Options, Place, Record, Session, cleanup, discover};
 use fleece_guest_config::GuestId;
 use fleece_lab::{Disk, Qemu, StorageDaemon};
 use fleece_nbd::{Address as NbdAddress, Client as NbdClient};
@@ -86,8 +86,8 @@ impl Field {
         self.dir.path()
     }
 
-    pub(crate) fn monitor(&self) -> Address {
-        Address::unix(self.daemon.qmp_socket())
+    pub(crate) fn monitor(&self) -> GuestAddress {
+        Address::unix(self.daemon.qmp_socket()).into()
     }
 
     pub(crate) fn place(&self) -> Place {
@@ -114,8 +114,10 @@ impl Field {
         record: &'r Record,
         options: Options,
     ) -> Result<Session<'r>, Error> {
-        let client =
-            Client::connect(&self.monitor(), &fleece_qmp_client::Options::default()).unwrap();
+        let client = self
+            .monitor()
+            .connect(&fleece_qmp_client::Options::default())
+            .unwrap();
         let mut disks = discover(&client)?.disks;
         // Not what a test has others export.
         disks.retain(|disk| disk.name.starts_with("disk"));

@@ -19,8 +19,6 @@ pub struct DomainXml {
     pub nvram: Option<PathBuf>,
     /// Whether there is a port for the guest's agent and, of a domain that runs, whether an agent has it open.
     pub agent: Option<bool>,
-    /// It has a TPM whose state libvirt keeps.
-    pub has_tpm_state: bool,
 }
 
 /// A disk of a domain.
@@ -65,11 +63,6 @@ impl DomainXml {
             .flat_map(|devices| children(devices, "channel"));
         let mut ports = ports.filter_map(|port| child(port, "target"));
         let agent = ports.find(|port| port.attribute("name") == Some("org.qemu.guest_agent.0"));
-        let has_tpm_state = devices
-            .into_iter()
-            .flat_map(|devices| children(devices, "tpm"))
-            .filter_map(|tpm| child(tpm, "backend")?.attribute("type"))
-            .any(|kind| kind == "emulator");
         Ok(Self {
             disks: disks.map(disk).collect(),
             monitors: monitors(domain),
@@ -77,7 +70,6 @@ impl DomainXml {
                 .filter(|path| path.starts_with('/'))
                 .map(PathBuf::from),
             agent: agent.map(|port| port.attribute("state") == Some("connected")),
-            has_tpm_state,
         })
     }
 }

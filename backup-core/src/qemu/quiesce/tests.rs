@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
 use fleece_fleecing::Place;
+use fleece_qmp_client::Address;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -115,7 +116,7 @@ impl Bench {
     }
 
     fn quiesce<T>(&self, work: impl FnOnce(Quiesce<'_>) -> T) -> T {
-        let agent = Address::unix(self.socket());
+        let agent = Address::unix(self.socket()).into();
         work(Quiesce {
             agent: &agent,
             record: &self.record,
@@ -302,7 +303,7 @@ fn a_thaw_that_is_not_confirmed_is_none() {
     let bench = Bench::with(guest());
     bench
         .record
-        .note_frozen(Some(&Address::unix(bench.socket())))
+        .note_frozen(Some(&Address::unix(bench.socket()).into()))
         .unwrap();
     bench.guest.lock().unwrap().unknown = vec!["guest-fsfreeze-thaw", "guest-fsfreeze-status"];
     bench.quiesce(|quiesce| quiesce.lift(None).unwrap());
@@ -314,7 +315,7 @@ fn where_nobody_listens_the_guest_is_thawed_only_if_its_qemu_is_gone() {
     let bench = Bench::with(guest());
     bench
         .record
-        .note_frozen(Some(&Address::unix(bench.socket())))
+        .note_frozen(Some(&Address::unix(bench.socket()).into()))
         .unwrap();
     std::fs::remove_file(bench.socket()).unwrap();
     bench.quiesce(|quiesce| quiesce.lift(None).unwrap_err());

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use fleece_backup_core::{Advice, Error};
-use fleece_fleecing::{Advice as Fleecing, CleanUp};
+use fleece_fleecing::{Advice as Fleecing, CleanUp, GuestAddress};
 
 /// An error with its causes and, at its end, what can be done about it.
 pub(crate) fn text(error: &Error) -> String {
@@ -74,6 +74,24 @@ fn backup(advice: &Advice) -> Option<String> {
             "give --firewall-dir, or print them with `vma config -c qemu-server.fw`".into()
         }
         Advice::PrintConfig(name) => format!("`vma config -c {name}` prints it"),
+        Advice::InstallVirsh => "install it (Debian: libvirt-clients), or name a QMP socket with --qmp".into(),
+        Advice::BecomeLibvirtUser => "run as root, or as a member of the group libvirt".into(),
+        Advice::NameConnection => {
+            "see whether it runs (`virsh uri`), and name it with --connect URI, such as qemu:///system".into()
+        }
+        Advice::ListDomains => "`virsh list --all` shows which there are".into(),
+        Advice::BackUpImages { name, images } => {
+            let images = images.iter().flat_map(|image| ["--image", image]);
+            let words = ["fleece", "backup"].into_iter().chain(images);
+            let words: Vec<&str> = words.chain(["--name", name, "--to", "DIR"]).collect();
+            let command = shlex::try_join(words.iter().copied()).unwrap_or_else(|_| words.join(" "));
+            format!("back up its images as they are with `{command}`, or start it")
+        }
+        Advice::AllowPause(pause) => format!(
+            "allow it with --max-pause {}, back up fewer disks with --include, or give the domain a QMP socket of \
+             its own",
+            pause.as_millis().saturating_add(1)
+        ),
         Advice::ExtractDisks => "`vma extract` gives the disks without it".into(),
         _ => return None,
     };
@@ -142,8 +160,13 @@ fn command(what: &CleanUp) -> String {
     if let Some(directory) = &what.state_directory {
         words.extend(["--state-dir".into(), directory.to_string_lossy().into()]);
     }
-    if let Some(monitor) = &what.monitor {
-        words.extend(["--qmp".into(), monitor.to_string()]);
+    match &what.monitor {
+        Some(GuestAddress::Domain(domain)) => {
+            words.extend(["--libvirt".into(), domain.uuid().into()]);
+            words.extend(["--connect".into(), domain.uri().into()]);
+        }
+        Some(monitor) => words.extend(["--qmp".into(), monitor.to_string()]),
+        None => {}
     }
     shlex::try_join(words.iter().map(String::as_str)).unwrap_or_else(|_| words.join(" "))
 }

@@ -10,7 +10,8 @@ use std::time::Duration;
 
 use fleece_backup_core::dump::{self, Afterwards, Checked};
 use fleece_backup_core::{
-    ArchiveOptions, ArchiveTarget, Content, Error, ErrorKind, Outcome, Places, units,
+    ArchiveOptions, ArchiveTarget, Content, Error, ErrorKind, Event, Outcome, Places,
+    Reporter as _, units,
 };
 use fleece_guest_config::GuestId;
 use jiff::Zoned;
@@ -31,7 +32,7 @@ pub(crate) fn run(arguments: &Backup, places: &Places, log: &Log) -> Result<Exit
     let rehearsal = arguments.dry_run.then(|| places.rehearsal()).transpose()?;
     let places = rehearsal.as_ref().map_or(places, |(places, _copy)| places);
     let now = Zoned::now();
-    let guest = Guest::settle(&arguments.which, places, log)?;
+    let guest = Guest::settle(&arguments.which, places, log, &cancel)?;
     let storages = places.storages()?;
     let to = Some(arguments.to.as_path()).filter(|to| to.as_os_str() != "-");
     let (whose, limit) = ((&guest.id, now.datetime()), arguments.target_timeout);
@@ -49,6 +50,11 @@ pub(crate) fn run(arguments: &Backup, places: &Places, log: &Log) -> Result<Exit
     if let Some(config) = config.as_deref().filter(|_| !archive.content.has_config()) {
         let firewall = places.firewall(&guest.id);
         archive.content.read_guest(config, firewall.as_deref())?;
+    }
+
+    let mut incomplete = Vec::new();
+    if let Some(domain) = &guest.domain {
+        incomplete = domain.describe(&mut archive.content)?;
     }
 
     let job = Job {
@@ -85,6 +91,10 @@ pub(crate) fn run(arguments: &Backup, places: &Places, log: &Log) -> Result<Exit
         verify::result(&name.unwrap_or_default().to_string_lossy(), checked, log);
     };
     let warnings = afterwards.run(&done.archived, &guest.id, log, &cancel, &mut checked)?;
+    for warning in &incomplete {
+        log.report(&Event::Warning(warning.clone()));
+    }
+    let warnings = warnings.saturating_add(incomplete.len());
     done.warnings = done.warnings.saturating_add(warnings);
     tell(&done, &guest.id, log);
     Ok(ExitCode::from(if done.warnings > 0 {

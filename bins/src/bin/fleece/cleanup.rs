@@ -3,26 +3,31 @@
 use std::path::Path;
 use std::process::ExitCode;
 
-use fleece_backup_core::{Error, ErrorKind, Places};
-use fleece_fleecing::{ErrorKind as Kind, Identity, Place, Record, remove_dead_locks};
+use fleece_backup_core::fleece_libvirt::Domain;
+use fleece_backup_core::{CancelToken, Error, ErrorKind, Places, libvirt};
+use fleece_fleecing::{
+    Endpoint, ErrorKind as Kind, GuestAddress, Identity, Place, Record, remove_dead_locks,
+};
 use fleece_guest_config::GuestId;
 
 use crate::advice;
-use crate::cli::Cleanup;
+use crate::cli::{Cleanup, Which};
 use crate::log::Log;
 use fleece_bins::exit;
 
 pub(crate) fn run(arguments: &Cleanup, places: &Places, log: &Log) -> Result<ExitCode, Error> {
     let storages = places.storages()?;
-    let guests = guests(arguments, places)?;
-    let qmp = arguments.which.qmp.as_ref();
+    let domain = domain(&arguments.which)?;
+    let guests = guests(arguments, domain.as_ref(), places)?;
+    let socket = arguments.which.qmp.clone().map(GuestAddress::from);
+    let qmp = socket.or_else(|| domain.map(|domain| domain.address().clone().into()));
     let mut code = 0;
     for guest in &guests {
         let place = places.record(guest);
         if arguments.thawed {
             Record::open(&place)?.note_frozen(None)?;
         }
-        let cleaned = match fleece_fleecing::cleanup(&place, qmp, &storages) {
+        let cleaned = match fleece_fleecing::cleanup(&place, qmp.as_ref(), &storages) {
             // One guest that is being backed up, or has a broken record, must not keep the others'
             // things where they are.
             Err(error) if arguments.all || guests.len() > 1 => {
@@ -51,7 +56,11 @@ pub(crate) fn run(arguments: &Cleanup, places: &Places, log: &Log) -> Result<Exi
 }
 
 /// The guests that are meant.
-fn guests(arguments: &Cleanup, places: &Places) -> Result<Vec<GuestId>, Error> {
+fn guests(
+    arguments: &Cleanup,
+    domain: Option<&Domain>,
+    places: &Places,
+) -> Result<Vec<GuestId>, Error> {
     let directory = places.state_dir();
     if arguments.all {
         remove_dead_locks(&directory);
@@ -60,16 +69,27 @@ fn guests(arguments: &Cleanup, places: &Places) -> Result<Vec<GuestId>, Error> {
     let which = &arguments.which;
     if let Some(guest) = arguments.guest.as_ref().or_else(|| which.given()) {
         // Where the monitor is named too, there is something to look at in any case.
-        if which.qmp.is_none() && !places.record(guest).is_known() {
+        if which.qmp.is_none() && domain.is_none() && !places.record(guest).is_known() {
             return Err(unknown(guest, &directory)?);
         }
         return Ok(vec![guest.clone()]);
     }
+    if let Some(domain) = domain {
+        let way = Endpoint::domain(domain.address(), domain.name());
+        let monitor = domain.address().clone().into();
+        return Ok(Identity::find(&directory, &way, Some(&monitor))?);
+    }
     let (way, qmp) = which.way().ok_or_else(|| {
-        let message = "which guest? give its number or name, --qmp, or --all";
+        let message = "which guest? give its number or name, --qmp, --libvirt, or --all";
         Error::new(ErrorKind::Request, message)
     })?;
     Ok(Identity::find(&directory, &way, qmp.as_ref())?)
+}
+
+/// The domain that is meant, on or off.
+fn domain(which: &Which) -> Result<Option<Domain>, Error> {
+    let find = |name: &String| libvirt::find(name, which.connect.as_deref(), &CancelToken::new());
+    which.libvirt.as_ref().map(find).transpose()
 }
 
 fn unknown(guest: &GuestId, directory: &Path) -> Result<Error, Error> {

@@ -19,7 +19,8 @@ use fleece_storage::VolumeFormat;
 use fleece_backup_core::exports::{self, ExportedDisk};
 pub(crate) use values::FinishWithin;
 use values::{
-    compression, demo_rate, demo_size, finish_within, millis, nbd_server, property, seconds, vmid,
+    compression, demo_rate, demo_size, finish_within, millis, nbd_server, pause, property, seconds,
+    vmid,
 };
 
 /// Backs up running QEMU/KVM guests on stock QEMU without slowing them down.
@@ -141,8 +142,16 @@ impl Command {
 pub(crate) struct Which {
     /// The guest's monitor: a QMP socket (path, unix:PATH, or tcp:HOST:PORT) that nobody else uses
     /// [default: Proxmox's for --vmid].
-    #[arg(long, value_name = "SOCKET", conflicts_with_all = ["native", "image"])]
+    #[arg(long, value_name = "SOCKET", conflicts_with_all = ["native", "image", "libvirt"])]
     pub(crate) qmp: Option<Address>,
+
+    /// Instead of a monitor: a domain of libvirt, by its name or UUID.
+    #[arg(long, value_name = "DOMAIN", conflicts_with_all = ["native", "image"])]
+    pub(crate) libvirt: Option<String>,
+
+    /// Where that libvirt is, such as qemu:///system or qemu:///session [default: where virsh looks].
+    #[arg(long, value_name = "URI", requires = "libvirt")]
+    pub(crate) connect: Option<String>,
 
     /// Instead of a QEMU guest: the disks behind this control socket of `fleece serve`.
     #[arg(long, value_name = "SOCKET", conflicts_with = "image")]
@@ -155,7 +164,7 @@ pub(crate) struct Which {
 
     /// Instead of a running guest: the disks that this NBD server (a socket, or HOST:PORT) exports, each at the
     /// instant to be backed up. With --disk, and --vmid or --name.
-    #[arg(long, value_name = "SERVER", conflicts_with_all = ["qmp", "native", "image"], requires = "disk",
+    #[arg(long, value_name = "SERVER", conflicts_with_all = ["qmp", "libvirt", "native", "image"],
           value_parser = nbd_server)]
     pub(crate) nbd: Option<exports::Address>,
 
@@ -171,7 +180,8 @@ pub(crate) struct Which {
 }
 
 #[derive(Debug, Args)]
-#[command(group = ArgGroup::new("who").args(["qmp", "native", "image", "nbd", "vmid"]).multiple(true).required(true))]
+#[command(group = ArgGroup::new("who").args(["qmp", "libvirt", "native", "image", "nbd", "vmid"]).multiple(true).required(true))]
+#[command(group = ArgGroup::new("exports").arg("nbd").requires("disk"))]
 pub(crate) struct Backup {
     #[command(flatten)]
     pub(crate) which: Which,
@@ -280,9 +290,16 @@ pub(crate) struct Backup {
     #[arg(long)]
     pub(crate) keep_partial: bool,
 
-    /// The guest agent's socket: freezes file systems for the point in time.
+    /// The guest agent's socket: freezes file systems for the point in time [default with --libvirt: libvirt
+    /// is asked to, if an agent is connected].
     #[arg(long, value_name = "SOCKET", help_heading = "The guest")]
     pub(crate) agent: Option<Address>,
+
+    /// Do not begin if the guest would have to stand still for longer than this many milliseconds, as far as that
+    /// can be told before; 0 if it must not at all.
+    #[arg(long, value_name = "MS", default_value = "1000", value_parser = pause,
+          help_heading = "The guest")]
+    pub(crate) max_pause: Duration,
 
     /// Limit for the 99th percentile of the guest's write latency, in milliseconds; reading slows down to
     /// keep it [default: 1.5 times the latency with hardly any reading, at least 2 ms more].
@@ -494,7 +511,7 @@ pub(crate) struct StorageRemove {
 }
 
 #[derive(Debug, Args)]
-#[command(group = ArgGroup::new("who").args(["guest", "all", "qmp", "native", "image", "vmid", "name"])
+#[command(group = ArgGroup::new("who").args(["guest", "all", "qmp", "libvirt", "native", "image", "vmid", "name"])
     .multiple(true).required(true))]
 pub(crate) struct Cleanup {
     /// The guest's number or name; or select the guest as for `backup`. With --qmp: if its monitor is no
@@ -503,7 +520,7 @@ pub(crate) struct Cleanup {
     pub(crate) guest: Option<GuestId>,
 
     /// All guests that have a record.
-    #[arg(long, conflicts_with_all = ["guest", "qmp", "native", "image", "vmid", "name"])]
+    #[arg(long, conflicts_with_all = ["guest", "qmp", "libvirt", "native", "image", "vmid", "name"])]
     pub(crate) all: bool,
 
     /// The guest's file systems are known to be thawed: forget that its agent has not confirmed it.

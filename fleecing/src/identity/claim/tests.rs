@@ -17,7 +17,7 @@ fn reported(uuid: Option<&str>) -> Reported {
 }
 
 fn monitor(path: &str) -> Endpoint {
-    Endpoint::monitor(&Address::unix(path))
+    Endpoint::monitor(&Address::unix(path).into())
 }
 
 /// Takes the claim to `web` in `directory`; `alive` tells whether the one who has it answers.

@@ -14,7 +14,7 @@ fn a_record_grows_and_shrinks_and_leaves_no_file() {
     let place = Place::new(dir.path(), guest("100"), None);
     let record = Record::open(&place).unwrap();
     assert!(record.contents().unwrap().is_empty());
-    record.note_qmp(&Address::unix("/run/q")).unwrap();
+    record.note_qmp(&Address::unix("/run/q").into()).unwrap();
     record.add_image(&image("/f/vm-100-fleece-0.raw")).unwrap();
     record.add_image(&image("/f/vm-100-fleece-1.raw")).unwrap();
     record.note_nbd_socket(Some(Path::new("/s"))).unwrap();
@@ -78,7 +78,7 @@ fn guests_whose_names_look_like_files_have_files_of_their_own() {
     let guests = ["web", "web.state", "web.lock", "web.state.tmp", "a.b-c_d"].map(guest);
     let records = guests.clone().map(|guest| {
         let record = Record::open(&Place::new(dir.path(), guest, None)).unwrap();
-        record.note_qmp(&Address::unix("/run/q")).unwrap();
+        record.note_qmp(&Address::unix("/run/q").into()).unwrap();
         record
     });
     std::fs::write(dir.path().join("notes.txt"), "somebody else's").unwrap();

@@ -6,11 +6,17 @@ use crate::command_line::values;
 
 /// Whether any disk on it passes discards on.
 pub(super) fn passes_discards_on(arguments: &[String]) -> bool {
-    values(arguments, "drive").any(in_options)
-        || values(arguments, "blockdev").any(|value| match serde_json::from_str(value) {
-            Ok(node) => in_node(&node),
-            Err(_) => in_options(value),
-        })
+    let nodes: Vec<Value> = values(arguments, "blockdev")
+        .filter_map(|value| serde_json::from_str(value).ok())
+        .collect();
+    let text = |node: &Value, key: &str| node.get(key).and_then(Value::as_str).map(str::to_owned);
+    // What is below another node passes on only what that does. libvirt has every file pass discards on, and the
+    // node above it only where the domain says so.
+    let below: Vec<String> = nodes.iter().filter_map(|node| text(node, "file")).collect();
+    let is_top = |node: &&Value| text(node, "node-name").is_none_or(|name| !below.contains(&name));
+    nodes.iter().filter(is_top).any(in_node)
+        || values(arguments, "drive").any(in_options)
+        || values(arguments, "blockdev").any(|value| !value.starts_with('{') && in_options(value))
 }
 
 /// `file=a.raw,discard=unmap`, or `driver=raw,file.discard=unmap` for a node below.
@@ -58,6 +64,8 @@ mod tests {
             "qemu\0--drive\0file=a.raw,discard=on\0",
             "qemu\0-blockdev\0driver=raw,node-name=a,file.driver=file,file.discard=unmap\0",
             "qemu\0-blockdev\0{\"driver\":\"raw\",\"discard\":\"unmap\"}\0",
+            "qemu\0-blockdev\0{\"node-name\":\"s\",\"driver\":\"file\",\"discard\":\"unmap\"}\0-blockdev\0\
+             {\"node-name\":\"f\",\"driver\":\"raw\",\"file\":\"s\",\"discard\":\"unmap\"}\0",
             "daemon\0--blockdev\0{\"driver\":\"throttle\",\"file\":{\"discard\":\"on\"}}\0",
         ] {
             assert!(in_arguments(line), "{line}");
@@ -68,6 +76,8 @@ mod tests {
             "qemu\0-drive\0file=a.raw,discard=off\0",
             "qemu\0-device\0virtio-blk-pci,discard=on\0",
             "qemu\0-name\0discard=unmap\0",
+            "qemu\0-blockdev\0{\"node-name\":\"s\",\"driver\":\"file\",\"discard\":\"unmap\"}\0-blockdev\0\
+             {\"node-name\":\"f\",\"driver\":\"raw\",\"file\":\"s\"}\0",
             "qemu\0-blockdev\0{\"discard\":1}\0-drive",
         ] {
             assert!(!in_arguments(line), "{line}");

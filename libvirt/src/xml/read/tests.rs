@@ -13,7 +13,7 @@ const DOMAIN: &str = "<domain type='kvm' id='1' xmlns:qemu='http://libvirt.org/s
     <disk type='block' device='disk'><driver name='qemu' type='raw'/><source dev='/dev/vg/b'/>
       <target dev='sdb' bus='scsi'/><alias name='scsi0-0-0-1'/></disk>
     <disk type='file' device='cdrom'><target dev='sdc' bus='sata'/><readonly/></disk>
-    <tpm model='tpm-crb'><backend type='emulator' version='2.0'/></tpm>
+    <channel type='unix'><target type='virtio' name='org.qemu.guest_agent.0' state='connected'/></channel>
   </devices>
   <qemu:commandline>
     <qemu:arg value='-qmp'/><qemu:arg value='unix:/run/web.qmp,server=on,wait=off'/>
@@ -43,6 +43,7 @@ fn disks_monitors_and_firmware_are_read() {
         domain.disks[1].source.as_deref(),
         Some(Path::new("/dev/vg/b"))
     );
+    assert_eq!(domain.agent, Some(true));
     assert!(domain.disks[2].readonly && domain.disks[2].device == "cdrom");
     assert_eq!(
         domain.monitors,
@@ -50,7 +51,6 @@ fn disks_monitors_and_firmware_are_read() {
     );
     let nvram = Path::new("/var/lib/libvirt/qemu/nvram/web_VARS.fd");
     assert_eq!(domain.nvram.as_deref(), Some(nvram));
-    assert!(domain.has_tpm_state);
 }
 
 #[test]

@@ -4,24 +4,32 @@ use std::path::Path;
 
 use fleece_backup_core::qemu::{self, Fleecing, GuestBackup};
 use fleece_backup_core::{Error, Foreseen, Outcome};
-use fleece_qmp_client::Address;
+use fleece_fleecing::GuestAddress;
 
 use super::job::Job;
 
-pub(super) fn guest(job: &Job<'_>, qmp: &Address, config: Option<&Path>) -> Result<Outcome, Error> {
+pub(super) fn guest(
+    job: &Job<'_>,
+    qmp: &GuestAddress,
+    config: Option<&Path>,
+) -> Result<Outcome, Error> {
     qemu::backup(&of_guest(job, qmp, config)?, job.log, &job.cancel)
 }
 
 /// What a backup of it would do.
 pub(super) fn foresee(
     job: &Job<'_>,
-    qmp: &Address,
+    qmp: &GuestAddress,
     config: Option<&Path>,
 ) -> Result<Foreseen, Error> {
     qemu::foresee(&of_guest(job, qmp, config)?, job.log, &job.cancel)
 }
 
-fn of_guest(job: &Job<'_>, qmp: &Address, config: Option<&Path>) -> Result<GuestBackup, Error> {
+fn of_guest(
+    job: &Job<'_>,
+    qmp: &GuestAddress,
+    config: Option<&Path>,
+) -> Result<GuestBackup, Error> {
     let Job {
         arguments, guest, ..
     } = job;
@@ -35,7 +43,11 @@ fn of_guest(job: &Job<'_>, qmp: &Address, config: Option<&Path>) -> Result<Guest
     if let Some(config) = config.filter(|_| arguments.include.is_empty()) {
         backup.heed(config)?;
     }
-    backup.agent.clone_from(&arguments.agent);
+    backup.agent = arguments.agent.clone().map(GuestAddress::from);
+    if let Some(domain) = &guest.domain {
+        domain.equip(&mut backup);
+    }
+    backup.max_pause = arguments.max_pause;
     backup.cbw_timeout = arguments.cbw_timeout;
     backup.nbd_server.clone_from(&arguments.nbd_server);
     Ok(backup)

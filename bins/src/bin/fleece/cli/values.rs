@@ -75,6 +75,13 @@ pub(super) fn seconds(text: &str) -> Result<Duration, String> {
     }
 }
 
+pub(super) fn pause(text: &str) -> Result<Duration, String> {
+    match text.parse() {
+        Ok(millis @ 0..=60_000) => Ok(Duration::from_millis(millis)),
+        _ => Err("expected milliseconds, from 0 to 60000".into()),
+    }
+}
+
 pub(super) fn millis(text: &str) -> Result<Duration, String> {
     match text.parse() {
         Ok(millis) if (0.01..=10_000.0).contains(&millis) => {

@@ -1,0 +1,211 @@
+//! A domain that is to be backed up.
+
+use fleece_fleecing::{Endpoint, GuestAddress};
+use fleece_libvirt::xml::read::{DomainDisk, DomainXml};
+use fleece_libvirt::{Domain, ErrorKind as LibvirtErrorKind, Libvirt, State};
+use fleece_qmp_client::Address;
+use fleece_vma_format::MAX_BLOB_SIZE;
+
+use crate::advice::Advice;
+use crate::archive::content::Content;
+use crate::cancel::CancelToken;
+use crate::error::{Error, ErrorKind};
+use crate::qemu::GuestBackup;
+use crate::report::Warning;
+
+/// The name of a domain's XML in an archive.
+pub(crate) const DOMAIN_XML: &str = "domain.xml";
+
+/// A domain that runs, and how it is reached.
+#[derive(Debug)]
+pub struct DomainGuest {
+    domain: Domain,
+    monitor: GuestAddress,
+    xml: DomainXml,
+    is_paused: bool,
+}
+
+impl DomainGuest {
+    /// Finds a domain by its name or UUID, at a connection's URI or at the default one.
+    ///
+    /// # Errors
+    /// Kind [`ErrorKind::Guest`]: libvirt does not answer, there is no such domain, it is off (with the advice to
+    /// back up its images), or libvirt itself is at work on it.
+    pub fn find(name: &str, uri: Option<&str>, cancel: &CancelToken) -> Result<Self, Error> {
+        let domain = find(name, uri, cancel)?;
+        let asked = |error| failed("cannot ask libvirt about the domain", error);
+        let state = domain.state().map_err(asked)?;
+        if state == State::Off {
+            let xml = DomainXml::read(&domain.definition().map_err(asked)?).map_err(asked)?;
+            return Err(is_off(&domain, &xml));
+        }
+        if let Some(job) = domain.job().map_err(asked)? {
+            let message = format!(
+                "libvirt is at work on the domain {} ({job}); wait for that to end, or stop it with \
+                 `virsh domjobabort`",
+                domain.name()
+            );
+            return Err(Error::new(ErrorKind::Guest, message));
+        }
+        let xml = DomainXml::read(&domain.xml().map_err(asked)?).map_err(asked)?;
+        Ok(Self {
+            monitor: monitor(&domain, &xml),
+            is_paused: state == State::Paused,
+            domain,
+            xml,
+        })
+    }
+
+    /// The domain.
+    #[must_use]
+    pub fn domain(&self) -> &Domain {
+        &self.domain
+    }
+
+    /// What identifies it.
+    #[must_use]
+    pub fn endpoint(&self) -> Endpoint {
+        Endpoint::domain(self.domain.address(), self.domain.name())
+    }
+
+    /// Its QEMU's monitor: a socket that the domain was given for others, if somebody answers there, else libvirt.
+    #[must_use]
+    pub fn monitor(&self) -> &GuestAddress {
+        &self.monitor
+    }
+
+    /// What is worth knowing about it, for people.
+    #[must_use]
+    pub fn notes(&self) -> Vec<String> {
+        let way = match &self.monitor {
+            GuestAddress::Socket(socket) => format!("its own monitor {socket}"),
+            _ => "libvirt's monitor".to_owned(),
+        };
+        let uri = self.domain.address().uri();
+        let found = format!("domain {} at {uri}, through {way}", self.domain.name());
+        let paused = self.is_paused.then(|| {
+            "the domain is paused, and stays so: the backup is of its disks as they are".into()
+        });
+        let agent = match self.xml.agent {
+            Some(true) => None,
+            Some(false) => {
+                Some("no agent in the guest is connected: its file systems are not frozen")
+            }
+            None => Some("the domain has no port for an agent: its file systems are not frozen"),
+        };
+        let agent = agent.map(str::to_owned);
+        [Some(found), paused, agent].into_iter().flatten().collect()
+    }
+
+    /// Gives a backup of the guest what is known about it: the agent, and the names of its disks.
+    pub fn equip(&self, backup: &mut GuestBackup) {
+        let agent = (self.xml.agent == Some(true)).then(|| self.domain.address().clone().into());
+        backup.agent = backup.agent.take().or(agent);
+        let name = |disk: &DomainDisk| Some((disk.alias.clone()?, disk.key()?));
+        backup.disk_names = self.xml.disks.iter().filter_map(name).collect();
+    }
+
+    /// Puts the domain's definition into an archive. Returns what cannot be there.
+    ///
+    /// # Errors
+    /// Kind [`ErrorKind::Guest`] if libvirt does not tell it.
+    pub fn describe(&self, content: &mut Content) -> Result<Vec<Warning>, Error> {
+        let mut warnings = Vec::new();
+        if content.configs.iter().any(|(name, _)| name == DOMAIN_XML) {
+            return Ok(warnings);
+        }
+        let definition = self.domain.definition();
+        let definition =
+            definition.map_err(|error| failed("cannot read the domain's definition", error))?;
+        if definition.len() > MAX_BLOB_SIZE {
+            warnings.push(Warning::from(format!(
+                "the domain's definition, {} bytes, is not in the archive, which holds at most {MAX_BLOB_SIZE} \
+                 bytes of each configuration; keep what `virsh dumpxml --inactive` prints",
+                definition.len()
+            )));
+        } else {
+            let definition = (DOMAIN_XML.to_owned(), definition.into_bytes());
+            content.configs.push(definition);
+        }
+        Ok(warnings)
+    }
+}
+
+/// A domain by its name or UUID, on or off, at a connection's URI or at the default one.
+///
+/// # Errors
+/// Kind [`ErrorKind::Guest`]: libvirt does not answer, or there is no such domain.
+pub fn find(name: &str, uri: Option<&str>, cancel: &CancelToken) -> Result<Domain, Error> {
+    let libvirt = Libvirt::connect(uri, cancel.interrupt());
+    let libvirt = libvirt.map_err(|error| unreachable(error, uri))?;
+    libvirt.domain(name).map_err(|error| {
+        let message = format!("there is no domain {name} at {}", libvirt.uri());
+        match error.kind() {
+            LibvirtErrorKind::NoDomain => {
+                Error::caused(ErrorKind::Guest, message, error).advise(Advice::ListDomains)
+            }
+            _ => failed("cannot look for the domain", error),
+        }
+    })
+}
+
+/// The monitor that is for others, if one answers; libvirt's otherwise.
+fn monitor(domain: &Domain, xml: &DomainXml) -> GuestAddress {
+    let socket = xml.monitors.iter().find(|socket| socket.exists());
+    match socket {
+        Some(socket) => Address::unix(socket).into(),
+        None => domain.address().clone().into(),
+    }
+}
+
+/// The error for a domain without a QEMU: its images can be backed up as they are.
+fn is_off(domain: &Domain, xml: &DomainXml) -> Error {
+    let message = format!("the domain {} is off", domain.name());
+    let disks = xml
+        .disks
+        .iter()
+        .filter(|disk| disk.device == "disk" && !disk.readonly);
+    let image = |disk: &DomainDisk| {
+        let source = disk.source.as_ref()?.to_str()?;
+        let key = disk.key().unwrap_or_else(|| disk.target.clone());
+        let format = disk.format.as_deref().unwrap_or("raw");
+        Some(format!("format={format}:drive-{key}={source}"))
+    };
+    let images: Vec<String> = disks.filter_map(image).collect();
+    Error::new(ErrorKind::Guest, message).advise(Advice::BackUpImages {
+        name: domain.name().to_owned(),
+        images,
+    })
+}
+
+/// The error for a libvirt that cannot be used.
+pub(crate) fn unreachable(error: fleece_libvirt::Error, uri: Option<&str>) -> Error {
+    let at = uri.map(|uri| format!(" at {uri}")).unwrap_or_default();
+    let (message, advice) = match error.kind() {
+        LibvirtErrorKind::NoVirsh => (
+            "cannot run virsh, by which libvirt is spoken to".to_owned(),
+            Advice::InstallVirsh,
+        ),
+        LibvirtErrorKind::Permission => (
+            format!("libvirt{at} does not let us in"),
+            Advice::BecomeLibvirtUser,
+        ),
+        _ => (
+            format!("libvirt{at} does not answer"),
+            Advice::NameConnection,
+        ),
+    };
+    Error::caused(ErrorKind::Guest, message, error).advise(advice)
+}
+
+pub(crate) fn failed(message: &str, error: fleece_libvirt::Error) -> Error {
+    let advice = match error.kind() {
+        LibvirtErrorKind::Permission => Some(Advice::BecomeLibvirtUser),
+        _ => None,
+    };
+    let error = Error::caused(ErrorKind::Guest, message, error);
+    match advice {
+        Some(advice) => error.advise(advice),
+        None => error,
+    }
+}

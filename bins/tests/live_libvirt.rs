@@ -1,0 +1,470 @@
+//! Guests that libvirt runs, backed up through it. Their machines are empty, which costs no boot; `qemu-io` at the
+//! monitor writes for the guest.
+
+#![expect(clippy::unwrap_used, reason = "a test may fail by a panic")]
+
+mod support;
+
+use std::os::unix::fs::FileExt as _;
+use std::os::unix::process::ExitStatusExt as _;
+use std::process::Command;
+
+use fleece_fleecing::Step;
+use fleece_lab::{Disk, Domain, Interface, Libvirtd, Qemu};
+use serde_json::Value;
+use support::Bench;
+use support::ended::Ended;
+use support::running::Running;
+
+const SIZE: u64 = 8 << 20;
+
+/// QEMU's ids of the two disks that most tests have.
+const DEVICES: [&str; 2] = [
+    "/machine/peripheral/virtio-disk0/virtio-backend",
+    "scsi0-0-0-0",
+];
+
+/// A raw disk on virtio, and a qcow2 disk on SCSI, with data in the first half.
+fn two_disks<'a>(libvirtd: &'a Libvirtd, qemu: &Qemu) -> Domain<'a> {
+    let scsi = Disk::qcow2(SIZE).interface(Interface::VirtioScsi);
+    let builder = libvirtd
+        .domain(qemu, "web")
+        .disk(Disk::raw(SIZE))
+        .disk(scsi);
+    let domain = builder.start().unwrap();
+    fill(&domain);
+    domain
+}
+
+fn fill(domain: &Domain<'_>) {
+    for device in DEVICES {
+        io(domain, device, "write -P 0x11 0 4M");
+    }
+}
+
+/// What the guest does with a disk.
+fn io(domain: &Domain<'_>, device: &str, command: &str) {
+    let line = format!("qemu-io -d {device} \"{command}\"");
+    let said = domain
+        .virsh("qemu-monitor-command", &["--hmp", &line])
+        .unwrap();
+    assert!(!said.contains("rror") && !said.contains("failed"), "{said}");
+}
+
+fn backup(bench: &Bench, libvirtd: &Libvirtd, domain: &str) -> Command {
+    let mut command = bench.fleece("backup");
+    command.args(["--libvirt", domain, "--connect", &libvirtd.uri()]);
+    command.arg("--to").arg(bench.path("archives"));
+    command.arg("--fleecing").arg(bench.path("fleecing"));
+    command
+}
+
+fn cleanup(bench: &Bench, libvirtd: &Libvirtd, domain: &str) -> Command {
+    let mut command = bench.fleece("cleanup");
+    command.args(["--libvirt", domain, "--connect", &libvirtd.uri()]);
+    command
+}
+
+/// The archive's disks are as they were filled.
+fn assert_before(bench: &Bench) {
+    let disks = bench.restore();
+    assert_eq!(disks.len(), 2);
+    for disk in disks {
+        let mut data = vec![0; usize::try_from(SIZE).unwrap()];
+        disk.read_exact_at(&mut data, 0).unwrap();
+        let (first, second) = data.split_at(4 << 20);
+        assert!(first.iter().all(|byte| *byte == 0x11));
+        assert!(second.iter().all(|byte| *byte == 0));
+    }
+}
+
+/// Nothing of ours is left in QEMU, nor on disk, and the guest runs.
+fn assert_clean(bench: &Bench, domain: &Domain<'_>) {
+    bench.assert_clean_folders();
+    for query in [
+        r#"{"execute":"query-named-block-nodes","arguments":{"flat":true}}"#,
+        r#"{"execute":"query-jobs"}"#,
+        r#"{"execute":"query-block-exports"}"#,
+        r#"{"execute":"query-fdsets"}"#,
+    ] {
+        let reply = domain.monitor(query).unwrap();
+        assert!(!reply.contains("\"fleece-"), "left in QEMU: {reply}");
+    }
+    assert_eq!(domain.virsh("domstate", &[]).unwrap().trim(), "running");
+}
+
+/// A backup with whatever method, and what it said of the switch.
+fn assert_backed_up(bench: &Bench, libvirtd: &Libvirtd, domain: &Domain<'_>) -> Value {
+    let mut running =
+        Running::start(backup(bench, libvirtd, domain.name()).args(["--bwlimit", "8M"]));
+    let line = running.until("copy-before-write is active");
+    for device in DEVICES {
+        io(domain, device, "write -P 0x55 0 6M");
+        io(domain, device, "discard 2M 1M");
+    }
+    let said = running.end().expect(0, &[]);
+    eprintln!("{line}");
+    assert_before(bench);
+    assert_clean(bench, domain);
+    serde_json::from_str(said.lines().last().unwrap()).unwrap()
+}
+
+#[test]
+fn a_domain_is_backed_up_through_libvirt_with_every_qemu() {
+    let Some(libvirtd) = Libvirtd::start().unwrap() else {
+        return;
+    };
+    for qemu in fleece_lab::qemus() {
+        let bench = Bench::new();
+        let domain = two_disks(&libvirtd, &qemu);
+        let result = assert_backed_up(&bench, &libvirtd, &domain);
+        let paused = result["paused_ms"].as_f64();
+        eprintln!(
+            "QEMU {}: the guest stood still for {paused:?} ms",
+            qemu.version()
+        );
+        // Jobs need no pause; in any other way the commands go to libvirt together.
+        assert_eq!(paused.is_none(), qemu.version().major >= 11);
+        assert_eq!(result["guest"], "web");
+        let listed = vma(&bench, &["list"]);
+        for word in [
+            "drive-virtio0",
+            "drive-scsi0",
+            "domain.xml",
+            "qemu-server.conf",
+        ] {
+            assert!(listed.contains(word), "{word}: {listed}");
+        }
+        let config = vma(&bench, &["config"]);
+        for line in [
+            "#qmdump#map:virtio0:drive-virtio0:",
+            "#qmdump#map:scsi0:drive-scsi0:",
+        ] {
+            assert!(config.contains(line), "{config}");
+        }
+        let xml = vma(&bench, &["config", "-c", "domain.xml"]);
+        assert!(
+            xml.contains("<name>web</name>") && xml.contains("dev='sda'"),
+            "{xml}"
+        );
+    }
+}
+
+fn vma(bench: &Bench, arguments: &[&str]) -> String {
+    let mut vma = Command::new(env!("CARGO_BIN_EXE_vma"));
+    let output = support::succeed(vma.args(arguments).arg(bench.archive()));
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+/// Only raw disks, whose top nodes can be reopened: no pause, on any QEMU.
+#[test]
+fn raw_disks_need_no_pause_and_a_qcow2_disk_alone_needs_none_either() {
+    let Some(libvirtd) = Libvirtd::start().unwrap() else {
+        return;
+    };
+    let Some(qemu) = fleece_lab::qemu("7.2") else {
+        return;
+    };
+    let raw = || Disk::raw(SIZE);
+    let scsi = raw().interface(Interface::VirtioScsi);
+    let domain = libvirtd
+        .domain(&qemu, "web")
+        .disk(raw())
+        .disk(scsi)
+        .start()
+        .unwrap();
+    fill(&domain);
+    let bench = Bench::new();
+    let result = assert_backed_up(&bench, &libvirtd, &domain);
+    assert!(result["paused_ms"].is_null(), "{result}");
+    drop(domain);
+    let qcow2 = Disk::qcow2(SIZE);
+    let domain = libvirtd.domain(&qemu, "web").disk(qcow2).start().unwrap();
+    let bench = Bench::new();
+    let said = Ended::of(&mut backup(&bench, &libvirtd, "web"));
+    said.expect(0, &["insertion at the device", "the guest was not stopped"]);
+    assert_clean(&bench, &domain);
+}
+
+#[test]
+fn a_monitor_that_a_domain_has_for_others_is_used() {
+    let Some(libvirtd) = Libvirtd::start().unwrap() else {
+        return;
+    };
+    let Some(qemu) = fleece_lab::qemu("10.0") else {
+        return;
+    };
+    let socket = libvirtd.folder().join("own.qmp");
+    let scsi = Disk::qcow2(SIZE).interface(Interface::VirtioScsi);
+    let builder = libvirtd
+        .domain(&qemu, "web")
+        .disk(Disk::raw(SIZE))
+        .disk(scsi);
+    let domain = builder.own_monitor(&socket).start().unwrap();
+    fill(&domain);
+    let bench = Bench::new();
+    let mut running = Running::start(&mut backup(&bench, &libvirtd, "web"));
+    running.until("through its own monitor");
+    let result = running.until("\"summary\"");
+    eprintln!("{result}");
+    running.end().expect(0, &[]);
+    assert_before(&bench);
+    assert_clean(&bench, &domain);
+    // What a killed one left there, the clean-up through libvirt removes.
+    let bench = Bench::new();
+    kill(&mut backup(&bench, &libvirtd, "web"), Step::Exported);
+    Ended::of(&mut cleanup(&bench, &libvirtd, "web")).expect(0, &["removed"]);
+    assert_clean(&bench, &domain);
+}
+
+/// Runs `command`, which is killed at `step`.
+fn kill(command: &mut Command, step: Step) {
+    let fault = format!("kill@{}", step.name());
+    let killed = Ended::of(command.env("FLEECE_FAULT", fault));
+    assert_eq!(killed.status.signal(), Some(9), "{step:?}: {}", killed.said);
+}
+
+/// The steps at which something new is left behind, or at which the guest stands still.
+const STEPS: [Step; 9] = [
+    Step::MonitorRecorded,
+    Step::ServerStarted,
+    Step::ImageAttached,
+    Step::FiltersMade,
+    Step::PauseRecorded,
+    Step::Switching,
+    Step::Switched,
+    Step::Exported,
+    Step::FiltersRemoved,
+];
+
+#[test]
+fn after_sigkill_at_any_step_the_guest_runs_and_a_clean_up_or_the_next_backup_removes_everything() {
+    let Some(libvirtd) = Libvirtd::start().unwrap() else {
+        return;
+    };
+    let Some(qemu) = fleece_lab::qemu("10.0") else {
+        return;
+    };
+    let domain = two_disks(&libvirtd, &qemu);
+    for (number, step) in STEPS.into_iter().enumerate() {
+        let bench = Bench::new();
+        // With a limit of its own it watches the guest for a moment only.
+        let mut command = backup(&bench, &libvirtd, "web");
+        kill(command.args(["--guest-latency", "1000"]), step);
+        // It goes on by itself, as virsh goes on: not only after the clean-up.
+        let deadline = std::time::Instant::now() + std::time::Duration::from_secs(10);
+        while domain.virsh("domstate", &[]).unwrap().trim() != "running" {
+            assert!(
+                std::time::Instant::now() < deadline,
+                "{step:?}: the guest stands still"
+            );
+            std::thread::sleep(std::time::Duration::from_millis(20));
+        }
+        for device in DEVICES {
+            io(&domain, device, "write -P 0x11 0 64k");
+        }
+        if number % 2 == 0 {
+            support::succeed(&mut cleanup(&bench, &libvirtd, "web"));
+        } else {
+            let mut next = backup(&bench, &libvirtd, "web");
+            support::succeed(next.args(["--guest-latency", "1000"]));
+            assert_before(&bench);
+        }
+        assert_clean(&bench, &domain);
+    }
+}
+
+#[test]
+fn a_backup_outlives_libvirtd_and_what_a_killed_one_left_is_removed_by_the_next_libvirtd() {
+    let Some(libvirtd) = Libvirtd::start().unwrap() else {
+        return;
+    };
+    let Some(qemu) = fleece_lab::qemu("7.2") else {
+        return;
+    };
+    let domain = two_disks(&libvirtd, &qemu);
+    let bench = Bench::new();
+    let mut command = backup(&bench, &libvirtd, "web");
+    let mut running = Running::start(command.args(["--bwlimit", "4M"]));
+    running.until("\"done\":");
+    libvirtd.kill_daemon().unwrap();
+    running.end().expect(0, &[]);
+    libvirtd.await_answer().unwrap();
+    assert_before(&bench);
+    assert_clean(&bench, &domain);
+
+    // Both killed, and the clean-up begins before there is a libvirtd again.
+    let bench = Bench::new();
+    kill(&mut backup(&bench, &libvirtd, "web"), Step::Exported);
+    libvirtd.kill_daemon().unwrap();
+    Ended::of(bench.fleece("cleanup").arg("web")).expect(0, &["removed"]);
+    assert_clean(&bench, &domain);
+
+    // QEMU killed: nothing waits for it, and its images are freed.
+    let bench = Bench::new();
+    kill(&mut backup(&bench, &libvirtd, "web"), Step::Exported);
+    domain.kill().unwrap();
+    Ended::of(&mut cleanup(&bench, &libvirtd, "web")).expect(0, &["removed"]);
+    bench.assert_clean_folders();
+}
+
+#[test]
+fn the_end_of_the_guest_is_the_end_of_its_backup_and_nothing_is_left() {
+    let Some(libvirtd) = Libvirtd::start().unwrap() else {
+        return;
+    };
+    let Some(qemu) = fleece_lab::qemu("10.0") else {
+        return;
+    };
+    let domain = two_disks(&libvirtd, &qemu);
+    let bench = Bench::new();
+    let mut command = backup(&bench, &libvirtd, "web");
+    let mut running = Running::start(command.args(["--bwlimit", "2M"]));
+    running.until("\"done\":");
+    domain.virsh("destroy", &[]).unwrap();
+    running.end().expect(5, &[]);
+    bench.assert_no_archive();
+    bench.assert_clean_folders();
+}
+
+/// A backup in libvirt's own way, for which QEMU has to serve the disks.
+const PULL: &str =
+    "<domainbackup mode='pull'><server transport='unix' socket='/run/pull.sock'/></domainbackup>";
+
+#[test]
+fn what_others_do_by_libvirt_meanwhile_harms_neither_the_disks_nor_the_backup() {
+    let Some(libvirtd) = Libvirtd::start().unwrap() else {
+        return;
+    };
+    for version in ["7.2", "11.1"] {
+        let Some(qemu) = fleece_lab::qemu(version) else {
+            return;
+        };
+        let domain = two_disks(&libvirtd, &qemu);
+        let bench = Bench::new();
+        let mut command = backup(&bench, &libvirtd, "web");
+        let mut running = Running::start(command.args(["--bwlimit", "2M"]));
+        running.until("copy-before-write is active");
+        // Refused, or done, but never in the way of the backup.
+        domain.virsh("domblkinfo", &["vda"]).unwrap();
+        domain.virsh("domstats", &[]).unwrap();
+        domain.virsh("blockresize", &["vda", "16M"]).unwrap_err();
+        let copy = libvirtd.folder().join("copy.raw");
+        let copy = copy.to_string_lossy();
+        let arguments = ["sda", "--dest", &copy, "--transient-job"];
+        domain.virsh("blockcopy", &arguments).unwrap_err();
+        let pull = libvirtd.folder().join("pull.xml");
+        std::fs::write(&pull, PULL).unwrap();
+        let pull = pull.to_string_lossy();
+        domain.virsh("backup-begin", &[&pull]).unwrap_err();
+        running.end().expect(0, &[]);
+        assert_before(&bench);
+        assert_clean(&bench, &domain);
+        domain.virsh("blockresize", &["vda", "16M"]).unwrap();
+    }
+}
+
+#[test]
+fn a_snapshot_that_libvirt_takes_meanwhile_is_sound() {
+    let Some(libvirtd) = Libvirtd::start().unwrap() else {
+        return;
+    };
+    let Some(qemu) = fleece_lab::qemu("10.0") else {
+        return;
+    };
+    let domain = two_disks(&libvirtd, &qemu);
+    let bench = Bench::new();
+    let mut command = backup(&bench, &libvirtd, "web");
+    let mut running = Running::start(command.args(["--bwlimit", "2M"]));
+    running.until("\"done\":");
+    domain
+        .virsh(
+            "snapshot-create-as",
+            &["--disk-only", "--no-metadata", "--name", "s"],
+        )
+        .unwrap();
+    let ended = running.end();
+    eprintln!("{}", ended.said.lines().last().unwrap_or_default());
+    assert_clean(&bench, &domain);
+    // The overlay is what libvirt thinks it is: it can be committed, and the guest writes to its disk again.
+    let overlay = domain.virsh("domblklist", &[]).unwrap();
+    assert!(overlay.contains("disk0.s"), "{overlay}");
+    domain
+        .virsh("blockcommit", &["vda", "--active", "--pivot", "--wait"])
+        .unwrap();
+    io(&domain, DEVICES[0], "read -P 0x11 0 4M");
+}
+
+#[test]
+fn what_cannot_be_backed_up_is_refused_with_the_cause_and_the_next_step() {
+    let Some(libvirtd) = Libvirtd::start().unwrap() else {
+        return;
+    };
+    let Some(qemu) = fleece_lab::qemu("10.0") else {
+        return;
+    };
+    let bench = Bench::new();
+    let refused = |domain: &str, words: &[&str]| {
+        Ended::of(&mut backup(&bench, &libvirtd, domain)).expect(5, words);
+        bench.assert_no_archive();
+    };
+    refused("web", &["there is no domain web", "`virsh list --all`"]);
+    let domain = two_disks(&libvirtd, &qemu);
+    // A pause that is not allowed.
+    let mut command = backup(&bench, &libvirtd, "web");
+    Ended::of(command.args(["--max-pause", "0"])).expect(5, &["stand still", "--max-pause "]);
+    // Somebody copies a disk.
+    let copy = libvirtd.folder().join("copy.raw");
+    let copy = copy.to_string_lossy();
+    let arguments = [
+        "vda",
+        "--dest",
+        &copy,
+        "--transient-job",
+        "--bandwidth",
+        "1",
+    ];
+    domain.virsh("blockcopy", &arguments).unwrap();
+    refused("web", &["drive-virtio0", "job"]);
+    domain.virsh("blockjob", &["vda", "--abort"]).unwrap();
+    // libvirt's own backup.
+    let pull = libvirtd.folder().join("pull.xml");
+    std::fs::write(&pull, PULL).unwrap();
+    domain
+        .virsh("backup-begin", &[&pull.to_string_lossy()])
+        .unwrap();
+    refused(
+        "web",
+        &["libvirt is at work", "Backup", "`virsh domjobabort`"],
+    );
+    let _ = domain.virsh("domjobabort", &[]);
+    // Nobody there.
+    let mut command = bench.fleece("backup");
+    let nowhere = "qemu+unix:///system?socket=/nowhere";
+    command.args(["--libvirt", "web", "--connect", nowhere, "--to"]);
+    let ended = Ended::of(command.arg(bench.path("archives")));
+    ended.expect(5, &["does not answer", "/nowhere", "--connect"]);
+    // No virsh.
+    let mut command = backup(&bench, &libvirtd, "web");
+    let ended = Ended::of(command.env("PATH", "/nowhere"));
+    ended.expect(5, &["virsh", "libvirt-clients"]);
+    // Paused is no obstacle, and stays so.
+    domain.virsh("suspend", &[]).unwrap();
+    support::succeed(&mut backup(&bench, &libvirtd, "web"));
+    assert_before(&bench);
+    assert_eq!(domain.virsh("domstate", &[]).unwrap().trim(), "paused");
+    std::fs::remove_file(bench.archive()).unwrap();
+    // Off: the command that is named backs it up.
+    domain.virsh("destroy", &[]).unwrap();
+    let said =
+        Ended::of(&mut backup(&bench, &libvirtd, "web")).expect(5, &["the domain web is off"]);
+    let (_, line) = said.split_once("`fleece backup ").unwrap();
+    let (line, _) = line.split_once("DIR`").unwrap();
+    let mut advised = bench.fleece("backup");
+    advised
+        .args(line.replace('\'', "").split_whitespace())
+        .arg(bench.path("archives"));
+    // The name is the domain's from the backup while it ran.
+    support::succeed(&mut advised);
+    assert_before(&bench);
+}

@@ -1,0 +1,85 @@
+//! How a guest is reached: its monitor, and its agent.
+
+use std::convert::Infallible;
+use std::fmt;
+use std::str::FromStr;
+
+use fleece_libvirt::DomainAddress;
+use fleece_qmp_client::{Address, Client, Error as QmpError, Options};
+
+/// Where a guest's monitor or agent is: a socket of its own, or a domain of libvirt, which passes on what it is
+/// told.
+///
+/// As text it is that of an [`Address`] or a [`DomainAddress`].
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum GuestAddress {
+    /// A socket.
+    Socket(Address),
+    /// A domain of libvirt.
+    Domain(DomainAddress),
+}
+
+impl GuestAddress {
+    /// Connects to the monitor there.
+    ///
+    /// # Errors
+    /// As [`Client::connect`] and [`fleece_libvirt::connect`].
+    pub fn connect(&self, options: &Options) -> Result<Client, QmpError> {
+        match self {
+            Self::Socket(address) => Client::connect(address, options),
+            Self::Domain(domain) => fleece_libvirt::connect(domain, options),
+        }
+    }
+}
+
+impl From<Address> for GuestAddress {
+    fn from(address: Address) -> Self {
+        Self::Socket(address)
+    }
+}
+
+impl From<DomainAddress> for GuestAddress {
+    fn from(domain: DomainAddress) -> Self {
+        Self::Domain(domain)
+    }
+}
+
+impl FromStr for GuestAddress {
+    type Err = Infallible;
+
+    fn from_str(text: &str) -> Result<Self, Infallible> {
+        if let Ok(domain) = text.parse() {
+            return Ok(Self::Domain(domain));
+        }
+        let Ok(address) = text.parse();
+        Ok(Self::Socket(address))
+    }
+}
+
+impl fmt::Display for GuestAddress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Socket(address) => address.fmt(f),
+            Self::Domain(domain) => domain.fmt(f),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn both_kinds_are_read_as_they_were_written() {
+        let uuid = "6a3f0f3e-8c0e-4b0f-9c3e-2f7f4a1d8b10";
+        let domain = DomainAddress::new(uuid, "qemu:///system").unwrap();
+        for address in [
+            GuestAddress::from(Address::unix("/run/vm.qmp")),
+            domain.into(),
+        ] {
+            let Ok(read) = address.to_string().parse::<GuestAddress>();
+            assert_eq!(read, address);
+        }
+    }
+}
