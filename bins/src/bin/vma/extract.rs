@@ -9,11 +9,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use fleece_backup_core::RateLimit;
-use fleece_backup_core::restore::{Directory, DiskTarget, Growing, Writeback};
-use fleece_storage::block::WriteAt;
+use fleece_backup_core::restore::{Directory, Extraction};
 use fleece_vma_format::container::Container;
 use fleece_vma_format::map::{self, Record};
-use fleece_vma_format::restore::{self, Targets};
+use fleece_vma_format::restore;
 use fleece_vma_format::{Archive, Config, Device, Header, Tally};
 use serde_json::{Value, json};
 
@@ -39,18 +38,19 @@ pub(super) fn extract(args: &ExtractArgs) -> Result<()> {
         directory.write(config.name(), config.data())?;
     }
     let mut job = Job {
-        no_sync: args.no_sync,
-        ..Job::default()
+        extraction: Extraction::new(!args.no_sync, signals::token()),
+        places: Vec::new(),
     };
     match &args.map {
         Some(path) => {
             list::print(&header)?;
             job.mapped(&wanted, path, &mut directory)?;
         }
-        None => job.in_directory(&wanted, args, &mut directory)?,
+        None => wanted
+            .iter()
+            .try_for_each(|device| job.in_directory(device, args.format, &mut directory))?,
     }
-    let read_devices = job.devices_as_json();
-    let targets = job.targets();
+    let targets = job.extraction.targets();
     // A skipped device need not be read if the archive can be read anywhere.
     let partial = targets.len() < header.devices().len();
     let picked = match archive.container() {
@@ -77,7 +77,7 @@ pub(super) fn extract(args: &ExtractArgs) -> Result<()> {
         (None, None) => restore::from_stream(&mut archive.reader()?, &targets, &mut update)?,
     }
     drop(targets);
-    job.finish()?;
+    job.extraction.finish()?;
     directory.publish(!args.no_sync)?;
     progress.finish(&told)?;
     report::summary(|| {
@@ -85,7 +85,7 @@ pub(super) fn extract(args: &ExtractArgs) -> Result<()> {
         json!({
             "directory": args.directory,
             "configs": configs.collect::<Vec<_>>(),
-            "devices": read_devices,
+            "devices": job.places,
             "bytes": told.bytes(),
             "sparse_bytes": told.sparse(),
         })
@@ -153,61 +153,41 @@ fn wanted<'a>(header: &'a Header, names: Option<&[String]>) -> Result<Vec<&'a De
         .collect())
 }
 
-/// A device and where it goes.
-struct Disk<'a> {
-    device: &'a Device,
-    path: PathBuf,
-    target: Arc<dyn WriteAt>,
-    write_zeroes: bool,
-    limit: Option<Arc<RateLimit>>,
-    /// What sends it to the disk meanwhile.
-    writeback: Option<Arc<Writeback>>,
+/// Where everything goes, and how programs are told so.
+struct Job {
+    extraction: Extraction,
+    places: Vec<Value>,
 }
 
-/// Where everything goes.
-#[derive(Default)]
-struct Job<'a> {
-    devices: Vec<Disk<'a>>,
-    vmstate: Option<(&'a Device, Arc<Growing>)>,
-    no_sync: bool,
-}
+impl Job {
+    fn add_place(&mut self, device: &Device, path: &Path) {
+        let place = json!({"name": device.name(), "size": device.size(), "path": path});
+        self.places.push(place);
+    }
 
-impl<'a> Job<'a> {
-    /// Every device to a file of its own.
+    /// A device to a file of its own.
     fn in_directory(
         &mut self,
-        wanted: &[&'a Device],
-        args: &ExtractArgs,
+        device: &Device,
+        format: Format,
         directory: &mut Directory,
     ) -> Result<()> {
-        for device in wanted {
-            if device.is_vmstate() {
-                self.vmstate = Some((device, Arc::new(directory.growing(device)?)));
-                continue;
-            }
-            let (path, target) = directory.disk(device, args.format.into())?;
-            if !report::is_events() {
-                list::print_text(&format!("DEVINFO {} {}\n", path.display(), device.size()))?;
-            }
-            self.devices.push(Disk {
-                device,
-                path: named(&path),
-                writeback: args.writeback(&target)?,
-                target,
-                write_zeroes: false,
-                limit: None,
-            });
+        let path = self
+            .extraction
+            .to_directory(device, format.into(), directory)?;
+        let Some(path) = path else {
+            self.add_place(device, Path::new("vmstate.bin"));
+            return Ok(());
+        };
+        if !report::is_events() {
+            list::print_text(&format!("DEVINFO {} {}\n", path.display(), device.size()))?;
         }
+        self.add_place(device, &named(&path));
         Ok(())
     }
 
     /// Every device to where the map says.
-    fn mapped(
-        &mut self,
-        wanted: &[&'a Device],
-        path: &Path,
-        directory: &mut Directory,
-    ) -> Result<()> {
+    fn mapped(&mut self, wanted: &[&Device], path: &Path, directory: &mut Directory) -> Result<()> {
         let cannot_open = |e| Failure::io(format!("unable to open fifo {}", path.display()), e);
         // Both wait for whoever says where the disks go.
         let records = signals::at_once(|| {
@@ -225,7 +205,7 @@ impl<'a> Job<'a> {
         let mut limits: HashMap<String, Arc<RateLimit>> = HashMap::new();
         for device in wanted {
             if device.is_vmstate() {
-                self.vmstate = Some((device, Arc::new(directory.growing(device)?)));
+                self.in_directory(device, Format::Raw, directory)?;
                 continue;
             }
             let missing = || Failure::new(format!("no device name mapping for {}", device.name()));
@@ -247,74 +227,11 @@ impl<'a> Job<'a> {
                     .or_insert_with(|| Arc::new(RateLimit::new(rate)));
                 Arc::clone(limit)
             });
-            self.devices.push(Disk {
-                device,
-                path: disk.path.clone(),
-                target,
-                write_zeroes: disk.write_zeroes,
-                limit,
-                // Devices and their caches are the storage's business.
-                writeback: None,
-            });
+            self.extraction
+                .to_disk(device, target, disk.write_zeroes, limit);
+            self.add_place(device, &disk.path);
         }
         Ok(())
-    }
-
-    /// What goes where, for programs.
-    fn devices_as_json(&self) -> Vec<Value> {
-        let disks = self.devices.iter().map(|disk| {
-            json!({"name": disk.device.name(), "size": disk.device.size(), "path": disk.path})
-        });
-        let vmstate = self.vmstate.iter().map(|(device, _)| {
-            json!({"name": device.name(), "size": device.size(), "path": "vmstate.bin"})
-        });
-        disks.chain(vmstate).collect()
-    }
-
-    fn targets(&self) -> Targets<'static> {
-        let mut targets = Targets::new();
-        for disk in &self.devices {
-            let target = DiskTarget::new(Arc::clone(&disk.target), disk.write_zeroes);
-            let target = target
-                .limited(disk.limit.clone())
-                .cancelled_by(signals::token())
-                .written_back(disk.writeback.clone());
-            targets.insert(disk.device.id(), Box::new(target));
-        }
-        if let Some((device, file)) = &self.vmstate {
-            targets.insert(device.id(), Box::new(Arc::clone(file)));
-        }
-        targets
-    }
-
-    /// Waits until everything is on stable storage.
-    fn finish(&self) -> Result<()> {
-        for disk in self.devices.iter().filter(|_| !self.no_sync) {
-            if let Some(writeback) = &disk.writeback {
-                let name = disk.device.name();
-                let failed = |e| Failure::io(format!("cannot write device {name}"), e);
-                writeback.finish().map_err(failed)?;
-            }
-            disk.target.flush()?;
-        }
-        match &self.vmstate {
-            Some((_, file)) => Ok(file.finish(!self.no_sync)?),
-            None => Ok(()),
-        }
-    }
-}
-
-impl ExtractArgs {
-    /// What sends a raw disk to stable storage while it is being written; a qcow2's metadata would
-    /// be written over and over.
-    fn writeback(&self, target: &Arc<dyn WriteAt>) -> Result<Option<Arc<Writeback>>> {
-        if self.no_sync || self.format != Format::Raw {
-            return Ok(None);
-        }
-        let target = Arc::clone(target);
-        let sync = move || target.flush().map_err(io::Error::other);
-        let begun = Writeback::new(sync).map_err(|e| Failure::io("cannot start a thread", e))?;
-        Ok(Some(Arc::new(begun)))
     }
 }
 

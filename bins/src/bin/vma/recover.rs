@@ -1,13 +1,11 @@
 //! `vma recover`.
 
 use std::io::Read;
-use std::sync::Arc;
 
 use fleece_backup_core::input::{Cancellable, Input};
-use fleece_backup_core::restore::{Directory, DiskTarget, Growing};
+use fleece_backup_core::restore::{Directory, Extraction};
 use fleece_bins::{exit, signals};
 use fleece_storage::VolumeFormat;
-use fleece_storage::block::WriteAt;
 use fleece_vma_format::Header;
 use fleece_vma_format::recover::{Recovered, ddrescue_map, recover as format_recover};
 use fleece_vma_format::restore::Targets;
@@ -26,9 +24,8 @@ pub(super) fn recover(args: &RecoverArgs) -> Result<()> {
     let mut input = open(&args.archive)?;
     let mut job = Job {
         directory: Directory::create(&args.directory)?,
+        extraction: Extraction::new(true, signals::token()),
         header: None,
-        disks: Vec::new(),
-        vmstate: None,
     };
     let mut index = known(args, &input)?;
     let seekable = input.forgiving();
@@ -83,9 +80,8 @@ fn known(args: &RecoverArgs, input: &Input) -> Result<Option<Box<dyn Read + Send
 /// Where everything goes.
 struct Job {
     directory: Directory,
+    extraction: Extraction,
     header: Option<Header>,
-    disks: Vec<Arc<dyn WriteAt>>,
-    vmstate: Option<Arc<Growing>>,
 }
 
 impl Job {
@@ -94,29 +90,16 @@ impl Job {
         for config in header.configs() {
             self.directory.write(config.name(), config.data())?;
         }
-        let mut targets = Targets::new();
         for device in header.devices() {
-            if device.is_vmstate() {
-                let file = Arc::new(self.directory.growing(device)?);
-                self.vmstate = Some(Arc::clone(&file));
-                targets.insert(device.id(), Box::new(file));
-                continue;
-            }
-            let (_, disk) = self.directory.disk(device, VolumeFormat::Raw)?;
-            self.disks.push(Arc::clone(&disk));
-            targets.insert(device.id(), Box::new(DiskTarget::new(disk, false)));
+            self.extraction
+                .to_directory(device, VolumeFormat::Raw, &mut self.directory)?;
         }
-        Ok(targets)
+        Ok(self.extraction.targets())
     }
 
     /// Names the disks, and writes beside each what it lacks; it gives that for programs.
     fn finish(mut self, recovered: &Recovered) -> Result<Vec<Value>> {
-        for disk in &self.disks {
-            disk.flush()?;
-        }
-        if let Some(vmstate) = &self.vmstate {
-            vmstate.finish(true)?;
-        }
+        self.extraction.finish()?;
         let mut told = String::new();
         let mut found = Vec::new();
         for device in self.header.iter().flat_map(Header::devices) {

@@ -1,0 +1,142 @@
+//! The devices of an archive on their way to disks and files, without a guest.
+
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use fleece_storage::VolumeFormat;
+use fleece_storage::block::WriteAt;
+use fleece_vma_format::restore::Targets;
+use fleece_vma_format::{Device, DeviceId};
+
+use super::directory::{Directory, Growing};
+use super::target::DiskTarget;
+use crate::cancel::CancelToken;
+use crate::error::{Error, ErrorKind};
+use crate::pace::rate::RateLimit;
+use crate::target::writeback::Writeback;
+
+/// Where devices of an archive go.
+#[derive(Debug)]
+pub struct Extraction {
+    disks: Vec<Disk>,
+    vmstate: Option<(DeviceId, Arc<Growing>)>,
+    sync: bool,
+    cancel: CancelToken,
+}
+
+#[derive(Debug)]
+struct Disk {
+    device: DeviceId,
+    name: String,
+    target: Arc<dyn WriteAt>,
+    write_zeroes: bool,
+    limit: Option<Arc<RateLimit>>,
+    /// What sends it to the disk meanwhile.
+    writeback: Option<Arc<Writeback>>,
+}
+
+impl Extraction {
+    /// Nothing yet. With `sync`, what is written is on stable storage at the end; `cancel` ends the waiting for
+    /// limits.
+    #[must_use]
+    pub fn new(sync: bool, cancel: &CancelToken) -> Self {
+        Self {
+            disks: Vec::new(),
+            vmstate: None,
+            sync,
+            cancel: cancel.clone(),
+        }
+    }
+
+    /// Sends a device to a file of its own in a directory, an image of this `format`. The result is its path until the
+    /// directory is published; saved RAM has none.
+    ///
+    /// # Errors
+    /// Those of the directory.
+    pub fn to_directory(
+        &mut self,
+        device: &Device,
+        format: VolumeFormat,
+        directory: &mut Directory,
+    ) -> Result<Option<PathBuf>, Error> {
+        if device.is_vmstate() {
+            self.vmstate = Some((device.id(), Arc::new(directory.growing(device)?)));
+            return Ok(None);
+        }
+        let (path, target) = directory.disk(device, format)?;
+        // A qcow2's metadata would be written over and over.
+        let writeback = (self.sync && format == VolumeFormat::Raw).then(|| {
+            let target = Arc::clone(&target);
+            Writeback::new(move || target.flush().map_err(io::Error::other)).map(Arc::new)
+        });
+        let writeback = writeback
+            .transpose()
+            .map_err(|error| Error::caused(ErrorKind::Internal, "cannot start a thread", error))?;
+        self.disks.push(Disk {
+            device: device.id(),
+            name: device.name().to_owned(),
+            target,
+            write_zeroes: false,
+            limit: None,
+            writeback,
+        });
+        Ok(Some(path))
+    }
+
+    /// Sends a device to a disk that is there, which holds zeroes only unless they are to be written.
+    pub fn to_disk(
+        &mut self,
+        device: &Device,
+        target: Arc<dyn WriteAt>,
+        write_zeroes: bool,
+        limit: Option<Arc<RateLimit>>,
+    ) {
+        self.disks.push(Disk {
+            device: device.id(),
+            name: device.name().to_owned(),
+            target,
+            write_zeroes,
+            limit,
+            // Devices and their caches are the storage's business.
+            writeback: None,
+        });
+    }
+
+    /// What is to be written to.
+    #[must_use]
+    pub fn targets(&self) -> Targets<'static> {
+        let mut targets = Targets::new();
+        for disk in &self.disks {
+            let target = DiskTarget::new(Arc::clone(&disk.target), disk.write_zeroes)
+                .limited(disk.limit.clone())
+                .cancelled_by(&self.cancel)
+                .written_back(disk.writeback.clone());
+            targets.insert(disk.device, Box::new(target));
+        }
+        if let Some((device, file)) = &self.vmstate {
+            targets.insert(*device, Box::new(Arc::clone(file)));
+        }
+        targets
+    }
+
+    /// Waits until all that was written is on stable storage, if it is to be.
+    ///
+    /// # Errors
+    /// Kind [`ErrorKind::Target`].
+    pub fn finish(&self) -> Result<(), Error> {
+        for disk in self.disks.iter().filter(|_| self.sync) {
+            let failed = || format!("cannot write device {}", disk.name);
+            if let Some(writeback) = &disk.writeback {
+                let written = writeback.finish();
+                written.map_err(|e| Error::caused(ErrorKind::Target, failed(), e))?;
+            }
+            let flushed = disk.target.flush();
+            flushed.map_err(|e| Error::caused(ErrorKind::Target, failed(), e))?;
+        }
+        match &self.vmstate {
+            Some((_, file)) => file.finish(self.sync),
+            None => Ok(()),
+        }
+    }
+}
