@@ -3,6 +3,7 @@
 use std::error::Error as StdError;
 
 use fleece_plain_text::message;
+use fleece_staged_file::meaning;
 
 use crate::advice::Advice;
 use crate::cancel::CancelReason;
@@ -130,6 +131,9 @@ impl Error {
             line.push_str(": ");
             line.push_str(&error.to_string());
             cause = error.source();
+        }
+        if let Some(meaning) = meaning(self) {
+            line.push_str(&format!(" ({meaning})"));
         }
         message(&line).into_owned()
     }

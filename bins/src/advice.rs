@@ -1,5 +1,6 @@
 //! What can be done about an archive, in the words of `vma`.
 
+use fleece_staged_file::meaning;
 use fleece_vma_format::{Advice, Error};
 
 /// An error and its causes in one line, and at its end what can be done about it.
@@ -30,7 +31,7 @@ pub fn words(advice: Advice) -> Option<String> {
 
 /// An error and its causes in one line, without saying anything twice.
 #[must_use]
-pub fn chain(error: &dyn std::error::Error) -> String {
+pub fn chain(error: &(dyn std::error::Error + 'static)) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
     while let Some(error) = cause {
@@ -41,5 +42,8 @@ pub fn chain(error: &dyn std::error::Error) -> String {
         }
         cause = error.source();
     }
-    text
+    match meaning(error) {
+        Some(meaning) => format!("{text} ({meaning})"),
+        None => text,
+    }
 }

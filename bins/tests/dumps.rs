@@ -605,3 +605,29 @@ fn what_is_no_regular_file_is_no_backup_for_any_command() {
     assert_eq!(code, Some(0), "{said}");
     assert!(at("elsewhere").exists() && name("link").symlink_metadata().is_err());
 }
+
+/// What the system says of a file system on a network is told with its meaning and a next step.
+#[test]
+fn errors_of_network_file_systems_are_told_with_a_next_step() {
+    if fleece_lab::require("strace").is_none() {
+        return;
+    }
+    let dumps = Dumps::new();
+    for (errno, words) in [
+        ("ESTALE", "unmount and mount it again"),
+        ("EREMOTEIO", "look at its log"),
+        ("ENOTCONN", "has ended"),
+        ("ETIMEDOUT", "does not answer"),
+        ("EHOSTDOWN", "cannot be reached"),
+        ("EIO", "kernel's log"),
+    ] {
+        let mut list = Command::new("strace");
+        list.args(["-f", "-qq", "-o", "/dev/null", "-e"]);
+        list.arg(format!("inject=getdents64:error={errno}"));
+        list.arg(env!("CARGO_BIN_EXE_fleece"))
+            .arg("list")
+            .arg(dumps.0.path());
+        let said = support::ended::Ended::of(&mut list);
+        said.expect(6, &["cannot list the backups", words]);
+    }
+}

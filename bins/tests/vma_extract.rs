@@ -238,3 +238,37 @@ fn one_disk_goes_to_a_pipe_in_its_own_order() {
     fails(&["extract", &gzip, "-", "-d", "a"], 1, "vma reframe");
     assert!(!Path::new("-").exists());
 }
+
+#[test]
+fn nothing_stays_of_an_extraction_that_finds_no_room() {
+    let dir = TempDir::new().unwrap();
+    let made = support::made(&dir, "full.vma", &disk(8 << 20), "none");
+    let small = path(&dir, "small");
+    fs::create_dir(&small).unwrap();
+    let mut mount = std::process::Command::new("mount");
+    mount.args(["-t", "tmpfs", "-o", "size=2m", "fleece", &small]);
+    assert!(mount.status().unwrap().success());
+    let target = format!("{small}/out");
+    let cases: [&[&str]; 4] = [
+        &["extract", &made, &target],
+        &["extract", "--format", "qcow2", &made, &target],
+        &["extract", "-d", "a", &made, &target],
+        &["extract", "-d", "a", "--format", "qcow2", &made, &target],
+    ];
+    let ended: Vec<_> = cases
+        .iter()
+        .map(|case| {
+            let output = run(case);
+            let left = fs::read_dir(&small).unwrap().count();
+            (case, output, left)
+        })
+        .collect();
+    let mut umount = std::process::Command::new("umount");
+    assert!(umount.args(["-l", &small]).status().unwrap().success());
+    for (case, output, left) in ended {
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(1), "{case:?}: {said}");
+        assert!(said.contains("No space left"), "{case:?}: {said}");
+        assert_eq!(left, 0, "{case:?}: {said}");
+    }
+}

@@ -29,15 +29,19 @@
 //!
 //! Where others write, too, [`regular`] opens what is there and waits for nobody.
 //!
+//! [`meaning`] says what the errors of file systems mean, above all of those on a network.
+//!
 //! [`LockFile`] is the other file beside files: an exclusive lock that is gone when nobody holds it.
 
 mod directory;
+mod errno;
 mod file;
 mod lock;
 pub mod regular;
 mod rename;
 
 pub use directory::{check_owned, create_directories, sync_directory, sync_directory_of};
+pub use errno::meaning;
 pub use file::{Committed, StagedFile, remove_stale, temporary_name};
 pub use lock::{LockFile, Locking};
 pub use rename::rename_new;

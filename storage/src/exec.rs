@@ -94,6 +94,7 @@ fn command(argv: &[&str]) -> Result<Command, Error> {
         .args(arguments)
         .env_clear()
         .env("LC_ALL", "C")
+        .env("LVM_SUPPRESS_FD_WARNINGS", "1")
         .env("PATH", DIRECTORIES.join(":"))
         .current_dir("/")
         // A group of its own, so that its children can be killed with it.
@@ -259,11 +260,12 @@ fn summary(stderr: &[u8]) -> String {
     const END: usize = 4096;
     let start = stderr.len().saturating_sub(END);
     let text = String::from_utf8_lossy(stderr.get(start..).unwrap_or_default());
-    let lines: Vec<&str> = text
-        .lines()
-        .map(str::trim)
-        .filter(|line| !line.is_empty())
-        .collect();
+    let lines = text.lines().map(str::trim);
+    let mut lines: Vec<&str> = lines.filter(|line| !line.is_empty()).collect();
+    // Where nothing else is said, that may be the reason.
+    if lines.iter().any(|line| !is_noise(line)) {
+        lines.retain(|line| !is_noise(line));
+    }
     let last = lines
         .iter()
         .skip(lines.len().saturating_sub(4))
@@ -273,6 +275,30 @@ fn summary(stderr: &[u8]) -> String {
         true => "it says nothing about why".to_owned(),
         false => words(&last.join("; ")),
     }
+}
+
+/// What programs say before the reason why they fail, and which is none: LVM of descriptors that it inherits and of
+/// thin pools, Ceph of its own start, in lines like `2026-01-01T00:00:00.000+0000 7f00 0 …`, of which those of level
+/// -1 are errors.
+fn is_noise(line: &str) -> bool {
+    let mut words = line.split_whitespace();
+    let is_dated = words
+        .next()
+        .is_some_and(|word| word.len() > 20 && word.contains("T") && word.contains(':'));
+    let of_ceph = is_dated
+        && words
+            .nth(1)
+            .is_some_and(|level| level.parse::<u8>().is_ok());
+    let starts = [
+        "WARNING: Sum of all thin volume sizes",
+        "WARNING: You have not turned on protection against thin pools",
+        "WARNING: Set activation/thin_pool_autoextend_threshold",
+        "For thin pool auto extension activation/",
+        "did not load config file, using default settings",
+    ];
+    of_ceph
+        || (line.starts_with("File descriptor ") && line.contains(" leaked on "))
+        || starts.iter().any(|start| line.starts_with(start))
 }
 
 #[cfg(test)]
@@ -319,6 +345,30 @@ mod tests {
             error.len() < 2000 && !error.contains(char::is_control),
             "{error}"
         );
+    }
+
+    #[test]
+    fn noise_hides_no_cause() {
+        let noise = [
+            "File descriptor 9 (pipe:[1]) leaked on lvcreate invocation. Parent PID 7: fleece",
+            "WARNING: You have not turned on protection against thin pools running out of space.",
+            "2026-01-01T00:00:00.000+0000 7f00dead 1 librados: starting",
+        ];
+        let causes = [
+            "Volume group \"fast\" has insufficient free space (1 extents): 2 required.",
+            "2026-01-01T00:00:00.000+0000 7f00dead -1 auth: unable to find a keyring",
+            "cannot create 'tank/x': out of space",
+        ];
+        for cause in causes {
+            // Far more of it than is told, before and behind.
+            let noise = format!("{}\n", noise.join("\n")).repeat(3);
+            let said = format!("{noise}\n{cause}\n{noise}\n");
+            let told = summary(said.as_bytes());
+            assert!(told.contains(cause) && !told.contains("leaked"), "{told}");
+        }
+        assert!(summary(noise.join("\n").as_bytes()).contains("leaked"));
+        let environment = sh("echo $LVM_SUPPRESS_FD_WARNINGS", b"", MINUTE);
+        assert_eq!(environment.unwrap(), b"1\n");
     }
 
     #[test]
@@ -373,6 +423,13 @@ mod tests {
         let environment = System.run(&["env"], MINUTE).unwrap();
         let mut lines: Vec<_> = environment.lines().collect();
         lines.sort_unstable();
-        assert_eq!(lines, ["LC_ALL=C", "PATH=/usr/sbin:/usr/bin:/sbin:/bin"]);
+        assert_eq!(
+            lines,
+            [
+                "LC_ALL=C",
+                "LVM_SUPPRESS_FD_WARNINGS=1",
+                "PATH=/usr/sbin:/usr/bin:/sbin:/bin"
+            ]
+        );
     }
 }
