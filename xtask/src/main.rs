@@ -2,6 +2,7 @@
 
 #[cfg(feature = "assets")]
 mod assets;
+mod bench;
 mod ci;
 mod commits;
 mod deny;
@@ -41,6 +42,16 @@ enum Task {
     /// Write completions and man pages to target/assets (with `--features assets`)
     #[cfg(feature = "assets")]
     Assets,
+    /// Measure beside peers on an idle machine, and put the tables into docs/BENCHMARKS.md: an hour or more
+    Bench {
+        /// How often each is measured
+        #[arg(long, default_value_t = 5)]
+        rounds: usize,
+
+        /// Only these tables, e.g. archive,guest-11.1
+        #[arg(long, value_delimiter = ',')]
+        only: Vec<String>,
+    },
     /// Let everything go wrong that docs/FAULTS.md names
     Faults {
         /// With every method on every QEMU, and many backups of one instant: an hour or more
@@ -58,6 +69,7 @@ fn main() -> ExitCode {
         Task::Ci { only } => ci::run(&only),
         #[cfg(feature = "assets")]
         Task::Assets => assets::write(),
+        Task::Bench { rounds, only } => bench::run(rounds, &only),
         Task::Faults { long } => faults::run(long),
         Task::Quick => quick::run(),
         Task::Lab => ci::lab(),

@@ -26,8 +26,9 @@ impl Request {
 pub(crate) struct Thread {
     kind: Kind,
     bytes: u64,
-    /// The part of the disk where it writes.
+    /// The part of the disk where it writes, and where that begins.
     span: f64,
+    from: f64,
     /// Requests a second at most; 0: one as soon as the last is done.
     rate: f64,
     /// From when to when, in seconds since the backup began.
@@ -49,6 +50,11 @@ pub(crate) struct Load {
 }
 
 impl Load {
+    /// Whether it writes to all of the disk.
+    pub(crate) fn is_everywhere(&self) -> bool {
+        self.threads.iter().any(|thread| thread.span >= 1.0)
+    }
+
     /// Whether it writes nothing when the backup begins.
     pub(crate) fn begins_idle(&self) -> bool {
         self.threads.iter().all(|thread| thread.time.0 > 0.0)
@@ -62,6 +68,7 @@ const fn random(bytes: u64, span: f64, rate: f64) -> Thread {
         kind: Kind::Random,
         bytes,
         span,
+        from: 0.0,
         rate,
         time: ALWAYS,
     }
@@ -121,17 +128,46 @@ pub(crate) const LOADS: [Load; 7] = [
     },
 ];
 
+/// Guests that write to a part of their disk, which the order of the disk comes to at last.
+pub(crate) const HOT: [Load; 3] = [
+    Load {
+        name: "4 KiB at random in the last tenth, always",
+        threads: &[Thread {
+            from: 0.9,
+            ..random(4 << 10, 0.1, 0.0)
+        }],
+    },
+    Load {
+        name: "database in the last quarter",
+        threads: &[
+            Thread {
+                from: 0.75,
+                ..random(8 << 10, 0.25, 600.0)
+            },
+            Thread {
+                from: 0.75,
+                ..random(8 << 10, 0.25, 600.0)
+            },
+        ],
+    },
+    Load {
+        name: "4 KiB at random, always",
+        threads: &[random(4 << 10, 1.0, 0.0)],
+    },
+];
+
 impl Thread {
     /// The request number `n` on a disk of `size` bytes.
     pub(crate) fn request(&self, n: u64, size: u64, random: &mut Random) -> Request {
         let places = ((size as f64 * self.span) as u64 / self.bytes).max(1);
+        let first = (size as f64 * self.from) as u64 / self.bytes;
         let place = match self.kind {
             Kind::Random => (random.next() * places as f64) as u64,
             // From the middle on.
             Kind::Sequential | Kind::Discard => places / 2 + n,
         };
         Request {
-            offset: place % places * self.bytes,
+            offset: (place % places + first) * self.bytes,
             bytes: self.bytes,
             is_discard: self.kind == Kind::Discard,
         }

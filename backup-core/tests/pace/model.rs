@@ -8,6 +8,7 @@ use fleece_backup_core::pace::{Collision, DiskWrites, GuestWrites, Pace, Pacer, 
 
 use crate::load::{Load, Request};
 use crate::machine::{Disk, Host, Random, Storage, Threads};
+use crate::order::{Order, Plan};
 
 pub(crate) const CLUSTER: u64 = 64 << 10;
 const CHUNK: u64 = 1 << 20;
@@ -22,6 +23,7 @@ pub(crate) struct World {
     pub(crate) storage: Storage,
     pub(crate) host: Host,
     pub(crate) load: Load,
+    pub(crate) order: Order,
     /// Bytes of the disk, all of which are data.
     pub(crate) size: u64,
 }
@@ -44,6 +46,8 @@ pub(crate) struct Outcome {
     pub(crate) ended: bool,
     /// Most bytes in the fleecing images.
     pub(crate) peak: u64,
+    /// Clusters that the filter has copied: what the guest waits for.
+    pub(crate) copies: u64,
     /// What each of the guest's writes took, in order of length.
     latencies: Vec<f64>,
     pub(crate) collisions: Vec<Collision>,
@@ -142,7 +146,7 @@ pub(crate) struct Model {
     writers: Vec<Writer>,
     readers: Vec<Reader>,
     clusters: Vec<Cluster>,
-    planned: u64,
+    plan: Plan,
     unencoded: usize,
     read: u64,
     got: u64,
@@ -177,7 +181,7 @@ impl Model {
             writers: Vec::new(),
             readers: vec![Reader::default(); 8],
             clusters: vec![Cluster::Fresh; clusters],
-            planned: 0,
+            plan: Plan::new(world.order, (world.size / CHUNK) as usize),
             unencoded: 0,
             read: 0,
             got: 0,
@@ -324,7 +328,9 @@ impl Model {
                 for cluster in clusters.iter_mut().filter(|it| **it == Cluster::Fresh) {
                     *cluster = Cluster::Saving;
                     self.writers[thread].copies += 1;
+                    self.outcome.copies += 1;
                 }
+                self.plan.written((offset / CHUNK) as usize);
                 let stage = match self.writers[thread].copies {
                     0 => Stage::Writing,
                     _ => Stage::OldRead,
@@ -396,14 +402,13 @@ impl Model {
                 let inside = self.readers.iter().filter(|reader| reader.inside).count();
                 let started = self.readers.iter().filter(|reader| reader.chunk.is_some());
                 if inside >= self.pace.places()
-                    || self.planned >= self.world.size
+                    || self.plan.is_empty()
                     || self.unencoded + started.count() >= BUFFERS
                 {
                     return;
                 }
                 reader.inside = true;
-                reader.chunk = Some((self.planned, 0));
-                self.planned += CHUNK;
+                reader.chunk = Some((self.plan.take() as u64 * CHUNK, 0));
                 self.ask(&mut reader, number);
             }
             Step::Asked => {
@@ -471,6 +476,7 @@ impl Model {
     }
 
     fn look(&mut self) {
+        self.plan.cool();
         if let Steering::Pacer(pacer) = &mut self.steering {
             let at = Duration::from_secs_f64(self.now);
             let pace = pacer.observe(Sample {

@@ -3,7 +3,7 @@
 //! ```text
 //! cargo build --release -p fleece-bins && cargo xtask lab
 //! cargo run --release -p fleece-benches --bin guest-latency                       whole backups
-//! cargo run --release -p fleece-benches --bin guest-latency whole [ROUNDS [MiB [LOAD]]]
+//! cargo run --release -p fleece-benches --bin guest-latency whole [ROUNDS [MiB [LOAD|all [QEMU]]]]
 //! cargo run --release -p fleece-benches --bin guest-latency targets [SECONDS [ROUNDS [MiB written to]]]
 //! ```
 
@@ -32,7 +32,11 @@ fn main() {
         "whole" => whole::run(
             number(1).unwrap_or(5) as usize,
             number(2).unwrap_or(1024),
-            number(3).map(|load| load as usize),
+            match arguments.get(3).map(String::as_str) {
+                None | Some("all") => None,
+                Some(load) => Some(load.parse().expect("the number of a load")),
+            },
+            arguments.get(4).map_or("10.0", String::as_str),
         ),
         "targets" => targets::run(
             number(1).unwrap_or(5),

@@ -1,5 +1,6 @@
 //! Whole backups of a guest that writes: what they take, and what it feels meanwhile.
 
+use std::fs::File;
 use std::io::{BufRead as _, BufReader};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -11,42 +12,50 @@ use serde_json::{Value, json};
 
 use crate::table::{fill, median};
 
-/// Where the guest writes.
-#[derive(Clone, Copy, PartialEq)]
-enum Storage {
-    /// A file.
-    Local,
-    /// The same behind a server that takes 5 ms for a read and 2 ms for a write.
-    Delayed,
-}
+/// The guest's disks: a file; the same behind a server that takes 5 ms for a read and 2 ms for a write; a file,
+/// in a thread of its own.
+const LOCAL: u32 = 0;
+const DELAYED: u32 = 1;
+const IOTHREAD: u32 = 2;
 
 struct Load {
     name: &'static str,
-    storage: Storage,
+    /// What is backed up. The guest writes to the first.
+    disks: &'static [u32],
     /// Size, span of the disk's size in percent, threads, writes a second, order.
     line: (u64, u64, u32, u32, &'static str),
 }
 
-const LOADS: [Load; 4] = [
+const LOADS: [Load; 6] = [
     Load {
         name: "4 KiB at random, one at a time",
-        storage: Storage::Local,
+        disks: &[LOCAL],
         line: (4096, 25, 1, 0, "random"),
     },
     Load {
         name: "4 KiB at random, 16 at a time",
-        storage: Storage::Local,
+        disks: &[LOCAL],
         line: (4096, 25, 16, 0, "random"),
     },
     Load {
         name: "64 KiB in sequence",
-        storage: Storage::Local,
+        disks: &[LOCAL],
         line: (65536, 100, 1, 0, "sequential"),
     },
     Load {
         name: "100 writes a second, disk with 5 ms reads, 2 ms writes",
-        storage: Storage::Delayed,
+        disks: &[DELAYED],
         line: (4096, 25, 1, 100, "random"),
+    },
+    Load {
+        name: "4 KiB at random, one at a time, disk with an iothread",
+        disks: &[IOTHREAD],
+        line: (4096, 25, 1, 0, "random"),
+    },
+    Load {
+        name: "4 KiB at random, one at a time, and another disk",
+        disks: &[LOCAL, IOTHREAD],
+        line: (4096, 25, 1, 0, "random"),
     },
 ];
 
@@ -66,6 +75,9 @@ const WAYS: [(&str, Way); 3] = [
     ("`blockdev-backup` into nothing", Way::Job),
 ];
 
+/// What the others are compared to.
+const NO_LIMIT: usize = 1;
+
 /// One whole backup. Times in seconds, latencies in milliseconds.
 struct Measured {
     took: f64,
@@ -77,16 +89,15 @@ struct Measured {
 
 #[derive(Clone, Copy)]
 struct Writes {
-    p50: f64,
     p99: f64,
     max: f64,
     iops: f64,
 }
 
 /// Measures each load with each way, in turns, and prints medians.
-pub(crate) fn run(rounds: usize, mib: u64, only: Option<usize>) {
+pub(crate) fn run(rounds: usize, mib: u64, only: Option<usize>, qemu: &str) {
     let size = mib << 20;
-    let qemu = fleece_lab::qemu("10.0").expect("the lab; prepare it with `cargo xtask lab`");
+    let qemu = fleece_lab::qemu(qemu).expect("the lab; prepare it with `cargo xtask lab`");
     let nbdkit = fleece_lab::require("nbdkit").expect("nbdkit");
     let folder = tempfile::tempdir_in(fleece_lab::root()).unwrap();
     let delayed = Delayed::start(&nbdkit, folder.path(), size);
@@ -97,8 +108,20 @@ pub(crate) fn run(rounds: usize, mib: u64, only: Option<usize>) {
         "file=nbd:unix:{},if=none,id=drive-virtio1,format=raw,cache=none",
         delayed.socket.display()
     );
+    let third = folder.path().join("third.raw");
+    File::create(&third).unwrap().set_len(size).unwrap();
+    let another = format!(
+        "file={},if=none,id=drive-virtio2,format=raw,cache=none",
+        third.display()
+    );
     let guest = Guest::builder(&qemu)
         .disk(disk)
+        .argument("-object")
+        .argument("iothread,id=thread")
+        .argument("-drive")
+        .argument(another)
+        .argument("-device")
+        .argument("virtio-blk-pci,drive=drive-virtio2,id=virtio2,serial=disk2,iothread=thread")
         .argument("-drive")
         .argument(drive)
         .argument("-device")
@@ -107,11 +130,17 @@ pub(crate) fn run(rounds: usize, mib: u64, only: Option<usize>) {
         .expect("a guest");
     fill(guest.disk_path(0), size);
     fill(&delayed.image, size);
+    fill(&third, size);
 
     println!(
-        "QEMU {}, {mib} MiB of noise, median of {rounds} rounds",
+        "QEMU {}, disks of {mib} MiB of noise, medians of {rounds} alternating rounds.\n",
         qemu.version()
     );
+    println!(
+        "| the guest writes | | time / no limit | p99 / before | p99 ms more | slowest ms | IOPS % | lost / no limit \
+         | images % |"
+    );
+    println!("|---|---|---|---|---|---|---|---|---|");
     for (number, load) in LOADS.iter().enumerate() {
         if only.is_some_and(|only| only != number) {
             continue;
@@ -127,46 +156,34 @@ pub(crate) fn run(rounds: usize, mib: u64, only: Option<usize>) {
 }
 
 fn tell(load: &Load, measured: &[Vec<Measured>], size: u64) {
-    println!("\n{}\n", load.name);
-    println!(
-        "| | s | MiB/s | / no limit | p50 ms before | during | p99 ms before | during | max ms | IOPS before \
-         | during | % | writes lost | images % |"
-    );
-    println!("|---|---|---|---|---|---|---|---|---|---|---|---|---|---|");
-    let unlimited = median(measured[1].iter().map(|measured| measured.took));
-    for (measured, (name, way)) in measured.iter().zip(WAYS) {
-        let of = |value: fn(&Measured) -> f64| median(measured.iter().map(value));
-        let took = of(|measured| measured.took);
+    let size = size as f64 * load.disks.len() as f64;
+    let of = |way: usize, value: fn(&Measured) -> f64| median(measured[way].iter().map(value));
+    let took = |measured: &Measured| measured.took;
+    let lost = |measured: &Measured| (measured.before.iops - measured.during.iops) * measured.took;
+    for (number, (name, way)) in WAYS.iter().enumerate() {
         let images = match way {
-            Way::Job => "-".to_owned(),
+            Way::Job => String::new(),
             Way::Fleece(_) => {
-                let images = of(|measured| measured.images.unwrap_or(f64::NAN));
-                format!("{:.0}", images * 100.0 / size as f64)
+                let images = of(number, |measured| measured.images.unwrap_or(f64::NAN));
+                format!("{:.0}", images * 100.0 / size)
             }
         };
         println!(
-            "| {name} | {took:.1} | {:.0} | {:.2} | {:.2} | {:.2} | {:.2} | {:.2} | {:.0} | {:.0} | {:.0} | {:.0} \
-             | {:.0} | {images} |",
-            (size >> 20) as f64 / took,
-            took / unlimited,
-            of(|measured| measured.before.p50),
-            of(|measured| measured.during.p50),
-            of(|measured| measured.before.p99),
-            of(|measured| measured.during.p99),
-            of(|measured| measured.during.max),
-            of(|measured| measured.before.iops),
-            of(|measured| measured.during.iops),
-            of(|measured| measured.during.iops * 100.0 / measured.before.iops),
-            of(|measured| (measured.before.iops - measured.during.iops) * measured.took),
+            "| {} | {name} | {:.2} | {:.1} | {:.2} | {:.0} | {:.0} | {:.1} | {images} |",
+            if number == 0 { load.name } else { "" },
+            of(number, took) / of(NO_LIMIT, took),
+            of(number, |measured| measured.during.p99 / measured.before.p99),
+            of(number, |measured| measured.during.p99 - measured.before.p99),
+            of(number, |measured| measured.during.max),
+            of(number, |measured| measured.during.iops * 100.0
+                / measured.before.iops),
+            of(number, lost) / of(NO_LIMIT, lost),
         );
     }
 }
 
 fn measure(guest: &Guest, load: &Load, way: Way, size: u64) -> Measured {
-    let number = match load.storage {
-        Storage::Local => 0,
-        Storage::Delayed => 1,
-    };
+    let number = load.disks[0];
     let (bytes, span, threads, rate, order) = load.line;
     let span = size / 100 * span;
     let line = |seconds: u64| {
@@ -176,10 +193,11 @@ fn measure(guest: &Guest, load: &Load, way: Way, size: u64) -> Measured {
     let before = writes(&guest.run(&line(3), soon).unwrap());
     let writer = guest.spawn(&line(0)).unwrap();
     let begin = || guest.run("touch /tmp/again", soon).map(drop).unwrap();
-    let disk = format!("drive-virtio{number}");
+    let disks = load.disks.iter().map(|disk| format!("drive-virtio{disk}"));
+    let disks: Vec<String> = disks.collect();
     let (took, images) = match way {
-        Way::Fleece(options) => fleece(guest, &disk, options, begin),
-        Way::Job => (job(guest, &disk, size, begin), None),
+        Way::Fleece(options) => fleece(guest, &disks, options, begin),
+        Way::Job => (job(guest, &disks, size, begin), None),
     };
     guest.run("touch /tmp/enough", soon).unwrap();
     Measured {
@@ -194,7 +212,6 @@ fn writes(said: &str) -> Writes {
     let said: Value = serde_json::from_str(said.trim()).unwrap();
     let number = |name: &str| said[name].as_f64().unwrap();
     Writes {
-        p50: number("p50_ms"),
         p99: number("p99_ms"),
         max: number("max_ms"),
         iops: number("iops"),
@@ -204,21 +221,14 @@ fn writes(said: &str) -> Writes {
 /// A backup to a target that takes everything; calls `begin` when the filter is in.
 fn fleece(
     guest: &Guest,
-    disk: &str,
+    disks: &[String],
     options: &[&str],
     begin: impl Fn(),
 ) -> (Duration, Option<f64>) {
     let mut command = Command::new(fleece_benches::fleece());
-    command.args([
-        "backup",
-        "--json",
-        "--vmid",
-        "7",
-        "--include",
-        disk,
-        "--qmp",
-    ]);
-    command.arg(guest.qmp_socket());
+    command.args(["backup", "--json", "--vmid", "7"]);
+    command.arg("--include").arg(disks.join(","));
+    command.arg("--qmp").arg(guest.qmp_socket());
     command.arg("--state-dir").arg(guest.folder().join("state"));
     command.args(["--to", "-"]).args(options);
     command.stdout(Stdio::null()).stderr(Stdio::piped());
@@ -238,21 +248,28 @@ fn fleece(
     (start.expect("a filter").elapsed(), images)
 }
 
-/// QEMU's own job.
-fn job(guest: &Guest, disk: &str, size: u64, begin: impl Fn()) -> Duration {
+/// QEMU's own jobs.
+fn job(guest: &Guest, disks: &[String], size: u64, begin: impl Fn()) -> Duration {
     let client = Client::connect_unix(guest.test_socket()).unwrap();
-    let target = json!({"driver": "null-co", "node-name": "target", "size": size});
-    client.execute_raw("blockdev-add", Some(target)).unwrap();
-    let job = json!({"job-id": "job", "device": disk, "target": "target", "sync": "full"});
+    let target = |disk: &str| format!("target-{disk}");
+    for disk in disks {
+        let target = json!({"driver": "null-co", "node-name": target(disk), "size": size});
+        client.execute_raw("blockdev-add", Some(target)).unwrap();
+    }
     let start = Instant::now();
-    client.execute_raw("blockdev-backup", Some(job)).unwrap();
+    for disk in disks {
+        let job = json!({"job-id": disk, "device": disk, "target": target(disk), "sync": "full"});
+        client.execute_raw("blockdev-backup", Some(job)).unwrap();
+    }
     begin();
     while client.execute_raw("query-block-jobs", None).unwrap() != json!([]) {
         std::thread::sleep(Duration::from_millis(20));
     }
     let took = start.elapsed();
-    let node = json!({"node-name": "target"});
-    client.execute_raw("blockdev-del", Some(node)).unwrap();
+    for disk in disks {
+        let node = json!({"node-name": target(disk)});
+        client.execute_raw("blockdev-del", Some(node)).unwrap();
+    }
     took
 }
 
@@ -266,10 +283,7 @@ struct Delayed {
 impl Delayed {
     fn start(nbdkit: &Path, folder: &Path, size: u64) -> Self {
         let (image, socket) = (folder.join("delayed.raw"), folder.join("delayed.sock"));
-        std::fs::File::create(&image)
-            .unwrap()
-            .set_len(size)
-            .unwrap();
+        File::create(&image).unwrap().set_len(size).unwrap();
         let mut command = Command::new(nbdkit);
         command.args(["--foreground", "--exit-with-parent", "--filter=delay"]);
         command.arg("--unix").arg(&socket).arg("file").arg(&image);

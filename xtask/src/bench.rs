@@ -1,0 +1,227 @@
+//! The measurements, and the pages that show them.
+
+use std::fmt::Write as _;
+use std::fs;
+
+use crate::run::{Outcome, Run, workspace};
+
+const PAGE: &str = "docs/BENCHMARKS.md";
+
+/// A table of the page, and the program that prints it.
+#[derive(Clone, Copy)]
+struct Table {
+    name: &'static str,
+    program: Program,
+}
+
+#[derive(Clone, Copy)]
+enum Program {
+    /// One of `benches`, with its arguments; `ROUNDS` stands for how often.
+    Bench(&'static str, &'static [&'static str]),
+    /// The models of guests and disks.
+    Models,
+    /// The models of what another order of reading does.
+    Order,
+}
+
+const TABLES: [Table; 8] = [
+    bench("archive", "archive", &["target", "4096", "ROUNDS"]),
+    bench("calls", "syscalls", &["target"]),
+    bench("restore", "restore-vs-convert", &["2048", "ROUNDS"]),
+    bench(
+        "guest-10.0",
+        "guest-latency",
+        &["whole", "ROUNDS", "1024", "all", "10.0"],
+    ),
+    bench(
+        "guest-11.1",
+        "guest-latency",
+        &["whole", "ROUNDS", "1024", "all", "11.1"],
+    ),
+    Table {
+        name: "models",
+        program: Program::Models,
+    },
+    Table {
+        name: "order",
+        program: Program::Order,
+    },
+    bench("native", "native", &["2048", "5", "ROUNDS"]),
+];
+
+const fn bench(
+    name: &'static str,
+    program: &'static str,
+    arguments: &'static [&'static str],
+) -> Table {
+    Table {
+        name,
+        program: Program::Bench(program, arguments),
+    }
+}
+
+/// Measures, and puts the tables, or some of them, into the page.
+pub(crate) fn run(rounds: usize, only: &[String]) -> Outcome {
+    let known = |name: &String| TABLES.iter().any(|table| table.name == name);
+    if let Some(unknown) = only.iter().find(|name| !known(name)) {
+        let names = TABLES.map(|table| table.name).join(", ");
+        return Err(format!("no table {unknown}; there are: {names}"));
+    }
+    let chosen = |table: &&Table| only.is_empty() || only.iter().any(|name| name == table.name);
+    let packages = ["--package=fleece-bins", "--package=fleece-benches"];
+    let build = [&["build", "--release"], &packages[..]].concat();
+    Run::cargo(&build).openly(|_| false)?;
+    let mut written = Vec::new();
+    for table in TABLES.iter().filter(chosen) {
+        println!("{} …", table.name);
+        let text = measure(table.program, rounds)?;
+        println!("{text}");
+        put(PAGE, table.name, &text)?;
+        written.push(table.name);
+    }
+    put(PAGE, "machine", &machine())?;
+    if written.contains(&"archive") && written.contains(&"guest-10.0") {
+        put("README.md", "bench", &summary()?)?;
+    }
+    Ok(format!("{PAGE} has new tables: {}", written.join(", ")))
+}
+
+fn measure(program: Program, rounds: usize) -> Result<String, String> {
+    let rounds = rounds.to_string();
+    match program {
+        Program::Bench(name, arguments) => {
+            let path = format!("target/release/{name}");
+            let with = arguments.iter().map(|argument| match *argument {
+                "ROUNDS" => rounds.as_str(),
+                other => other,
+            });
+            Run::new(&path, &with.collect::<Vec<_>>()).quietly()
+        }
+        Program::Models => Ok(models(&tests_of_pace("")?)),
+        Program::Order => Ok(order(&tests_of_pace("reading_first")?)),
+    }
+}
+
+/// What the tests on models print.
+fn tests_of_pace(only: &str) -> Result<String, String> {
+    let test = [
+        "test",
+        "--quiet",
+        "--package=fleece-backup-core",
+        "--test=pace",
+    ];
+    Run::cargo(&[&test[..], &["--", "--nocapture", only]].concat()).quietly()
+}
+
+/// All rows.
+fn order(said: &str) -> String {
+    let mut rows: Vec<&str> = said.lines().filter(|line| line.starts_with("| ")).collect();
+    let columns = rows.first().map_or(0, |head| head.matches('|').count());
+    let rule = "|---".repeat(columns.saturating_sub(1)) + "|";
+    rows.insert(rows.len().min(1), &rule);
+    rows.join("\n")
+}
+
+/// The rows with 8 cores, without the column of cores and without those that are idle.
+fn models(said: &str) -> String {
+    let rows = said.lines().filter_map(|line| {
+        let cells: Vec<&str> = line.split(" | ").collect();
+        let is_head = cells.first() == Some(&"| disk");
+        let is_row = cells.get(2) == Some(&"8") && cells.get(1) != Some(&"idle");
+        let (before, after) = cells.split_at_checked(2)?;
+        let row = [before, after.get(1..)?].concat().join(" | ");
+        (is_head || is_row).then_some((is_head, row))
+    });
+    let (mut head, mut body) = (String::new(), Vec::new());
+    for (is_head, row) in rows {
+        match is_head {
+            true => head = row,
+            false => body.push(row),
+        }
+    }
+    body.sort();
+    let rule = "|---".repeat(head.matches('|').count().saturating_sub(1));
+    format!("{head}\n{rule}|\n{}", body.join("\n"))
+}
+
+/// What it was measured on.
+fn machine() -> String {
+    let first = |path: &str, key: &str| {
+        let text = fs::read_to_string(path).unwrap_or_default();
+        let line = text.lines().find_map(|line| line.strip_prefix(key))?;
+        Some(line.trim_start_matches([':', '\t', ' ']).trim().to_owned())
+    };
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let model = first("/proc/cpuinfo", "model name").unwrap_or_default();
+    let memory = first("/proc/meminfo", "MemTotal")
+        .and_then(|text| text.strip_suffix(" kB")?.parse::<u64>().ok())
+        .map_or(0, |kib| kib >> 20);
+    let kernel = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
+    let system = Run::new("stat", &["--file-system", "--format=%T", "target"]).quietly();
+    let kvm = match fs::File::open("/dev/kvm") {
+        Ok(_) => "with KVM",
+        Err(_) => "without KVM",
+    };
+    format!(
+        "{cores} processors ({model}), {memory} GiB, Linux {}, {}, {kvm}; everything in the page cache.",
+        kernel.trim(),
+        system.unwrap_or_default().trim()
+    )
+}
+
+/// The rows that most people ask for.
+fn summary() -> Result<String, String> {
+    let page = read(PAGE)?;
+    let mut text = String::from("| compared | ratio of times |\n|---|---|\n");
+    for row in table(&page, "archive")?.lines() {
+        let cells: Vec<&str> = row.split('|').map(str::trim).collect();
+        if let [_, what, ratio, aim, ..] = cells.as_slice()
+            && aim.starts_with("<=")
+        {
+            let _ = writeln!(text, "| `vma` {what} | {ratio} |");
+        }
+    }
+    text.push_str(
+        "\n| the guest writes, meanwhile `fleece backup` | p99 ms more | IOPS % |\n|---|---|---|\n",
+    );
+    for row in table(&page, "guest-10.0")?.lines() {
+        let cells: Vec<&str> = row.split('|').map(str::trim).collect();
+        if let [_, load, "default", _, _, more, _, iops, ..] = cells.as_slice() {
+            let _ = writeln!(text, "| {load} | {more} | {iops} |");
+        }
+    }
+    Ok(text)
+}
+
+fn read(page: &str) -> Result<String, String> {
+    let path = workspace().join(page);
+    fs::read_to_string(&path).map_err(|error| format!("{}: {error}", path.display()))
+}
+
+/// What stands between the marks of a table.
+fn table<'a>(page: &'a str, name: &str) -> Result<&'a str, String> {
+    let (begin, end) = marks(name);
+    let text = page
+        .split_once(&begin)
+        .and_then(|(_, rest)| rest.split_once(&end));
+    text.map(|(text, _)| text)
+        .ok_or_else(|| format!("no marks {begin} and {end}"))
+}
+
+/// Puts `text` between the marks of a table.
+fn put(page: &str, name: &str, text: &str) -> Result<(), String> {
+    let old = read(page)?;
+    let (begin, end) = marks(name);
+    table(&old, name).map_err(|error| format!("{page}: {error}"))?;
+    let (before, rest) = old.split_once(&begin).unwrap_or_default();
+    let (_, after) = rest.split_once(&end).unwrap_or_default();
+    let new = format!("{before}{begin}\n{}\n{end}{after}", text.trim());
+    fs::write(workspace().join(page), new).map_err(|error| format!("{page}: {error}"))
+}
+
+fn marks(name: &str) -> (String, String) {
+    (
+        format!("<!-- table: {name} -->"),
+        format!("<!-- end: {name} -->"),
+    )
+}
