@@ -238,6 +238,31 @@ impl<S: ReadAt, I: ReadAt> RandomAccess<S, I> {
         })
     }
 
+    /// What the device is from `offset` on, stretch by stretch: for `length` bytes, or for `most` stretches, and up to its
+    /// end. There is at least one.
+    ///
+    /// # Errors
+    /// As [`stretch_at`](Self::stretch_at).
+    pub fn stretches_at(
+        &self,
+        device: DeviceId,
+        offset: u64,
+        length: u64,
+        most: usize,
+    ) -> Result<Vec<Stretch>> {
+        let size = self.device_size(device).unwrap_or(0);
+        let end = offset.saturating_add(length).min(size);
+        let mut stretches = Vec::new();
+        let mut at = offset;
+        while stretches.is_empty() || at < end && stretches.len() < most {
+            let mut stretch = self.stretch_at(device, at)?;
+            stretch.length = stretch.length.min(end.saturating_sub(at).max(1));
+            at = at.saturating_add(stretch.length);
+            stretches.push(stretch);
+        }
+        Ok(stretches)
+    }
+
     /// Counts the clusters of a device that begin in a range of bytes.
     pub(crate) fn tally(&self, device: DeviceId, from: u64, to: u64, tally: &mut Tally) {
         self.map.tally(device, from, to, tally);

@@ -95,7 +95,7 @@ fn guests(dir: &Path) -> [Guest; 4] {
         let block = place * 64 + place * 7 % 64;
         file.write_all_at(&noise(4096), block * 4096).unwrap();
     }
-    let small = (0..60).map(|number| {
+    let small = (0..30).map(|number| {
         let (path, mut file) = disk(&format!("small{number}"), 4);
         file.write_all(&noise(MIB)).unwrap();
         path
@@ -106,7 +106,7 @@ fn guests(dir: &Path) -> [Guest; 4] {
         guest("4 GiB, empty", vec![empty], 4096),
         guest("256 MiB, full", vec![full], 256),
         guest("1 GiB, 4 KiB in each 256 KiB", vec![scattered], 1024),
-        guest("60 of 4 MiB, a quarter full", small, 240),
+        guest("30 of 4 MiB, a quarter full", small, 120),
     ]
 }
 

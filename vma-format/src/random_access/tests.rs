@@ -72,6 +72,16 @@ fn check(
                 let end = from + stretch.length as usize;
                 assert!(stretch.length > 0 && end <= disk.len());
                 assert!(stretch.data || crate::is_zero(&disk[from..end]));
+                let all = archive.stretches_at(device.id(), from as u64, u64::MAX, usize::MAX);
+                let all = all.unwrap();
+                assert_eq!(all[0], stretch);
+                assert!(all.windows(2).all(|pair| pair[0].data != pair[1].data));
+                let sum: u64 = all.iter().map(|stretch| stretch.length).sum();
+                assert_eq!(sum as usize, disk.len() - from);
+                let some = archive
+                    .stretches_at(device.id(), from as u64, 5, 2)
+                    .unwrap();
+                assert_eq!(some.iter().map(|it| it.length).sum::<u64>(), 5.min(sum));
             }
         }
         assert!(
