@@ -26,6 +26,8 @@ pub enum Advice {
     RepairTarget,
     /// See why the server of the disks has ended, and start it again.
     RestartServer,
+    /// Verify this archive, and mark it as damaged if it is.
+    VerifyArchive(PathBuf),
     /// Make an index for this archive.
     MakeIndex(PathBuf),
     /// Recover what is in this unfinished archive.

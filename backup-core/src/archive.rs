@@ -69,6 +69,8 @@ pub struct Archived {
     pub path: Option<PathBuf>,
     /// Its size in bytes.
     pub size: u64,
+    /// How many of these it shares with its base, if it has one.
+    pub shared: Option<u64>,
     /// Sum of the disks' sizes in bytes.
     pub disks: u64,
     /// How many of these are zero.
@@ -92,6 +94,7 @@ impl Archived {
         Self {
             path: published.path,
             size: published.size,
+            shared: published.shared,
             disks: devices.iter().map(DeviceSummary::size).sum(),
             zero: devices.iter().map(DeviceSummary::zero_bytes).sum(),
             took,

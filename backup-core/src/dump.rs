@@ -14,6 +14,7 @@
 
 mod afterwards;
 mod backup;
+mod base;
 mod directory;
 mod fault;
 mod name;
@@ -25,6 +26,7 @@ mod verify;
 
 pub use afterwards::Afterwards;
 pub use backup::Backup;
+pub use base::find_base;
 pub use directory::{DumpDirectory, Pruned};
 pub use fault::Fault;
 pub use name::BackupName;

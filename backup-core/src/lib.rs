@@ -173,6 +173,7 @@ pub use report::units;
 pub use report::{Counters, Event, Progress, Reporter, Warning};
 pub use source::packed::PackedDisk;
 pub use source::{Extent, Source};
+pub use target::base::BaseArchive;
 pub use target::cache::Cache;
 pub use target::compression::Compression;
 pub use target::deadline::at_target;

@@ -1,5 +1,6 @@
 //! Where an archive goes: files that appear when they are complete, standard output, a command.
 
+pub(crate) mod base;
 pub(crate) mod cache;
 pub(crate) mod compression;
 pub(crate) mod deadline;
@@ -7,6 +8,7 @@ pub(crate) mod new;
 pub(crate) mod options;
 pub(crate) mod output;
 pub(crate) mod place;
+pub(crate) mod share;
 pub(crate) mod shared;
 pub(crate) mod staged;
 pub(crate) mod stream;

@@ -24,7 +24,7 @@ pub(crate) struct IndexedOutput<W: Write> {
 impl<W: Write> IndexedOutput<W> {
     /// Begins the archive with its header.
     pub(crate) fn new(header: &Header, mut output: Output<W>) -> Result<Self> {
-        output.write(header.as_bytes())?;
+        output.begin(header)?;
         let index = if output.wants_index() {
             let (builder, piece) = IndexBuilder::new(header);
             output.write_index(&piece)?;
@@ -54,7 +54,7 @@ impl<W: Write> IndexedOutput<W> {
                 add(&mut self.index, &mut self.output, &ExtentDigest::of(empty))?;
             }
         }
-        self.output.write(extent.as_bytes())?;
+        self.output.write_extent(extent, digest)?;
         self.extents = self.extents.saturating_add(1);
         match digest {
             Some(digest) => add(&mut self.index, &mut self.output, digest),

@@ -1,7 +1,8 @@
 //! What fuzz targets call: every parser with bytes only, checksums made right first where they
 //! would keep a fuzzer out.
 
-use std::io::{BufReader, Read};
+use std::io::{BufReader, Read, Write};
+use std::sync::{Arc, Mutex};
 
 use crate::container::{self, Seekable};
 use crate::extent;
@@ -12,10 +13,14 @@ use crate::index;
 use crate::index::fuzz_pieces;
 use crate::layout::{CLUSTER_SIZE, EXTENT_HEADER_SIZE, FIXED_HEADER_SIZE, MAX_HEADER_SIZE};
 use crate::map;
-use crate::random_access::RandomAccess;
+use crate::output::{Compression, Output};
+use crate::pack::{Source, pack};
+use crate::random_access::{RandomAccess, Stretch};
+use crate::read_at::ReadAt;
 use crate::reader::Reader;
 use crate::recover::recover;
 use crate::restore::Targets;
+use crate::reuse::{Base, TakeOver};
 use crate::verify::{Watch, verify};
 use crate::writer::ArchiveWriter;
 
@@ -167,6 +172,100 @@ pub fn round_trip(data: &[u8]) {
         let mut there = vec![0xee; expected.len()];
         let read = archive.read_at(disk, crate::layout::cluster_offset(index), &mut there);
         assert!(read.is_ok() && there == expected);
+    }
+}
+
+/// An older archive and its index, of which `data` has what was done to them, taken for the base of a new one, which
+/// must be what it is without a base.
+pub fn reuse(data: &[u8]) {
+    let disk = Filled(data.first().copied().unwrap_or(0));
+    let make = |base: Option<(Base, Vec<u8>)>| -> crate::error::Result<(Vec<u8>, Vec<u8>)> {
+        let mut builder = HeaderBuilder::new([0; 16], 0).aligned();
+        builder.add_device("disk", 3 << 16)?;
+        let header = builder.build()?;
+        let index = Collected::default();
+        let mut output = Output::new(
+            Vec::new(),
+            &Compression::None,
+            Some(Box::new(index.clone())),
+        )?;
+        if let Some((base, bytes)) = base {
+            output = output.reusing(base, Box::new(Equal(bytes)));
+        }
+        let (_, archive, _) = pack(&header, &[&disk], output, &mut |_| Ok(()))?;
+        let index = index
+            .0
+            .lock()
+            .map(|index| index.clone())
+            .unwrap_or_default();
+        Ok((archive, index))
+    };
+    let Ok((archive, index)) = make(None) else {
+        unreachable!("an archive is written")
+    };
+    let (mut base, mut known) = (archive.clone(), index);
+    // Four bytes a change: which file and scale, where, and what comes there.
+    for change in data.get(1..).unwrap_or_default().as_chunks::<4>().0 {
+        let [which, high, low, value] = *change;
+        let file = if which & 1 == 0 {
+            &mut base
+        } else {
+            &mut known
+        };
+        let place = usize::from(u16::from_be_bytes([high, low]))
+            .saturating_mul(usize::from(which / 2).max(1));
+        let length = file.len().max(1);
+        if let Some(byte) = file.get_mut(place.checked_rem(length).unwrap_or(0)) {
+            *byte = value;
+        }
+    }
+    index::mend(&mut known);
+    let Ok(opened) = Base::open(base.clone(), known) else {
+        return;
+    };
+    assert!(make(Some((opened, base))).is_ok_and(|(again, _)| again == archive));
+}
+
+/// A disk of one value, and another for each block.
+struct Filled(u8);
+
+impl Source for Filled {
+    fn read_at(&self, offset: u64, buffer: &mut [u8]) -> std::io::Result<()> {
+        for (block, number) in buffer.chunks_mut(4096).zip(offset / 4096..) {
+            block.fill(self.0.wrapping_add(u8::try_from(number % 256).unwrap_or(0)));
+        }
+        Ok(())
+    }
+
+    fn stretch_at(&self, _: u64, length: u64) -> std::io::Result<Stretch> {
+        Ok(Stretch::data(length))
+    }
+}
+
+#[derive(Clone, Default)]
+struct Collected(Arc<Mutex<Vec<u8>>>);
+
+impl Write for Collected {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        let collected = self.0.lock();
+        collected.map_or(Ok(0), |mut collected| collected.write(bytes))
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Shares what is equal, as any [`TakeOver`] must.
+struct Equal(Vec<u8>);
+
+impl TakeOver<Vec<u8>> for Equal {
+    fn take_over(&mut self, out: &mut Vec<u8>, place: u64, bytes: &[u8]) -> std::io::Result<()> {
+        let mut there = vec![0; bytes.len()];
+        match self.0.read_exact_at(&mut there, place) {
+            Ok(()) if there == bytes => out.write_all(&there),
+            _ => out.write_all(bytes),
+        }
     }
 }
 

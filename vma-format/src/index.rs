@@ -24,6 +24,7 @@ pub(crate) mod tests;
 pub use builder::IndexBuilder;
 pub(crate) use checks::Checks;
 pub use digest::ExtentDigest;
+pub(crate) use digest::Sum;
 pub use reader::{IndexReader, IndexRecord};
 
 /// The magic of the skippable zstd frames in which an index lies inside a `.vma.zst`.
@@ -63,6 +64,32 @@ mod kind {
     pub(super) const HEAD: u8 = b'H';
     pub(super) const EXTENTS: u8 = b'E';
     pub(super) const TAIL: u8 = b'T';
+}
+
+/// Makes the checksums of an index that was changed right, as far as its pieces can be found.
+#[cfg(feature = "full")]
+pub(crate) fn mend(index: &mut [u8]) {
+    let mut sum = algorithm::Algorithm::Blake3.hasher();
+    let mut rest = index;
+    while let Some((header, behind)) = rest.split_at_mut_checked(PIECE_HEADER_SIZE) {
+        let length = header.get(8..12).and_then(|field| field.first_chunk::<4>());
+        let length = length.map_or(0, |field| u32::from_be_bytes(*field) as usize);
+        let Some((body, next)) = behind.split_at_mut_checked(length) else {
+            return;
+        };
+        if header.get(4) == Some(&kind::TAIL)
+            && let Some(field) = body.get_mut(16..48)
+        {
+            field.copy_from_slice(&sum.digest());
+        }
+        let crc = crc32fast::hash(body).to_be_bytes();
+        if let Some(field) = header.get_mut(12..16) {
+            field.copy_from_slice(&crc);
+        }
+        sum.update(header);
+        sum.update(body);
+        rest = next;
+    }
 }
 
 /// Parses the bodies of all kinds of pieces.

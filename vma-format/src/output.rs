@@ -6,8 +6,12 @@ use crate::container::Written;
 #[cfg(any(feature = "gzip", feature = "zstd"))]
 use crate::container::{FrameOptions, FrameWriter};
 use crate::error::{Error, Result};
+use crate::extent::Extent;
+use crate::header::Header;
+use crate::index::ExtentDigest;
 #[cfg(all(feature = "index", feature = "zstd"))]
 use crate::index::INDEX_FRAME_MAGIC;
+use crate::reuse::{Base, Reuse, TakeOver, stretches};
 
 /// How an archive is compressed.
 #[derive(Debug, Clone)]
@@ -31,6 +35,7 @@ pub struct Output<W: Write> {
     archive: Archive<W>,
     index: Option<Box<dyn Write + Send>>,
     inside: bool,
+    reuse: Option<Reuse<W>>,
     written: u64,
 }
 
@@ -76,6 +81,7 @@ impl<W: Write> Output<W> {
                     archive: Archive::Framed(FrameWriter::zstd(out, options)?),
                     index: None,
                     inside: cfg!(feature = "index"),
+                    reuse: None,
                     written: 0,
                 });
             }
@@ -84,8 +90,49 @@ impl<W: Write> Output<W> {
             archive,
             index,
             inside: false,
+            reuse: None,
             written: 0,
         })
+    }
+
+    /// Takes over what `base` has already of an [aligned](crate::HeaderBuilder::aligned) archive that is bare and gets
+    /// an index; of any other, nothing.
+    #[must_use]
+    pub fn reusing(mut self, base: Base, take_over: Box<dyn TakeOver<W>>) -> Self {
+        self.reuse = Some(Reuse::new(base, take_over));
+        self
+    }
+
+    /// Begins the archive.
+    pub(crate) fn begin(&mut self, header: &Header) -> Result<()> {
+        if let Some(reuse) = &mut self.reuse {
+            reuse.begin(header);
+        }
+        self.write(header.as_bytes())
+    }
+
+    /// Writes an extent, but for what the base has of it.
+    pub(crate) fn write_extent(
+        &mut self,
+        extent: &Extent,
+        digest: Option<&ExtentDigest>,
+    ) -> Result<()> {
+        let bytes = extent.as_bytes();
+        let parts = match (&self.reuse, &self.archive, digest) {
+            (Some(reuse), Archive::Plain(_), Some(digest)) => reuse.parts(extent, digest),
+            _ => Vec::new(),
+        };
+        for (part, range) in stretches(bytes, &parts) {
+            let stretch = bytes.get(range).unwrap_or_default();
+            match (part, &mut self.reuse, &mut self.archive) {
+                (Some(part), Some(reuse), Archive::Plain(out)) => {
+                    reuse.take_over(out, part, bytes)?;
+                    self.written = self.written.saturating_add(stretch.len() as u64);
+                }
+                _ => self.write(stretch)?,
+            }
+        }
+        Ok(())
     }
 
     /// Leaves the index out.

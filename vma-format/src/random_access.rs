@@ -17,7 +17,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::extent::run::runs;
 use crate::extent::{self, ExtentHeader};
 use crate::header::Header;
-use crate::index::Checks;
+use crate::index::{Checks, Sum};
 use crate::layout::{DeviceId, EXTENT_HEADER_SIZE, cluster_offset};
 use crate::read_at::{Cursor, ReadAt};
 use crate::reader::read_header;
@@ -63,6 +63,16 @@ impl Stretch {
             data: false,
         }
     }
+}
+
+/// A cluster with payload.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Known {
+    /// Which blocks are stored, and where they begin in the archive.
+    pub(crate) mask: u16,
+    pub(crate) place: u64,
+    /// Their checksum.
+    pub(crate) sum: Sum,
 }
 
 impl<S: ReadAt> RandomAccess<S> {
@@ -261,6 +271,13 @@ impl<S: ReadAt, I: ReadAt> RandomAccess<S, I> {
             stretches.push(stretch);
         }
         Ok(stretches)
+    }
+
+    /// What the index knows of a cluster with payload.
+    pub(crate) fn known(&self, device: DeviceId, cluster: u64) -> Option<Known> {
+        let (mask, place) = self.map.stored_at(device, cluster)?;
+        let sum = self.checks.as_ref()?.sum_at(place)?;
+        Some(Known { mask, place, sum })
     }
 
     /// Counts the clusters of a device that begin in a range of bytes.

@@ -13,6 +13,7 @@ use jiff::{SignedDuration, Timestamp, Zoned};
 use super::name::archive_stem;
 use super::{Backup, BackupName, Fault, KeepRules, Verdict, Verified, fault, plan, side_files};
 use crate::error::{Error, ErrorKind};
+use crate::target::base::BaseArchive;
 
 /// Notes are for people to read; what is longer than this is cut off.
 const MAX_NOTES: u64 = 64 << 10;
@@ -212,6 +213,13 @@ impl DumpDirectory {
     fn check_unprotected(&self, backup: &Backup) -> Result<(), Error> {
         if self.beside(backup, "protected").symlink_metadata().is_ok() {
             let message = format!("{} is protected and stays", backup.file_name);
+            return Err(Error::new(ErrorKind::Request, message));
+        }
+        if BaseArchive::is_held(&backup.path) {
+            let message = format!(
+                "{} stays: a backup that is under way takes from it what has not changed",
+                backup.file_name
+            );
             return Err(Error::new(ErrorKind::Request, message));
         }
         Ok(())

@@ -8,7 +8,9 @@ use fleece_vma_format::{Compression, Output};
 use crate::advice::Advice;
 use crate::error::{Error, ErrorKind};
 use crate::report::Warning;
+use crate::target::base::BaseArchive;
 use crate::target::place::{Staged, Target};
+use crate::target::share::Sharing;
 use crate::target::shared::Shared;
 
 /// An archive in the making, for those who write it themselves; a backup writes its own.
@@ -48,17 +50,26 @@ impl NewArchive {
 
     /// What takes the archive's bytes; to be dropped, or finished, before [`NewArchive::finish`].
     ///
+    /// An [aligned](fleece_vma_format::HeaderBuilder::aligned) archive shares with `base` what has not changed, where
+    /// the file system can.
+    ///
     /// # Errors
     /// Kind [`ErrorKind::Request`] for a compression that there is not.
     pub fn output(
         &self,
         compression: &Compression,
+        base: Option<&BaseArchive>,
     ) -> Result<Output<impl Write + Send + use<>>, Error> {
         let index = self.index.clone().map(BufWriter::new);
         let index = index.map(|index| Box::new(index) as Box<dyn Write + Send>);
-        Output::new(self.archive.clone(), compression, index).map_err(|error| {
+        let output = Output::new(self.archive.clone(), compression, index).map_err(|error| {
             Error::caused(ErrorKind::Request, "cannot compress the archive", error)
-        })
+        })?;
+        let Some(base) = base else {
+            return Ok(output);
+        };
+        let sharing = Sharing::new(base.clone(), self.archive.can_share(base.file()));
+        Ok(output.reusing(base.base().clone(), Box::new(sharing)))
     }
 
     /// Makes everything durable and the archive appear, then its index. The result is what people should know

@@ -8,6 +8,7 @@ use fleece_vma_format::index::beside;
 
 use crate::advice::Advice;
 use crate::cancel::CancelToken;
+use crate::target::base::BaseArchive;
 use crate::target::compression::Compression;
 use crate::target::deadline;
 use crate::target::place::{FileTarget, Target};
@@ -24,6 +25,8 @@ pub struct ArchiveTarget {
     pub compression: Compression,
     /// A target that takes longer than this for one write hangs, and the backup is given up.
     pub timeout: Duration,
+    /// An older archive, of which an aligned one shares what has not changed, where the file system can.
+    pub base: Option<BaseArchive>,
     /// Keep what was written of an archive that could not be finished, as `<archive>.partial`.
     pub keep_partial: bool,
 }
@@ -36,6 +39,7 @@ impl ArchiveTarget {
             place,
             compression: Compression::None,
             timeout: Duration::from_secs(600),
+            base: None,
             keep_partial: false,
         }
     }

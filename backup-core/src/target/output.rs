@@ -1,5 +1,6 @@
 //! An archive under way to its target, with its index.
 
+use std::fs::File;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -10,11 +11,13 @@ use fleece_fleecing::Step;
 use crate::cancel::CancelToken;
 use crate::error::{Error, ErrorKind};
 use crate::report::{Counters, Warning};
+use crate::target::base::BaseArchive;
 use crate::target::compression::Compression;
 use crate::target::deadline;
 use crate::target::new::publish_index;
 use crate::target::options::ArchiveTarget;
 use crate::target::place::Staged;
+use crate::target::share::{Shares, Sharing};
 use crate::target::shared::Shared;
 
 /// What an archive is written to, under its temporary names.
@@ -23,6 +26,8 @@ pub(crate) struct Destination {
     archive: Box<dyn Staged>,
     index: Option<Shared>,
     target: ArchiveTarget,
+    /// Whether it can share blocks with the base.
+    shares: bool,
 }
 
 /// What an archive's bytes go through.
@@ -45,10 +50,13 @@ impl Destination {
             Compression::None => target.place.begin_index()?,
             Compression::Zstd(_) => None,
         };
+        let base = target.base.as_ref();
+        let shares = base.is_some_and(|base| archive.can_share(base.file()));
         Ok(Self {
             archive,
             index: index.map(Shared::new),
             target,
+            shares,
         })
     }
 
@@ -58,6 +66,7 @@ impl Destination {
             archive,
             index,
             target,
+            shares,
         } = self;
         let timed = index.clone().map(|index| Timed {
             index,
@@ -69,6 +78,13 @@ impl Destination {
         let output = Output::new(counted, &format, boxed).map_err(|error| {
             Error::caused(ErrorKind::Request, "cannot compress the archive", error)
         })?;
+        let output = match &target.base {
+            Some(base) => {
+                let sharing = Sharing::new(base.clone(), shares);
+                output.reusing(base.base().clone(), Box::new(sharing))
+            }
+            None => output,
+        };
         Ok((output, Index { index, target }))
     }
 }
@@ -103,9 +119,12 @@ impl Index {
                 archive.commit()?.map(Warning::from).into_iter().collect();
             let archive = path.clone().unwrap_or_default();
             warnings.extend(index.and_then(|index| publish_index(index, archive)));
+            let base = self.target.base.as_ref();
+            warnings.extend(base.and_then(BaseArchive::warning));
             Ok(Published {
                 path,
                 size,
+                shared: base.map(BaseArchive::shared),
                 warnings,
             })
         })
@@ -118,6 +137,8 @@ pub(crate) struct Published {
     /// `None`: standard output.
     pub(crate) path: Option<PathBuf>,
     pub(crate) size: u64,
+    /// How many of these it shares with the base, if there is one.
+    pub(crate) shared: Option<u64>,
     pub(crate) warnings: Vec<Warning>,
 }
 
@@ -165,5 +186,16 @@ impl Write for Counted {
 
     fn flush(&mut self) -> io::Result<()> {
         self.archive.flush()
+    }
+}
+
+impl Shares for Counted {
+    fn share(&mut self, from: &File, offset: u64, length: u64) -> io::Result<u64> {
+        let archive = &mut self.archive;
+        let count = self
+            .counters
+            .timed(|| archive.share(from, offset, length))?;
+        Counters::add(&self.counters.written, count);
+        Ok(count)
     }
 }

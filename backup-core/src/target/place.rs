@@ -1,7 +1,8 @@
 //! Where the bytes of an archive go.
 
 use std::fmt;
-use std::io::Write;
+use std::fs::File;
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use fleece_vma_format::index::beside;
@@ -37,6 +38,21 @@ pub trait Target: fmt::Debug + Send + Sync {
 pub trait Staged: Write + fmt::Debug + Send {
     /// From now on, what was written stays, under a name that says what it is, if this is dropped.
     fn keep_partial(&mut self) {}
+
+    /// Whether it can share blocks with `from`, so that [`Staged::share`] costs neither time nor space.
+    fn can_share(&self, from: &File) -> bool {
+        let _ = from;
+        false
+    }
+
+    /// Puts up to `length` bytes of `from`, from `offset` on, at the end of what was written; says how many.
+    ///
+    /// # Errors
+    /// Whatever the system says. Nothing is put there then, and the same bytes can still be written.
+    fn share(&mut self, from: &File, offset: u64, length: u64) -> io::Result<u64> {
+        let _ = (from, offset, length);
+        Err(io::ErrorKind::Unsupported.into())
+    }
 
     /// Makes what was written durable.
     ///
@@ -96,6 +112,14 @@ impl Target for FileTarget {
 impl Staged for ArchiveFile {
     fn keep_partial(&mut self) {
         Self::keep_partial(self);
+    }
+
+    fn can_share(&self, from: &File) -> bool {
+        Self::can_share(self, from)
+    }
+
+    fn share(&mut self, from: &File, offset: u64, length: u64) -> io::Result<u64> {
+        Self::share(self, from, offset, length)
     }
 
     fn sync(&mut self) -> Result<(), Error> {

@@ -1,9 +1,11 @@
 //! What is written in one place and committed in another.
 
+use std::fs::File;
 use std::io::{self, Write};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::target::place::Staged;
+use crate::target::share::Shares;
 
 /// A staged archive or index that several hold; whoever takes it ends it for the others.
 #[derive(Clone, Debug)]
@@ -30,5 +32,23 @@ impl Write for Shared {
 
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
+    }
+}
+
+impl Shared {
+    /// Whether it can share blocks with `from`.
+    pub(crate) fn can_share(&self, from: &File) -> bool {
+        let staged = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        staged.as_ref().is_some_and(|staged| staged.can_share(from))
+    }
+}
+
+impl Shares for Shared {
+    fn share(&mut self, from: &File, offset: u64, length: u64) -> io::Result<u64> {
+        let mut staged = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        match staged.as_mut() {
+            Some(staged) => staged.share(from, offset, length),
+            None => Err(io::ErrorKind::BrokenPipe.into()),
+        }
     }
 }

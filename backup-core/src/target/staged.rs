@@ -1,5 +1,6 @@
 //! An archive's file, which appears only when it is complete.
 
+use std::fs::File;
 use std::io::{self, Write};
 use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
@@ -8,6 +9,7 @@ use fleece_staged_file::{Committed, StagedFile, temporary_name};
 
 use crate::error::{Error, ErrorKind};
 use crate::target::cache::{Cache, Writing};
+use crate::target::share::{can_share, share};
 
 /// An archive file under a temporary name in the directory of its final name.
 ///
@@ -125,6 +127,29 @@ impl ArchiveFile {
     #[must_use]
     pub fn written(&self) -> u64 {
         self.written
+    }
+
+    /// Whether it can share blocks with `from`.
+    #[must_use]
+    pub fn can_share(&self, from: &File) -> bool {
+        let directory = self
+            .path
+            .parent()
+            .filter(|path| !path.as_os_str().is_empty());
+        can_share(directory.unwrap_or_else(|| Path::new(".")), from)
+    }
+
+    /// Puts up to `length` bytes of `from` at the end of what was written, as blocks that both share where that can
+    /// be; says how many.
+    ///
+    /// # Errors
+    /// Whatever the system says; nothing is put there then.
+    pub fn share(&mut self, from: &File, offset: u64, length: u64) -> io::Result<u64> {
+        let staged = self.staged.as_ref().ok_or(io::ErrorKind::BrokenPipe)?;
+        let count = share((from, offset), (staged.file(), self.written), length)?;
+        self.written = self.written.saturating_add(count);
+        self.writing.wrote(staged.file(), self.written);
+        Ok(count)
     }
 
     /// Syncs the file and checks its length against the bytes written. A failed sync is final: a
@@ -290,7 +315,7 @@ mod tests {
         let mut archive = ArchiveFile::create(&path).unwrap();
         archive.write_all(b"payload").unwrap();
         let temporary = ArchiveFile::temporary_name(&path);
-        std::fs::File::options()
+        File::options()
             .write(true)
             .open(temporary)
             .unwrap()

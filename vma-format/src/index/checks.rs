@@ -7,6 +7,7 @@ use std::io::BufReader;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use self::sheet::{Payload, Sheet};
+use super::digest::Sum;
 use super::parse::Format;
 use super::reader::{IndexReader, Pieces, damaged};
 use crate::error::{Error, ErrorKind, Result};
@@ -136,6 +137,13 @@ impl<I: ReadAt> Checks<I> {
             .map(|(buffer, data)| buffer.copy_from_slice(data))
             .ok_or_else(changed)?;
         Ok(length)
+    }
+
+    /// The checksum of the cluster whose payload begins at `place`.
+    pub(crate) fn sum_at(&self, place: u64) -> Option<Sum> {
+        let sheet = self.sheet(place).ok()?;
+        let first = *sheet.from(place)?.first()?;
+        (first.place == place).then_some(first.sum)
     }
 
     /// The checksums around a place of the archive.

@@ -26,7 +26,7 @@ pub(super) enum Sums {
 
 /// The checksum of one cluster's stored blocks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Sum {
+pub(crate) enum Sum {
     Crc(u32),
     Leaf(Algorithm, [u8; 16]),
 }
@@ -71,7 +71,7 @@ impl ExtentDigest {
     }
 
     /// The checksums of those that have payload, in order.
-    pub(super) fn sums(&self) -> impl Iterator<Item = Sum> + '_ {
+    pub(crate) fn sums(&self) -> impl Iterator<Item = Sum> + '_ {
         let (crcs, leaves) = match &self.sums {
             Sums::Crcs(_, crcs) => (&crcs[..], None),
             Sums::Leaves(algorithm, leaves) => (&[][..], Some((*algorithm, leaves))),

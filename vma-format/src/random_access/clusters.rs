@@ -154,6 +154,18 @@ impl ClusterMap {
             .map_or(0, Placed::end)
     }
 
+    /// Mask and place of a cluster with payload.
+    pub(super) fn stored_at(&self, id: DeviceId, cluster: u64) -> Option<(u16, u64)> {
+        let device = self.devices.iter().find(|device| device.id == id)?;
+        let after = device.runs.partition_point(|run| run.first() <= cluster);
+        let run = device.runs.get(after.checked_sub(1)?)?;
+        let before = cluster.saturating_sub(run.first());
+        let place = run
+            .place
+            .saturating_add(before.saturating_mul(run.stored()));
+        (cluster < run.end() && run.mask != 0).then_some((run.mask, place))
+    }
+
     /// What is at `offset` of a device, up to the end of its run at most.
     pub(super) fn piece(&self, id: DeviceId, offset: u64) -> Option<Piece> {
         let device = self.devices.iter().find(|device| device.id == id)?;

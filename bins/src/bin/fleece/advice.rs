@@ -54,6 +54,12 @@ fn backup(advice: &Advice) -> Option<String> {
             "see what is wrong there, or allow more time with --target-timeout".into()
         }
         Advice::RestartServer => "see what it said, and start it again with `fleece serve`".into(),
+        Advice::VerifyArchive(archive) => {
+            let path = archive.to_string_lossy();
+            let words = ["fleece", "verify", &path];
+            let command = shlex::try_join(words).unwrap_or_else(|_| words.join(" "));
+            format!("`{command}` tells all of it")
+        }
         Advice::MakeIndex(archive) => format!("make one with `{}`", vma("index", archive)),
         Advice::Recover(archive) => {
             format!(

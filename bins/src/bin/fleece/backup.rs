@@ -10,8 +10,8 @@ use std::time::Duration;
 
 use fleece_backup_core::dump::{self, Afterwards, Checked};
 use fleece_backup_core::{
-    ArchiveOptions, ArchiveTarget, Content, Error, ErrorKind, Event, Outcome, Places,
-    Reporter as _, units,
+    ArchiveOptions, ArchiveTarget, BaseArchive, CancelToken, Compression, Content, Error,
+    ErrorKind, Event, Outcome, Places, Reporter as _, units,
 };
 use fleece_guest_config::GuestId;
 use jiff::Zoned;
@@ -44,6 +44,11 @@ pub(crate) fn run(arguments: &Backup, places: &Places, log: &Log) -> Result<Exit
     let path = path.transpose()?;
     namesake::tell(&arguments.to, &storages, log);
     let mut archive = archive_options(arguments, path, &now);
+    let mut warned = 0;
+    if arguments.reuse {
+        let target = &mut archive.target;
+        (target.base, warned) = base(arguments, target, &guest.id, log, &cancel)?;
+    }
     let config = places.guest_config(&guest.id);
     archive.content.add_files(&arguments.config)?;
     archive.content.renames.clone_from(&arguments.rename);
@@ -94,7 +99,9 @@ pub(crate) fn run(arguments: &Backup, places: &Places, log: &Log) -> Result<Exit
     for warning in &incomplete {
         log.report(&Event::Warning(warning.clone()));
     }
-    let warnings = warnings.saturating_add(incomplete.len());
+    let warnings = warnings
+        .saturating_add(incomplete.len())
+        .saturating_add(warned);
     done.warnings = done.warnings.saturating_add(warnings);
     tell(&done, &guest.id, log);
     Ok(ExitCode::from(if done.warnings > 0 {
@@ -102,6 +109,26 @@ pub(crate) fn run(arguments: &Backup, places: &Places, log: &Log) -> Result<Exit
     } else {
         0
     }))
+}
+
+/// The archive with which the new one shares what has not changed.
+fn base(
+    arguments: &Backup,
+    target: &ArchiveTarget,
+    guest: &GuestId,
+    log: &Log,
+    cancel: &CancelToken,
+) -> Result<(Option<BaseArchive>, usize), Error> {
+    if arguments.compress != Compression::None {
+        let message =
+            "parts of a compressed archive cannot be shared: --reuse needs --compress none";
+        return Err(Error::new(ErrorKind::Request, message));
+    }
+    let Some(path) = target.path() else {
+        let message = "--reuse needs a directory or a storage, not standard output";
+        return Err(Error::new(ErrorKind::Request, message));
+    };
+    dump::find_base(path, guest, arguments.target_timeout, log, cancel)
 }
 
 /// Tells what would be done.
@@ -194,6 +221,13 @@ fn tell(done: &Outcome, guest: &GuestId, log: &Log) {
         "archive file size: {}",
         units::bytes(archived.size)
     ));
+    if let Some(shared) = archived.shared {
+        log.info(&format!(
+            "shared with the earlier archive: {} ({}%)",
+            units::bytes(shared),
+            units::percent(shared, archived.size)
+        ));
+    }
     log.info(&format!(
         "Finished Backup of VM {guest} ({})",
         units::duration(archived.took)
@@ -202,6 +236,7 @@ fn tell(done: &Outcome, guest: &GuestId, log: &Log) {
         "guest": guest.to_string(),
         "archive": archived.path,
         "size": archived.size,
+        "shared": archived.shared,
         "disks": archived.disks,
         "zero": archived.zero,
         "seconds": seconds,
@@ -220,7 +255,7 @@ fn millis(duration: Option<Duration>) -> Option<f64> {
 fn archive_options(arguments: &Backup, path: Option<PathBuf>, now: &Zoned) -> ArchiveOptions {
     let uuid = uuid::Uuid::new_v4().into_bytes();
     let mut content = Content::new(uuid, now.timestamp().as_second());
-    content.aligned = arguments.align;
+    content.aligned = arguments.align || arguments.reuse;
     let mut target = path.map_or_else(ArchiveTarget::stdout, ArchiveTarget::file);
     target.compression = arguments.compress;
     target.timeout = arguments.target_timeout;

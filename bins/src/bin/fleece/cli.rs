@@ -199,6 +199,12 @@ pub(crate) struct Backup {
     #[arg(long)]
     pub(crate) align: bool,
 
+    /// Share with the guest's newest archive at the target what has not changed, where its file system can (XFS,
+    /// btrfs): everything is read as usual, and only what has changed takes space. The archive is as complete as
+    /// any. Needs --compress none; implies --align.
+    #[arg(long)]
+    pub(crate) reuse: bool,
+
     /// Put this file of at most 65,535 bytes into the archive, under its own name or this one (may be given
     /// several times). The guest's own configuration is in it anyway, unless a file is called qemu-server.conf.
     #[arg(long, value_name = "[NAME=]FILE")]

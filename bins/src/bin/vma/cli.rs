@@ -131,6 +131,10 @@ pub(super) struct OutputArgs {
     /// systems that clone
     #[arg(long)]
     pub(super) align: bool,
+    /// Share with this older archive, not compressed and with an index, what has not changed, where the file system
+    /// can (XFS, btrfs); implies --align
+    #[arg(long, value_name = "BASE", conflicts_with = "no_index")]
+    pub(super) reuse: Option<PathBuf>,
     /// Write no index
     #[arg(long)]
     pub(super) no_index: bool,
@@ -258,10 +262,14 @@ pub(super) struct RecoverArgs {
 }
 
 impl OutputArgs {
+    pub(super) const fn is_aligned(&self) -> bool {
+        self.align || self.reuse.is_some()
+    }
+
     /// The header of a new archive.
     pub(super) fn builder(&self, uuid: [u8; 16], ctime: i64) -> HeaderBuilder {
         let builder = HeaderBuilder::new(uuid, ctime);
-        if self.align {
+        if self.is_aligned() {
             builder.aligned()
         } else {
             builder

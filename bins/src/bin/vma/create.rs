@@ -9,7 +9,7 @@ use std::time::SystemTime;
 
 use fleece_vma_format::{Compression, DeviceSummary, Header, MAX_BLOB_SIZE, Source, Summary, pack};
 
-use fleece_backup_core::PackedDisk;
+use fleece_backup_core::{BaseArchive, PackedDisk};
 use fleece_bins::advice::chain;
 use serde_json::json;
 
@@ -83,8 +83,9 @@ pub(super) fn write(
 ) -> Result<Summary> {
     let compression = how.compression(default);
     let beside = !how.no_index && !matches!(compression, Compression::Zstd(_));
+    let base = base(how, &compression)?;
     let archive = output::begin(target, beside, !how.no_sync, mode)?;
-    let mut output = archive.output(&compression)?;
+    let mut output = archive.output(&compression, base.as_ref())?;
     if how.no_index {
         output = output.without_index();
     }
@@ -94,7 +95,23 @@ pub(super) fn write(
     });
     let (summary, ..) = packed.map_err(|error| output::failed(target, error))?;
     output::finish(archive)?;
-    Ok(summary)
+    match base.as_ref().and_then(BaseArchive::warning) {
+        Some(warning) => Err(Failure::warning(&warning.message)),
+        None => Ok(summary),
+    }
+}
+
+/// The archive with which the new one shares what has not changed.
+fn base(how: &OutputArgs, compression: &Compression) -> Result<Option<BaseArchive>> {
+    let Some(path) = &how.reuse else {
+        return Ok(None);
+    };
+    match compression {
+        Compression::None => Ok(Some(BaseArchive::open(path)?)),
+        _ => Err(Failure::usage(
+            "parts of a compressed archive cannot be shared: --reuse needs --compress none",
+        )),
+    }
 }
 
 /// A disk as it was asked for.

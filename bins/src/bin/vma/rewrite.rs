@@ -19,7 +19,7 @@ use super::report;
 
 /// Copies an archive into a container of our own: bit by bit, or aligned, which is another layout of the same.
 pub(super) fn reframe(args: &RewriteArgs) -> Result<()> {
-    if args.how.align {
+    if args.how.is_aligned() {
         return rewrite(args, |archive| *archive.header().uuid(), zstd());
     }
     let mut input = open(&args.archive)?;
@@ -28,7 +28,7 @@ pub(super) fn reframe(args: &RewriteArgs) -> Result<()> {
     let compression = args.how.compression(zstd());
     let beside = !args.how.no_index && !matches!(compression, Compression::Zstd(_));
     let archive = output::begin(&args.output, beside, !args.how.no_sync, input.mode())?;
-    let mut out = archive.output(&compression)?;
+    let mut out = archive.output(&compression, None)?;
     if args.how.no_index {
         out = out.without_index();
     }

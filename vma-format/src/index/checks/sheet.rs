@@ -19,7 +19,7 @@ pub(super) struct Payload {
     pub(super) length: usize,
     device: DeviceId,
     cluster: u64,
-    sum: Sum,
+    pub(super) sum: Sum,
 }
 
 impl Payload {

@@ -1,0 +1,122 @@
+//! An older archive of the same disks, of which a new one shares what has not changed.
+
+use std::fs::File;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use fleece_staged_file::regular::{self, Links};
+use fleece_vma_format::Base;
+use fleece_vma_format::index::beside;
+use rustix::fs::{FlockOperation, flock};
+
+use crate::advice::Advice;
+use crate::error::{Error, ErrorKind};
+use crate::report::{Warning, units};
+
+/// An archive that is held: as long as this lives, no pruning removes it.
+#[derive(Clone, Debug)]
+pub struct BaseArchive {
+    path: PathBuf,
+    file: Arc<File>,
+    base: Base,
+    account: Arc<Account>,
+}
+
+/// What was done with a base.
+#[derive(Debug, Default)]
+struct Account {
+    shared: AtomicU64,
+    damaged: AtomicU64,
+}
+
+impl BaseArchive {
+    /// Opens an archive that is not compressed, with the index beside it. Blocks as long as its storage does.
+    ///
+    /// # Errors
+    /// Kind [`ErrorKind::Archive`] if it cannot be read, or has no index that fits.
+    pub fn open(path: &Path) -> Result<Self, Error> {
+        let failed = |error| {
+            let message = format!("cannot open {}", path.display());
+            Error::caused(ErrorKind::Archive, message, error)
+        };
+        let file = regular::open(path, Links::Follow).map_err(failed)?;
+        // Where there are no locks, it is not held; what is open can be read even then.
+        if let Err(rustix::io::Errno::WOULDBLOCK) =
+            flock(&file, FlockOperation::NonBlockingLockShared)
+        {
+            let message = format!("{} is being removed", path.display());
+            return Err(Error::new(ErrorKind::Archive, message));
+        }
+        let index = regular::open(&beside(path), Links::Follow).map_err(|error| {
+            let message = format!("{} has no index", path.display());
+            let missing = error.kind() == io::ErrorKind::NotFound;
+            let error = Error::caused(ErrorKind::Archive, message, error);
+            match missing {
+                true => error.advise(Advice::MakeIndex(path.to_owned())),
+                false => error,
+            }
+        })?;
+        let base = Base::open(file.try_clone().map_err(failed)?, index).map_err(|error| {
+            let message = format!("{} cannot be a base", path.display());
+            Error::caused(ErrorKind::Archive, message, error)
+        })?;
+        Ok(Self {
+            path: path.to_owned(),
+            file: Arc::new(file),
+            base,
+            account: Arc::default(),
+        })
+    }
+
+    /// Whether a job holds the archive at `path`.
+    pub(crate) fn is_held(path: &Path) -> bool {
+        let file = regular::open(path, Links::Follow);
+        let locked = file.map(|file| flock(&file, FlockOperation::NonBlockingLockExclusive));
+        matches!(locked, Ok(Err(rustix::io::Errno::WOULDBLOCK)))
+    }
+
+    /// Where it is.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    pub(crate) fn file(&self) -> &File {
+        &self.file
+    }
+
+    pub(crate) fn base(&self) -> &Base {
+        &self.base
+    }
+
+    /// How many bytes of it a new archive has taken over.
+    #[must_use]
+    pub fn shared(&self) -> u64 {
+        self.account.shared.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn note_shared(&self, bytes: u64) {
+        self.account.shared.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    pub(crate) fn note_damaged(&self, bytes: u64) {
+        self.account.damaged.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    /// What people should know about it.
+    #[must_use]
+    pub fn warning(&self) -> Option<Warning> {
+        let damaged = self.account.damaged.load(Ordering::Relaxed);
+        let message = || {
+            format!(
+                "{} of {} are not what its index says: it is damaged. The new archive took nothing of them",
+                units::bytes(damaged),
+                self.path.display()
+            )
+        };
+        let advice = || Advice::VerifyArchive(self.path.clone());
+        (damaged > 0).then(|| Warning::advised(message(), advice()))
+    }
+}

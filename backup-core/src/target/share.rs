@@ -1,0 +1,152 @@
+//! Blocks that files share: XFS and btrfs clone, and `copy_file_range` does it where it can.
+
+use std::fs::File;
+use std::io::{self, Write};
+use std::os::unix::fs::{FileExt as _, MetadataExt as _};
+use std::path::Path;
+
+use fleece_vma_format::TakeOver;
+use rustix::fs::{copy_file_range, ioctl_ficlone};
+
+use crate::target::base::BaseArchive;
+
+/// The unit of sharing, in bytes.
+const BLOCK: usize = 4096;
+
+/// How much of a base is compared at a time, in bytes.
+const COMPARED: usize = 1 << 20;
+
+/// Whether files of a directory can share blocks with `from`: whether any can is tried on two that nobody sees.
+pub(crate) fn can_share(directory: &Path, from: &File) -> bool {
+    let try_it = || -> io::Result<bool> {
+        if directory.metadata()?.dev() != from.metadata()?.dev() {
+            return Ok(false);
+        }
+        let mut one = tempfile::tempfile_in(directory)?;
+        one.write_all(&[1; BLOCK])?;
+        let other = tempfile::tempfile_in(directory)?;
+        Ok(ioctl_ficlone(&other, &one).is_ok())
+    };
+    try_it().unwrap_or(false)
+}
+
+/// Copies `length` bytes of `from` to `position` of `to`, without copying where blocks can be shared. Says how many
+/// it was; less only if an error was met.
+///
+/// # Errors
+/// The first, if nothing was copied.
+pub(crate) fn share(
+    (from, mut offset): (&File, u64),
+    (to, mut position): (&File, u64),
+    length: u64,
+) -> io::Result<u64> {
+    let mut done = 0_u64;
+    while done < length {
+        let left = usize::try_from(length.saturating_sub(done)).unwrap_or(usize::MAX);
+        match copy_file_range(from, Some(&mut offset), to, Some(&mut position), left) {
+            Ok(0) => break,
+            Ok(count) => done = done.saturating_add(count as u64),
+            Err(rustix::io::Errno::INTR) => {}
+            Err(error) if done == 0 => return Err(error.into()),
+            Err(_) => break,
+        }
+    }
+    Ok(done)
+}
+
+/// An output at whose end bytes of another file can be put.
+pub(crate) trait Shares: Write {
+    /// Puts up to `length` bytes of `from` there; says how many.
+    fn share(&mut self, from: &File, offset: u64, length: u64) -> io::Result<u64>;
+}
+
+/// Takes over of a base what is there indeed: it is compared with what is to be archived.
+pub(crate) struct Sharing {
+    base: BaseArchive,
+    /// Whether the file system shares blocks. Where it does not, what is in memory is written.
+    can: bool,
+    buffer: Vec<u8>,
+}
+
+impl Sharing {
+    pub(crate) fn new(base: BaseArchive, can: bool) -> Self {
+        Self {
+            base,
+            can,
+            buffer: Vec::new(),
+        }
+    }
+
+    /// How many of these bytes, in whole blocks, the base has at `place`.
+    fn equal(&mut self, place: u64, bytes: &[u8]) -> usize {
+        self.buffer.resize(bytes.len(), 0);
+        let there = match self.base.file().read_exact_at(&mut self.buffer, place) {
+            Ok(()) => self.buffer.as_slice(),
+            Err(_) => &[],
+        };
+        if there == bytes {
+            return bytes.len();
+        }
+        let blocks = there.chunks(BLOCK).zip(bytes.chunks(BLOCK));
+        let same = blocks.take_while(|(one, other)| one == other);
+        same.map(|(block, _)| block.len()).sum()
+    }
+}
+
+impl<W: Shares> TakeOver<W> for Sharing {
+    fn take_over(&mut self, out: &mut W, place: u64, bytes: &[u8]) -> io::Result<()> {
+        if !self.can {
+            return out.write_all(bytes);
+        }
+        let mut place = place;
+        for piece in bytes.chunks(COMPARED) {
+            let equal = self.equal(place, piece);
+            if equal < piece.len() {
+                self.base
+                    .note_damaged(piece.len().saturating_sub(equal) as u64);
+            }
+            let shared = match equal {
+                0 => 0,
+                // What cannot be shared can perhaps be written; if not, that says why.
+                _ => out
+                    .share(self.base.file(), place, equal as u64)
+                    .unwrap_or(0),
+            };
+            self.base.note_shared(shared);
+            let rest = usize::try_from(shared)
+                .ok()
+                .and_then(|shared| piece.get(shared..));
+            out.write_all(rest.unwrap_or_default())?;
+            place = place.saturating_add(piece.len() as u64);
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_system_that_shares_nothing_is_found_out() {
+        // A tmpfs clones nothing, and nothing is shared across file systems.
+        let memory = tempfile::tempdir_in("/dev/shm").unwrap();
+        let from = tempfile::tempfile_in(&memory).unwrap();
+        assert!(!can_share(memory.path(), &from));
+        let elsewhere = tempfile::tempdir().unwrap();
+        let other = File::open("/proc/self/status").unwrap();
+        assert!(!can_share(elsewhere.path(), &other));
+    }
+
+    #[test]
+    fn bytes_are_copied_where_they_cannot_be_shared() {
+        let (from, to) = (tempfile::tempfile().unwrap(), tempfile::tempfile().unwrap());
+        from.write_all_at(&[7; 10_000], 0).unwrap();
+        assert_eq!(share((&from, 1000), (&to, 5000), 9000).unwrap(), 9000);
+        let mut there = [0; 9000];
+        to.read_exact_at(&mut there, 5000).unwrap();
+        assert_eq!(there, [7; 9000]);
+        // The end of the file is no error, and nothing is made up behind it.
+        assert_eq!(share((&from, 9000), (&to, 0), 9000).unwrap(), 1000);
+    }
+}

@@ -1,0 +1,237 @@
+//! `--reuse`: archives that share what has not changed, on file systems that can and on those that cannot.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::arithmetic_side_effects,
+    clippy::cast_possible_truncation,
+    reason = "a test may fail by a panic"
+)]
+
+mod support;
+
+use std::fs::{self, File};
+use std::os::unix::fs::FileExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use fleece_lab::LoopMount;
+use serde_json::Value;
+
+/// The size of the disk: 24 MiB and a part of a cluster.
+const SIZE: u64 = (24 << 20) + 5 * 512;
+
+/// A directory of archives on some file system, and a disk that changes.
+struct Bench {
+    target: PathBuf,
+    disk: PathBuf,
+    state: tempfile::TempDir,
+}
+
+impl Bench {
+    fn new(target: &Path) -> Self {
+        let state = tempfile::tempdir().unwrap();
+        let disk = state.path().join("disk.raw");
+        support::noise(&disk, SIZE);
+        let target = target.join("dump");
+        fs::create_dir(&target).unwrap();
+        Self {
+            target,
+            disk,
+            state,
+        }
+    }
+
+    /// Another backup of the disk; what the program says of it.
+    fn backup(&self, options: &[&str]) -> (Value, Output) {
+        let mut fleece = Command::new(env!("CARGO_BIN_EXE_fleece"));
+        fleece.current_dir(self.state.path());
+        fleece.args(["--json", "backup", "--state-dir", "state", "--vmid", "100"]);
+        fleece.args(["--compress", "none", "--image", "disk.raw", "--to"]);
+        let output = fleece.arg(&self.target).args(options).output().unwrap();
+        (support::result(&output), output)
+    }
+
+    fn write(&self, offset: u64, bytes: &[u8]) {
+        let disk = File::options().write(true).open(&self.disk).unwrap();
+        disk.write_all_at(bytes, offset).unwrap();
+    }
+
+    /// How many bytes of the target's file system are in use.
+    fn used(&self) -> u64 {
+        let directory = File::open(&self.target).unwrap();
+        rustix::fs::syncfs(&directory).unwrap();
+        let space = rustix::fs::statvfs(&self.target).unwrap();
+        (space.f_blocks - space.f_bfree) * space.f_frsize
+    }
+
+    /// That an archive is sound and holds the disk as it is now.
+    fn check(&self, archive: &Path) {
+        let mut vma = Command::new(env!("CARGO_BIN_EXE_vma"));
+        support::succeed(vma.args(["verify", "--deep"]).arg(archive));
+        let disks = support::restore(archive);
+        let mut there = vec![0; SIZE as usize];
+        disks[0].read_exact_at(&mut there, 0).unwrap();
+        assert!(there == fs::read(&self.disk).unwrap(), "{archive:?}");
+    }
+}
+
+fn archive(said: &Value) -> PathBuf {
+    said["archive"].as_str().unwrap().into()
+}
+
+#[test]
+fn what_has_not_changed_is_shared_and_takes_no_space() {
+    for fstype in ["xfs", "btrfs"] {
+        let Some(mounted) = LoopMount::new(fstype) else {
+            return;
+        };
+        let bench = Bench::new(mounted.path());
+        let (first, output) = bench.backup(&["--reuse"]);
+        assert!(output.status.success(), "{}", support::text(&output));
+        assert_eq!(first["shared"], Value::Null);
+        let mut archives = vec![(archive(&first), fs::read(&bench.disk).unwrap())];
+        let mut used = bench.used();
+        for generation in 1..4_u8 {
+            // A cluster here and there, one of them zero, and the last.
+            for cluster in [3, 100, 101, 300] {
+                let bytes = vec![generation % 3 * 7; 65536];
+                bench.write(65536 * (cluster + u64::from(generation)), &bytes);
+            }
+            bench.write(SIZE - 512, &[generation; 512]);
+            let (next, output) = bench.backup(&["--reuse"]);
+            assert!(output.status.success(), "{}", support::text(&output));
+            let shared = next["shared"].as_u64().unwrap();
+            assert!(shared > SIZE - 7 * 65536, "{fstype}: {shared}");
+            let now = bench.used();
+            assert!(
+                now.saturating_sub(used) < SIZE / 6,
+                "{fstype}: {used} to {now}"
+            );
+            used = now;
+            bench.check(&archive(&next));
+            archives.push((archive(&next), fs::read(&bench.disk).unwrap()));
+        }
+        // None needs another: each is restored when it is the only one.
+        while let Some((path, disk)) = archives.pop() {
+            fs::write(&bench.disk, &disk).unwrap();
+            bench.check(&path);
+            fs::remove_file(path).unwrap();
+        }
+    }
+}
+
+#[test]
+fn where_nothing_can_be_shared_all_is_written() {
+    let Some(mounted) = LoopMount::new("ext4") else {
+        return;
+    };
+    let bench = Bench::new(mounted.path());
+    bench.backup(&["--reuse"]);
+    let (next, output) = bench.backup(&["--reuse"]);
+    assert!(output.status.success(), "{}", support::text(&output));
+    assert_eq!(next["shared"], 0);
+    bench.check(&archive(&next));
+}
+
+#[test]
+fn of_a_damaged_base_nothing_wrong_is_taken_over() {
+    let Some(mounted) = LoopMount::new("xfs") else {
+        return;
+    };
+    let bench = Bench::new(mounted.path());
+    let (first, _) = bench.backup(&["--reuse"]);
+    let base = archive(&first);
+    let index = PathBuf::from(format!("{}.idx", base.display()));
+    let file = File::options().write(true).open(&base).unwrap();
+    file.write_all_at(b"rotten", 10 << 20).unwrap();
+    let (next, output) = bench.backup(&["--reuse"]);
+    let said = support::text(&output);
+    assert_eq!(output.status.code(), Some(3), "{said}");
+    assert!(
+        said.contains("it is damaged") && said.contains("fleece verify"),
+        "{said}"
+    );
+    assert!(next["shared"].as_u64().unwrap() > SIZE / 2);
+    bench.check(&archive(&next));
+    // An index that says otherwise, belongs to another archive, or is none.
+    fs::remove_file(archive(&next)).unwrap();
+    let good = fs::read(&index).unwrap();
+    let other = fs::read(format!("{}.idx", archive(&next).display())).unwrap();
+    fs::remove_file(format!("{}.idx", archive(&next).display())).unwrap();
+    for bad in [&good[..good.len() - 1], &other, b"VIX2"] {
+        fs::write(&index, bad).unwrap();
+        let (next, output) = bench.backup(&["--reuse"]);
+        let said = support::text(&output);
+        assert_eq!(output.status.code(), Some(3), "{said}");
+        assert!(said.contains("cannot be a base"), "{said}");
+        assert_eq!(next["shared"], Value::Null);
+        bench.check(&archive(&next));
+        fs::remove_file(archive(&next)).unwrap();
+    }
+}
+
+#[test]
+fn images_and_archives_are_packed_on_a_base_of_any_name() {
+    let Some(mounted) = LoopMount::new("btrfs") else {
+        return;
+    };
+    let bench = Bench::new(mounted.path());
+    let (one, two) = (bench.target.join("one.vma"), bench.target.join("two.vma"));
+    let disk = format!("format=raw:a={}", bench.disk.display());
+    let vma = |arguments: &[&str]| {
+        let mut vma = Command::new(env!("CARGO_BIN_EXE_vma"));
+        vma.args(arguments).output().unwrap()
+    };
+    let (base, new) = (one.to_str().unwrap(), two.to_str().unwrap());
+    assert!(
+        vma(&["create", "--align", base, "-d", &disk])
+            .status
+            .success()
+    );
+    let used = bench.used();
+    let output = vma(&["create", "--reuse", base, new, "-d", &disk]);
+    assert!(output.status.success(), "{output:?}");
+    assert!(bench.used() - used < SIZE / 6);
+    bench.check(&two);
+    let output = vma(&[
+        "create",
+        "--reuse",
+        base,
+        "--compress",
+        "zstd",
+        "x",
+        "-d",
+        &disk,
+    ]);
+    assert_eq!(output.status.code(), Some(2), "{output:?}");
+    let output = vma(&["create", "--reuse", "/nowhere", "x", "-d", &disk]);
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+}
+
+#[test]
+fn an_archive_that_is_the_base_of_a_backup_under_way_is_not_pruned() {
+    let directory = tempfile::tempdir().unwrap();
+    let bench = Bench::new(directory.path());
+    let (first, _) = bench.backup(&["--reuse"]);
+    bench.backup(&["--reuse"]);
+    let held = fleece_backup_core::BaseArchive::open(&archive(&first)).unwrap();
+    let prune = || {
+        let mut fleece = Command::new(env!("CARGO_BIN_EXE_fleece"));
+        fleece
+            .args(["prune", "--keep", "keep-last=1"])
+            .arg(&bench.target)
+            .output()
+            .unwrap()
+    };
+    let output = prune();
+    let said = support::text(&output);
+    assert!(
+        !output.status.success() && said.contains("under way"),
+        "{said}"
+    );
+    assert!(archive(&first).exists());
+    drop(held);
+    assert!(prune().status.success());
+    assert!(!archive(&first).exists());
+}
