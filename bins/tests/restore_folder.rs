@@ -406,3 +406,36 @@ fn a_hostile_record_of_the_machine_gets_nothing_into_the_script() {
             .expect(3, &["record of the machine is not used"]);
     }
 }
+
+#[test]
+fn files_beside_an_archive_may_be_named_with_it_and_a_directory_by_its_name() {
+    let host = Host::new();
+    let beside = |kind: &str| {
+        let path = PathBuf::from(format!("{}.{kind}", host.archived.path.display()));
+        fs::write(&path, "x").unwrap();
+        path
+    };
+    let notes = beside("notes");
+    let mut restore = host.command(&notes);
+    Ended::of(restore.arg(&host.archived.path).arg(beside("idx"))).expect_code(0);
+    let mut several = host.command(host.archived.cut());
+    Ended::of(several.arg(&host.archived.path)).expect(1, &["one archive"]);
+    // Without a slash, in the directory of the command.
+    for name in ["plain", "configs"] {
+        fs::create_dir(host.bench.path(name)).unwrap();
+    }
+    let mut restore = host.bench.fleece("restore");
+    restore
+        .current_dir(host.bench.path(""))
+        .arg(&host.archived.path);
+    restore.args([
+        "--vmid",
+        "9",
+        "--storage",
+        "plain:qcow2",
+        "--config-dir",
+        "configs",
+    ]);
+    Ended::of(&mut restore).expect_code(0);
+    assert!(host.bench.path("plain/vm-9-disk-0.qcow2").exists());
+}

@@ -67,14 +67,16 @@ impl Storages {
         &self.config
     }
 
-    /// The storage of this id, or the directory at this path.
+    /// The storage of this id, or the directory at this path. What could be both is a storage, unless it has a slash.
     ///
     /// # Errors
     ///
     /// `UnknownStorage`; `Unsupported` for a type that there is no plugin for; `NotFound` for a
     /// directory that is not there; `InvalidConfig`.
     pub fn open(&self, name: &str) -> Result<Arc<dyn Plugin>, Error> {
-        if name.contains('/') {
+        // Without a slash a storage of that name wins.
+        let is_directory = || self.config.section(name).is_none() && Path::new(name).is_dir();
+        if name.contains('/') || is_directory() {
             let path = fs::canonicalize(name)
                 .map_err(|source| Error::io("open the directory", Path::new(name), source))?;
             return Ok(Arc::new(DirPlugin::plain(&path)?));

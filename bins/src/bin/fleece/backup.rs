@@ -43,6 +43,9 @@ pub(crate) fn run(arguments: &Backup, places: &Places, log: &Log) -> Result<Exit
     });
     let path = path.transpose()?;
     namesake::tell(&arguments.to, &storages, log);
+    if let Some(fleecing) = &arguments.fleecing {
+        namesake::tell(Path::new(fleecing), &storages, log);
+    }
     let mut archive = archive_options(arguments, path, &now);
     let mut warned = 0;
     if arguments.reuse {

@@ -345,9 +345,10 @@ pub(crate) struct Serve {
 
 #[derive(Debug, Args)]
 pub(crate) struct Restore {
-    /// The archive, compressed or not; - for standard input.
-    #[arg(value_name = "ARCHIVE")]
-    pub(crate) archive: PathBuf,
+    /// The archive, compressed or not; - for standard input. Files that lie beside it (notes, log, index) may be
+    /// named, too, as a shell does for ARCHIVE*.
+    #[arg(value_name = "ARCHIVE", required = true)]
+    pub(crate) archive: Vec<PathBuf>,
 
     /// The number of the restored guest.
     #[arg(long, value_name = "N", required_unless_present = "to", value_parser = vmid)]

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+use fleece_backup_core::dump;
 use fleece_backup_core::restore::{
     FolderRestore, GuestRestore, Restored, Start, restore_folder, restore_guest,
 };
@@ -13,6 +14,7 @@ use serde_json::{Map, Value, json};
 
 use crate::cli::Restore;
 use crate::log::Log;
+use crate::namesake;
 use fleece_bins::{exit, signals};
 
 pub(crate) fn run(arguments: &Restore, places: &Places, log: &Log) -> Result<ExitCode, Error> {
@@ -38,11 +40,12 @@ fn to_storages(
     log: &Log,
 ) -> Result<Restored, Error> {
     let cancel = signals::watch_all()?;
+    let archive = dump::only_archive(&arguments.archive)?.to_owned();
     let config = match &arguments.config_out {
         Some(file) => std::path::absolute(file).unwrap_or_else(|_| file.clone()),
         None => configuration(places, guest)?,
     };
-    let mut job = GuestRestore::new(arguments.archive.clone(), config, places.record(guest));
+    let mut job = GuestRestore::new(archive, config, places.record(guest));
     // A configuration that goes elsewhere is not that of the guest whose rules are there.
     job.firewall = match arguments.config_out {
         Some(_) if places.firewall_dir.is_none() => None,
@@ -53,6 +56,9 @@ fn to_storages(
     job.renames.clone_from(&arguments.rename);
     job.dry_run = arguments.dry_run;
     job.storages = places.storages()?;
+    if let Some(storage) = &arguments.storage {
+        namesake::tell(Path::new(&storage.storage), &job.storages, log);
+    }
     job.unique = arguments.unique;
     job.force = arguments.force;
     job.bwlimit = arguments.bwlimit;
@@ -74,7 +80,8 @@ fn to_storages(
 
 fn to_folder(arguments: &Restore, folder: &Path, log: &Log) -> Result<Restored, Error> {
     let cancel = signals::watch_all()?;
-    let mut job = FolderRestore::new(arguments.archive.clone(), folder.to_owned());
+    let archive = dump::only_archive(&arguments.archive)?.to_owned();
+    let mut job = FolderRestore::new(archive, folder.to_owned());
     job.format = arguments.format;
     job.disks.clone_from(&arguments.disk);
     job.renames.clone_from(&arguments.rename);
