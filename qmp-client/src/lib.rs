@@ -60,6 +60,7 @@ mod message;
 mod monitor;
 mod options;
 mod schema;
+mod sessions;
 mod socket;
 mod subscription;
 

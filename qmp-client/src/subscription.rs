@@ -99,6 +99,12 @@ impl Feed {
         queue.is_some()
     }
 
+    /// Whether anybody is still subscribed.
+    #[must_use]
+    pub fn is_wanted(&self) -> bool {
+        self.0.strong_count() > 0
+    }
+
     /// No more events will come, for this reason.
     pub fn close(&self, error: &Error) {
         if let Some(queue) = self.0.upgrade() {

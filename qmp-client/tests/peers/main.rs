@@ -12,3 +12,5 @@ mod recorded;
 mod replay;
 #[cfg(test)]
 mod scenario;
+#[cfg(test)]
+mod sharing;
