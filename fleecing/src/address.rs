@@ -27,10 +27,27 @@ impl GuestAddress {
     /// As [`Client::connect`] and [`fleece_libvirt::connect`].
     pub fn connect(&self, options: &Options) -> Result<Client, QmpError> {
         match self {
+            Self::Socket(address) if is_proxmoxs(address) => {
+                Client::connect_sharing(address, options)
+            }
             Self::Socket(address) => Client::connect(address, options),
             Self::Domain(domain) => fleece_libvirt::connect(domain, options),
         }
     }
+}
+
+/// Whether it is the one monitor that Proxmox VE gives a guest, and needs itself for each of its commands:
+/// `/run/qemu-server/<vmid>.qmp`.
+fn is_proxmoxs(address: &Address) -> bool {
+    let Address::Unix(path) = address else {
+        return false;
+    };
+    let directory = path
+        .parent()
+        .is_some_and(|parent| parent.ends_with("qemu-server"));
+    let guest = path.file_stem().and_then(|stem| stem.to_str());
+    let is_number = |text: &str| text.parse::<u32>().is_ok();
+    directory && guest.is_some_and(is_number) && path.extension().is_some_and(|end| end == "qmp")
 }
 
 impl From<Address> for GuestAddress {
@@ -69,6 +86,20 @@ impl fmt::Display for GuestAddress {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn proxmoxs_monitors_are_shared_with_it() {
+        for (path, shared) in [
+            ("/run/qemu-server/100.qmp", true),
+            ("/var/run/qemu-server/100.qmp", true),
+            ("/run/qemu-server/100.vnc", false),
+            ("/run/qemu-server/web.qmp", false),
+            ("/run/fleece/100.qmp", false),
+        ] {
+            assert_eq!(is_proxmoxs(&Address::unix(path)), shared, "{path}");
+        }
+        assert!(!is_proxmoxs(&Address::Tcp("qemu-server:100".into())));
+    }
 
     #[test]
     fn both_kinds_are_read_as_they_were_written() {

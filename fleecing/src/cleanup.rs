@@ -63,6 +63,9 @@ pub fn clean(
         remains.free_images()?;
     }
     remains.free_volumes()?;
+    if remains.cleaned.failed.is_empty() && record.unlock_guest()? {
+        remains.cleaned.done.push("lock of the guest".into());
+    }
     if remains.cleaned.failed.is_empty() {
         record.forget()?;
     }

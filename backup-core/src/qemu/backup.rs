@@ -52,7 +52,32 @@ fn run(job: &GuestBackup, reporter: &Counting<'_>, cancel: &CancelToken) -> Resu
     let start = Instant::now();
     let on_record = Job::open_for_qemu(&job.record, &job.qmp, &job.storages, reporter, cancel)?;
     let record = on_record.record();
+    record.lock_guest()?;
+    let outcome = on_locked_guest(job, &on_record, start, reporter, cancel);
+    match (record.unlock_guest(), outcome) {
+        (Ok(_), outcome) => outcome,
+        (Err(error), Ok(outcome)) => {
+            reporter.warning(error);
+            Ok(Outcome {
+                warnings: reporter.warnings(),
+                ..outcome
+            })
+        }
+        (Err(error), Err(first)) => {
+            reporter.warning(error);
+            Err(first)
+        }
+    }
+}
 
+fn on_locked_guest(
+    job: &GuestBackup,
+    on_record: &Job,
+    start: Instant,
+    reporter: &Counting<'_>,
+    cancel: &CancelToken,
+) -> Result<Outcome, Error> {
+    let record = on_record.record();
     let client = connect(&job.qmp, cancel)?;
     fleece_fleecing::check_guest(&client)?;
     let disks = disks::select(job, fleece_fleecing::discover(&client)?, reporter)?;

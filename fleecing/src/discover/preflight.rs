@@ -11,6 +11,7 @@ mod graph;
 
 use fleece_qmp_client::Client;
 use fleece_qmp_client::Command as _;
+use fleece_qmp_client::Schema;
 use fleece_qmp_client::commands::{QueryBlock, QueryMigrate, QueryStatus};
 use serde_json::Value;
 
@@ -41,9 +42,28 @@ pub fn check_guest(client: &Client) -> Result<(), Error> {
         "cannot query whether the guest is being migrated",
     ))?;
     let migration = migration.status.as_deref().unwrap_or("none");
+    refuse_proxmoxs_backup(client, &schema)?;
     match out_of_place(&status.status, migration) {
         Some(reason) => Err(Error::new(ErrorKind::Unsafe, reason)),
         None => Ok(()),
+    }
+}
+
+/// Refuses a guest that Proxmox's own QEMU is backing up: only that one has `query-backup`.
+fn refuse_proxmoxs_backup(client: &Client, schema: &Schema) -> Result<(), Error> {
+    const QUERY: &str = "query-backup";
+    if !schema.has_command(QUERY) {
+        return Ok(());
+    }
+    let backup = client.execute_raw(QUERY, None);
+    let backup = backup.map_err(Error::qemu("cannot query Proxmox's backup"))?;
+    match backup.get("status").and_then(Value::as_str) {
+        Some("active") => {
+            let message =
+                "the guest is being backed up by Proxmox; wait for that backup, or stop it";
+            Err(Error::new(ErrorKind::Unsafe, message))
+        }
+        _ => Ok(()),
     }
 }
 

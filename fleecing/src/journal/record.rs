@@ -8,6 +8,7 @@
 //! files: ["/backup/.vzdump-….vma.tmp"]     an archive that is being written
 //! frozen: /run/vm/100.qga                 the guest's file systems are frozen through this agent
 //! paused: yes                             the guest stands still for the switch of the filters
+//! locked: yes                             the guest's configuration has Proxmox's `lock: backup`
 //! restores: /etc/pve/…/100.conf           a restore is making volumes that this file will name
 //! volumes: fast:vm-100-disk-0,…           the volumes
 //!
@@ -19,6 +20,7 @@
 //! where Proxmox's own clean-up looks for it. A line is written, and synced, before the thing that it
 //! names is made, and removed after the thing is gone. A file with nothing in it is removed.
 
+mod guest_lock;
 mod place;
 mod volumes;
 
@@ -61,6 +63,8 @@ pub struct Contents {
     pub files: Vec<PathBuf>,
     /// The guest was about to be stopped for the switch.
     pub paused: bool,
+    /// The guest's configuration has our lock, or was about to get it.
+    pub locked: bool,
     /// The agent that was asked to freeze the guest's file systems.
     pub frozen: Option<String>,
     /// The configuration that a restore writes when its volumes are complete.
@@ -82,6 +86,7 @@ impl Contents {
             files: files(state).unwrap_or_default(),
             illegible: files(state).err(),
             paused: get(PAUSED).is_some(),
+            locked: get(LOCKED).is_some(),
             frozen: get(FROZEN),
             restores: get(RESTORES).map(Into::into),
             volumes: volumes(state),
@@ -105,6 +110,7 @@ const QMP: &str = "qmp";
 const NBD_SOCKET: &str = "nbd-socket";
 const FILES: &str = "files";
 const PAUSED: &str = "paused";
+const LOCKED: &str = "locked";
 const FROZEN: &str = "frozen";
 const RESTORES: &str = "restores";
 const VOLUMES: &str = "volumes";

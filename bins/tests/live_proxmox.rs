@@ -1,0 +1,165 @@
+//! A guest as Proxmox VE runs it: with throttle nodes above its disks, one monitor, which Proxmox needs for each of its
+//! own commands, and a configuration that locks it. Proxmox itself cannot be had here.
+
+#![expect(clippy::unwrap_used, reason = "a test may fail by a panic")]
+
+mod support;
+
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::path::PathBuf;
+use std::process::Command;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use fleece_lab::{Disk, Qemu, StorageDaemon};
+use fleece_qmp_client::Client;
+use fleece_qmp_client::commands::QueryVersion;
+use support::running::Running;
+use support::{Bench, daemon};
+
+const SIZE: u64 = 24 << 20;
+const CONFIG: &str = "#a note\nmemory: 512\nname: web\n";
+
+struct Host {
+    daemon: StorageDaemon,
+    bench: Bench,
+}
+
+impl Host {
+    fn new(qemu: &Qemu) -> Self {
+        let mut builder = StorageDaemon::builder(qemu);
+        for _ in 0..2 {
+            builder = builder.disk(Disk::raw(SIZE).throttled());
+        }
+        let daemon = builder.export().start().unwrap();
+        let bench = Bench::new();
+        for name in ["qemu-server", "configs", "configs/qemu-server"] {
+            fs::create_dir(bench.path(name)).unwrap();
+        }
+        let host = Self { daemon, bench };
+        symlink(host.daemon.qmp_socket(), host.monitor()).unwrap();
+        fs::write(host.config(), CONFIG).unwrap();
+        for disk in [0, 1] {
+            daemon::io(qemu, &host.daemon, disk, "write -P 0x11 0 24M");
+        }
+        host
+    }
+
+    fn monitor(&self) -> PathBuf {
+        self.bench.path("qemu-server/100.qmp")
+    }
+
+    fn config(&self) -> PathBuf {
+        self.bench.path("configs/qemu-server/100.conf")
+    }
+
+    fn command(&self, mut command: Command) -> Command {
+        command
+            .arg("--config-dir")
+            .arg(self.config().parent().unwrap());
+        command.args(["--vmid", "100"]);
+        command
+    }
+
+    fn backup(&self) -> Command {
+        let mut command = self.command(self.bench.backup(&self.monitor()));
+        command.arg("--nbd-server").arg(self.daemon.nbd_socket());
+        command
+    }
+
+    fn is_locked(&self) -> bool {
+        fs::read_to_string(self.config())
+            .unwrap()
+            .contains("lock: backup\n")
+    }
+
+    fn assert_as_before(&self) {
+        assert_eq!(fs::read_to_string(self.config()).unwrap(), CONFIG);
+        self.bench.assert_clean(&self.daemon.qmp_socket());
+    }
+}
+
+/// Asks QEMU something, as often as Proxmox does with several guests, until `ends`; gives how long it waited at most.
+fn poll(host: &Host, ends: &AtomicBool) -> Duration {
+    let mut longest = Duration::ZERO;
+    while !ends.load(Ordering::Relaxed) {
+        let begun = Instant::now();
+        let client = Client::connect_unix(host.daemon.qmp_socket()).unwrap();
+        client.execute(&QueryVersion {}).unwrap();
+        drop(client);
+        longest = longest.max(begun.elapsed());
+        thread::sleep(Duration::from_millis(300));
+    }
+    longest
+}
+
+#[test]
+fn proxmox_never_waits_for_the_monitor_and_finds_the_guest_locked() {
+    // Proxmox has no QEMU as old as 7.2.
+    for qemu in fleece_lab::qemus().into_iter().skip(1) {
+        let host = Host::new(&qemu);
+        let mut running = Running::start(host.backup().args(["--bwlimit", "12M"]));
+        running.until("copy-before-write is active");
+        assert!(host.is_locked());
+        let ends = AtomicBool::new(false);
+        let waited = thread::scope(|scope| {
+            let polling = scope.spawn(|| poll(&host, &ends));
+            for disk in [0, 1] {
+                daemon::io(&qemu, &host.daemon, disk, "write -P 0x55 4M 12M");
+            }
+            let ended = running.end();
+            ends.store(true, Ordering::Relaxed);
+            ended.expect_code(0);
+            polling.join().unwrap()
+        });
+        // Its clients give up after five seconds.
+        assert!(waited < Duration::from_millis(4500), "{waited:?}");
+        for mut disk in host.bench.restore() {
+            let mut data = Vec::new();
+            std::io::Read::read_to_end(&mut disk, &mut data).unwrap();
+            assert!(data.len() as u64 == SIZE && data.iter().all(|byte| *byte == 0x11));
+        }
+        host.assert_as_before();
+    }
+}
+
+#[test]
+fn a_guest_that_proxmox_has_locked_is_left_alone() {
+    let Some(qemu) = fleece_lab::qemu("10.0") else {
+        return;
+    };
+    let host = Host::new(&qemu);
+    fs::write(host.config(), "lock: migrate\nmemory: 512\n").unwrap();
+    let output = host.backup().output().unwrap();
+    let said = support::text(&output);
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert!(said.contains("locked the guest (migrate)"), "{said}");
+    host.bench.assert_no_archive();
+    assert_eq!(
+        fs::read_to_string(host.config()).unwrap(),
+        "lock: migrate\nmemory: 512\n"
+    );
+    host.bench.assert_clean(&host.daemon.qmp_socket());
+}
+
+#[test]
+fn what_a_killed_backup_has_locked_is_unlocked_by_the_clean_up() {
+    let Some(qemu) = fleece_lab::qemu("10.0") else {
+        return;
+    };
+    let host = Host::new(&qemu);
+    let mut running = Running::start(host.backup().args(["--bwlimit", "1M"]));
+    running.until("copy-before-write is active");
+    running.child.kill().unwrap();
+    running.child.wait().unwrap();
+    assert!(host.is_locked());
+    let mut cleanup = host.command(host.bench.fleece("cleanup"));
+    let output = cleanup.arg("--qmp").arg(host.monitor()).output().unwrap();
+    let said = support::text(&output);
+    assert!(output.status.success(), "{said}");
+    assert!(said.contains("lock of the guest"), "{said}");
+    host.assert_as_before();
+    host.bench.assert_no_archive();
+}
