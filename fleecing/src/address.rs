@@ -5,7 +5,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use fleece_libvirt::DomainAddress;
-use fleece_qmp_client::{Address, Client, Error as QmpError, Options};
+use fleece_qmp_client::{Address, Client, Error as QmpError, Options, Sessions};
 
 /// Where a guest's monitor or agent is: a socket of its own, or a domain of libvirt, which passes on what it is
 /// told.
@@ -28,7 +28,7 @@ impl GuestAddress {
     pub fn connect(&self, options: &Options) -> Result<Client, QmpError> {
         match self {
             Self::Socket(address) if is_proxmoxs(address) => {
-                Client::connect_sharing(address, options)
+                Ok(Client::over(Sessions::open(address, options)?))
             }
             Self::Socket(address) => Client::connect(address, options),
             Self::Domain(domain) => fleece_libvirt::connect(domain, options),

@@ -19,7 +19,6 @@ use crate::message::Greeting;
 use crate::monitor::Monitor;
 use crate::options::Options;
 use crate::schema::Schema;
-use crate::sessions::Sessions;
 use crate::subscription::Subscription;
 
 mod connection;
@@ -56,17 +55,6 @@ impl Client {
         let negotiation = QmpCapabilities { enable: Vec::new() };
         client.execute_within(&negotiation, deadline.remaining())?;
         Ok(client)
-    }
-
-    /// As [`connect`](Self::connect), for a monitor that others need, too: it is connected only while there is
-    /// something to say, and in between others have their turn. Events are heard only during such short sessions, and
-    /// no descriptors can be passed.
-    ///
-    /// # Errors
-    ///
-    /// As [`connect`](Self::connect). Others may keep the monitor for a minute.
-    pub fn connect_sharing(address: &Address, options: &Options) -> Result<Self, Error> {
-        Ok(Self::over(Sessions::open(address, options)?))
     }
 
     pub(crate) fn monitor(&self) -> &dyn Monitor {

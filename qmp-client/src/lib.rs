@@ -76,6 +76,7 @@ pub use message::{Event, Greeting, MAX_EVENT, Timestamp, Version, VersionTriple}
 pub use monitor::{Monitor, parse_reply};
 pub use options::Options;
 pub use schema::Schema;
+pub use sessions::Sessions;
 pub use subscription::{Feed, Subscription};
 
 #[doc(hidden)]

@@ -35,9 +35,18 @@ const OLD: Duration = Duration::from_secs(1);
 /// storage.
 const TURN: Duration = Duration::from_secs(60);
 
-/// Short sessions on a QMP socket.
+/// Short sessions on a QMP socket that others need, too: it is connected only while there is something to say, and in
+/// between others have their turn. Events are heard only during sessions, and no descriptors can be passed.
+///
+/// ```no_run
+/// use fleece_qmp_client::{Address, Client, Options, Sessions};
+///
+/// let address = Address::unix("/run/qemu-server/100.qmp");
+/// let client = Client::over(Sessions::open(&address, &Options::default())?);
+/// # Ok::<(), fleece_qmp_client::Error>(())
+/// ```
 #[derive(Debug)]
-pub(crate) struct Sessions {
+pub struct Sessions {
     shared: Arc<Shared>,
     greeting: Greeting,
     process: Option<u32>,
@@ -46,11 +55,11 @@ pub(crate) struct Sessions {
 }
 
 impl Sessions {
-    /// Begins the first session.
+    /// Begins the first session. Others may keep the monitor for a minute before.
     ///
     /// # Errors
     /// As [`Client::connect`].
-    pub(crate) fn open(address: &Address, options: &Options) -> Result<Self, Error> {
+    pub fn open(address: &Address, options: &Options) -> Result<Self, Error> {
         let shared = Arc::new(Shared {
             address: address.clone(),
             options: Options {

@@ -5,10 +5,11 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use crate::advice::Advice;
 use crate::container::{self, Container, Contents, Stream};
+use crate::error::cannot_read;
 use crate::error::{Error, ErrorKind, Result};
 use crate::header::{Device, Header};
 use crate::layout::{CLUSTER_SIZE, DeviceId};
-use crate::random_access::{RandomAccess, cannot_read};
+use crate::random_access::RandomAccess;
 use crate::read_at::{Cursor, ReadAt};
 use crate::reader::Reader;
 

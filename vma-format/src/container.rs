@@ -40,8 +40,8 @@ use std::io::{self, Read};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use crate::error::cannot_read;
 use crate::error::{Error, ErrorKind, Result};
-use crate::random_access::cannot_read;
 use crate::read_at::ReadAt;
 use crate::reader::fill;
 

@@ -257,3 +257,8 @@ impl From<Error> for io::Error {
         Self::new(kind, error)
     }
 }
+
+/// What cannot be read of an archive.
+pub(crate) fn cannot_read(error: io::Error) -> Error {
+    Error::io("cannot read the archive", error)
+}

@@ -2,9 +2,10 @@
 
 use crate::coverage::Coverage;
 use crate::error::Result;
+use crate::error::cannot_read;
 use crate::extent::ExtentHeader;
 use crate::header::Header;
-use crate::random_access::{cannot_read, next_extent};
+use crate::random_access::next_extent;
 use crate::read_at::ReadAt;
 
 /// Goes through an uncompressed archive that can be read anywhere, and finds all that a

@@ -59,13 +59,6 @@ const MAX_PIECE_EXTENTS: u32 = 4096;
 /// The largest body accepted, in bytes. 256 records of version 1 with 59 clusters each need 192 KiB.
 const MAX_BODY_SIZE: usize = 256 * 1024;
 
-/// What a piece holds.
-mod kind {
-    pub(super) const HEAD: u8 = b'H';
-    pub(super) const EXTENTS: u8 = b'E';
-    pub(super) const TAIL: u8 = b'T';
-}
-
 /// Makes the checksums of an index that was changed right, as far as its pieces can be found.
 #[cfg(feature = "full")]
 pub(crate) fn mend(index: &mut [u8]) {
@@ -77,7 +70,7 @@ pub(crate) fn mend(index: &mut [u8]) {
         let Some((body, next)) = behind.split_at_mut_checked(length) else {
             return;
         };
-        if header.get(4) == Some(&kind::TAIL)
+        if header.get(4) == Some(&parse::kind::TAIL)
             && let Some(field) = body.get_mut(16..48)
         {
             field.copy_from_slice(&sum.digest());

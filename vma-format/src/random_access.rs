@@ -13,7 +13,7 @@ use std::io;
 
 use clusters::{ClusterMap, Piece};
 
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, ErrorKind, Result, cannot_read};
 use crate::extent::run::runs;
 use crate::extent::{self, ExtentHeader};
 use crate::header::Header;
@@ -367,8 +367,4 @@ pub(crate) fn next_extent(
 
 fn behind_end() -> Error {
     Error::new(ErrorKind::NotFound, "a place behind the end of the device")
-}
-
-pub(crate) fn cannot_read(error: io::Error) -> Error {
-    Error::io("cannot read the archive", error)
 }

@@ -5,7 +5,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use fleece_qmp_client::commands::{QueryStatus, QueryVersion};
-use fleece_qmp_client::{Client, ErrorKind, KnownEvent, Options, RawCommand};
+use fleece_qmp_client::{Client, ErrorKind, KnownEvent, Options, RawCommand, Sessions};
 use rustix::process::Signal;
 
 use crate::peer::{Peer, SOON, each_machine};
@@ -13,7 +13,7 @@ use crate::peer::{Peer, SOON, each_machine};
 fn sharing(peer: &Peer) -> Client {
     drop(peer.client());
     let address = fleece_qmp_client::Address::unix(peer.path("qmp"));
-    Client::connect_sharing(&address, &Options::default()).unwrap()
+    Client::over(Sessions::open(&address, &Options::default()).unwrap())
 }
 
 /// Proxmox's clients give up after five seconds.

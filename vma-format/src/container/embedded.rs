@@ -3,9 +3,9 @@
 use std::io::{self, Read};
 
 use super::seek_table::{Entries, SKIPPABLE_HEADER_SIZE};
+use crate::error::cannot_read;
 use crate::error::{Error, ErrorKind, Result};
 use crate::index::INDEX_FRAME_MAGIC;
-use crate::random_access::cannot_read;
 use crate::read_at::ReadAt;
 
 /// The most frames that an index may be in, at 16 bytes each: 4 MiB. We write a frame for each piece.

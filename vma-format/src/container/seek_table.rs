@@ -16,8 +16,8 @@ use nom::{IResult, Parser};
 
 use super::Container;
 use super::damage::damaged;
+use crate::error::cannot_read;
 use crate::error::{Error, ErrorKind, Result};
-use crate::random_access::cannot_read;
 use crate::read_at::ReadAt;
 
 /// The magic of the skippable frame that holds the table.

@@ -8,7 +8,7 @@ use super::damage::damaged;
 use super::seek_table::{Entries, FrameSize};
 use super::zstd::MAX_PARALLEL_FRAME;
 use crate::error::Result;
-use crate::random_access::cannot_read;
+use crate::error::cannot_read;
 use crate::read_at::{Cursor, ReadAt};
 
 /// The decompressed contents of a seekable zstd file, at any offset.

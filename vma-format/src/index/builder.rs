@@ -2,7 +2,8 @@
 
 use super::algorithm::{Algorithm, Hasher};
 use super::digest::ExtentDigest;
-use super::{FULL_PIECE_SIZE, MAGIC, MAX_PIECE_EXTENTS, PIECE_HEADER_SIZE, kind};
+use super::parse::kind;
+use super::{FULL_PIECE_SIZE, MAGIC, MAX_PIECE_EXTENTS, PIECE_HEADER_SIZE};
 use crate::error::{Error, ErrorKind, Result};
 use crate::header::Header;
 

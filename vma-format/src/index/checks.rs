@@ -10,10 +10,10 @@ use self::sheet::{Payload, Sheet};
 use super::digest::Sum;
 use super::parse::Format;
 use super::reader::{IndexReader, Pieces, damaged};
+use crate::error::cannot_read;
 use crate::error::{Error, ErrorKind, Result};
 use crate::extent::run::Run;
 use crate::header::Header;
-use crate::random_access::cannot_read;
 use crate::read_at::{Cursor, ReadAt};
 
 /// The checksums of an index, fetched when they are needed.

@@ -46,6 +46,13 @@ impl Format {
     }
 }
 
+/// What a piece holds.
+pub(in crate::index) mod kind {
+    pub(in crate::index) const HEAD: u8 = b'H';
+    pub(in crate::index) const EXTENTS: u8 = b'E';
+    pub(in crate::index) const TAIL: u8 = b'T';
+}
+
 /// How many extents a piece of version 1 has at most.
 const MAX_PIECE_EXTENTS_1: u32 = 256;
 

@@ -2,10 +2,11 @@
 
 use std::io::{self, Read};
 
+use super::PIECE_HEADER_SIZE;
 use super::algorithm::Hasher;
 use super::digest::ExtentDigest;
+use super::parse::kind;
 use super::parse::{self, Format, Head, Version};
-use super::{PIECE_HEADER_SIZE, kind};
 use crate::advice::Advice;
 use crate::error::{Error, ErrorKind, Result};
 use crate::header::Header;

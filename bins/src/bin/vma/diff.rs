@@ -8,8 +8,8 @@ use serde_json::{Value, json};
 use super::cli::DiffArgs;
 use super::failure::{Failure, Result};
 use super::input::{need_anywhere, open_file};
-use super::list::print_text;
 use super::report;
+use super::report::print_text;
 
 /// Exit code for archives that differ, as diff(1) has it.
 const DIFFERENT: u8 = 1;

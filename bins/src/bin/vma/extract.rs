@@ -180,7 +180,7 @@ impl Job {
             return Ok(());
         };
         if !report::is_events() {
-            list::print_text(&format!("DEVINFO {} {}\n", path.display(), device.size()))?;
+            report::print_text(&format!("DEVINFO {} {}\n", path.display(), device.size()))?;
         }
         self.add_place(device, &named(&path));
         Ok(())

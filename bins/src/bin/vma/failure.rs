@@ -5,11 +5,16 @@ use std::io;
 
 use fleece_backup_core::{CancelReason, ErrorKind};
 use fleece_bins::advice::{chain, text};
-use fleece_bins::{events, exit, signals};
+use fleece_bins::{exit, signals};
 use fleece_storage::block;
 use fleece_vma_format as format;
 
-use super::report;
+/// What is told of a failure.
+pub(super) enum Told<'a> {
+    Warning(&'a str),
+    /// Its kind and, unless that was told already, the message.
+    Error(&'static str, Option<&'a str>),
+}
 
 pub(super) type Result<T> = std::result::Result<T, Failure>;
 
@@ -117,20 +122,13 @@ impl Failure {
         }
     }
 
-    /// Tells it on standard error.
-    pub(super) fn print(&self) {
-        if self.code == CLOSED_PIPE {
-            return;
-        }
+    /// What is to be told of it; nothing of standard output that was closed by its reader.
+    pub(super) fn told(&self) -> Option<Told<'_>> {
         match &self.message {
-            Some(message) if self.kind == WARNING => report::warning(message),
-            Some(message) if !report::is_events() => report::talk(format_args!("vma: {message}")),
-            None if self.kind.is_empty() => {}
-            message => {
-                let message = message.as_deref().unwrap_or(self.kind);
-                // Nobody is left to tell that nobody listens.
-                let _ = report::event(&events::error(self.kind, message));
-            }
+            _ if self.code == CLOSED_PIPE => None,
+            None if self.kind.is_empty() => None,
+            Some(message) if self.kind == WARNING => Some(Told::Warning(message)),
+            message => Some(Told::Error(self.kind, message.as_deref())),
         }
     }
 

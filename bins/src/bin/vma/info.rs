@@ -9,9 +9,10 @@ use serde_json::{Value, json};
 use super::cli::InfoArgs;
 use super::failure::Result;
 use super::input::{anywhere, index, open};
-use super::list::{contents, ctime, print_text};
+use super::list::{contents, ctime};
 use super::progress::share;
 use super::report;
+use super::report::print_text;
 
 /// What is known about an archive.
 struct Info {

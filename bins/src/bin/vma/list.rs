@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use super::cli::{ConfigArgs, ListArgs};
 use super::failure::{Failure, Result};
 use super::input::open;
-use super::report;
+use super::report::{self, print_text};
 
 /// Prints configs, devices and time.
 pub(super) fn list(args: &ListArgs) -> Result<()> {
@@ -96,14 +96,6 @@ pub(super) fn print(header: &Header) -> Result<()> {
         ctime(header.ctime(), "%a %b %e %H:%M:%S %Y")
     ));
     print_text(&text)
-}
-
-/// Prints to standard output at once, so that whoever waits for the line gets it.
-pub(super) fn print_text(text: &str) -> Result<()> {
-    let mut out = io::stdout().lock();
-    out.write_all(text.as_bytes())
-        .and_then(|()| out.flush())
-        .map_err(Failure::output)
 }
 
 /// A time in the local zone.

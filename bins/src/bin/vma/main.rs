@@ -44,7 +44,7 @@ fn main() -> ExitCode {
     match run(&cli.command) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
-            failure.print();
+            report::failure(&failure);
             ExitCode::from(failure.code())
         }
     }

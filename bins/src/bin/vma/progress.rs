@@ -8,8 +8,8 @@ use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::{Value, json};
 
 use super::failure::Result;
-use super::list::print_text;
 use super::report;
+use super::report::print_text;
 use fleece_bins::events;
 
 /// Reports on reading an archive.

@@ -15,8 +15,8 @@ use serde_json::{Value, json};
 use super::cli::RecoverArgs;
 use super::failure::{Failure, Result};
 use super::input::{index, open};
-use super::list::print_text;
 use super::report;
+use super::report::print_text;
 use super::verify::{tell, untold};
 
 /// Restores all that is intact, and says what is not.

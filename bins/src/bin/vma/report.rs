@@ -8,8 +8,7 @@ use fleece_bins::events;
 use fleece_plain_text::message;
 use serde_json::Value;
 
-use super::failure::{Failure, Result};
-use super::list::print_text;
+use super::failure::{Failure, Result, Told};
 
 /// Where events go.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -79,9 +78,34 @@ fn told(event_of: fn(&str) -> Value, line: impl Display, text: &str) {
     }
 }
 
+/// Tells why the command has failed, or what is not as it should be.
+pub(super) fn failure(failure: &Failure) {
+    match failure.told() {
+        None => {}
+        Some(Told::Warning(message)) => warning(message),
+        Some(Told::Error(kind, message)) if is_events() => {
+            // Nobody is left to tell that nobody listens.
+            let _ = event(&events::error(kind, message.unwrap_or(kind)));
+        }
+        Some(Told::Error(_, message)) => {
+            if let Some(message) = message {
+                talk(format_args!("vma: {message}"));
+            }
+        }
+    }
+}
+
 /// Prints a line to standard error. Where that cannot be written to, nothing is left to be done:
 /// work goes on, which `eprintln` would end by a panic.
 pub(super) fn talk(line: impl Display) {
     let line = line.to_string();
     let _ = writeln!(io::stderr(), "{}", message(&line));
+}
+
+/// Prints to standard output at once, so that whoever waits for the line gets it.
+pub(super) fn print_text(text: &str) -> Result<()> {
+    let mut out = io::stdout().lock();
+    out.write_all(text.as_bytes())
+        .and_then(|()| out.flush())
+        .map_err(Failure::output)
 }

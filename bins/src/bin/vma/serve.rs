@@ -12,8 +12,8 @@ use fleece_bins::advice::chain;
 use super::cli::ServeArgs;
 use super::failure::{Failure, Result};
 use super::input::{need_anywhere, open_file};
-use super::list::print_text;
 use super::report;
+use super::report::print_text;
 use fleece_bins::{events, signals};
 use serde_json::json;
 

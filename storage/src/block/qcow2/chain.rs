@@ -5,7 +5,6 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use super::header::Head;
-use super::reader::Reader;
 use crate::block::{
     Access, Error, ErrorKind, FORMAT_BYTES, Geometry, Operation, RawFile, ReadAt, ReadDevice,
     Result, image_format,
@@ -57,7 +56,12 @@ impl Chain {
     }
 
     /// The image below the one at `path`, if there is one.
-    pub(super) fn below(self, path: &Path, head: &Head) -> Result<Option<Box<dyn ReadDevice>>> {
+    pub(super) fn below(
+        self,
+        path: &Path,
+        head: &Head,
+        open_qcow2: impl Fn(&Path, Self) -> Result<Box<dyn ReadDevice>>,
+    ) -> Result<Option<Box<dyn ReadDevice>>> {
         let Some(name) = &head.backing_file else {
             return Ok(None);
         };
@@ -76,7 +80,7 @@ impl Chain {
             .as_deref()
             .map(OsStr::to_string_lossy);
         match format.as_deref() {
-            Some("qcow2") => Ok(Some(Box::new(Reader::open_in(&name, chain)?))),
+            Some("qcow2") => open_qcow2(&name, chain).map(Some),
             // What QEMU calls the protocols are raw images, too.
             Some("raw" | "file" | "host_device") => {
                 Ok(Some(Box::new(RawFile::open(&name, Access::ReadOnly)?)))
@@ -91,7 +95,7 @@ impl Chain {
             ),
             None => match probed(&name)? {
                 None => Ok(Some(Box::new(RawFile::open(&name, Access::ReadOnly)?))),
-                Some("qcow2") => Ok(Some(Box::new(Reader::open_in(&name, chain)?))),
+                Some("qcow2") => open_qcow2(&name, chain).map(Some),
                 Some(format) => refused(
                     ErrorKind::Unsupported,
                     format!(

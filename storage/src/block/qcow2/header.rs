@@ -213,6 +213,15 @@ impl Qcow2Header {
             && self.autoclear_features == 0
     }
 
+    /// How the entries of its L2 tables are to be read.
+    pub(super) const fn entries(&self) -> Entries {
+        Entries::new(
+            self.cluster_size.trailing_zeros(),
+            self.has_subclusters(),
+            self.has_data_file(),
+        )
+    }
+
     fn fields(bytes: &[u8]) -> Result<Self> {
         let field = Fields(bytes);
         if field.u32(0)? != MAGIC {
@@ -276,7 +285,7 @@ impl Qcow2Header {
         if !self.l1_offset.is_multiple_of(self.cluster_size) {
             return Err(invalid("the L1 table does not begin where one can"));
         }
-        let reach = Entries::new(self).reach();
+        let reach = self.entries().reach();
         if self.size.div_ceil(reach) > l1 / 8 {
             return Err(invalid("the L1 table is too small for the disk"));
         }

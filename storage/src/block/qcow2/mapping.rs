@@ -1,7 +1,5 @@
 //! What an L2 entry says (QEMU's `docs/interop/qcow2.rst`, "Cluster mapping" and "Extended L2 Entries").
 
-use super::header::Qcow2Header;
-
 /// Bits 9 to 55 of an entry: where a table or a cluster is.
 pub(super) const OFFSET: u64 = 0x00ff_ffff_ffff_fe00;
 
@@ -39,11 +37,11 @@ pub(super) struct Entries {
 }
 
 impl Entries {
-    pub(super) const fn new(header: &Qcow2Header) -> Self {
+    pub(super) const fn new(cluster_bits: u32, is_extended: bool, has_data_file: bool) -> Self {
         Self {
-            cluster_bits: header.cluster_size.trailing_zeros(),
-            is_extended: header.has_subclusters(),
-            has_data_file: header.has_data_file(),
+            cluster_bits,
+            is_extended,
+            has_data_file,
         }
     }
 

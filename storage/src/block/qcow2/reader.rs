@@ -59,11 +59,13 @@ impl Reader {
             number: READERS.fetch_add(1, Ordering::Relaxed),
             path: path.to_owned(),
             header,
-            entries: Entries::new(&header),
+            entries: header.entries(),
             compression: header.compression().map_err(|error| error.on(path))?,
             tables,
             data: chain.data_file(path, &head)?,
-            below: chain.below(path, &head)?,
+            below: chain.below(path, &head, |path, chain| {
+                Ok(Box::new(Self::open_in(path, chain)?))
+            })?,
             slices: Mutex::default(),
         })
     }
