@@ -34,7 +34,7 @@
 //! # Trust
 //!
 //! libvirt is trusted, a domain's XML that it gives is bounded, and one from an archive is hostile: a new one is
-//! made of what is known in it, see [`rewrite`].
+//! made of what is known in it, see [`xml::rewrite`].
 
 mod address;
 mod agent;

@@ -64,7 +64,7 @@ impl DomainXml {
         let mut ports = ports.filter_map(|port| child(port, "target"));
         let agent = ports.find(|port| port.attribute("name") == Some("org.qemu.guest_agent.0"));
         Ok(Self {
-            disks: disks.map(disk).collect(),
+            disks: disks.map(DomainDisk::of).collect(),
             monitors: monitors(domain),
             nvram: nvram
                 .filter(|path| path.starts_with('/'))
@@ -105,21 +105,24 @@ fn number(letters: &str) -> Option<usize> {
     number.checked_sub(1)
 }
 
-fn disk(disk: Node<'_, '_>) -> DomainDisk {
-    let attribute = |name: &str, attribute: &str| {
-        let value = child(disk, name).and_then(|child| child.attribute(attribute));
-        value.map(str::to_owned)
-    };
-    DomainDisk {
-        target: attribute("target", "dev").unwrap_or_default(),
-        bus: attribute("target", "bus").unwrap_or_default(),
-        device: disk.attribute("device").unwrap_or("disk").to_owned(),
-        alias: attribute("alias", "name"),
-        format: attribute("driver", "type"),
-        source: attribute("source", "file")
-            .or_else(|| attribute("source", "dev"))
-            .map(PathBuf::from),
-        readonly: child(disk, "readonly").is_some(),
+impl DomainDisk {
+    /// What `<disk>` says.
+    pub(crate) fn of(disk: Node<'_, '_>) -> Self {
+        let attribute = |name: &str, attribute: &str| {
+            let value = child(disk, name).and_then(|child| child.attribute(attribute));
+            value.map(str::to_owned)
+        };
+        Self {
+            target: attribute("target", "dev").unwrap_or_default(),
+            bus: attribute("target", "bus").unwrap_or_default(),
+            device: disk.attribute("device").unwrap_or("disk").to_owned(),
+            alias: attribute("alias", "name"),
+            format: attribute("driver", "type"),
+            source: attribute("source", "file")
+                .or_else(|| attribute("source", "dev"))
+                .map(PathBuf::from),
+            readonly: child(disk, "readonly").is_some(),
+        }
     }
 }
 
