@@ -65,6 +65,10 @@ pub enum Advice {
         /// Its images, as a backup of images takes them.
         images: Vec<String>,
     },
+    /// Give the restored domain another name.
+    RenameDomain,
+    /// Give the restored domain a new identity.
+    NewIdentity,
     /// Allow the guest to stand still for so long, or let it have a monitor of its own for Fleece.
     AllowPause(Duration),
     /// Extract the disks without the guest's configuration.

@@ -5,4 +5,5 @@
 
 mod guest;
 
+pub(crate) use guest::{DOMAIN_XML, failed, unreachable};
 pub use guest::{DomainGuest, find};

@@ -44,7 +44,7 @@ pub use choice::{Choice, DiskChoice, StorageChoice};
 pub use directory::{Directory, Growing};
 pub use extraction::Extraction;
 pub(crate) use folder::fuzzing;
-pub use folder::{FolderRestore, restore_folder};
+pub use folder::{DomainRestore, FolderRestore, Place, restore_domain, restore_folder};
 pub use guest::restore_guest;
 pub use job::GuestRestore;
 pub use start::Start;

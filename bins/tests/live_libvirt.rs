@@ -468,3 +468,179 @@ fn what_cannot_be_backed_up_is_refused_with_the_cause_and_the_next_step() {
     support::succeed(&mut advised);
     assert_before(&bench);
 }
+
+/// Two pflash files as big as QEMU wants them; what is in them plays no part for an empty machine.
+fn firmware(libvirtd: &Libvirtd) -> (String, std::path::PathBuf) {
+    let (code, variables) = (
+        libvirtd.folder().join("code.fd"),
+        libvirtd.folder().join("vars.fd"),
+    );
+    std::fs::write(&code, vec![0; 3_653_632]).unwrap();
+    std::fs::write(&variables, vec![0x22; 540_672]).unwrap();
+    let xml = format!(
+        "<loader readonly='yes' type='pflash'>{}</loader><nvram>{}</nvram>",
+        code.display(),
+        variables.display()
+    );
+    (xml, variables)
+}
+
+fn restore(bench: &Bench, libvirtd: &Libvirtd, options: &[&str]) -> Command {
+    let mut command = bench.fleece("restore");
+    command
+        .arg(bench.archive())
+        .args(["--libvirt", "--connect", &libvirtd.uri()]);
+    command.args(options);
+    command
+}
+
+#[test]
+fn a_lost_domain_comes_back_with_its_disks_and_firmware_and_a_copy_can_run_beside_it() {
+    let Some(libvirtd) = Libvirtd::start().unwrap() else {
+        return;
+    };
+    let Some(qemu) = fleece_lab::qemu("10.0") else {
+        return;
+    };
+    let (os, variables) = firmware(&libvirtd);
+    let scsi = Disk::qcow2(SIZE).interface(Interface::VirtioScsi);
+    let builder = libvirtd
+        .domain(&qemu, "web")
+        .disk(Disk::raw(SIZE))
+        .disk(scsi);
+    let card = "<interface type='user'><mac address='52:54:00:12:34:56'/><model type='virtio'/><rom enabled='no'/></interface>";
+    let domain = builder.os(&os).devices(card).start().unwrap();
+    fill(&domain);
+    let bench = Bench::new();
+    support::succeed(&mut backup(&bench, &libvirtd, "web"));
+    let listed = vma(&bench, &["list"]);
+    assert!(listed.contains("drive-efidisk0"), "{listed}");
+    let to = bench.path("images");
+    let to = to.to_str().unwrap();
+    // What is there is not replaced.
+    let ended = Ended::of(&mut restore(&bench, &libvirtd, &["--to", to]));
+    ended.expect(6, &["there is a domain web already", "--name"]);
+    let ended = Ended::of(&mut restore(
+        &bench,
+        &libvirtd,
+        &["--to", to, "--name", "copy"],
+    ));
+    ended.expect(6, &["under another name", "--unique"]);
+    assert!(!bench.path("images").exists());
+
+    // Beside it, as another guest. The lab's QEMU and firmware are none of the host's own, so they must be trusted.
+    let options = [
+        "--to",
+        to,
+        "--name",
+        "copy",
+        "--unique",
+        "--trust-xml",
+        "--start",
+    ];
+    let ended = Ended::of(&mut restore(&bench, &libvirtd, &options));
+    ended.expect(0, &["defined the domain copy", "started the domain copy"]);
+    let xml = libvirtd.virsh(&["dumpxml", "copy"]).unwrap();
+    assert!(!xml.contains("52:54:00:12:34:56"), "{xml}");
+    let read = |domain: &str, device: &str, command: &str| {
+        let line = format!("qemu-io -d {device} \"{command}\"");
+        let said = libvirtd
+            .virsh(&["qemu-monitor-command", domain, "--hmp", &line])
+            .unwrap();
+        assert!(!said.contains("rror") && !said.contains("failed"), "{said}");
+    };
+    for device in DEVICES {
+        read("copy", device, "read -P 0x11 0 4M");
+        read("copy", device, "read -P 0 4M 4M");
+    }
+    libvirtd.virsh(&["destroy", "copy"]).unwrap();
+    let restored = std::fs::read(bench.path("images").join("copy-efidisk0.raw")).unwrap();
+    assert!(restored == std::fs::read(&variables).unwrap());
+
+    // Lost, and back as itself, from the pool where its disks are.
+    let uuid = domain.virsh("domuuid", &[]).unwrap();
+    drop(domain);
+    let pool = bench.path("pool");
+    std::fs::create_dir(&pool).unwrap();
+    let created = libvirtd.virsh(&[
+        "pool-create-as",
+        "disks",
+        "dir",
+        "--target",
+        pool.to_str().unwrap(),
+    ]);
+    let place: Vec<&str> = match &created {
+        Ok(_) => vec!["--pool", "disks"],
+        // A libvirt without storages.
+        Err(_) => vec!["--to", pool.to_str().unwrap()],
+    };
+    let ended = Ended::of(&mut restore(&bench, &libvirtd, &place));
+    // The lab's emulator and firmware are left out, and said to be.
+    ended.expect(3, &["<emulator>", "<loader", "--trust-xml"]);
+    assert_eq!(libvirtd.virsh(&["domuuid", "web"]).unwrap(), uuid);
+    let xml = libvirtd.virsh(&["dumpxml", "web"]).unwrap();
+    assert!(
+        xml.contains("52:54:00:12:34:56") && xml.contains("web-virtio0.qcow2"),
+        "{xml}"
+    );
+    if created.is_ok() {
+        let volumes = libvirtd.virsh(&["vol-list", "disks"]).unwrap();
+        assert!(volumes.contains("web-scsi0.qcow2"), "{volumes}");
+    }
+}
+
+#[test]
+fn a_restore_that_libvirt_refuses_leaves_nothing_and_a_hostile_domain_does_no_harm() {
+    let Some(libvirtd) = Libvirtd::start().unwrap() else {
+        return;
+    };
+    let Some(qemu) = fleece_lab::qemu("10.0") else {
+        return;
+    };
+    let domain = two_disks(&libvirtd, &qemu);
+    let bench = Bench::new();
+    let hostile = bench.path("hostile.xml");
+    let disks = "<disk type='file' device='disk'><source file='/etc/passwd'/><target dev='vda' bus='virtio'/></disk>";
+    std::fs::write(
+        &hostile,
+        format!(
+            "<domain type='kvm' xmlns:qemu='http://libvirt.org/schemas/domain/qemu/1.0'><name>evil</name>\
+             <memory>65536</memory><os><type arch='x86_64'>hvm</type></os><devices>{disks}\
+             <filesystem type='mount'><source dir='/'/><target dir='root'/></filesystem></devices>\
+             <qemu:commandline><qemu:arg value='-S'/></qemu:commandline></domain>"
+        ),
+    )
+    .unwrap();
+    let config = format!("domain.xml={}", hostile.display());
+    let mut command = backup(&bench, &libvirtd, "web");
+    support::succeed(command.args(["--config", &config]));
+    let to = bench.path("images");
+    let ended = Ended::of(&mut restore(
+        &bench,
+        &libvirtd,
+        &["--to", to.to_str().unwrap()],
+    ));
+    ended.expect(3, &["<filesystem", "commandline", "no disk scsi0"]);
+    let xml = libvirtd.virsh(&["dumpxml", "evil", "--inactive"]).unwrap();
+    for gone in ["/etc/passwd", "filesystem", "commandline"] {
+        assert!(!xml.contains(gone), "{gone}: {xml}");
+    }
+    std::fs::remove_file(bench.archive()).unwrap();
+
+    // A machine that there is not.
+    let broken = "<domain type='kvm'><name>broken</name><memory>65536</memory><os><type arch='x86_64' \
+                  machine='none-such'>hvm</type></os></domain>";
+    std::fs::write(&hostile, broken).unwrap();
+    let mut command = backup(&bench, &libvirtd, "web");
+    support::succeed(command.args(["--config", &config]));
+    let to = bench.path("broken");
+    let ended = Ended::of(&mut restore(
+        &bench,
+        &libvirtd,
+        &["--to", to.to_str().unwrap()],
+    ));
+    ended.expect(5, &["libvirt does not take the domain", "removed again"]);
+    assert!(support::entries(&to).is_empty());
+    assert!(libvirtd.virsh(&["domstate", "broken"]).is_err());
+    assert_clean(&bench, &domain);
+}

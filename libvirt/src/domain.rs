@@ -47,7 +47,11 @@ impl Libvirt {
     /// # Errors
     /// [`ErrorKind::NoDomain`] and what [`connect`](Self::connect) gives.
     pub fn domain(&self, name: &str) -> Result<Domain, Error> {
-        let uuid = self.virsh.run(&["domuuid", "--domain", name], ANSWERS)?;
+        // `domuuid` takes no UUID.
+        let uuid = match DomainAddress::new(name, &self.uri) {
+            Some(_) => name.to_owned(),
+            None => self.virsh.run(&["domuuid", "--domain", name], ANSWERS)?,
+        };
         let address = DomainAddress::new(uuid.trim(), &self.uri).ok_or_else(|| {
             Error::new(
                 ErrorKind::NoDomain,
@@ -80,8 +84,7 @@ impl Libvirt {
     /// [`ErrorKind::Refused`] with libvirt's words, and what [`connect`](Self::connect) gives.
     pub fn define(&self, xml: &str) -> Result<(), Error> {
         let file = self.virsh.hand_over(xml)?;
-        self.virsh
-            .run_with(file, &["define", "/dev/stdin", "--validate"], LOCK)?;
+        self.virsh.run_with(file, &["define", "/dev/stdin"], LOCK)?;
         Ok(())
     }
 

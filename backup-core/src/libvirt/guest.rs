@@ -101,7 +101,8 @@ impl DomainGuest {
     pub fn equip(&self, backup: &mut GuestBackup) {
         let agent = (self.xml.agent == Some(true)).then(|| self.domain.address().clone().into());
         backup.agent = backup.agent.take().or(agent);
-        let name = |disk: &DomainDisk| Some((disk.alias.clone()?, disk.key()?));
+        let called = |disk: &DomainDisk| disk.key().unwrap_or_else(|| disk.target.clone());
+        let name = |disk: &DomainDisk| Some((disk.alias.clone()?, called(disk)));
         backup.disk_names = self.xml.disks.iter().filter_map(name).collect();
     }
 

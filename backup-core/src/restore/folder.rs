@@ -1,5 +1,6 @@
 //! `fleece restore --to`: images in a folder, and what starts the guest from there without any storage.
 
+mod domain;
 pub(crate) mod fuzzing;
 mod libvirt;
 mod machine;
@@ -29,6 +30,7 @@ use crate::error::{Error, ErrorKind};
 use crate::rename::Rename;
 use crate::report::units;
 use crate::report::{Counting, Reporter, Warning};
+pub use domain::{DomainRestore, Place, restore_domain};
 use machine::{Image, Machine};
 use output::Output;
 

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use roxmltree::Node;
 
-use super::parse;
+use super::tree::{child, children, parse};
 use crate::error::Error;
 
 /// What is read of a domain.
@@ -173,21 +173,6 @@ fn property<'a>(options: &'a str, name: &str) -> Option<&'a str> {
     options
         .find(|(key, _)| *key == name)
         .map(|(_, value)| value)
-}
-
-/// The first child of this name, in whatever namespace.
-pub(crate) fn child<'a, 'i>(node: Node<'a, 'i>, name: &str) -> Option<Node<'a, 'i>> {
-    node.children()
-        .find(|child| child.is_element() && child.tag_name().name() == name)
-}
-
-/// All children of this name.
-pub(crate) fn children<'a, 'i: 'a>(
-    node: Node<'a, 'i>,
-    name: &'static str,
-) -> impl Iterator<Item = Node<'a, 'i>> {
-    node.children()
-        .filter(move |child| child.is_element() && child.tag_name().name() == name)
 }
 
 #[cfg(test)]

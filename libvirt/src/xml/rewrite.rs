@@ -19,8 +19,7 @@ use quick_xml::Writer;
 use quick_xml::events::BytesText;
 use roxmltree::Node;
 
-use super::parse;
-use super::read::{child, children};
+use super::tree::{child, children, parse};
 use crate::error::{Error, ErrorKind};
 
 /// What a domain is to become.
@@ -172,9 +171,14 @@ impl Making<'_> {
     /// Firmware and the order of starting, but nothing of the host's files except its own firmware.
     fn os(&mut self, out: &mut Out, os: Node<'_, '_>) -> std::io::Result<()> {
         let mut element = out.create_element("os");
-        let firmware = os
-            .attribute("firmware")
-            .filter(|kind| matches!(*kind, "efi" | "bios"));
+        let loader = child(os, "loader").and_then(|loader| loader.text());
+        let is_lost = loader.is_some_and(|path| !is_trusted_file(path.trim()));
+        // Variables without the firmware that was named are for whatever UEFI this host has.
+        let firmware = match is_lost && child(os, "nvram").is_some() {
+            true => Some("efi"),
+            false => os.attribute("firmware"),
+        };
+        let firmware = firmware.filter(|kind| matches!(*kind, "efi" | "bios"));
         if let Some(kind) = firmware {
             element = element.with_attribute(("firmware", kind));
         }

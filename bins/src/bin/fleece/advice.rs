@@ -93,6 +93,12 @@ fn backup(advice: &Advice) -> Option<String> {
             let command = shlex::try_join(words.iter().copied()).unwrap_or_else(|_| words.join(" "));
             format!("back up its images as they are with `{command}`, or start it")
         }
+        Advice::RenameDomain => {
+            "choose another name with --name or, if it is to go, remove it first with `virsh undefine`".into()
+        }
+        Advice::NewIdentity => {
+            "give the restored one an identity of its own with --unique, and another name with --name".into()
+        }
         Advice::AllowPause(pause) => format!(
             "allow it with --max-pause {}, back up fewer disks with --include, or give the domain a QMP socket of \
              its own",

@@ -351,16 +351,39 @@ pub(crate) struct Restore {
     pub(crate) archive: Vec<PathBuf>,
 
     /// The number of the restored guest.
-    #[arg(long, value_name = "N", required_unless_present = "to", value_parser = vmid)]
+    #[arg(long, value_name = "N", required_unless_present_any = ["to", "libvirt"], value_parser = vmid)]
     pub(crate) vmid: Option<GuestId>,
 
     /// Instead of a guest on storages: images in this directory, with scripts that start the guest.
     #[arg(long, value_name = "DIR", conflicts_with_all = ["vmid", "storage", "config_out"])]
     pub(crate) to: Option<PathBuf>,
 
-    /// The images' format with --to: raw (sparse) or qcow2.
-    #[arg(long, value_name = "FORMAT", requires = "to", default_value = "raw")]
-    pub(crate) format: VolumeFormat,
+    /// Instead of a guest of Proxmox's: a domain that libvirt knows, with its images in a pool or, with --to, in a
+    /// directory.
+    #[arg(long, conflicts_with_all = ["vmid", "storage", "config_out", "rename", "force", "dry_run"])]
+    pub(crate) libvirt: bool,
+
+    /// Where that libvirt is, such as qemu:///system [default: where virsh looks].
+    #[arg(long, value_name = "URI", requires = "libvirt")]
+    pub(crate) connect: Option<String>,
+
+    /// The domain's images go to this storage pool, which must be a directory [default: default].
+    #[arg(long, value_name = "POOL", requires = "libvirt", conflicts_with = "to")]
+    pub(crate) pool: Option<String>,
+
+    /// The domain's name [default: the one that it had].
+    #[arg(long, value_name = "NAME", requires = "libvirt")]
+    pub(crate) name: Option<String>,
+
+    /// Take over all of the archived domain, whatever it has QEMU open, run or listen to: for archives that nobody
+    /// else could write.
+    #[arg(long, requires = "libvirt")]
+    pub(crate) trust_xml: bool,
+
+    /// The images' format with --to or --libvirt, raw (sparse) or qcow2 [default: raw with --to, qcow2 with
+    /// --libvirt].
+    #[arg(long, value_name = "FORMAT", conflicts_with_all = ["vmid", "storage", "config_out"])]
+    pub(crate) format: Option<VolumeFormat>,
 
     /// Where its disks go: a storage's id, or a directory, and perhaps the volumes' format, as in fast:qcow2
     /// [default: the storages they came from].
@@ -399,8 +422,8 @@ pub(crate) struct Restore {
     #[arg(long)]
     pub(crate) dry_run: bool,
 
-    /// Start the guest when it is restored: with --to by its start.sh, in the background; else, on a Proxmox
-    /// host, by `qm start`.
+    /// Start the guest when it is restored: with --libvirt by libvirt; with --to by its start.sh, in the background;
+    /// else, on a Proxmox host, by `qm start`.
     #[arg(long, conflicts_with_all = ["dry_run", "config_out"])]
     pub(crate) start: bool,
 }

@@ -5,7 +5,8 @@ use std::process::ExitCode;
 
 use fleece_backup_core::dump;
 use fleece_backup_core::restore::{
-    FolderRestore, GuestRestore, Restored, Start, restore_folder, restore_guest,
+    DomainRestore, FolderRestore, GuestRestore, Place, Restored, Start, restore_domain,
+    restore_folder, restore_guest,
 };
 use fleece_backup_core::units;
 use fleece_backup_core::{Error, ErrorKind, Places};
@@ -19,6 +20,7 @@ use fleece_bins::{exit, signals};
 
 pub(crate) fn run(arguments: &Restore, places: &Places, log: &Log) -> Result<ExitCode, Error> {
     let restored = match (&arguments.to, &arguments.vmid) {
+        _ if arguments.libvirt => to_libvirt(arguments, log)?,
         (Some(folder), _) => to_folder(arguments, folder, log)?,
         (None, Some(guest)) => to_storages(arguments, guest, places, log)?,
         (None, None) => {
@@ -82,7 +84,7 @@ fn to_folder(arguments: &Restore, folder: &Path, log: &Log) -> Result<Restored, 
     let cancel = signals::watch_all()?;
     let archive = dump::only_archive(&arguments.archive)?.to_owned();
     let mut job = FolderRestore::new(archive, folder.to_owned());
-    job.format = arguments.format;
+    job.format = arguments.format.unwrap_or(job.format);
     job.disks.clone_from(&arguments.disk);
     job.renames.clone_from(&arguments.rename);
     job.dry_run = arguments.dry_run;
@@ -105,6 +107,30 @@ fn to_folder(arguments: &Restore, folder: &Path, log: &Log) -> Result<Restored, 
     started(start.as_ref(), log)?;
     let whose = [("directory", path(&restored))];
     log.result(&result(&restored, arguments.dry_run, whose));
+    Ok(restored)
+}
+
+fn to_libvirt(arguments: &Restore, log: &Log) -> Result<Restored, Error> {
+    let cancel = signals::watch_all()?;
+    let pool = || arguments.pool.clone().unwrap_or_else(|| "default".into());
+    let place = match &arguments.to {
+        Some(folder) => Place::Folder(folder.clone()),
+        None => Place::Pool(pool()),
+    };
+    let archive = dump::only_archive(&arguments.archive)?.to_owned();
+    let mut job = DomainRestore::new(archive, place);
+    job.uri.clone_from(&arguments.connect);
+    job.format = arguments.format.unwrap_or(job.format);
+    job.disks.clone_from(&arguments.disk);
+    job.name.clone_from(&arguments.name);
+    job.unique = arguments.unique;
+    job.is_trusted = arguments.trust_xml;
+    job.start = arguments.start;
+    job.bwlimit = arguments.bwlimit;
+    let restored = restore_domain(&job, log, &cancel)?;
+    tell(&restored, log);
+    let whose = [("directory", path(&restored))];
+    log.result(&result(&restored, false, whose));
     Ok(restored)
 }
 

@@ -83,7 +83,7 @@ fn disks_are_called_as_proxmox_would() {
 fn what_is_no_domain_is_an_error_and_takes_no_memory() {
     let entities =
         "<!DOCTYPE domain [<!ENTITY a 'aaaaaaaaaa'><!ENTITY b '&a;&a;&a;'>]><domain>&b;</domain>";
-    let long = format!("<domain>{}</domain>", " ".repeat(crate::xml::MAX_XML));
+    let long = format!("<domain>{}</domain>", " ".repeat(crate::xml::tree::MAX_XML));
     let many = format!("<domain>{}</domain>", "<a/>".repeat(300_000));
     let deep = "<domain>".repeat(100_000);
     for text in ["", "<pool/>", "<domain", entities, &long, &many, &deep] {

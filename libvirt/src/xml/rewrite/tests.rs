@@ -182,7 +182,7 @@ fn a_trusted_domain_keeps_everything_but_where_its_disks_were() {
     assert!(made.xml.contains(own), "{}", made.xml);
     assert!(!made.xml.contains("/old") && made.xml.contains("/new/web-scsi1.qcow2"));
     assert!(made.unused.is_empty());
-    assert!(crate::xml::parse(&made.xml).is_ok());
+    assert!(parse(&made.xml).is_ok());
 }
 
 #[test]
