@@ -68,9 +68,7 @@ pub(crate) fn run(rounds: usize, only: &[String]) -> Outcome {
         return Err(format!("no table {unknown}; there are: {names}"));
     }
     let chosen = |table: &&Table| only.is_empty() || only.iter().any(|name| name == table.name);
-    let packages = ["--package=fleece-bins", "--package=fleece-benches"];
-    let build = [&["build", "--release"], &packages[..]].concat();
-    Run::cargo(&build).openly(|_| false)?;
+    build(TABLES.iter().filter(chosen))?;
     let mut written = Vec::new();
     for table in TABLES.iter().filter(chosen) {
         println!("{} …", table.name);
@@ -84,6 +82,22 @@ pub(crate) fn run(rounds: usize, only: &[String]) -> Outcome {
         put("README.md", "bench", &summary()?)?;
     }
     Ok(format!("{PAGE} has new tables: {}", written.join(", ")))
+}
+
+/// Builds what is measured, and what measures it.
+fn build<'a>(tables: impl Iterator<Item = &'a Table>) -> Result<(), String> {
+    let release = ["build", "--release"];
+    Run::cargo(&[&release[..], &["--package=fleece-bins"]].concat()).openly(|_| false)?;
+    let mut programs = vec!["--package=fleece-benches"];
+    for table in tables {
+        if let Program::Bench(name, _) = table.program {
+            programs.extend(["--bin", name]);
+        }
+    }
+    if programs.len() > 1 {
+        Run::cargo(&[&release[..], &programs].concat()).openly(|_| false)?;
+    }
+    Ok(())
 }
 
 fn measure(program: Program, rounds: usize) -> Result<String, String> {
