@@ -1,6 +1,7 @@
 //! How an archive is opened: a file or a pipe, which a job that is cancelled reads no further.
 
 mod cancellable;
+mod seekable;
 #[cfg(test)]
 mod tests;
 
@@ -17,6 +18,7 @@ use rustix::fs::{Advice, Mode, OFlags, fadvise, fcntl_getfl, fcntl_setfl};
 
 pub use cancellable::Cancellable;
 use cancellable::Pipe;
+pub use seekable::{CopyCost, CopyPlace, FoundCopy};
 
 use crate::cancel::CancelToken;
 use crate::error::{Error, ErrorKind};

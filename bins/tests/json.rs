@@ -71,7 +71,7 @@ shapes! {
     Diff { same: bool, devices: Vec<ComparedOrMissing> }
     Backup {
         guest: String, archive: String, size: u64, disks: u64, zero: u64, seconds: f64, switch_ms: Option<f64>,
-        paused_ms: Option<f64>, frozen_ms: Option<f64>, fleecing_peak: Option<u64>, warnings: u64,
+        paused_ms: Option<f64>, frozen_ms: Option<f64>, fleecing_peak: Option<u64>, shared: Option<u64>, warnings: u64,
     }
     PlannedDevice { name: String, size: u64 }
     Planned { dry_run: bool, guest: String, archive: Option<String>, devices: Vec<PlannedDevice>, warnings: u64 }
@@ -84,7 +84,7 @@ shapes! {
         warnings: u64, dry_run: bool,
     }
     Listed {
-        file: String, path: String, guest: Option<String>, vmid: Option<u32>, time: String, size: u64,
+        file: String, path: String, guest: Option<String>, vmid: Option<u32>, time: String, local_time: String, size: u64,
         notes: Option<String>, protected: bool, indexed: bool, verified: String, verified_at: Option<String>,
     }
     Pruned {

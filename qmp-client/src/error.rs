@@ -228,7 +228,7 @@ impl ErrorKind {
     fn message(self) -> &'static str {
         match self {
             Self::NoSocket => "no such socket (is the guest running, and is this its QMP socket?)",
-            Self::Refused => "connection refused: nothing listens on this socket any more",
+            Self::Refused => "nothing listens on this socket any more",
             Self::NotRunning => "the guest does not run",
             Self::Permission => "not permitted to connect (run as root or as QEMU's user)",
             Self::Connect => "cannot connect",

@@ -202,7 +202,10 @@ impl fmt::Display for Error {
         if let Some(offset) = self.offset {
             write!(f, " at offset {offset}")?;
         }
-        write!(f, ": {}", self.kind.phrase())?;
+        // Of a system call the cause says it, in the system's words.
+        if self.source.is_none() || self.detail.is_some() {
+            write!(f, ": {}", self.kind.phrase())?;
+        }
         if let Some(detail) = &self.detail {
             write!(f, ": {detail}")?;
         }

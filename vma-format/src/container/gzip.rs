@@ -5,7 +5,7 @@ use std::io::{self, BufRead as _, BufReader, Read};
 use flate2::bufread::GzDecoder;
 
 use super::Input;
-use super::damage::damaged;
+use super::damage::undone;
 
 /// Decompresses gzip members until the input ends, or has nothing but zeroes left: tapes and block devices fill up their
 /// last block with them, and gzip itself ignores them.
@@ -47,7 +47,7 @@ impl<'a> Reader<'a> {
             }
             if is_data && is_padded {
                 let what = io::Error::new(io::ErrorKind::InvalidData, "data after its end");
-                return Err(damaged(position(&input), &what).caused_by(what).into());
+                return Err(undone(position(&input), what).into());
             }
             if is_data {
                 self.decoder = Some(GzDecoder::new(input));
@@ -70,7 +70,7 @@ impl Read for Reader<'_> {
             match decoder.read(buffer) {
                 Err(e) if is_damage(&e) => {
                     let at = position(decoder.get_ref());
-                    return Err(damaged(at, &e).caused_by(e).into());
+                    return Err(undone(at, e).into());
                 }
                 Ok(0) if !buffer.is_empty() => self.next_member()?,
                 other => return other,

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::io::{self, Read};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use super::damage::damaged;
+use super::damage::{damaged, undone};
 use super::seek_table::{Entries, FrameSize};
 use super::zstd::MAX_PARALLEL_FRAME;
 use crate::error::Result;
@@ -177,7 +177,7 @@ impl<S: ReadAt> Seekable<S> {
         self.source.read_exact_at(&mut bytes, at)?;
         let mut plain = Vec::with_capacity(size);
         let done = zstd::bulk::Decompressor::new()?.decompress_to_buffer(&bytes, &mut plain);
-        done.map_err(|e| damaged(at, &e).caused_by(e))?;
+        done.map_err(|e| undone(at, e))?;
         if plain.len() != size {
             return Err(damaged(at, "the size of a frame differs from the seek table").into());
         }

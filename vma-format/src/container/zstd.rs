@@ -5,7 +5,7 @@ use std::io::{self, BufReader, Cursor, Read};
 use zstd::stream::read::Decoder;
 
 use super::Input;
-use super::damage::damaged;
+use super::damage::{damaged, undone};
 use crate::advice::Advice;
 use crate::error::{Error, ErrorKind, Result};
 use crate::ordered::Ordered;
@@ -97,7 +97,7 @@ impl<'a> Reader<'a> {
                 plain.clear();
                 plain.reserve_exact(frame.plain);
                 let done = decompressor.decompress_to_buffer(&frame.bytes, &mut plain);
-                done.map_err(|e| damaged(frame.offset, &e).caused_by(e))?;
+                done.map_err(|e| undone(frame.offset, e))?;
                 let bytes = frame.bytes;
                 Ok(Contents { plain, bytes, cost })
             })
@@ -239,7 +239,7 @@ impl Streamed<'_> {
                         })
                         .into()
                 }
-                Err(e) => damaged(position, &e).caused_by(e).into(),
+                Err(e) => undone(position, e).into(),
             }
         })
     }

@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
-use fleece_storage::VolumeFormat;
+use fleece_backup_core::units;
 use fleece_vma_format::container::FrameOptions;
 use fleece_vma_format::{Compression, HeaderBuilder};
 
@@ -158,9 +158,16 @@ pub(super) struct ExtractArgs {
     /// FIFO or file that says where each device goes
     #[arg(short = 'r', value_name = "MAP")]
     pub(super) map: Option<PathBuf>,
-    /// Image format of the disks written to the directory
-    #[arg(long, value_enum, default_value = "raw", conflicts_with = "map")]
-    pub(super) format: Format,
+    /// Image format of the disks written to the directory: raw or qcow2
+    #[arg(
+        long,
+        value_name = "FORMAT",
+        default_value = "raw",
+        conflicts_with = "map"
+    )]
+    pub(super) format: String,
+    #[command(flatten)]
+    pub(super) copy: CopyArgs,
     /// Do not wait until the disks are on stable storage
     #[arg(long)]
     pub(super) no_sync: bool,
@@ -169,20 +176,19 @@ pub(super) struct ExtractArgs {
     pub(super) progress: bool,
 }
 
-/// An image format that disks can be written in.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-pub(super) enum Format {
-    Raw,
-    Qcow2,
-}
-
-impl From<Format> for VolumeFormat {
-    fn from(format: Format) -> Self {
-        match format {
-            Format::Raw => Self::Raw,
-            Format::Qcow2 => Self::Qcow2,
-        }
-    }
+/// Seekable copies of archives that can only be read from front to back: a .vma.zst of one frame, as Proxmox
+/// writes it, a .vma.gz or a .vma.lzo.
+#[derive(Debug, Args)]
+pub(super) struct CopyArgs {
+    /// Directory where seekable copies are kept [default: fleece in $XDG_CACHE_HOME or ~/.cache]
+    #[arg(long, value_name = "DIR")]
+    pub(super) cache: Option<PathBuf>,
+    /// Most that all copies there take; those used longest ago are removed. 0 makes none
+    #[arg(long, value_name = "SIZE", default_value = "64G", value_parser = units::parse_size)]
+    pub(super) cache_size: u64,
+    /// Make the seekable copy here instead, where it stays
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["cache", "cache_size"])]
+    pub(super) reframe_to: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]
@@ -211,13 +217,15 @@ pub(super) struct InfoArgs {
 
 #[derive(Debug, Args)]
 pub(super) struct ServeArgs {
-    /// Archive: a .vma, or a .vma.zst made by Fleece or with `vma reframe`
+    /// Archive; of one that can only be read from front to back a seekable copy is made and kept
     pub(super) archive: OsString,
     /// Unix socket to create, accessible to its owner only
     pub(super) socket: PathBuf,
     /// Only these devices, as `vma list` names them
     #[arg(short = 'd', value_name = "DEVICE", value_delimiter = ',')]
     pub(super) drives: Option<Vec<String>>,
+    #[command(flatten)]
+    pub(super) copy: CopyArgs,
 }
 
 #[derive(Debug, Args)]

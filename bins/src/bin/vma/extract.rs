@@ -10,13 +10,15 @@ use std::sync::Arc;
 
 use fleece_backup_core::RateLimit;
 use fleece_backup_core::restore::{Directory, Extraction};
+use fleece_storage::VolumeFormat;
 use fleece_vma_format::container::Container;
 use fleece_vma_format::map::{self, Record};
 use fleece_vma_format::restore;
 use fleece_vma_format::{Archive, Config, Device, Header, Tally};
 use serde_json::{Value, json};
 
-use super::cli::{ExtractArgs, Format};
+use super::cli::ExtractArgs;
+use super::copy::{Make, open_seekable};
 use super::disk::open_target;
 use super::failure::{Failure, Result, check};
 use super::input::{anywhere, open};
@@ -27,7 +29,8 @@ use fleece_bins::signals;
 
 /// Writes configs and disks of an archive.
 pub(super) fn extract(args: &ExtractArgs) -> Result<()> {
-    let mut archive = open(&args.archive)?.archive()?;
+    let format = format(args)?;
+    let mut archive = opened(args)?;
     let header = archive.header().clone();
     let wanted = wanted(&header, args.drives.as_deref())?;
     if args.directory.as_os_str() == "-" {
@@ -48,7 +51,7 @@ pub(super) fn extract(args: &ExtractArgs) -> Result<()> {
         }
         None => wanted
             .iter()
-            .try_for_each(|device| job.in_directory(device, args.format, &mut directory))?,
+            .try_for_each(|device| job.in_directory(device, format, &mut directory))?,
     }
     let targets = job.extraction.targets();
     // A skipped device need not be read if the archive can be read anywhere.
@@ -92,13 +95,44 @@ pub(super) fn extract(args: &ExtractArgs) -> Result<()> {
     })
 }
 
+/// The archive, or a copy of it, where that spares reading all of it.
+fn opened(args: &ExtractArgs) -> Result<Archive<'static>> {
+    let to_stdout = args.directory.as_os_str() == "-";
+    let mut input = open(&args.archive)?;
+    match input.is_file() && args.map.is_none() && (to_stdout || args.drives.is_some()) {
+        true if to_stdout => open_seekable(&args.archive, &args.copy, Make::Needed),
+        true => open_seekable(&args.archive, &args.copy, Make::Asked),
+        false => Ok(input.archive()?),
+    }
+}
+
+/// The format of the images; what is written by others' programs comes with the commands.
+fn format(args: &ExtractArgs) -> Result<VolumeFormat> {
+    match args.format.as_str() {
+        "raw" => Ok(VolumeFormat::Raw),
+        "qcow2" => Ok(VolumeFormat::Qcow2),
+        other @ ("vmdk" | "vhdx" | "vdi" | "vpc" | "vhd" | "qed" | "parallels") => {
+            let other = if other == "vhd" { "vpc" } else { other };
+            let archive = args.archive.to_string_lossy();
+            let archive = shlex::try_quote(&archive).unwrap_or_default();
+            Err(Failure::usage(format!(
+                "{other} images are written by qemu-img: `vma serve {archive} SOCKET`, and then for each URI that it prints \
+                 `qemu-img convert -f raw -O {other} URI DISK`; or extract raw images, and convert those"
+            )))
+        }
+        other => Err(Failure::usage(format!(
+            "there is no image format {other}: use raw or qcow2"
+        ))),
+    }
+}
+
 /// Writes one device, from its first byte to its last, to standard output.
 fn to_stdout(archive: &Archive<'static>, wanted: &[&Device], args: &ExtractArgs) -> Result<()> {
     let [device] = wanted else {
         let message = "standard output takes one device: choose it with -d";
         return Err(Failure::usage(message));
     };
-    if args.map.is_some() || !matches!(args.format, Format::Raw) {
+    if args.map.is_some() || args.format != "raw" {
         return Err(Failure::usage(
             "standard output takes a raw disk; convert it behind the pipe, or `vma serve` it to qemu-img convert",
         ));
@@ -169,12 +203,10 @@ impl Job {
     fn in_directory(
         &mut self,
         device: &Device,
-        format: Format,
+        format: VolumeFormat,
         directory: &mut Directory,
     ) -> Result<()> {
-        let path = self
-            .extraction
-            .to_directory(device, format.into(), directory)?;
+        let path = self.extraction.to_directory(device, format, directory)?;
         let Some(path) = path else {
             self.add_place(device, Path::new("vmstate.bin"));
             return Ok(());
@@ -205,7 +237,7 @@ impl Job {
         let mut limits: HashMap<String, Arc<RateLimit>> = HashMap::new();
         for device in wanted {
             if device.is_vmstate() {
-                self.in_directory(device, Format::Raw, directory)?;
+                self.in_directory(device, VolumeFormat::Raw, directory)?;
                 continue;
             }
             let missing = || Failure::new(format!("no device name mapping for {}", device.name()));

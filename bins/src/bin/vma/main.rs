@@ -1,6 +1,7 @@
 //! `vma`: everything about VMA archives. Parse, call `fleece-vma-format`, print, exit code.
 
 mod cli;
+mod copy;
 mod create;
 mod diff;
 mod disk;

@@ -10,8 +10,9 @@ use fleece_vma_format::{Archive, Device, DeviceId, Stretch};
 use fleece_bins::advice::chain;
 
 use super::cli::ServeArgs;
+use super::copy::{Make, open_seekable};
 use super::failure::{Failure, Result};
-use super::input::{need_anywhere, open_file};
+use super::input::need_anywhere;
 use super::report;
 use super::report::print_text;
 use fleece_bins::{events, signals};
@@ -25,7 +26,7 @@ const MAX_EXTENTS: usize = 512;
 
 /// Serves disks until a signal comes.
 pub(super) fn serve(args: &ServeArgs) -> Result<()> {
-    let archive = Arc::new(open_file(&args.archive)?.archive()?);
+    let archive = Arc::new(open_seekable(&args.archive, &args.copy, Make::Needed)?);
     need_anywhere(&archive)?;
     let disks = chosen(&archive, args.drives.as_deref())?;
     let address = Address::Unix(args.socket.clone());
