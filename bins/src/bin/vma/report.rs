@@ -87,11 +87,8 @@ pub(super) fn failure(failure: &Failure) {
             // Nobody is left to tell that nobody listens.
             let _ = event(&events::error(kind, message.unwrap_or(kind)));
         }
-        Some(Told::Error(_, message)) => {
-            if let Some(message) = message {
-                talk(format_args!("vma: {message}"));
-            }
-        }
+        Some(Told::Error(_, Some(message))) => talk(format_args!("vma: {message}")),
+        Some(Told::Error(_, None)) => {}
     }
 }
 
