@@ -14,7 +14,7 @@
 
 mod afterwards;
 mod backup;
-mod base;
+pub(crate) mod base;
 mod directory;
 mod fault;
 mod name;

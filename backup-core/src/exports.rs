@@ -162,6 +162,7 @@ pub fn backup_exports(
         switched: None,
         frozen: None,
         fleecing_peak: None,
+        tracked: None,
         warnings: reporter.warnings(),
     })
 }

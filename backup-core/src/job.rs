@@ -211,6 +211,18 @@ pub(crate) fn left_frozen(error: Error, reporter: &Counting<'_>, cancel: &Cancel
     }
 }
 
+/// Where the contents of an archive came from, if its guest was not read in full.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Tracked {
+    /// Bytes read of the guest, of those disks that were not read in full.
+    pub from_guest: u64,
+    /// Bytes of these disks taken from the earlier archive.
+    pub from_archive: u64,
+    /// How many disks that were.
+    pub disks: usize,
+}
+
 /// What a finished backup was.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
@@ -223,6 +235,8 @@ pub struct Outcome {
     pub frozen: Option<Duration>,
     /// Most bytes that the fleecing images held at once, as far as it was seen.
     pub fleecing_peak: Option<u64>,
+    /// What came from an earlier archive, if that was asked for.
+    pub tracked: Option<Tracked>,
     /// Things that were not as they should be.
     pub warnings: usize,
 }

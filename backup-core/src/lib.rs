@@ -162,7 +162,7 @@ pub use fleece_storage::{Storages, VolumeFormat, block};
 pub use cancel::{CancelReason, CancelToken};
 pub use error::{Error, ErrorKind};
 pub use foresight::Foreseen;
-pub use job::{Job, Outcome};
+pub use job::{Job, Outcome, Tracked};
 pub use pace::gate::DepthGate;
 pub use pace::options::Pacing;
 pub use pace::rate::RateLimit;

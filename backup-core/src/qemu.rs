@@ -3,6 +3,7 @@
 mod backup;
 mod disks;
 mod dry;
+mod incremental;
 mod job;
 mod quiesce;
 mod room;
@@ -12,4 +13,4 @@ mod watch;
 
 pub use backup::backup;
 pub use dry::foresee;
-pub use job::{Fleecing, GuestBackup};
+pub use job::{Fleecing, GuestBackup, Incrementally};

@@ -1,5 +1,6 @@
 //! What a backup reads: a disk as it was at one instant.
 
+pub(crate) mod incremental;
 pub(crate) mod nbd;
 pub(crate) mod packed;
 

@@ -150,7 +150,8 @@ pub(crate) fn on_node(
         name,
         root: root.into(),
         base: base.into(),
-        size,
+        // A throttle node does not hear of a resize below it, and QEMU aborts if the fleecing image is too small.
+        size: nodes.get(base)?.image.virtual_size,
         top,
         device_path: None,
         device_type: None,

@@ -5,6 +5,7 @@ use std::path::Component;
 use fleece_guest_config::{GuestConfig, GuestId};
 use fleece_storage::Storages;
 
+use crate::journal::generation;
 use crate::journal::ownership::{self, DISK, IMAGE};
 use crate::journal::record::Contents;
 
@@ -14,6 +15,7 @@ use crate::journal::record::Contents;
 ///
 /// If something was taken for ours that Fleece would never make for this guest.
 pub fn record(data: &[u8]) {
+    let _ = generation::parse(data);
     let Ok(text) = std::str::from_utf8(data) else {
         return;
     };

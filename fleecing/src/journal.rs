@@ -3,6 +3,7 @@
 //! Restores and archives that no QEMU has a part in keep the same journal, so nothing here uses `qemu`.
 
 pub(crate) mod cleanup;
+pub(crate) mod generation;
 pub(crate) mod image;
 mod in_use;
 pub(crate) mod lock;

@@ -1,5 +1,6 @@
 //! What we do inside QEMU: each step of a session, and how it is undone. The journal is below this.
 
+pub mod bitmaps;
 pub(crate) mod descriptors;
 pub(crate) mod discards;
 pub(crate) mod export;

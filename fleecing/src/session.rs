@@ -25,6 +25,7 @@ use crate::journal::image;
 use crate::journal::record::Record;
 use crate::journal::step::Step;
 use crate::liveness;
+use crate::qemu::bitmaps::{self, Tracking};
 use crate::qemu::image as attached;
 use crate::qemu::interference::{Interference, Overlaid};
 use crate::qemu::lock::QemuLock;
@@ -52,6 +53,8 @@ pub struct Options {
     /// An NBD server that runs in this QEMU already, to be used instead of starting one: QEMU has
     /// one per process.
     pub running_server: Option<Address>,
+    /// The dirty bitmaps that are added and read; none, as a rule.
+    pub tracking: Tracking,
 }
 
 impl Options {
@@ -64,6 +67,7 @@ impl Options {
             cbw_timeout: Duration::from_secs(45),
             nbd_socket: nbd_socket.into(),
             running_server: None,
+            tracking: Tracking::default(),
         }
     }
 }
@@ -251,8 +255,13 @@ impl<'r> Session<'r> {
     /// # Errors
     /// What QEMU refused. [`Session::finish`] takes out what got in.
     pub fn switch(&self) -> Result<Switched, Error> {
+        let tracking = &self.options.tracking;
+        if let Some(archive) = &tracking.new {
+            bitmaps::add(&self.client, &self.disks, archive)?;
+        }
         let switched = switch::insert(&self.client, self.record, self.method, &self.disks)?;
         Step::Switched.reached();
+        bitmaps::freeze(&self.client, &self.disks, tracking)?;
         Ok(switched)
     }
 
@@ -263,9 +272,15 @@ impl<'r> Session<'r> {
     pub fn export(&self) -> Result<Address, Error> {
         export::add_views(&self.client, &self.disks)?;
         Step::ViewsMade.reached();
-        export::add_exports(&self.client, &self.disks)?;
+        export::add_exports(&self.client, &self.disks, &self.options.tracking)?;
         Step::Exported.reached();
         Ok(self.server.clone())
+    }
+
+    /// The dirty bitmap that tells what had changed on disk `n` at the instant.
+    #[must_use]
+    pub fn bitmap(&self, n: usize) -> Option<String> {
+        self.options.tracking.bitmap(n)
     }
 
     /// What disk `n` is called at the NBD server, which may serve others too.

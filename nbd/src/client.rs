@@ -113,9 +113,9 @@ impl Client {
         self.agreement.has(transmission_flag::SEND_FLUSH)
     }
 
-    /// Whether [`Client::block_status`] knows more than "all data".
+    /// Whether [`Client::block_status`] knows more than "all data", and [`Client::dirty`] anything.
     pub fn can_block_status(&self) -> bool {
-        self.agreement.base_allocation.is_some()
+        self.agreement.context.is_some()
     }
 
     /// The server's limits for requests.

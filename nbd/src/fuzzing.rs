@@ -6,6 +6,7 @@ use std::sync::Arc;
 use crate::client::handshake::handshake;
 use crate::client::receive::receive_all;
 use crate::client::requests::{Operation, Requests};
+use crate::protocol::BASE_ALLOCATION;
 use crate::server::Export;
 use crate::server::execute::execute;
 use crate::server::exports::Exports;
@@ -15,7 +16,7 @@ use crate::server::receive::{read_data, read_header};
 /// A server's side of a handshake, with whatever the client makes of it.
 pub fn client_handshake(data: &[u8]) {
     // Hostile input is expected to fail; that it ends without a panic is what counts.
-    let _ = handshake(Peer { input: data }, "disk", true);
+    let _ = handshake(Peer { input: data }, "disk", Some(BASE_ALLOCATION));
 }
 
 /// Replies to a few requests that are under way.

@@ -31,6 +31,9 @@ pub(crate) const STRUCTURED_REPLY_MAGIC: u32 = 0x668e_33ef;
 /// The one metadata context that the protocol itself defines.
 pub(crate) const BASE_ALLOCATION: &str = "base:allocation";
 
+/// How the names of contexts begin that tell which parts a dirty bitmap of QEMU's marks.
+pub(crate) const DIRTY_BITMAP: &str = "qemu:dirty-bitmap:";
+
 /// Longest string that the protocol allows (proto.md, section "Conventions").
 pub(crate) const MAX_STRING: usize = 4096;
 

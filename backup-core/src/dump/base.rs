@@ -1,6 +1,6 @@
 //! The archive of a guest that a new one is made on top of.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use fleece_guest_config::GuestId;
@@ -12,8 +12,19 @@ use crate::report::{Counting, Reporter};
 use crate::target::base::BaseArchive;
 use crate::target::deadline::at_target;
 
-/// How many archives are tried: who has many damaged ones has another problem.
-const MAX_TRIED: usize = 3;
+/// How many archives are looked at: who has many damaged ones has another problem.
+const MAX_LOOKED_AT: usize = 8;
+
+/// Which archive is looked for: one of `guest`, beside the new one `archive`.
+#[derive(Clone, Debug)]
+pub(crate) struct Search {
+    pub(crate) archive: PathBuf,
+    pub(crate) guest: GuestId,
+    /// Whether a compressed one will do, of which nothing can be shared.
+    pub(crate) compressed: bool,
+    /// The uuids of the archives that would be best, in hexadecimal digits; without them, the newest is.
+    pub(crate) best: Vec<String>,
+}
 
 /// The newest complete archive of `guest`, beside the new one `archive`, of which that can share what has not changed.
 /// Those that are newer and cannot be used are warnings; their number comes second.
@@ -27,13 +38,14 @@ pub fn find_base(
     reporter: &dyn Reporter,
     cancel: &CancelToken,
 ) -> Result<(Option<BaseArchive>, usize), Error> {
-    let (archive, guest) = (archive.to_owned(), guest.clone());
-    let look = move || newest(&archive, &guest);
-    let (found, failed) = at_target("looking for an earlier archive", limit, cancel, look)?;
+    let search = Search {
+        archive: archive.to_owned(),
+        guest: guest.clone(),
+        compressed: false,
+        best: Vec::new(),
+    };
     let reporter = Counting::new(reporter);
-    for error in failed {
-        reporter.warning(error);
-    }
+    let found = search.run(limit, &reporter, cancel)?;
     match &found {
         Some(base) => {
             let base = base.path().file_name().unwrap_or_default().to_string_lossy();
@@ -47,26 +59,62 @@ pub fn find_base(
     Ok((found, reporter.warnings()))
 }
 
-fn newest(archive: &Path, guest: &GuestId) -> Result<(Option<BaseArchive>, Vec<Error>), Error> {
-    let directory = archive.parent().filter(|path| !path.as_os_str().is_empty());
-    let backups = DumpDirectory::new(directory.unwrap_or_else(|| Path::new("."))).list()?;
-    let usable = |backup: &&Backup| {
-        let plain = backup
-            .path()
-            .extension()
-            .is_some_and(|ending| ending == "vma");
-        backup.guest() == Some(guest)
-            && plain
-            && backup.is_indexed()
-            && backup.fault().is_none()
-            && backup.path() != archive
-    };
-    let mut failed = Vec::new();
-    for backup in backups.iter().rev().filter(usable).take(MAX_TRIED) {
-        match BaseArchive::open(backup.path()) {
-            Ok(base) => return Ok((Some(base), failed)),
-            Err(error) => failed.push(error),
+impl Search {
+    /// The archive, if there is one.
+    ///
+    /// # Errors
+    /// As [`find_base`].
+    pub(crate) fn run(
+        self,
+        limit: Duration,
+        reporter: &Counting<'_>,
+        cancel: &CancelToken,
+    ) -> Result<Option<BaseArchive>, Error> {
+        let look = move || self.look();
+        let (found, failed) = at_target("looking for an earlier archive", limit, cancel, look)?;
+        for error in failed {
+            reporter.warning(error);
         }
+        Ok(found)
     }
-    Ok((None, failed))
+
+    fn look(&self) -> Result<(Option<BaseArchive>, Vec<Error>), Error> {
+        let directory = self
+            .archive
+            .parent()
+            .filter(|path| !path.as_os_str().is_empty());
+        let backups = DumpDirectory::new(directory.unwrap_or_else(|| Path::new("."))).list()?;
+        let usable = backups.iter().rev().filter(|backup| self.is_usable(backup));
+        let mut failed = Vec::new();
+        let mut found: Vec<BaseArchive> = Vec::new();
+        for backup in usable.take(MAX_LOOKED_AT) {
+            match BaseArchive::open(backup.path()) {
+                Ok(base) if self.best.is_empty() || self.best.first() == Some(&base.uuid()) => {
+                    return Ok((Some(base), failed));
+                }
+                Ok(base) => found.push(base),
+                Err(error) => failed.push(error),
+            }
+        }
+        let rank = |base: &BaseArchive| self.best.iter().position(|best| *best == base.uuid());
+        // Of those that are as good, the first is the newest.
+        let best = found
+            .into_iter()
+            .min_by_key(|base| rank(base).unwrap_or(usize::MAX));
+        Ok((best, failed))
+    }
+
+    fn is_usable(&self, backup: &Backup) -> bool {
+        let ending = backup.path().extension().unwrap_or_default();
+        let may_have_index = match ending.to_str() {
+            Some("vma") => backup.is_indexed(),
+            // Inside, if it was written by us.
+            Some("zst") => self.compressed,
+            _ => false,
+        };
+        may_have_index
+            && backup.guest() == Some(&self.guest)
+            && backup.fault().is_none()
+            && backup.path() != self.archive
+    }
 }

@@ -155,6 +155,7 @@ fn outcome(archived: Archived, fleecing_peak: Option<u64>, reporter: &Counting<'
         switched: None,
         frozen: None,
         fleecing_peak,
+        tracked: None,
         warnings: reporter.warnings(),
     }
 }

@@ -3,12 +3,14 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use fleece_fleecing::bitmaps::Tracking;
 use fleece_fleecing::{Disk, GuestAddress, Method, Record, Session, Step, Switched};
 use fleece_qmp_client::Client;
 use fleece_qmp_client::commands::{BlockDevice, Cont, QueryBlock, QueryStatus};
 use fleece_vma_format::Summary;
 
 use super::disks;
+use super::incremental::Plan;
 use super::job::GuestBackup;
 use super::room::free_space::SpaceWatch;
 use super::room::shared::SharedRoom;
@@ -95,10 +97,20 @@ fn on_locked_guest(
     let mut content = disks::described(job, &client, &disks, reporter)?;
     let tpm = TpmState::before(&client, &mut content, reporter)?;
     content.header(&named)?;
-    let session = session(job, client, record, disks)?;
+    let plan = job.incremental.map(|how| {
+        let (monitor, disks) = ((&client, record), (&disks[..], &content));
+        Plan::new(job, how, monitor, disks, reporter, cancel)
+    });
+    let plan = plan.transpose()?;
+    let tracking = plan.as_ref().map(|plan| plan.begin(record)).transpose()?;
+    let mut target = job.archive.target.clone();
+    if let Some(plan) = &plan {
+        target.base = plan.base().cloned();
+    }
+    let session = session(job, client, record, disks, tracking.unwrap_or_default())?;
     check_pause(job, &session, reporter)?;
     // Before the guest is touched: can the archive be written at all?
-    let (destination, begun) = on_record.begin(&job.archive.target, cancel)?;
+    let (destination, begun) = on_record.begin(&target, cancel)?;
     let counters = Arc::new(Counters::default());
     let (output, index) = destination.open(Arc::clone(&counters))?;
 
@@ -112,13 +124,24 @@ fn on_locked_guest(
     };
     let counted = (output, &counters);
     let what = (&mut content, tpm.as_ref());
-    let moved = move_data(job, what, &session, counted, reporter, cancel);
+    let moved = move_data(
+        job,
+        what,
+        (&session, plan.as_ref()),
+        counted,
+        reporter,
+        cancel,
+    );
     // The guest first: its disks are plain again before the archive is synced.
     let client = session.client().clone();
     if finish(session, reporter) && moved.is_err() {
         go_on(&client, reporter);
     }
-    drop(client);
+    let settle = |complete: bool| {
+        if let Some(plan) = &plan {
+            plan.end(&client, record, complete, reporter);
+        }
+    };
     let Moved {
         archive,
         summary,
@@ -129,17 +152,20 @@ fn on_locked_guest(
         Ok(moved) => moved,
         Err(error) => {
             drop(index);
+            settle(false);
             begun.end(false, reporter);
             return Err(error);
         }
     };
     let committed = index.commit(archive, cancel);
+    settle(committed.is_ok());
     begun.end(committed.is_ok(), reporter);
     Ok(Outcome {
         archived: Archived::new(committed?, summary.devices(), start.elapsed(), reporter),
         switched: Some(switched),
         frozen,
         fleecing_peak,
+        tracked: plan.as_ref().map(Plan::tracked),
         warnings: reporter.warnings(),
     })
 }
@@ -165,6 +191,7 @@ pub(super) fn session<'r>(
     client: Client,
     record: &'r Record,
     disks: Vec<Disk>,
+    tracking: Tracking,
 ) -> Result<Session<'r>, Error> {
     let storage = job.storages.open(&job.fleecing.storage).map_err(|error| {
         let message = format!("cannot use the fleecing storage {}", job.fleecing.storage);
@@ -182,6 +209,7 @@ pub(super) fn session<'r>(
     options.format = job.fleecing.format;
     options.cbw_timeout = job.cbw_timeout;
     options.running_server.clone_from(&job.nbd_server);
+    options.tracking = tracking;
     let address = job.qmp.clone();
     Ok(Session::new(
         client, address, storage, record, disks, options,
@@ -239,7 +267,7 @@ struct Moved {
 fn move_data(
     job: &GuestBackup,
     (content, tpm): (&mut Content, Option<&TpmState>),
-    session: &Session<'_>,
+    (session, plan): (&Session<'_>, Option<&Plan>),
     (output, counters): (Output, &Arc<Counters>),
     reporter: &Counting<'_>,
     cancel: &CancelToken,
@@ -256,7 +284,11 @@ fn move_data(
     watch.check_interference().map_or(Ok(()), Err)?;
     let read = || {
         let idle = before.is_none();
-        let sources = source::open(session, idle)?;
+        let (address, sources) = source::open(session, idle)?;
+        let sources = match plan {
+            Some(plan) => plan.sources(session, &address, sources, reporter)?,
+            None => sources,
+        };
         let (header, devices) = archive::devices(content, &sources)?;
         let settings = Settings {
             idle,

@@ -1,5 +1,6 @@
 //! What a backup of a guest on QEMU would do, without doing it.
 
+use fleece_fleecing::bitmaps::Tracking;
 use std::sync::Arc;
 
 use fleece_fleecing::Record;
@@ -58,7 +59,7 @@ pub fn foresee(
         reporter.info("how it would be done can be foreseen when that is removed".into());
     } else {
         let record = Record::open(&job.record)?;
-        let session = session(job, client, &record, disks)?;
+        let session = session(job, client, &record, disks, Tracking::default())?;
         reporter.info(format!(
             "would insert copy-before-write by the method '{}'",
             session.method()

@@ -38,8 +38,20 @@ pub struct GuestBackup {
     pub disk_names: Vec<(String, String)>,
     /// The longest that the guest may stand still for the switch, as far as that is known before; zero: not at all.
     pub max_pause: Duration,
+    /// Read only what has changed since the guest's last archive at the target.
+    pub incremental: Option<Incrementally>,
     /// An NBD server that runs in this QEMU already.
     pub nbd_server: Option<Address>,
+}
+
+/// How to read only what has changed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Incrementally {
+    /// After so many archives that were made by bitmaps, everything is read once.
+    pub full_every: Option<u32>,
+    /// Read everything all the same, and compare what should not have changed with the earlier archive.
+    pub check_unchanged: bool,
 }
 
 /// Where old data goes.
@@ -85,6 +97,7 @@ impl GuestBackup {
             cbw_timeout: Duration::from_secs(45),
             disk_names: Vec::new(),
             max_pause: Duration::from_secs(1),
+            incremental: None,
             nbd_server: None,
         }
     }

@@ -11,7 +11,10 @@ use crate::source::nbd::NbdSource;
 
 /// Exports the instant and connects to each disk of it. `prime`: with one big read first, which a guest
 /// that writes would feel.
-pub(super) fn open(session: &Session<'_>, prime: bool) -> Result<Vec<Arc<dyn Source>>, Error> {
+pub(super) fn open(
+    session: &Session<'_>,
+    prime: bool,
+) -> Result<(Address, Vec<Arc<dyn Source>>), Error> {
     let address = export(session)?;
     let mut sources: Vec<Arc<dyn Source>> = Vec::new();
     for n in 0..session.disks().len() {
@@ -22,7 +25,7 @@ pub(super) fn open(session: &Session<'_>, prime: bool) -> Result<Vec<Arc<dyn Sou
         }
         sources.push(Arc::new(source));
     }
-    Ok(sources)
+    Ok((address, sources))
 }
 
 fn export(session: &Session<'_>) -> Result<Address, Error> {

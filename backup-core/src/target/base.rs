@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use fleece_staged_file::regular::{self, Links};
 use fleece_vma_format::Base;
+use fleece_vma_format::container::{Seekable, embedded_index};
 use fleece_vma_format::index::beside;
 use rustix::fs::{FlockOperation, flock};
 
@@ -21,6 +22,8 @@ pub struct BaseArchive {
     path: PathBuf,
     file: Arc<File>,
     base: Base,
+    /// Whether it is not compressed.
+    plain: bool,
     account: Arc<Account>,
 }
 
@@ -32,7 +35,8 @@ struct Account {
 }
 
 impl BaseArchive {
-    /// Opens an archive that is not compressed, with the index beside it. Blocks as long as its storage does.
+    /// Opens an archive that is not compressed with the index beside it, or a seekable `.vma.zst` with the one inside.
+    /// Blocks as long as its storage does.
     ///
     /// # Errors
     /// Kind [`ErrorKind::Archive`] if it cannot be read, or has no index that fits.
@@ -49,23 +53,24 @@ impl BaseArchive {
             let message = format!("{} is being removed", path.display());
             return Err(Error::new(ErrorKind::Archive, message));
         }
-        let index = regular::open(&beside(path), Links::Follow).map_err(|error| {
-            let message = format!("{} has no index", path.display());
-            let missing = error.kind() == io::ErrorKind::NotFound;
-            let error = Error::caused(ErrorKind::Archive, message, error);
-            match missing {
-                true => error.advise(Advice::MakeIndex(path.to_owned())),
-                false => error,
-            }
-        })?;
-        let base = Base::open(file.try_clone().map_err(failed)?, index).map_err(|error| {
+        let unusable = |error| {
             let message = format!("{} cannot be a base", path.display());
             Error::caused(ErrorKind::Archive, message, error)
-        })?;
+        };
+        let again = || file.try_clone().map_err(failed);
+        let (base, plain) = match (
+            Seekable::open(again()?).map_err(unusable)?,
+            embedded_index(again()?).map_err(unusable)?,
+        ) {
+            (Some(contents), Some(index)) => (Base::open(contents, index), false),
+            _ => (Base::open(again()?, index_beside(path)?), true),
+        };
+        let base = base.map_err(unusable)?;
         Ok(Self {
             path: path.to_owned(),
             file: Arc::new(file),
             base,
+            plain,
             account: Arc::default(),
         })
     }
@@ -81,6 +86,16 @@ impl BaseArchive {
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// Whether a new archive can share parts of it.
+    pub(crate) fn is_plain(&self) -> bool {
+        self.plain
+    }
+
+    /// Its uuid, in hexadecimal digits.
+    pub(crate) fn uuid(&self) -> String {
+        digits(self.base.archive().header().uuid())
     }
 
     pub(crate) fn file(&self) -> &File {
@@ -119,4 +134,21 @@ impl BaseArchive {
         let advice = || Advice::VerifyArchive(self.path.clone());
         (damaged > 0).then(|| Warning::advised(message(), advice()))
     }
+}
+
+/// A uuid in hexadecimal digits.
+pub(crate) fn digits(uuid: &[u8; 16]) -> String {
+    uuid::Uuid::from_bytes(*uuid).simple().to_string()
+}
+
+fn index_beside(path: &Path) -> Result<File, Error> {
+    regular::open(&beside(path), Links::Follow).map_err(|error| {
+        let message = format!("{} has no index", path.display());
+        let missing = error.kind() == io::ErrorKind::NotFound;
+        let error = Error::caused(ErrorKind::Archive, message, error);
+        match missing {
+            true => error.advise(Advice::MakeIndex(path.to_owned())),
+            false => error,
+        }
+    })
 }

@@ -50,7 +50,7 @@ impl Destination {
             Compression::None => target.place.begin_index()?,
             Compression::Zstd(_) => None,
         };
-        let base = target.base.as_ref();
+        let base = target.base.as_ref().filter(|base| base.is_plain());
         let shares = base.is_some_and(|base| archive.can_share(base.file()));
         Ok(Self {
             archive,
@@ -78,7 +78,7 @@ impl Destination {
         let output = Output::new(counted, &format, boxed).map_err(|error| {
             Error::caused(ErrorKind::Request, "cannot compress the archive", error)
         })?;
-        let output = match &target.base {
+        let output = match target.base.as_ref().filter(|base| base.is_plain()) {
             Some(base) => {
                 let sharing = Sharing::new(base.clone(), shares);
                 output.reusing(base.base().clone(), Box::new(sharing))
@@ -124,7 +124,7 @@ impl Index {
             Ok(Published {
                 path,
                 size,
-                shared: base.map(BaseArchive::shared),
+                shared: base.filter(|base| base.is_plain()).map(BaseArchive::shared),
                 warnings,
             })
         })

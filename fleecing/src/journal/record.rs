@@ -37,6 +37,7 @@ pub(crate) use place::{CLAIM, absolute, file_of, guest_of, guests_with};
 use crate::address::GuestAddress;
 use crate::advice::{Advice, CleanUp};
 use crate::error::{Error, ErrorKind};
+use crate::journal::generation::{self, Generation};
 use crate::journal::lock::GuestLock;
 use crate::journal::step::Step;
 
@@ -174,6 +175,21 @@ impl Record {
             images.retain(|image| seen.insert(image.clone()));
         }
         Ok(contents)
+    }
+
+    /// Which archives dirty bitmaps count against, the oldest first. Not part of [`Record::contents`]: they are meant
+    /// to stay.
+    #[must_use]
+    pub fn generations(&self) -> Vec<Generation> {
+        generation::load(&self.place.bitmaps())
+    }
+
+    /// Notes them, before bitmaps are added and after they are removed.
+    ///
+    /// # Errors
+    /// When the record cannot be written.
+    pub fn note_generations(&self, generations: &[Generation]) -> Result<(), Error> {
+        generation::save(&self.place.bitmaps(), generations)
     }
 
     /// Notes the monitor through which things are about to be made.

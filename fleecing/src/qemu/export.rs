@@ -4,13 +4,15 @@ use std::path::Path;
 
 use fleece_qmp_client::Client;
 use fleece_qmp_client::commands::{
-    BlockExportAdd, BlockExportDel, BlockdevAdd, BlockdevDel, ExportKind, ExportRemoveMode,
+    BitmapRef, BlockExportAdd, BlockExportDel, BlockdevAdd, BlockdevDel, ExportKind,
+    ExportRemoveMode,
 };
 use serde_json::json;
 
 use crate::disk::Disk;
 use crate::error::Error;
 use crate::journal::step::Step;
+use crate::qemu::bitmaps::Tracking;
 use crate::qemu::names;
 use crate::qemu::ours::{self, Ours};
 use crate::qemu::server;
@@ -37,8 +39,16 @@ pub(crate) fn add_views(client: &Client, disks: &[Disk]) -> Result<(), Error> {
 }
 
 /// Exports each view under a name that nobody else uses.
-pub(crate) fn add_exports(client: &Client, disks: &[Disk]) -> Result<(), Error> {
+pub(crate) fn add_exports(
+    client: &Client,
+    disks: &[Disk],
+    tracking: &Tracking,
+) -> Result<(), Error> {
     for (n, disk) in disks.iter().enumerate() {
+        let bitmap = tracking.bitmap(n).map(|name| BitmapRef {
+            node: disk.base.clone(),
+            name,
+        });
         let export = BlockExportAdd {
             id: names::export(n),
             node_name: names::view(n),
@@ -47,7 +57,7 @@ pub(crate) fn add_exports(client: &Client, disks: &[Disk]) -> Result<(), Error> 
             iothread: None,
             kind: ExportKind::Nbd {
                 name: names::export(n),
-                bitmaps: Vec::new(),
+                bitmaps: bitmap.into_iter().collect(),
             },
         };
         client.execute(&export).map_err(Error::qemu(format!(

@@ -27,7 +27,8 @@ pub(super) struct Connection {
     stream: Stream,
     /// Held while one request is written.
     writing: Mutex<()>,
-    pub(super) base_allocation: Option<u32>,
+    /// Id of the metadata context that block status is asked of.
+    pub(super) context: Option<u32>,
 }
 
 impl Shared {
@@ -68,18 +69,18 @@ pub(super) fn connect_one(
     let stream = Stream::connect(address, options.connect_timeout)?;
     let agreement = {
         let stream = Timed::new(&stream, options.connect_timeout);
-        handshake(stream, export, options.block_status)?
+        handshake(stream, export, options.context().as_deref())?
     };
     stream
         .set_read_timeout(None)
         .and_then(|()| stream.set_write_timeout(options.request_timeout))
         .map_err(|error| Error::connection("setting up the connection", error))?;
-    let base_allocation = agreement.base_allocation;
+    let context = agreement.context;
     Ok((
         Connection {
             stream,
             writing: Mutex::new(()),
-            base_allocation,
+            context,
         },
         agreement,
     ))

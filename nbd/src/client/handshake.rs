@@ -5,7 +5,7 @@ use std::io::{Read, Write};
 
 use crate::error::{Error, ErrorKind};
 use crate::protocol::option_reply::Info;
-use crate::protocol::{BASE_ALLOCATION, greeting, handshake_flag, option, option_reply};
+use crate::protocol::{greeting, handshake_flag, option, option_reply};
 use crate::sizes::BlockSizes;
 
 /// Most replies to one option; a list of exports is the longest that there is.
@@ -19,8 +19,8 @@ const MAX_NAMES_TOLD: usize = 20;
 pub(crate) struct Agreement {
     pub(crate) size: u64,
     pub(crate) block_sizes: BlockSizes,
-    /// Id of the context `base:allocation`, if the server has it.
-    pub(crate) base_allocation: Option<u32>,
+    /// Id of the metadata context, if the server has it.
+    pub(crate) context: Option<u32>,
     flags: u16,
 }
 
@@ -32,18 +32,18 @@ impl Agreement {
 }
 
 /// Goes from a fresh connection to the transmission phase of `export`, where that can be had with
-/// structured replies and `base:allocation` for the `block_status`.
+/// structured replies and, for the block status, this metadata context.
 pub(crate) fn handshake(
     stream: impl Read + Write,
     export: &str,
-    block_status: bool,
+    context: Option<&str>,
 ) -> Result<Agreement, Error> {
     let mut handshake = Handshake { stream };
     let greeted = handshake.read(greeting::GREETING_SIZE)?;
     let server_flags = greeting::parse_greeting(&greeted)?;
     handshake.write(&greeting::client_flags(server_flags))?;
 
-    let agreed = handshake.negotiate(export, server_flags, block_status);
+    let agreed = handshake.negotiate(export, server_flags, context);
     if agreed.is_err() {
         // The polite end of a handshake, for servers that are still there to hear it.
         let _ = handshake.write(&option::option(option::ABORT, &[])?);
@@ -66,16 +66,15 @@ impl<S: Read + Write> Handshake<S> {
         &mut self,
         export: &str,
         server_flags: u16,
-        block_status: bool,
+        context: Option<&str>,
     ) -> Result<Agreement, Error> {
-        let base_allocation = if block_status && self.structured_replies()? {
-            self.base_allocation(export)?
-        } else {
-            None
+        let context = match context {
+            Some(context) if self.structured_replies()? => self.context(export, context)?,
+            _ => None,
         };
         let agreement = self.go(export, server_flags)?;
         Ok(Agreement {
-            base_allocation,
+            context,
             ..agreement
         })
     }
@@ -85,14 +84,14 @@ impl<S: Read + Write> Handshake<S> {
         go_on(answer).map(|answer| answer.is_some())
     }
 
-    /// Id of the context `base:allocation`. That there is no such export shows later.
-    fn base_allocation(&mut self, export: &str) -> Result<Option<u32>, Error> {
+    /// Id of the metadata context `wanted`. That there is no such export shows later.
+    fn context(&mut self, export: &str, wanted: &str) -> Result<Option<u32>, Error> {
         let mut found = None;
-        let payload = option::base_allocation_request(export)?;
+        let payload = option::context_request(export, wanted)?;
         let answer = self.ask(option::SET_META_CONTEXT, &payload, |kind, payload| {
             if kind == option_reply::META_CONTEXT {
                 let (id, name) = option_reply::parse_meta_context(payload)?;
-                if name == BASE_ALLOCATION.as_bytes() {
+                if name == wanted.as_bytes() {
                     found = Some(id);
                 }
             }
@@ -134,7 +133,7 @@ impl<S: Read + Write> Handshake<S> {
             size,
             flags,
             block_sizes,
-            base_allocation: None,
+            context: None,
         })
     }
 

@@ -1,6 +1,9 @@
 //! How to connect.
 
+use std::borrow::Cow;
 use std::time::Duration;
+
+use crate::protocol::{BASE_ALLOCATION, DIRTY_BITMAP};
 
 /// How to connect.
 #[derive(Debug, Clone)]
@@ -17,6 +20,8 @@ pub struct Options {
     /// no reason to look for holes: QEMU looks for them in the thread that serves its guest, be it for
     /// a read with structured replies, and waits there for a storage that hangs.
     pub block_status: bool,
+    /// Ask for this dirty bitmap of QEMU's (`qemu:dirty-bitmap:NAME`, docs/interop/nbd.rst) instead of holes.
+    pub dirty_bitmap: Option<String>,
 }
 
 impl Default for Options {
@@ -28,6 +33,7 @@ impl Default for Options {
             connect_timeout: Duration::from_secs(10),
             request_timeout: Some(Duration::from_secs(120)),
             block_status: true,
+            dirty_bitmap: None,
         }
     }
 }
@@ -58,6 +64,22 @@ impl Options {
             block_status,
             ..self
         }
+    }
+
+    /// Sets the dirty bitmap that [`Client::dirty`](super::Client::dirty) reads.
+    #[must_use]
+    pub fn with_dirty_bitmap(self, name: impl Into<String>) -> Self {
+        Self {
+            dirty_bitmap: Some(name.into()),
+            ..self
+        }
+    }
+
+    /// The metadata context to ask for.
+    pub(super) fn context(&self) -> Option<Cow<'static, str>> {
+        let bitmap = self.dirty_bitmap.as_ref();
+        let bitmap = bitmap.map(|name| format!("{DIRTY_BITMAP}{name}").into());
+        bitmap.or_else(|| self.block_status.then_some(BASE_ALLOCATION.into()))
     }
 
     /// Sets the limit for one request.

@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use super::Client;
 use super::pending::Pending;
 use super::requests::Operation;
-use crate::error::Error;
+use crate::error::{Error, ErrorKind};
 use crate::extent::Extent;
 use crate::protocol::request;
 use crate::sizes::MAX_LENGTH;
@@ -87,6 +87,25 @@ impl Client {
         Ok(extents)
     }
 
+    /// Which parts of a range the dirty bitmap of [`Options::dirty_bitmap`](super::Options) marks, in order: the length
+    /// of each, and whether it is dirty. Neighbours differ.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Unsupported`](crate::error::ErrorKind::Unsupported) if the server has no such bitmap, and those of
+    /// [`Client::block_status`].
+    pub fn dirty(&self, offset: u64, length: u64) -> Result<Vec<(u64, bool)>, Error> {
+        if !self.can_block_status() {
+            let message = "the NBD server has no such dirty bitmap";
+            return Err(Error::new(ErrorKind::Unsupported, message));
+        }
+        let extents = self.block_status(offset, length)?;
+        // QEMU's only flag for it, NBD_STATE_DIRTY, is the bit that means a hole elsewhere.
+        Ok(extents
+            .iter()
+            .map(|extent| (extent.length, extent.hole))
+            .collect())
+    }
+
     /// At least one extent from `offset` on, none of them empty.
     fn status_once(&self, offset: u64, length: u64) -> Result<Vec<Extent>, Error> {
         if !self.can_block_status() {
@@ -100,7 +119,7 @@ impl Client {
         let short = self.check_range("query", offset, length, u32::MAX)?;
         let request = (request::BLOCK_STATUS, 0);
         self.submit(request, offset, short, &[], |connection| {
-            Operation::status(connection.base_allocation)
+            Operation::status(connection.context)
         })
     }
 }

@@ -5,7 +5,7 @@ use nom::multi::{length_count, length_data};
 use nom::number::complete::{be_u16, be_u32};
 use nom::sequence::preceded;
 
-use super::{BASE_ALLOCATION, MAX_STRING, OPTION_MAGIC, info, whole};
+use super::{MAX_STRING, OPTION_MAGIC, info, whole};
 use crate::error::{Error, ErrorKind};
 
 pub(crate) const EXPORT_NAME: u32 = 1;
@@ -57,12 +57,12 @@ pub(crate) fn info_request(export: &str) -> Result<Vec<u8>, Error> {
     Ok(bytes)
 }
 
-/// Payload of `SET_META_CONTEXT`: the export, and `base:allocation` as the only query.
-pub(crate) fn base_allocation_request(export: &str) -> Result<Vec<u8>, Error> {
+/// Payload of `SET_META_CONTEXT`: the export, and the name of one context as the only query.
+pub(crate) fn context_request(export: &str, context: &str) -> Result<Vec<u8>, Error> {
     let mut bytes = Vec::new();
     put_name(&mut bytes, export)?;
     bytes.extend(1u32.to_be_bytes());
-    put_string(&mut bytes, BASE_ALLOCATION.as_bytes())?;
+    put_name(&mut bytes, context)?;
     Ok(bytes)
 }
 
@@ -107,7 +107,7 @@ fn put_name(bytes: &mut Vec<u8>, name: &str) -> Result<(), Error> {
         return Err(Error::new(
             ErrorKind::InvalidRequest,
             format!(
-                "an export name of {} bytes; the protocol allows {MAX_STRING}",
+                "a name of {} bytes; the protocol allows {MAX_STRING}",
                 name.len()
             ),
         ));

@@ -224,6 +224,13 @@ fn tell(done: &Outcome, guest: &GuestId, log: &Log) {
         "archive file size: {}",
         units::bytes(archived.size)
     ));
+    if let Some(tracked) = done.tracked.filter(|tracked| tracked.disks > 0) {
+        log.info(&format!(
+            "read of the guest: {}; taken from the earlier archive: {}",
+            units::bytes(tracked.from_guest),
+            units::bytes(tracked.from_archive)
+        ));
+    }
     if let Some(shared) = archived.shared {
         log.info(&format!(
             "shared with the earlier archive: {} ({}%)",
@@ -247,6 +254,9 @@ fn tell(done: &Outcome, guest: &GuestId, log: &Log) {
         "paused_ms": millis(done.switched.and_then(|switched| switched.paused)),
         "frozen_ms": millis(done.frozen),
         "fleecing_peak": done.fleecing_peak,
+        "read_of_guest": done.tracked.map(|tracked| tracked.from_guest),
+        "read_of_archive": done.tracked.map(|tracked| tracked.from_archive),
+        "disks_by_bitmap": done.tracked.map(|tracked| tracked.disks),
         "warnings": done.warnings,
     }));
 }
@@ -258,7 +268,7 @@ fn millis(duration: Option<Duration>) -> Option<f64> {
 fn archive_options(arguments: &Backup, path: Option<PathBuf>, now: &Zoned) -> ArchiveOptions {
     let uuid = uuid::Uuid::new_v4().into_bytes();
     let mut content = Content::new(uuid, now.timestamp().as_second());
-    content.aligned = arguments.align || arguments.reuse;
+    content.aligned = arguments.align || arguments.reuse || arguments.incremental;
     let mut target = path.map_or_else(ArchiveTarget::stdout, ArchiveTarget::file);
     target.compression = arguments.compress;
     target.timeout = arguments.target_timeout;

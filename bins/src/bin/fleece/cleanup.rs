@@ -6,9 +6,10 @@ use std::process::ExitCode;
 use fleece_backup_core::fleece_libvirt::Domain;
 use fleece_backup_core::{CancelToken, Error, ErrorKind, Places, libvirt};
 use fleece_fleecing::{
-    Endpoint, ErrorKind as Kind, GuestAddress, Identity, Place, Record, remove_dead_locks,
+    Endpoint, ErrorKind as Kind, GuestAddress, Identity, Place, Record, bitmaps, remove_dead_locks,
 };
 use fleece_guest_config::GuestId;
+use fleece_qmp_client::Options;
 
 use crate::advice;
 use crate::cli::{Cleanup, Which};
@@ -37,6 +38,9 @@ pub(crate) fn run(arguments: &Cleanup, places: &Places, log: &Log) -> Result<Exi
             }
             cleaned => cleaned?,
         };
+        if arguments.bitmaps {
+            remove_bitmaps(qmp.as_ref(), &place, log)?;
+        }
         for done in &cleaned.done {
             log.info(&format!("{guest}: removed {done}"));
         }
@@ -105,4 +109,20 @@ fn unknown(guest: &GuestId, directory: &Path) -> Result<Error, Error> {
         directory.display()
     );
     Ok(Error::new(ErrorKind::Request, message))
+}
+
+/// Removes the dirty bitmaps that incremental backups have left.
+fn remove_bitmaps(qmp: Option<&GuestAddress>, place: &Place, log: &Log) -> Result<(), Error> {
+    let monitor = qmp.ok_or_else(|| {
+        let message =
+            "the bitmaps are in QEMU: name its monitor with --qmp, or the domain with --libvirt";
+        Error::new(ErrorKind::Request, message)
+    })?;
+    let client = monitor.connect(&Options::default()).map_err(|error| {
+        Error::caused(ErrorKind::Guest, "cannot use the guest's monitor", error)
+    })?;
+    let count = bitmaps::remove_all(&client, &Record::open(place)?)?;
+    let guest = place.guest();
+    log.info(&format!("{guest}: removed {count} dirty bitmaps"));
+    Ok(())
 }

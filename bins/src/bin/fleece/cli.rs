@@ -205,6 +205,22 @@ pub(crate) struct Backup {
     #[arg(long)]
     pub(crate) reuse: bool,
 
+    /// Read of the guest only what has changed since its last archive at the target; the archive is as complete as
+    /// any. Dirty bitmaps stay in QEMU between backups, and while they do, QEMU refuses to load snapshots
+    /// (loadvm): `fleece cleanup --bitmaps` removes them. With --compress none it shares like --reuse. Implies
+    /// --align.
+    #[arg(long, conflicts_with_all = ["native", "image", "reuse"])]
+    pub(crate) incremental: bool,
+
+    /// With --incremental: read everything once after this many archives of which not everything was read.
+    #[arg(long, value_name = "N", requires = "incremental")]
+    pub(crate) full_every: Option<u32>,
+
+    /// With --incremental: read everything all the same, and compare with the last archive what should not have
+    /// changed.
+    #[arg(long, requires = "incremental")]
+    pub(crate) check_unchanged: bool,
+
     /// Put this file of at most 65,535 bytes into the archive, under its own name or this one (may be given
     /// several times). The guest's own configuration is in it anyway, unless a file is called qemu-server.conf.
     #[arg(long, value_name = "[NAME=]FILE")]
@@ -556,6 +572,11 @@ pub(crate) struct Cleanup {
     /// The guest's file systems are known to be thawed: forget that its agent has not confirmed it.
     #[arg(long, conflicts_with = "all")]
     pub(crate) thawed: bool,
+
+    /// Also remove the dirty bitmaps that `backup --incremental` has left in QEMU: the next backup reads everything,
+    /// and the guest's snapshots can be loaded again. Needs the guest's monitor.
+    #[arg(long, conflicts_with = "all")]
+    pub(crate) bitmaps: bool,
 
     #[command(flatten)]
     pub(crate) which: Which,

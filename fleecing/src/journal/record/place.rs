@@ -71,6 +71,10 @@ impl Place {
         self.file("nbd")
     }
 
+    pub(super) fn bitmaps(&self) -> PathBuf {
+        self.file("bitmaps")
+    }
+
     pub(super) fn file(&self, ending: &str) -> PathBuf {
         file_of(&self.directory, &self.guest, ending)
     }

@@ -7,7 +7,9 @@ use std::io;
 
 use super::*;
 use crate::protocol::transmission_flag::{CAN_MULTI_CONN, SEND_TRIM};
-use crate::protocol::{GREETING_MAGIC, OLDSTYLE_MAGIC, OPTION_MAGIC, OPTION_REPLY_MAGIC, info};
+use crate::protocol::{
+    BASE_ALLOCATION, GREETING_MAGIC, OLDSTYLE_MAGIC, OPTION_MAGIC, OPTION_REPLY_MAGIC, info,
+};
 
 /// A server whose answers are known beforehand.
 struct Script<'a> {
@@ -38,7 +40,7 @@ fn play(input: &[u8]) -> Result<Agreement, Error> {
             output: Vec::new(),
         },
         "disk",
-        true,
+        Some(BASE_ALLOCATION),
     )
 }
 
@@ -115,7 +117,7 @@ fn everything_granted_is_agreed_on() {
     ];
     let agreement = play(&input.concat()).unwrap();
     assert_eq!(agreement.size, 1 << 40);
-    assert_eq!(agreement.base_allocation, Some(5));
+    assert_eq!(agreement.context, Some(5));
     assert!(agreement.has(SEND_TRIM) && agreement.has(CAN_MULTI_CONN));
     let sizes = agreement.block_sizes;
     assert_eq!(
@@ -125,14 +127,38 @@ fn everything_granted_is_agreed_on() {
 }
 
 #[test]
+fn a_dirty_bitmap_is_asked_for_by_its_name_and_no_other_is_taken_for_it() {
+    let wanted = "qemu:dirty-bitmap:fleece-1";
+    for (offered, agreed) in [(wanted, Some(7)), ("qemu:dirty-bitmap:fleece-10", None)] {
+        let input = [
+            newstyle(),
+            ack(option::STRUCTURED_REPLY),
+            context(7, offered),
+            ack(option::SET_META_CONTEXT),
+            export_info(4096, 1),
+            ack(option::GO),
+        ];
+        let input = input.concat();
+        let mut script = Script {
+            input: &input,
+            output: Vec::new(),
+        };
+        let agreement = handshake(&mut script, "disk", Some(wanted)).unwrap();
+        assert_eq!(agreement.context, agreed);
+        let asked = option::context_request("disk", wanted).unwrap();
+        assert!(script.output.windows(asked.len()).any(|sent| sent == asked));
+    }
+}
+
+#[test]
 fn holes_are_not_asked_for_by_who_does_not_want_to_know() {
     let input = [newstyle(), export_info(4096, 1), ack(option::GO)].concat();
     let mut script = Script {
         input: &input,
         output: Vec::new(),
     };
-    let agreement = handshake(&mut script, "disk", false).unwrap();
-    assert_eq!(agreement.base_allocation, None);
+    let agreement = handshake(&mut script, "disk", None).unwrap();
+    assert_eq!(agreement.context, None);
     let asked = option::option(option::STRUCTURED_REPLY, &[]).unwrap();
     assert!(!script.output.windows(asked.len()).any(|sent| sent == asked));
 }
@@ -152,7 +178,7 @@ fn a_server_without_go_is_entered_by_export_name() {
         ]
         .concat();
         let agreement = play(&input).unwrap();
-        assert_eq!((agreement.size, agreement.base_allocation), (4096, None));
+        assert_eq!((agreement.size, agreement.context), (4096, None));
         let short = &input[..input.len() - 1];
         assert!(play(short).is_err(), "the zeroes belong to the answer");
     }
@@ -272,7 +298,7 @@ fn a_name_that_the_protocol_does_not_allow_is_not_sent() {
         input: &input,
         output: Vec::new(),
     };
-    let error = handshake(&mut script, &"x".repeat(4097), true).unwrap_err();
+    let error = handshake(&mut script, &"x".repeat(4097), Some(BASE_ALLOCATION)).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::InvalidRequest, "{error}");
     assert!(!script.output.windows(4).any(|bytes| bytes == b"xxxx"));
 }
@@ -288,7 +314,7 @@ fn a_failed_handshake_ends_with_abort() {
         input: &input,
         output: Vec::new(),
     };
-    let error = handshake(&mut script, "disk", true).unwrap_err();
+    let error = handshake(&mut script, "disk", Some(BASE_ALLOCATION)).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Unsupported);
     let abort = [
         &OPTION_MAGIC.to_be_bytes()[..],

@@ -6,6 +6,7 @@
 
 use super::*;
 use crate::client::handshake::handshake;
+use crate::protocol::BASE_ALLOCATION;
 use crate::protocol::option_reply::{OPTION_REPLY_SIZE, parse_option_reply};
 
 struct Disk(u64);
@@ -56,14 +57,11 @@ fn our_own_client_and_server_agree() {
     let exports = exports(&["a", "b"]);
     std::thread::scope(|scope| {
         let server = scope.spawn(|| negotiate(&ours, &exports).unwrap().unwrap());
-        let client = handshake(&theirs, "b", true).unwrap();
+        let client = handshake(&theirs, "b", Some(BASE_ALLOCATION)).unwrap();
         let server = server.join().unwrap();
         assert_eq!(server.name, "b");
         assert!(server.structured && server.base_allocation);
-        assert_eq!(
-            (client.size, client.base_allocation),
-            (2, Some(BASE_ALLOCATION_ID))
-        );
+        assert_eq!((client.size, client.context), (2, Some(BASE_ALLOCATION_ID)));
     });
 }
 

@@ -1,0 +1,504 @@
+//! `fleece backup --incremental` on the disks of a storage daemon: whatever happened since the last archive, the next one
+//! equals its disks byte for byte, and what cannot be believed is read.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::arithmetic_side_effects,
+    clippy::cast_possible_truncation,
+    reason = "a test may fail by a panic"
+)]
+
+mod support;
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::os::unix::fs::FileExt as _;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use fleece_fleecing::Step;
+use fleece_lab::{Disk, Qemu, StorageDaemon};
+use fleece_qmp_client::Client;
+use fleece_qmp_client::commands::{QueryBlockExports, QueryNamedBlockNodes};
+use serde_json::{Value, json};
+use support::Bench;
+use support::daemon::{backup, io_all};
+use support::ended::Ended;
+use support::running::Running;
+
+const SIZE: u64 = 8 << 20;
+
+/// A storage daemon with two disks, and the archives of them.
+struct Field {
+    qemu: Qemu,
+    daemon: StorageDaemon,
+    bench: Bench,
+    random: u64,
+}
+
+/// What a backup said.
+struct Said {
+    json: Value,
+    text: String,
+    code: Option<i32>,
+}
+
+impl Said {
+    fn of(ended: Ended) -> Self {
+        let summary = |line: &str| -> Option<Value> {
+            let json: Value = serde_json::from_str(line).ok()?;
+            (json["event"] == "summary").then_some(json)
+        };
+        Self {
+            json: ended.said.lines().find_map(summary).unwrap_or_default(),
+            code: ended.status.code(),
+            text: ended.said,
+        }
+    }
+
+    fn archive(&self) -> PathBuf {
+        let path = self.json["archive"].as_str();
+        assert!(path.is_some(), "{}", self.text);
+        path.unwrap().into()
+    }
+
+    fn by_bitmap(&self) -> u64 {
+        self.json["disks_by_bitmap"].as_u64().unwrap_or(0)
+    }
+}
+
+impl Field {
+    fn on(qemu: Qemu) -> Self {
+        let builder = StorageDaemon::builder(&qemu).export().second_monitor();
+        let disks = [Disk::raw(SIZE).throttled(), Disk::qcow2(SIZE).throttled()];
+        let builder = disks
+            .into_iter()
+            .fold(builder, fleece_lab::StorageDaemonBuilder::disk);
+        let field = Self {
+            daemon: builder.start().unwrap(),
+            qemu,
+            bench: Bench::new(),
+            random: 0x5eed,
+        };
+        for disk in [0, 1] {
+            field.io(disk, &["write -P 0x11 0 6M", "write -P 0x22 7M 70000"]);
+        }
+        field
+    }
+
+    fn new() -> Option<Self> {
+        fleece_lab::qemu("10.0").map(Self::on)
+    }
+
+    fn io(&self, disk: usize, commands: &[&str]) {
+        let commands: Vec<_> = commands.iter().map(|&command| command.to_owned()).collect();
+        io_all(&self.qemu, &self.daemon, disk, &commands);
+    }
+
+    fn random(&mut self, below: u64) -> u64 {
+        self.random = self
+            .random
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1);
+        (self.random >> 33) % below
+    }
+
+    /// Writes, zeroes and discards here and there, across clusters and within them.
+    fn change(&mut self, disk: usize, count: usize) {
+        let mut commands = Vec::new();
+        for _ in 0..count {
+            let value = 1 + self.random(255);
+            let deed = match self.random(5) {
+                0 => "write -z -u".to_owned(),
+                1 => "write -z".to_owned(),
+                2 => "discard".to_owned(),
+                _ => format!("write -P {value}"),
+            };
+            let length = 512 * (1 + self.random(256));
+            let offset = 512 * self.random((SIZE - length) / 512);
+            commands.push(format!("{deed} {offset} {length}"));
+        }
+        io_all(&self.qemu, &self.daemon, disk, &commands);
+    }
+
+    fn execute(&self, command: &str, arguments: Value) {
+        let client = Client::connect_unix(self.daemon.test_socket()).unwrap();
+        client.execute_raw(command, Some(arguments)).unwrap();
+    }
+
+    /// The bitmaps of ours, each once, wherever they are.
+    fn bitmaps(&self) -> BTreeSet<String> {
+        let client = Client::connect_unix(self.daemon.test_socket()).unwrap();
+        let nodes = client
+            .execute(&QueryNamedBlockNodes { flat: Some(true) })
+            .unwrap();
+        let bitmaps = nodes.iter().flat_map(|node| &node.dirty_bitmaps);
+        let names = bitmaps.filter_map(|bitmap| bitmap.name.clone());
+        names.filter(|name| name.starts_with("fleece-")).collect()
+    }
+
+    /// Takes the daemon's own export of a disk away, does something, and puts it back.
+    fn without_export(&self, disk: usize, deed: impl FnOnce()) {
+        let name = format!("disk{disk}");
+        let id = format!("guest-{name}");
+        self.execute("block-export-del", json!({"id": id, "mode": "hard"}));
+        let client = Client::connect_unix(self.daemon.test_socket()).unwrap();
+        while client
+            .execute(&QueryBlockExports {})
+            .unwrap()
+            .iter()
+            .any(|export| export.id == id)
+        {
+            std::thread::sleep(std::time::Duration::from_millis(10));
+        }
+        drop(client);
+        deed();
+        let export = json!({
+            "type": "nbd", "id": id, "node-name": name, "name": name, "writable": true,
+        });
+        self.execute("block-export-add", export);
+    }
+
+    /// What somebody else does with the only bitmap of disk 0.
+    fn meddle(&self, command: &str, more: &[(&str, u64)]) {
+        let name = self.bitmaps().pop_first().unwrap();
+        let mut arguments = json!({"node": "disk0-format", "name": name});
+        for (key, value) in more {
+            arguments[*key] = (*value).into();
+        }
+        self.execute(command, arguments);
+    }
+
+    /// What a disk holds now.
+    fn disk(&self, disk: usize) -> Vec<u8> {
+        let address = fleece_nbd::Address::Unix(self.daemon.nbd_socket());
+        let name = format!("disk{disk}");
+        let client = fleece_nbd::Client::connect(&address, &name, &fleece_nbd::Options::default());
+        let client = client.unwrap();
+        let mut data = vec![0; client.size() as usize];
+        client.read_at(0, &mut data).unwrap();
+        data
+    }
+
+    fn disks(&self) -> Vec<Vec<u8>> {
+        [0, 1].map(|disk| self.disk(disk)).into()
+    }
+
+    fn command(&self, options: &[&str]) -> Command {
+        let mut command = backup(&self.bench, &self.daemon);
+        // With a limit, the guest is not watched for a second first.
+        command
+            .args(["--incremental", "--guest-latency", "100"])
+            .args(options);
+        command
+    }
+
+    fn backup(&self, options: &[&str]) -> Said {
+        Said::of(Ended::of(self.command(options).arg("--json")))
+    }
+
+    /// A backup, whose archive must be what the disks are.
+    fn checked(&self, options: &[&str]) -> Said {
+        let said = self.backup(options);
+        check(&said.archive(), &self.disks());
+        // Nothing but the bitmaps of the new archive is left, and who they count against.
+        assert_eq!(self.bitmaps().len(), 1, "{}", said.text);
+        said
+    }
+}
+
+/// That an archive is sound to the last bit and holds these disks.
+fn check(archive: &Path, disks: &[Vec<u8>]) {
+    let mut vma = Command::new(env!("CARGO_BIN_EXE_vma"));
+    support::succeed(vma.args(["verify", "--deep"]).arg(archive));
+    let restored = support::restore(archive);
+    assert_eq!(restored.len(), disks.len());
+    for (file, disk) in restored.iter().zip(disks) {
+        let mut there = vec![0; file.metadata().unwrap().len() as usize];
+        file.read_exact_at(&mut there, 0).unwrap();
+        let differs = there.iter().zip(disk).position(|(one, other)| one != other);
+        assert_eq!(differs, None, "{archive:?}");
+        // One that was resized below a throttle node is still served with its old size.
+        assert!(there.len() >= disk.len(), "{archive:?}");
+    }
+}
+
+#[test]
+fn ten_generations_equal_their_disks_and_each_is_restored_alone() {
+    let qemus = fleece_lab::qemus();
+    for (number, qemu) in qemus.into_iter().enumerate() {
+        let mut field = Field::on(qemu);
+        let generations = if support::is_long() || number == 0 {
+            10
+        } else {
+            3
+        };
+        let mut archives = Vec::new();
+        for generation in 0..generations {
+            // Now and then compressed: the base may be of either kind.
+            let compress = ["none", "none", "zstd=1"][generation % 3];
+            let said = field.checked(&["--compress", compress]);
+            assert_eq!(said.code, Some(0), "{}", said.text);
+            assert_eq!(
+                said.by_bitmap(),
+                if generation == 0 { 0 } else { 2 },
+                "{}",
+                said.text
+            );
+            if generation > 0 {
+                let (guest, size) = (said.json["read_of_guest"].as_u64().unwrap(), 2 * SIZE);
+                // What has changed, and the sample.
+                assert!(guest < size, "{guest} of {size}: {}", said.text);
+                assert!(
+                    said.text.contains("dirty-bitmap status: OK ("),
+                    "{}",
+                    said.text
+                );
+            }
+            archives.push((said.archive(), field.disks()));
+            for disk in [0, 1] {
+                let count = [6, 0, 30, 1][generation % 4];
+                field.change(disk, count);
+            }
+        }
+        // None needs another.
+        while let Some((archive, disks)) = archives.pop() {
+            check(&archive, &disks);
+            fs::remove_file(archive).unwrap();
+        }
+    }
+}
+
+#[test]
+fn what_is_written_during_a_backup_is_in_the_next_archive_and_not_in_this_one() {
+    let Some(mut field) = Field::new() else {
+        return;
+    };
+    field.checked(&["--compress", "none"]);
+    for _ in 0..2 {
+        field.change(0, 20);
+        field.change(1, 20);
+        let disks = field.disks();
+        let mut command = field.command(&["--compress", "none", "--bwlimit", "8M"]);
+        let mut running = Running::start(&mut command);
+        running.until("copy-before-write is active");
+        field.change(0, 40);
+        field.change(1, 40);
+        let said = Said::of(running.end());
+        assert_eq!((said.code, said.by_bitmap()), (Some(0), 2), "{}", said.text);
+        check(&said.archive(), &disks);
+    }
+    let said = field.checked(&["--compress", "none"]);
+    assert_eq!(said.by_bitmap(), 2, "{}", said.text);
+}
+
+/// Who reads the first of two disks in full, and why.
+fn expect_first_in_full(said: &Said, reason: &str) {
+    let told = format!("disk0: dirty-bitmap status: not used, {reason}");
+    assert!(said.text.contains(&told), "{reason}: {}", said.text);
+    assert_eq!(said.by_bitmap(), 1, "{}", said.text);
+}
+
+#[test]
+fn a_bitmap_that_cannot_be_believed_is_not_and_the_reason_is_told() {
+    let Some(mut field) = Field::new() else {
+        return;
+    };
+    let none = ["--compress", "none"];
+    field.checked(&none);
+    let mut round = |deed: &dyn Fn(&Field), reason: &str, code: i32| {
+        field.change(0, 3);
+        deed(&field);
+        field.change(0, 3);
+        let said = field.checked(&none);
+        expect_first_in_full(&said, reason);
+        assert_eq!(said.code, Some(code), "{}", said.text);
+        // And the next one is believed again.
+        assert_eq!(field.checked(&none).by_bitmap(), 2);
+    };
+    round(
+        &|field| field.meddle("block-dirty-bitmap-remove", &[]),
+        "there is none",
+        0,
+    );
+    round(
+        &|field| field.meddle("block-dirty-bitmap-disable", &[]),
+        "somebody has stopped it",
+        0,
+    );
+    let replace = |field: &Field| {
+        let name = field.bitmaps().pop_first().unwrap();
+        field.meddle("block-dirty-bitmap-remove", &[]);
+        let bitmap = json!({"node": "disk0-format", "name": name, "granularity": 4096});
+        field.execute("block-dirty-bitmap-add", bitmap);
+    };
+    round(&replace, "it was not made by Fleece", 0);
+    let of_another_process = |field: &Field| {
+        let path = field.bench.path("state").join("7.bitmaps");
+        let text = fs::read_to_string(&path).unwrap();
+        let mut json: Value = serde_json::from_str(&text).unwrap();
+        json[0]["disks"][0]["file"][1] = 4711.into();
+        fs::write(&path, json.to_string()).unwrap();
+    };
+    round(&of_another_process, "the disk has another image", 0);
+    let resize = json!({"node-name": "disk1-format", "size": SIZE + (1 << 20)});
+    field.without_export(1, || field.execute("block_resize", resize));
+    let said = field.checked(&none);
+    let told = "disk1: dirty-bitmap status: not used, the disk had 8388608 bytes when it was added";
+    assert!(said.text.contains(told), "{}", said.text);
+    field.io(1, &["write -P 0x66 7M 128k"]);
+    assert_eq!(field.checked(&none).by_bitmap(), 2);
+}
+
+#[test]
+fn a_bitmap_that_lies_is_found_out_by_comparing() {
+    let Some(mut field) = Field::new() else {
+        return;
+    };
+    let none = ["--compress", "none"];
+    field.checked(&none);
+    // Another program clears it after half of the disk was written.
+    field.io(0, &["write -P 0x77 0 5M"]);
+    field.meddle("block-dirty-bitmap-clear", &[]);
+    let said = field.checked(&none);
+    assert_eq!((said.code, said.by_bitmap()), (Some(3), 2), "{}", said.text);
+    assert!(
+        said.text
+            .contains("has changed although its dirty bitmap does not say so"),
+        "{}",
+        said.text
+    );
+    assert_eq!(field.checked(&none).code, Some(0));
+    // The disk is shrunk and grown again: what was cut off reads as zeroes, and no bitmap tells.
+    field.without_export(0, || {
+        for size in [2 << 20, SIZE] {
+            field.execute(
+                "block_resize",
+                json!({"node-name": "disk0-format", "size": size}),
+            );
+        }
+    });
+    let said = field.checked(&none);
+    assert_eq!(said.code, Some(3), "{}", said.text);
+    // One single cluster is found by comparing all.
+    field.checked(&none);
+    field.io(0, &["write -P 0x78 3M 4k"]);
+    field.meddle("block-dirty-bitmap-clear", &[]);
+    let said = field.checked(&["--compress", "none", "--check-unchanged"]);
+    assert_eq!(said.code, Some(3), "{}", said.text);
+    field.change(0, 2);
+    assert_eq!(field.checked(&none).code, Some(0));
+}
+
+#[test]
+fn whenever_a_backup_is_killed_or_fails_the_next_one_is_right() {
+    let Some(mut field) = Field::new() else {
+        return;
+    };
+    let none = ["--compress", "none"];
+    field.checked(&none);
+    let short = [
+        "monitor-recorded",
+        "switching",
+        "switched",
+        "exported",
+        "stored",
+        "synced",
+        "renamed",
+    ];
+    let all: Vec<&str> = Step::ALL.iter().map(|step| step.name()).collect();
+    let steps = if support::is_long() {
+        all.as_slice()
+    } else {
+        short.as_slice()
+    };
+    for (deed, step) in steps
+        .iter()
+        .map(|step| ("kill", *step))
+        .chain([("term", "switched")])
+    {
+        field.change(0, 5);
+        field.change(1, 5);
+        let before = field.bitmaps();
+        let mut command = field.command(&none);
+        command.env("FLEECE_FAULT", format!("{deed}@{step}"));
+        let output = command.output().unwrap();
+        if deed == "term" {
+            assert_eq!(
+                output.status.code(),
+                Some(143),
+                "{}",
+                support::text(&output)
+            );
+            assert_eq!(field.bitmaps(), before, "the old ones go on");
+        }
+        field.change(0, 5);
+        field.change(1, 5);
+        let said = field.checked(&none);
+        // What was marked in between is not lost, so that nothing needs to be read in full.
+        assert_eq!(said.by_bitmap(), 2, "{deed}@{step}: {}", said.text);
+    }
+}
+
+#[test]
+fn the_archive_that_bitmaps_count_against_is_the_base_or_everything_is_read() {
+    let Some(mut field) = Field::new() else {
+        return;
+    };
+    let none = ["--compress", "none"];
+    let first = field.checked(&none);
+    field.change(0, 5);
+    // One that is not incremental leaves the bitmaps alone, and they still count against their archive.
+    let mut plain = backup(&field.bench, &field.daemon);
+    support::succeed(plain.args(["--compress", "none"]));
+    field.change(1, 5);
+    let second = field.checked(&none);
+    assert_eq!(second.by_bitmap(), 2, "{}", second.text);
+    let name = first
+        .archive()
+        .file_name()
+        .unwrap()
+        .to_string_lossy()
+        .into_owned();
+    assert!(
+        second.text.contains(&format!("is taken from {name}")),
+        "{}",
+        second.text
+    );
+    // Without it, another is good enough to share with, and nothing else.
+    fs::remove_file(second.archive()).unwrap();
+    let third = field.checked(&none);
+    assert_eq!(
+        (third.code, third.by_bitmap()),
+        (Some(0), 0),
+        "{}",
+        third.text
+    );
+    // Damage of the base is not inherited.
+    field.io(0, &["write -P 0x5a 1M 64k"]);
+    let base = third.archive();
+    let bytes = fs::read(&base).unwrap();
+    let file = fs::File::options().write(true).open(&base).unwrap();
+    file.write_all_at(&[!bytes[3 << 20]], 3 << 20).unwrap();
+    let said = field.checked(&none);
+    assert_eq!((said.code, said.by_bitmap()), (Some(3), 2), "{}", said.text);
+    assert!(said.text.contains("it is damaged"), "{}", said.text);
+    // After so many, everything is read once.
+    for by_bitmap in [2, 0, 2] {
+        let said = field.checked(&["--compress", "none", "--full-every", "2"]);
+        assert_eq!(said.by_bitmap(), by_bitmap, "{}", said.text);
+    }
+    let mut cleanup = field.bench.fleece("cleanup");
+    cleanup
+        .args(["--bitmaps", "--vmid", "7", "--qmp"])
+        .arg(field.daemon.qmp_socket());
+    let output = support::succeed(&mut cleanup);
+    assert!(
+        support::text(&output).contains("removed 2 dirty bitmaps"),
+        "{output:?}"
+    );
+    assert!(field.bitmaps().is_empty());
+    field.bench.assert_clean(&field.daemon.qmp_socket());
+    assert_eq!(field.checked(&none).by_bitmap(), 0);
+}
