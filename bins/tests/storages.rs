@@ -64,6 +64,7 @@ fn what_cannot_be_done_changes_nothing() {
         (&["add", "dir", "strange", "path=/srv"], 6, "strange"),
         (&["add", "dir", "bad id", "path=/srv"], 6, "bad id"),
         (&["add", "dir", "new", "path"], 2, "KEY=VALUE"),
+        (&["add", "nonsense", "new"], 6, "there is no plugin"),
     ] {
         let output = host.fleece(arguments);
         let said = support::text(&output);

@@ -62,6 +62,20 @@ impl Storages {
         Ok(Self::new(config))
     }
 
+    /// Whether there is a plugin for the type of a storage; what else may be wrong with it shows when it is used.
+    ///
+    /// # Errors
+    ///
+    /// `Unsupported` if there is none.
+    pub fn knows(section: &StorageSection) -> Result<(), Error> {
+        let mut alone = StorageConfig::default();
+        alone.add(section.clone())?;
+        match Self::new(alone).open(section.id()) {
+            Err(error) if error.kind() == ErrorKind::Unsupported => Err(error),
+            _ => Ok(()),
+        }
+    }
+
     /// The configuration that was read.
     pub fn config(&self) -> &StorageConfig {
         &self.config

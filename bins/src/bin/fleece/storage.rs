@@ -80,6 +80,7 @@ fn add(arguments: &StorageAdd, places: &Places, log: &Log) -> Result<ExitCode, E
         Ok(section)
     };
     let section = section().map_err(failed)?;
+    Storages::knows(&section).map_err(failed)?;
     let directory = section.get("path").map(PathBuf::from);
     let is_own =
         ["dir", "btrfs"].contains(&section.kind()) && section.get("is_mountpoint").is_none();
