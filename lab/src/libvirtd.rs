@@ -1,7 +1,7 @@
 //! A libvirt of the test's own, without systemd: its sockets, configuration and state are nobody else's.
 //!
 //! It runs in namespaces for mounts and processes, so that it finds its fixed directories (`/var/lib/libvirt`, …)
-//! empty, and that its guests end with the test however that ends. Root is needed for that.
+//! empty, and that its guests end with the test however that ends.
 
 mod domain;
 
@@ -17,7 +17,7 @@ use crate::error::{Error, ErrorKind};
 use crate::place;
 use crate::process::{Process, deadline};
 use crate::scratch::Scratch;
-use crate::tool::{require, skip};
+use crate::tool::require;
 
 pub use domain::{Domain, DomainBuilder};
 
@@ -25,19 +25,28 @@ pub use domain::{Domain, DomainBuilder};
 const START_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Runs `libvirtd` for as long as it lives, anew whenever it has ended, a second later: guests outlive it, as they
-/// do under systemd.
-const SCRIPT: &str = r#"
+/// do under systemd. As root it is the system's libvirt, in directories of the test's.
+const SYSTEM: &str = r#"
 set -e
 cd "$1"
-mkdir -p run lib etc log cache/libvirt
+mkdir -p run lib log cache/libvirt
 mount --bind "$2" cache/libvirt
-mount --bind etc /etc/libvirt
+mount --bind config/libvirt /etc/libvirt
 for folder in lib log cache; do
     mount --rbind "$folder" "/var/$folder"
 done
 mount --bind run /run
 while :; do
     libvirtd --config /etc/libvirt/libvirtd.conf || :
+    sleep 1
+done
+"#;
+
+/// The same for everybody else: a user's own libvirt.
+const SESSION: &str = r#"
+cd "$1"
+while :; do
+    libvirtd || :
     sleep 1
 done
 "#;
@@ -51,7 +60,7 @@ pub struct Libvirtd {
 }
 
 impl Libvirtd {
-    /// Starts one and waits until it answers; `None` after a `SKIP:` line where that cannot be.
+    /// Starts one and waits until it answers; `None` after a `SKIP:` line where its programs are missing.
     ///
     /// # Errors
     ///
@@ -62,39 +71,45 @@ impl Libvirtd {
                 return Ok(None);
             }
         }
-        if !rustix::process::getuid().is_root() {
-            skip("a libvirtd of one's own needs root");
-            return Ok(None);
-        }
+        let is_root = rustix::process::getuid().is_root();
         let scratch = Scratch::new()?;
         let write = |name: &str, text: String| {
             let path = scratch.file(name);
             fs::write(&path, text).map_err(Error::io(format!("write {}", path.display())))
         };
-        let etc = scratch.file("etc");
-        let cache = place::libvirt_cache();
-        for folder in [&etc, &cache] {
+        let (config, cache) = (scratch.file("config/libvirt"), place::libvirt_cache());
+        let sockets = scratch.socket("libvirt");
+        for folder in [&config, &cache, &sockets] {
             fs::create_dir_all(folder).map_err(Error::io(format!("make {}", folder.display())))?;
         }
-        let sockets = scratch.socket("");
         write(
-            "etc/libvirtd.conf",
+            "config/libvirt/libvirtd.conf",
             format!(
                 "unix_sock_dir = \"{}\"\nunix_sock_rw_perms = \"0700\"\nauth_unix_rw = \"none\"\n\
                  auth_unix_ro = \"none\"\n",
-                sockets.display().to_string().trim_end_matches('/')
+                sockets.display()
             ),
         )?;
-        write(
-            "etc/qemu.conf",
-            "user = \"root\"\ngroup = \"root\"\nsecurity_driver = \"none\"\nnamespaces = []\n\
-             cgroup_controllers = []\ndynamic_ownership = 0\nstdio_handler = \"file\"\n"
-                .to_owned(),
-        )?;
+        let owner = match is_root {
+            true => "user = \"root\"\ngroup = \"root\"\ndynamic_ownership = 0\n",
+            false => "",
+        };
+        let own = "security_driver = \"none\"\nnamespaces = []\ncgroup_controllers = []\n\
+                   stdio_handler = \"file\"\n";
+        write("config/libvirt/qemu.conf", format!("{owner}{own}"))?;
         let mut start = Command::new("unshare");
+        if !is_root {
+            start
+                .args(["--user", "--map-current-user"])
+                .env("XDG_RUNTIME_DIR", scratch.socket(""))
+                .env("XDG_CONFIG_HOME", scratch.file("config"))
+                .env("XDG_CACHE_HOME", &cache)
+                .env("XDG_DATA_HOME", scratch.file("data"));
+        }
+        let script = if is_root { SYSTEM } else { SESSION };
         start
             .args(["--mount", "--pid", "--fork", "--kill-child", "--mount-proc"])
-            .args(["sh", "-c", SCRIPT, "sh"])
+            .args(["sh", "-c", script, "sh"])
             .arg(scratch.folder())
             .arg(&cache);
         let process = Process::start("libvirtd", &start, &scratch.file("log.libvirtd"))?;
@@ -105,8 +120,12 @@ impl Libvirtd {
 
     /// The URI at which it answers.
     pub fn uri(&self) -> String {
-        let socket = self.scratch.socket("libvirt-sock");
-        format!("qemu+unix:///system?socket={}", socket.display())
+        let socket = self.scratch.socket("libvirt/libvirt-sock");
+        let kind = match rustix::process::getuid().is_root() {
+            true => "system",
+            false => "session",
+        };
+        format!("qemu+unix:///{kind}?socket={}", socket.display())
     }
 
     /// A folder for the test's own files; removed with the value.
@@ -142,7 +161,7 @@ impl Libvirtd {
     /// None does.
     pub fn await_answer(&self) -> Result<(), Error> {
         let deadline = deadline(START_TIMEOUT);
-        let socket = self.scratch.socket("libvirt-sock");
+        let socket = self.scratch.socket("libvirt/libvirt-sock");
         while UnixStream::connect(&socket).is_err() || self.virsh(&["uri"]).is_err() {
             if Instant::now() > deadline {
                 let error = Error::new(ErrorKind::Timeout, "libvirtd did not start in time");

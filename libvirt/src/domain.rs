@@ -223,8 +223,8 @@ impl Domain {
     /// [`ErrorKind::Refused`] with libvirt's words, if there is no agent or it does not answer; they may be
     /// frozen all the same, unless it is [`has_no_agent`](Self::has_no_agent).
     pub fn freeze(&self, deadline: Duration) -> Result<u64, Error> {
-        let said = self.run("domfsfreeze", &[], deadline)?;
-        Ok(count(&said))
+        let words = ["domfsfreeze", "--domain", self.address.uuid()];
+        Ok(count(&self.virsh.remarks(&words, deadline)?))
     }
 
     /// Thaws them; returns how many were frozen.
@@ -232,8 +232,8 @@ impl Domain {
     /// # Errors
     /// As [`freeze`](Self::freeze).
     pub fn thaw(&self, deadline: Duration) -> Result<u64, Error> {
-        let said = self.run("domfsthaw", &[], deadline)?;
-        Ok(count(&said))
+        let words = ["domfsthaw", "--domain", self.address.uuid()];
+        Ok(count(&self.virsh.remarks(&words, deadline)?))
     }
 
     /// Sends a command to the guest's agent, as JSON, and returns its result.

@@ -42,9 +42,15 @@ impl Virsh {
     /// The program with the connection's URI; its words come in English, and it is not in the way of a terminal's
     /// signals.
     pub(crate) fn command(&self) -> Command {
+        let mut command = self.talkative();
+        command.arg("--quiet");
+        command
+    }
+
+    /// The same with the remarks that it makes about what it has done.
+    fn talkative(&self) -> Command {
         let mut command = Command::new("virsh");
         command
-            .arg("--quiet")
             .env("LC_ALL", "C")
             // No colours, and no keys of the user's own.
             .env("TERM", "dumb")
@@ -61,6 +67,13 @@ impl Virsh {
     /// Runs one command and returns what it prints.
     pub(crate) fn run(&self, arguments: &[&str], deadline: Duration) -> Result<String, Error> {
         let mut command = self.command();
+        command.args(arguments);
+        self.begin(command)?.end(deadline)
+    }
+
+    /// The same with its remarks.
+    pub(crate) fn remarks(&self, arguments: &[&str], deadline: Duration) -> Result<String, Error> {
+        let mut command = self.talkative();
         command.args(arguments);
         self.begin(command)?.end(deadline)
     }
