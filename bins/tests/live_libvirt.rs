@@ -351,10 +351,6 @@ fn what_others_do_by_libvirt_meanwhile_harms_neither_the_disks_nor_the_backup() 
         let copy = copy.to_string_lossy();
         let arguments = ["sda", "--dest", &copy, "--transient-job"];
         domain.virsh("blockcopy", &arguments).unwrap_err();
-        let pull = libvirtd.folder().join("pull.xml");
-        std::fs::write(&pull, PULL).unwrap();
-        let pull = pull.to_string_lossy();
-        domain.virsh("backup-begin", &[&pull]).unwrap_err();
         running.end().expect(0, &[]);
         assert_before(&bench);
         assert_clean(&bench, &domain);
@@ -363,34 +359,33 @@ fn what_others_do_by_libvirt_meanwhile_harms_neither_the_disks_nor_the_backup() 
 }
 
 #[test]
-fn a_snapshot_that_libvirt_takes_meanwhile_is_sound() {
+fn a_snapshot_that_libvirt_takes_meanwhile_is_sound_and_so_is_the_backup() {
     let Some(libvirtd) = Libvirtd::start().unwrap() else {
         return;
     };
-    let Some(qemu) = fleece_lab::qemu("10.0") else {
-        return;
-    };
-    let domain = two_disks(&libvirtd, &qemu);
-    let bench = Bench::new();
-    let mut command = backup(&bench, &libvirtd, "web");
-    let mut running = Running::start(command.args(["--bwlimit", "4M"]));
-    running.until("\"done\":");
-    domain
-        .virsh(
-            "snapshot-create-as",
-            &["--disk-only", "--no-metadata", "--name", "s"],
-        )
-        .unwrap();
-    let ended = running.end();
-    eprintln!("{}", ended.said.lines().last().unwrap_or_default());
-    assert_clean(&bench, &domain);
-    // The overlay is what libvirt thinks it is: it can be committed, and the guest writes to its disk again.
-    let overlay = domain.virsh("domblklist", &[]).unwrap();
-    assert!(overlay.contains("disk0.s"), "{overlay}");
-    domain
-        .virsh("blockcommit", &["vda", "--active", "--pivot", "--wait"])
-        .unwrap();
-    io(&domain, DEVICES[0], "read -P 0x11 0 4M");
+    for qemu in fleece_lab::qemus() {
+        let domain = two_disks(&libvirtd, &qemu);
+        let bench = Bench::new();
+        let mut command = backup(&bench, &libvirtd, "web");
+        let mut running = Running::start(command.args(["--bwlimit", "4M"]));
+        running.until("\"done\":");
+        let options = ["--disk-only", "--no-metadata", "--name", "s"];
+        // libvirt puts the overlay above its own node, so below the filter.
+        domain.virsh("snapshot-create-as", &options).unwrap();
+        for device in DEVICES {
+            io(&domain, device, "write -P 0x55 1M 2M");
+        }
+        running.end().expect(0, &[]);
+        assert_before(&bench);
+        assert_clean(&bench, &domain);
+        // The overlay can be committed, and the guest reads what it wrote.
+        let overlay = domain.virsh("domblklist", &[]).unwrap();
+        assert!(overlay.contains("disk0.s"), "{overlay}");
+        let commit = ["vda", "--active", "--pivot", "--wait"];
+        domain.virsh("blockcommit", &commit).unwrap();
+        io(&domain, DEVICES[0], "read -P 0x55 1M 2M");
+        io(&domain, DEVICES[0], "read -P 0x11 3M 1M");
+    }
 }
 
 #[test]

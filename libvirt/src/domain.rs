@@ -6,6 +6,7 @@ use fleece_qmp_client::Interrupt;
 
 use crate::address::DomainAddress;
 use crate::error::{Error, ErrorKind};
+use crate::process;
 use crate::virsh::Virsh;
 
 /// A connection to a libvirt: that it answers is known.
@@ -168,6 +169,12 @@ impl Domain {
     #[must_use]
     pub fn name(&self) -> &str {
         &self.name
+    }
+
+    /// The process of its QEMU, if that runs on this host, whatever libvirt says.
+    #[must_use]
+    pub fn process(&self) -> Option<u32> {
+        process::of(&self.address)
     }
 
     /// Whether it runs, by libvirt's word.

@@ -89,6 +89,16 @@ impl DomainMonitor {
                 }
                 Err(error) => error,
             };
+            // A libvirt that has just been started, or has lost its own, may not know that a domain runs.
+            let error = match error.kind() {
+                ErrorKind::NotRunning | ErrorKind::NoDomain
+                    if process::of(&self.domain).is_some() =>
+                {
+                    let message = "libvirt says that the domain does not run, but its QEMU does";
+                    Error::new(ErrorKind::Unreachable, message)
+                }
+                _ => error,
+            };
             // What never reached libvirt, or only asks something, can be said again.
             let again = match error.kind() {
                 ErrorKind::Unreachable => true,

@@ -161,6 +161,14 @@ fn monitor(domain: &Domain, xml: &DomainXml) -> GuestAddress {
 
 /// The error for a domain without a QEMU: its images can be backed up as they are.
 fn is_off(domain: &Domain, xml: &DomainXml) -> Error {
+    if let Some(process) = domain.process() {
+        let message = format!(
+            "libvirt says that the domain {} is off, but its QEMU runs (process {process}): nothing can be done with it \
+             through libvirt; shut the guest down from inside, or end that process",
+            domain.name()
+        );
+        return Error::new(ErrorKind::Guest, message);
+    }
     let message = format!("the domain {} is off", domain.name());
     let disks = xml
         .disks

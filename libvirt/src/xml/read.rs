@@ -82,7 +82,11 @@ impl DomainDisk {
         // The buses and how many disks each has, as in Proxmox's documentation of `qm`.
         const BUSES: [(&str, usize); 4] = [("virtio", 16), ("scsi", 31), ("sata", 6), ("ide", 4)];
         let (bus, limit) = BUSES.into_iter().find(|(bus, _)| *bus == self.bus)?;
-        let number = number(self.target.get(2..)?)?;
+        let (prefix, letters) = self.target.split_at_checked(2)?;
+        if !prefix.bytes().all(|byte| byte.is_ascii_lowercase()) {
+            return None;
+        }
+        let number = number(letters)?;
         (number < limit).then(|| format!("{bus}{number}"))
     }
 }

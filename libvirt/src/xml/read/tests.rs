@@ -64,6 +64,7 @@ fn disks_are_called_as_proxmox_would() {
         ("sda", "sata", Some("sata0")),
         ("hdc", "ide", Some("ide2")),
         ("sda", "usb", None),
+        ("v$a", "virtio", None),
         ("vd", "virtio", None),
         ("vd1", "virtio", None),
         ("vdé", "virtio", None),

@@ -59,6 +59,7 @@ impl Making<'_> {
         let restored = self.wish.disks.iter().find(|restored| {
             disk.key().as_deref() == Some(&restored.key) || disk.target == restored.key
         });
+        let restored = restored.filter(|_| is_plain(&disk.target));
         match restored.filter(|restored| !self.used.contains(&restored.key)) {
             Some(restored) => {
                 self.used.push(restored.key.clone());
