@@ -58,7 +58,7 @@ pub struct Restored {
     pub path: PathBuf,
     /// Each restored device of the archive, and its volume or file.
     pub disks: Vec<(String, String)>,
-    /// Bytes of disks read from the archive, skipped disks included.
+    /// Bytes of the restored disks.
     pub bytes: u64,
     /// How many of them were zero.
     pub zero: u64,

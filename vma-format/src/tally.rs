@@ -61,6 +61,15 @@ impl Tally {
         *sum = sum.saturating_add(zero);
     }
 
+    /// The count of some devices only.
+    #[must_use]
+    pub fn of(&self, wanted: impl Fn(DeviceId) -> bool) -> Self {
+        let devices = self.devices.iter().filter(|counted| wanted(counted.id));
+        Self {
+            devices: devices.cloned().collect(),
+        }
+    }
+
     /// Clusters times 64 KiB: what the reference calls bytes read.
     #[must_use]
     pub fn bytes(&self) -> u64 {

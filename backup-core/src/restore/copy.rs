@@ -58,15 +58,18 @@ pub(super) fn copy(
             (disk.id, Box::new(target) as _)
         })
         .collect();
-    let devices = reader.header().devices();
-    let clusters: u64 = devices.iter().map(Device::clusters).sum();
+    // What is skipped is read, and is no progress.
+    let is_wanted = |id| disks.iter().any(|disk| disk.id == id);
+    let devices = reader.header().devices().iter();
+    let clusters = devices.filter(|device| is_wanted(device.id()));
+    let clusters: u64 = clusters.map(Device::clusters).sum();
     let begun = Instant::now();
     let mut meter = Meter::new(clusters.saturating_mul(CLUSTER_SIZE as u64), begun);
     let counters = Counters::default();
     let mut last = begun;
     let mut report = |now| reporter.report(&Event::Progress(meter.read(&counters, now)));
     let mut progress = |tally: &Tally| {
-        count(&counters, tally);
+        count(&counters, &tally.of(is_wanted));
         let now = Instant::now();
         if now.saturating_duration_since(last) >= REPORT {
             last = now;
