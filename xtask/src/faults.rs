@@ -15,8 +15,9 @@ const WITH_GUESTS: [&str; 7] = [
     "live_refusals",
 ];
 
-/// The same of disks that `fleece serve` serves, and of failing system calls: no guests, and so side by side.
-const WITHOUT: [&str; 2] = ["live_serve", "fault_sweep"];
+/// The same of disks that `fleece serve` serves, of failing system calls, and of dirty bitmaps: no guests, and so side by
+/// side.
+const WITHOUT: [&str; 3] = ["live_serve", "fault_sweep", "incremental"];
 
 /// Where all disks of a backup are proved to be of one instant.
 const ONE_INSTANT: &str = "live_guest";
