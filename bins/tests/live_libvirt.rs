@@ -325,10 +325,6 @@ fn the_end_of_the_guest_is_the_end_of_its_backup_and_nothing_is_left() {
     bench.assert_clean_folders();
 }
 
-/// A backup in libvirt's own way, for which QEMU has to serve the disks.
-const PULL: &str =
-    "<domainbackup mode='pull'><server transport='unix' socket='/run/pull.sock'/></domainbackup>";
-
 #[test]
 fn what_others_do_by_libvirt_meanwhile_harms_neither_the_disks_nor_the_backup() {
     let Some(libvirtd) = Libvirtd::start().unwrap() else {
@@ -422,7 +418,12 @@ fn what_cannot_be_backed_up_is_refused_with_the_cause_and_the_next_step() {
     domain.virsh("blockjob", &["vda", "--abort"]).unwrap();
     // libvirt's own backup.
     let pull = libvirtd.folder().join("pull.xml");
-    std::fs::write(&pull, PULL).unwrap();
+    let socket = libvirtd.folder().join("pull.sock");
+    let xml = format!(
+        "<domainbackup mode='pull'><server transport='unix' socket='{}'/></domainbackup>",
+        socket.display()
+    );
+    std::fs::write(&pull, xml).unwrap();
     domain
         .virsh("backup-begin", &[&pull.to_string_lossy()])
         .unwrap();

@@ -5,6 +5,7 @@
 
 mod domain;
 
+use std::env;
 use std::fs;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
@@ -16,6 +17,7 @@ use crate::command;
 use crate::error::{Error, ErrorKind};
 use crate::place;
 use crate::process::{Process, deadline};
+use crate::qemu::qemu;
 use crate::scratch::Scratch;
 use crate::tool::require;
 
@@ -97,7 +99,16 @@ impl Libvirtd {
         let own = "security_driver = \"none\"\nnamespaces = []\ncgroup_controllers = []\n\
                    stdio_handler = \"file\"\n";
         write("config/libvirt/qemu.conf", format!("{owner}{own}"))?;
+        // A domain without an emulator of its own gets the one that libvirt finds.
+        let Some(qemu) = qemu("10.0") else {
+            return Ok(None);
+        };
+        let path = env::var_os("PATH").unwrap_or_default();
+        let path = [qemu.programs()].into_iter().chain(env::split_paths(&path));
         let mut start = Command::new("unshare");
+        if let Ok(path) = env::join_paths(path) {
+            start.env("PATH", path);
+        }
         if !is_root {
             start
                 .args(["--user", "--map-current-user"])

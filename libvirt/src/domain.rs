@@ -79,6 +79,15 @@ impl Libvirt {
         Ok(list.map(str::to_owned).collect())
     }
 
+    /// Whether its domains can run on KVM.
+    #[must_use]
+    pub fn has_kvm(&self) -> bool {
+        let asked = self
+            .virsh
+            .run(&["domcapabilities", "--virttype", "kvm"], ANSWERS);
+        asked.is_ok()
+    }
+
     /// Makes a domain known that is off, from its XML in a file.
     ///
     /// # Errors

@@ -117,7 +117,7 @@ pub fn restore_domain(
         }
         image.file = format!("{name}-{}.{}", device(found), image.format);
     }
-    let definition = match text {
+    let mut definition = match text {
         Some(text) => of_archived(job, text, &name, &folder, &images, &reporter)?,
         None => {
             let mut machine = describe(&archived, &images, job.unique)?;
@@ -130,6 +130,13 @@ pub fn restore_domain(
         }
     };
     must_be_free(&libvirt, &definition)?;
+    const KVM: &str = "<domain type=\"kvm\"";
+    if definition.xml.starts_with(KVM) && !libvirt.has_kvm() {
+        reporter.info(
+            "this libvirt has no KVM: the domain's processor is emulated (type 'qemu')".into(),
+        );
+        definition.xml = definition.xml.replacen(KVM, "<domain type=\"qemu\"", 1);
+    }
     if header.config(TPM_STATE).is_some() {
         reporter.warning(format!(
             "the state of the guest's TPM is not restored: libvirt makes a new one; `vma config -c {TPM_STATE}` gives \
@@ -298,7 +305,7 @@ fn of_archived(
         ));
     }
     Ok(Definition {
-        xml: fitting(made.xml),
+        xml: made.xml,
         name: made.name,
         uuid: made.uuid,
     })
@@ -315,18 +322,10 @@ fn generated(mut machine: Machine, name: &str, folder: &Path) -> Result<Definiti
         Error::caused(ErrorKind::Target, message, error)
     })?;
     Ok(Definition {
-        xml: fitting(xml),
+        xml,
         name: name.to_owned(),
         uuid: machine.uuid.map(|uuid| uuid.to_string()),
     })
-}
-
-/// A domain for KVM is none for a host without it.
-fn fitting(xml: String) -> String {
-    match Path::new("/dev/kvm").exists() {
-        true => xml,
-        false => xml.replacen("<domain type=\"kvm\"", "<domain type=\"qemu\"", 1),
-    }
 }
 
 /// Refuses a name or an identity that another domain has.
