@@ -6,8 +6,8 @@ mod dry;
 mod incremental;
 mod job;
 mod quiesce;
-mod room;
 mod source;
+mod space;
 mod tpm;
 mod watch;
 

@@ -28,7 +28,7 @@ const STARTUP: &str = "echo -off\r\nsetvar Marker -guid 11111111-2222-3333-4444-
                        echo fleece marker\r\n";
 
 /// How long UEFI takes to its shell, five seconds of waiting there included, on a busy machine without KVM.
-const PATIENCE: Duration = Duration::from_secs(180);
+const TIMEOUT: Duration = Duration::from_secs(180);
 
 struct Ends(Child);
 
@@ -41,7 +41,7 @@ impl Drop for Ends {
 
 /// What UEFI says on the serial port until the marker.
 fn console(socket: &Path) -> String {
-    let end = Instant::now() + PATIENCE;
+    let end = Instant::now() + TIMEOUT;
     let mut stream = loop {
         match UnixStream::connect(socket) {
             Ok(stream) => break stream,
@@ -49,7 +49,7 @@ fn console(socket: &Path) -> String {
         }
         std::thread::sleep(Duration::from_millis(20));
     };
-    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    stream.set_read_timeout(Some(TIMEOUT)).unwrap();
     let (mut said, mut buffer) = (String::new(), [0; 4096]);
     // The shell echoes the line before it.
     while said.matches("fleece marker").count() < 1 {

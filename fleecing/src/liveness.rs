@@ -20,14 +20,14 @@ use crate::advice::{Advice, CleanUp};
 use crate::error::{Error, ErrorKind};
 
 /// How long a storage may take to answer.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(5);
+pub(crate) const TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The same for a program that was told to end.
 const MOMENT: Duration = Duration::from_millis(700);
 
 /// Asks; without an answer in time, it is given up.
 pub(crate) fn ask<T: Send + 'static>(
-    patience: Duration,
+    timeout: Duration,
     interrupt: &Interrupt,
     question: impl FnOnce() -> T + Send + 'static,
 ) -> Option<T> {
@@ -36,8 +36,8 @@ pub(crate) fn ask<T: Send + 'static>(
     let start = Instant::now();
     loop {
         let most = match interrupt.has_fired() {
-            true => patience.min(MOMENT),
-            false => patience,
+            true => timeout.min(MOMENT),
+            false => timeout,
         };
         let left = most.saturating_sub(start.elapsed());
         match answer.recv_timeout(left.min(SLICE)) {
@@ -84,7 +84,7 @@ pub(crate) fn must_answer(
                 Err(_) => drop(storage.size(&image)),
             }
         };
-        if ask(PATIENCE, interrupt, question).is_none() {
+        if ask(TIMEOUT, interrupt, question).is_none() {
             let message = format!(
                 "the fleecing image {image} does not answer: its storage hangs. {prevents} until the \
                  storage answers"
@@ -156,7 +156,7 @@ mod tests {
 
     #[test]
     fn what_hangs_is_given_up() {
-        assert_eq!(ask(PATIENCE, &unasked(), || 7), Some(7));
+        assert_eq!(ask(TIMEOUT, &unasked(), || 7), Some(7));
         let hang = || thread::sleep(Duration::from_secs(3600));
         assert_eq!(ask(Duration::from_millis(10), &unasked(), hang), None);
     }

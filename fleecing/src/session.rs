@@ -334,9 +334,9 @@ impl<'r> Session<'r> {
     /// # Errors
     /// What would harm a disk and cannot be repaired.
     pub fn check_interference(&self, seen: &mut Interference) -> Result<Vec<String>, Error> {
-        const PATIENCE: Duration = Duration::from_secs(2);
+        const TIMEOUT: Duration = Duration::from_secs(2);
         let mut news = Vec::new();
-        let Ok(graph) = self.client.execute_within(&QueryBlockGraph {}, PATIENCE) else {
+        let Ok(graph) = self.client.execute_within(&QueryBlockGraph {}, TIMEOUT) else {
             return Ok(news);
         };
         for (n, disk) in self.disks.iter().enumerate() {

@@ -27,7 +27,7 @@ const STORAGES: &str =
     "lvm: thick\n\tvgname fleece\n\nlvmthin: thin\n\tvgname fleece\n\tthinpool pool\n";
 
 /// How long a command may take on a busy host.
-const PATIENCE: Duration = Duration::from_secs(240);
+const TIMEOUT: Duration = Duration::from_secs(240);
 
 impl GuestTree {
     /// A tree with LVM, and with an `/etc/storage.cfg` that calls the volume group `fleece` the storage
@@ -59,7 +59,7 @@ impl GuestTree {
             &format!("lvcreate --yes --type thin-pool --size {pool}m --name pool fleece"),
         ] {
             let command = format!("chroot /mnt /sbin/{command}");
-            guest.run(&command, PATIENCE).unwrap();
+            guest.run(&command, TIMEOUT).unwrap();
         }
         guest
     }

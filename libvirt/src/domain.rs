@@ -112,9 +112,9 @@ impl Libvirt {
     /// # Errors
     /// As [`define`](Self::define).
     pub fn start(&self, name: &str) -> Result<(), Error> {
-        let patience = Duration::from_secs(120);
+        let timeout = Duration::from_secs(120);
         self.virsh
-            .run(&["start", "--domain", name], patience)
+            .run(&["start", "--domain", name], timeout)
             .map(drop)
     }
 
@@ -259,10 +259,10 @@ impl Domain {
     pub fn ask_agent(&self, command: &str, deadline: Duration) -> Result<String, Error> {
         let json = format!("{{\"execute\":\"{command}\"}}");
         let seconds = deadline.as_secs().max(1).to_string();
-        // libvirt's own patience ends first, so that it is known what became of the command.
-        let patience = deadline.saturating_add(Duration::from_secs(35));
+        // libvirt's own timeout ends first, so that it is known what became of the command.
+        let timeout = deadline.saturating_add(Duration::from_secs(35));
         let arguments = ["--timeout", &seconds, "--cmd", &json];
-        self.run("qemu-agent-command", &arguments, patience)
+        self.run("qemu-agent-command", &arguments, timeout)
     }
 
     fn run(&self, command: &str, arguments: &[&str], deadline: Duration) -> Result<String, Error> {

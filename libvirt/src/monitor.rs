@@ -77,7 +77,7 @@ impl DomainMonitor {
         deadline: Duration,
     ) -> Result<Box<RawValue>, QmpError> {
         let start = Instant::now();
-        let patience = deadline.min(RESTART);
+        let timeout = deadline.min(RESTART);
         loop {
             let left = deadline.saturating_sub(start.elapsed());
             let error = match self.ask_once(line, left) {
@@ -105,7 +105,7 @@ impl DomainMonitor {
                 ErrorKind::Lost => is_query,
                 _ => false,
             };
-            if !again || start.elapsed() >= patience || self.virsh.interrupt.wait().is_interrupted()
+            if !again || start.elapsed() >= timeout || self.virsh.interrupt.wait().is_interrupted()
             {
                 return Err(error.into_qmp());
             }
@@ -284,8 +284,8 @@ impl Monitor for DomainMonitor {
 
     /// There is no connection that could end, since each command finds its own; but there may be no QEMU any more.
     fn closed(&self) -> Option<QmpError> {
-        const PATIENCE: Duration = Duration::from_secs(5);
-        let status = self.call("query-status", None, None, PATIENCE);
+        const TIMEOUT: Duration = Duration::from_secs(5);
+        let status = self.call("query-status", None, None, TIMEOUT);
         status.err().filter(QmpError::is_gone)
     }
 }

@@ -39,7 +39,7 @@ mod foreign;
 #[doc(hidden)]
 pub mod fuzzing;
 mod header;
-mod hop;
+mod header_walk;
 #[cfg(feature = "index")]
 pub mod index;
 #[cfg(not(feature = "index"))]

@@ -13,7 +13,7 @@ use crate::coverage::Coverage;
 use crate::error::{ErrorKind, Result};
 use crate::extent::Extent;
 use crate::header::Header;
-use crate::hop::Hop;
+use crate::header_walk::Hop;
 use crate::index::IndexReader;
 use crate::random_access;
 use crate::read_at::ReadAt;

@@ -33,7 +33,7 @@ pub struct Guest {
     /// What 99 of 100 of its writes took before; `None` if it did not write.
     before: Option<Duration>,
     /// How long one read may take.
-    patience: Duration,
+    timeout: Duration,
     cancel: CancelToken,
 }
 
@@ -73,7 +73,7 @@ impl Guest {
                 disks: attached.disks,
                 before,
                 // A fleecing image that hangs is the server's to notice, and it tells the cause.
-                patience: options.timeout.saturating_add(ANSWER),
+                timeout: options.timeout.saturating_add(ANSWER),
                 cancel: cancel.clone(),
             }),
             other => Err(unexpected(&other)),
@@ -86,7 +86,7 @@ impl Guest {
     /// When the server cannot be reached over NBD.
     pub fn sources(&self) -> Result<Vec<Arc<dyn Source>>, Error> {
         let address = Address::Unix(self.nbd.clone());
-        let options = fleece_nbd::Options::default().with_request_timeout(Some(self.patience));
+        let options = fleece_nbd::Options::default().with_request_timeout(Some(self.timeout));
         self.disks
             .iter()
             .map(|disk| {

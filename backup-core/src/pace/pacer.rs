@@ -60,7 +60,7 @@ pub struct Pacer {
     /// Since when it has written nothing.
     silent: Duration,
     /// How long a silence has to last.
-    patience: Duration,
+    tolerance: Duration,
     is_idle: bool,
     /// Where the look began that is under way.
     begun: Option<Sample>,
@@ -156,7 +156,7 @@ impl Pacer {
             rested: Duration::ZERO,
             counted: None,
             silent: Duration::ZERO,
-            patience: SILENCE,
+            tolerance: SILENCE,
             is_idle: false,
             begun: None,
             before: None,
@@ -235,7 +235,7 @@ impl Pacer {
             .as_ref()
             .and_then(|counted| writes.write_latency_since(counted));
         match latency {
-            None if sample.at.saturating_sub(self.silent) >= self.patience => self.is_idle = true,
+            None if sample.at.saturating_sub(self.silent) >= self.tolerance => self.is_idle = true,
             None => {}
             Some(latency) => {
                 if self.is_idle {
@@ -245,14 +245,14 @@ impl Pacer {
                         self.phase = Phase::Settling;
                     }
                 }
-                if latency.slow > self.patience {
+                if latency.slow > self.tolerance {
                     // It was not idle, it starved.
                     self.effort = Effort::LEAST;
                     self.cease_rising();
                 }
                 self.is_idle = false;
                 self.silent = sample.at;
-                self.patience = latency
+                self.tolerance = latency
                     .slow
                     .saturating_mul(2)
                     .clamp(SILENCE, LONGEST_SILENCE);

@@ -12,10 +12,10 @@ use fleece_vma_format::Summary;
 use super::disks;
 use super::incremental::Plan;
 use super::job::GuestBackup;
-use super::room::free_space::SpaceWatch;
-use super::room::shared::SharedRoom;
-use super::room::{check_room, explain};
 use super::source;
+use super::space::free_space::SpaceWatch;
+use super::space::shared::SharedSpace;
+use super::space::{check_space, explain};
 use super::tpm::TpmState;
 use super::watch::QemuWatch;
 use crate::advice::Advice;
@@ -25,7 +25,7 @@ use crate::cancel::CancelToken;
 use crate::error::{Error, ErrorKind};
 use crate::job::{Job, Outcome, left_frozen};
 use crate::pipeline::transfer::{self, LOOKS, Settings, Transfer};
-use crate::qemu::quiesce::{Frozen, Patience, Quiesce};
+use crate::qemu::quiesce::{Frozen, Quiesce, Timeouts};
 use crate::report::units;
 use crate::report::{Counters, Counting, Reporter};
 use crate::target::output::{Counted, Output};
@@ -272,9 +272,9 @@ fn move_data(
     reporter: &Counting<'_>,
     cancel: &CancelToken,
 ) -> Result<Moved, Error> {
-    let space = SpaceWatch::start(Arc::clone(session.storage()), SharedRoom::of(session));
+    let space = SpaceWatch::start(Arc::clone(session.storage()), SharedSpace::of(session));
     let mut watch = QemuWatch::new(session, &space, job.cbw_timeout, reporter);
-    check_room(session, &space, job.archive.pacing.fleecing_limit, reporter)?;
+    check_space(session, &space, job.archive.pacing.fleecing_limit, reporter)?;
     let before = look(job, session, &mut watch, reporter, cancel)?;
     let (switched, frozen) = switch(job, session, reporter, cancel)?;
     if let Some(tpm) = tpm {
@@ -367,7 +367,7 @@ fn switch(
             reporter,
             cancel,
             is_alive: &is_alive,
-            patience: Patience::default(),
+            timeouts: Timeouts::default(),
         };
         quiesce.freeze()
     });

@@ -8,9 +8,9 @@ use fleece_fleecing::Record;
 use super::backup::{check_pause, connect, session};
 use super::disks;
 use super::job::GuestBackup;
-use super::room::check_room;
-use super::room::free_space::SpaceWatch;
-use super::room::shared::SharedRoom;
+use super::space::check_space;
+use super::space::free_space::SpaceWatch;
+use super::space::shared::SharedSpace;
 use super::tpm::TpmState;
 use crate::cancel::CancelToken;
 use crate::error::Error;
@@ -65,8 +65,8 @@ pub fn foresee(
             session.method()
         ));
         check_pause(job, &session, reporter)?;
-        let space = SpaceWatch::start(Arc::clone(session.storage()), SharedRoom::of(&session));
-        check_room(
+        let space = SpaceWatch::start(Arc::clone(session.storage()), SharedSpace::of(&session));
+        check_space(
             &session,
             &space,
             job.archive.pacing.fleecing_limit,

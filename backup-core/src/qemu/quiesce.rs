@@ -18,7 +18,7 @@ use crate::report::{Event, Reporter};
 
 /// How long an agent may take.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Patience {
+pub(crate) struct Timeouts {
     /// One that does not answer a question in this time is not there.
     pub(crate) answer: Duration,
     /// Writing out all dirty data of the guest can take this long.
@@ -27,7 +27,7 @@ pub(crate) struct Patience {
     pub(crate) thaw: Duration,
 }
 
-impl Default for Patience {
+impl Default for Timeouts {
     fn default() -> Self {
         Self {
             answer: Duration::from_secs(3),
@@ -46,7 +46,7 @@ pub(crate) struct Quiesce<'a> {
     pub(crate) cancel: &'a CancelToken,
     /// Whether the guest's QEMU runs.
     pub(crate) is_alive: &'a dyn Fn() -> bool,
-    pub(crate) patience: Patience,
+    pub(crate) timeouts: Timeouts,
 }
 
 /// Frozen file systems; thawed on drop.
@@ -74,7 +74,7 @@ impl<'a> Quiesce<'a> {
             return self.skip(&Error::from(error).chain());
         }
         self.info("issuing guest-agent 'fs-freeze' command");
-        match agent.fsfreeze_freeze(self.patience.freeze) {
+        match agent.fsfreeze_freeze(self.timeouts.freeze) {
             Ok(count) => {
                 Step::Frozen.reached();
                 let frozen = Frozen {
@@ -104,14 +104,14 @@ impl<'a> Quiesce<'a> {
     /// An agent that could freeze.
     fn find(&self) -> Result<GuestAgent, String> {
         let mut options = Options::default();
-        options.deadline = self.patience.answer;
+        options.deadline = self.timeouts.answer;
         options.interrupt = self.cancel.interrupt().clone();
         let mut agent = GuestAgent::connect(self.agent, &options)
             .map_err(|error| format!("no agent at {}: {error}", self.agent))?;
         agent
-            .ping(self.patience.answer)
+            .ping(self.timeouts.answer)
             .map_err(|error| format!("agent configured but not running? ({error})"))?;
-        match agent.fsfreeze_status(self.patience.answer) {
+        match agent.fsfreeze_status(self.timeouts.answer) {
             Ok(FreezeStatus::Thawed) => Ok(agent),
             // Whoever froze it will thaw it; if we did, they would be thawed under them.
             Ok(_) => Err("already frozen by somebody else".into()),
@@ -122,7 +122,7 @@ impl<'a> Quiesce<'a> {
     /// How many file systems there are that a Linux guest can freeze; `None` if the agent does not tell.
     fn freezable(&self, agent: &mut GuestAgent) -> Option<u64> {
         const KINDS: [&str; 6] = ["ext3", "ext4", "xfs", "btrfs", "f2fs", "bcachefs"];
-        let mounted = agent.file_systems(self.patience.answer).ok()?;
+        let mounted = agent.file_systems(self.timeouts.answer).ok()?;
         let names = mounted
             .into_iter()
             .filter(|mounted| KINDS.contains(&mounted.kind.as_str()))
@@ -139,7 +139,7 @@ impl<'a> Quiesce<'a> {
             self.agent,
             connection,
             self.is_alive,
-            self.patience.thaw,
+            self.timeouts.thaw,
             self.cancel.interrupt(),
         );
         match thawed {

@@ -6,8 +6,8 @@ use fleece_fleecing::{Interference, Session};
 use fleece_qmp_client::commands::{DeviceStats, LatencyHistogram, QueryBlockStats};
 use fleece_qmp_client::{KnownEvent, Subscription};
 
-use super::room;
-use super::room::free_space::SpaceWatch;
+use super::space;
+use super::space::free_space::SpaceWatch;
 use crate::error::Error;
 use crate::pace::latency::{DiskWrites, GuestWrites};
 use crate::pipeline::transfer::GuestWatch;
@@ -70,7 +70,7 @@ impl QemuWatch<'_> {
 const INTERVAL: Duration = Duration::from_secs(1);
 
 /// A monitor that does not answer in this time is busy with the guest's I/O; the next look tells.
-const PATIENCE: Duration = Duration::from_secs(2);
+const TIMEOUT: Duration = Duration::from_secs(2);
 
 impl GuestWatch for QemuWatch<'_> {
     fn writes(&mut self) -> Option<GuestWrites> {
@@ -82,7 +82,7 @@ impl GuestWatch for QemuWatch<'_> {
             .filter_map(|disk| disk.stats_id.as_deref())
             .collect();
         let stats = client
-            .execute_within(&QueryBlockStats { query_nodes: None }, PATIENCE)
+            .execute_within(&QueryBlockStats { query_nodes: None }, TIMEOUT)
             .ok()?;
         let disks = stats
             .into_iter()
@@ -101,15 +101,15 @@ impl GuestWatch for QemuWatch<'_> {
     }
 
     fn fleecing_error(&mut self) -> Option<Error> {
-        if let Some(disk) = self.without_room() {
-            return Some(room::no_room(self.session, &disk));
+        if let Some(disk) = self.without_space() {
+            return Some(space::no_space(self.session, &disk));
         }
         if let Some(shared) = self.space.short() {
-            return Some(room::short(self.session, shared));
+            return Some(space::short(self.session, shared));
         }
         match self.session.hangs_for() {
             Some(waits) if waits > self.cbw_timeout => {
-                Some(room::hangs(self.session, self.cbw_timeout))
+                Some(space::hangs(self.session, self.cbw_timeout))
             }
             // QEMU waits for it, too.
             Some(_) => None,
@@ -124,7 +124,7 @@ impl GuestWatch for QemuWatch<'_> {
 
 impl QemuWatch<'_> {
     /// The disk of the guest that found no room since the last look, if one did; it may have no name.
-    fn without_room(&self) -> Option<String> {
+    fn without_space(&self) -> Option<String> {
         while let Ok(Some(event)) = self.events.next(Duration::ZERO) {
             if let Some(KnownEvent::BlockIoError {
                 device,

@@ -33,7 +33,7 @@ const QM: &str = "qm";
 /// What the script says, and QEMU after it.
 const LOG: &str = "start.log";
 /// How long QEMU may take until its monitor answers.
-const PATIENCE: Duration = Duration::from_secs(30);
+const TIMEOUT: Duration = Duration::from_secs(30);
 /// How much of what was said an error quotes: its end, in bytes.
 const QUOTED: u64 = 2000;
 
@@ -123,7 +123,7 @@ fn script(folder: &Path) -> Result<String, Error> {
         .process_group(0)
         .spawn()
         .map_err(|error| failed("its script cannot be run", error))?;
-    let end = Instant::now().checked_add(PATIENCE);
+    let end = Instant::now().checked_add(TIMEOUT);
     loop {
         if let Ok(Some(status)) = child.try_wait() {
             let said = tail(&mut log).unwrap_or_default();

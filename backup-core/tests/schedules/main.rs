@@ -52,20 +52,20 @@ use fleece_storage::block::{Discard, Status, WriteAt};
 use options::{ClusterSize, Options, Policy};
 use shuttle::thread;
 use snapshot::Snapshot;
-use sync::{Patience, set_patience};
+use sync::{Waiting, set_waiting};
 use view::SnapshotView;
 
 /// Explore schedules in which waiting ends only when it is told to.
 fn explore(scenario: impl Fn() + Send + Sync + 'static) {
-    explore_with(Patience::Endless, scenario);
+    explore_with(Waiting::Endless, scenario);
 }
 
-fn explore_with(patience: Patience, scenario: impl Fn() + Send + Sync + 'static) {
+fn explore_with(waiting: Waiting, scenario: impl Fn() + Send + Sync + 'static) {
     let scenario = Arc::new(scenario);
     let run = move || {
         let scenario = Arc::clone(&scenario);
         move || {
-            set_patience(patience);
+            set_waiting(waiting);
             scenario();
         }
     };
@@ -251,7 +251,7 @@ fn under_the_other_policy_only_the_guest_fails() {
 
 #[test]
 fn whenever_a_timeout_strikes_the_guest_goes_on_and_readers_are_told() {
-    explore_with(Patience::Random, || {
+    explore_with(Waiting::Random, || {
         let source = Pages::new(&[1, 2, 3, 4]);
         let (filter, target) = (
             Filter::new(Arc::clone(&source) as _),

@@ -10,7 +10,7 @@ pub(super) use shuttle::sync::{Condvar, Mutex, MutexGuard, RwLock};
 
 /// How waiting with a deadline behaves, for there is no time in an explored schedule.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Patience {
+pub(super) enum Waiting {
     /// It lasts until somebody notifies; a notification that gets lost is a deadlock, and found.
     Endless,
     /// The time may be up at any moment.
@@ -19,11 +19,11 @@ pub(super) enum Patience {
 
 thread_local! {
     /// All tasks of one exploration run on the thread of its test.
-    static PATIENCE: Cell<Patience> = const { Cell::new(Patience::Endless) };
+    static WAITING: Cell<Waiting> = const { Cell::new(Waiting::Endless) };
 }
 
-pub(super) fn set_patience(patience: Patience) {
-    PATIENCE.set(patience);
+pub(super) fn set_waiting(waiting: Waiting) {
+    WAITING.set(waiting);
 }
 
 pub(super) fn wait_until<'a, T>(
@@ -31,9 +31,9 @@ pub(super) fn wait_until<'a, T>(
     guard: MutexGuard<'a, T>,
     _deadline: Instant,
 ) -> (MutexGuard<'a, T>, bool) {
-    match PATIENCE.get() {
-        Patience::Endless => (condvar.wait(guard).expect("nobody panics"), true),
-        Patience::Random => {
+    match WAITING.get() {
+        Waiting::Endless => (condvar.wait(guard).expect("nobody panics"), true),
+        Waiting::Random => {
             shuttle::thread::yield_now();
             (guard, shuttle::rand::thread_rng().gen_bool(0.7))
         }

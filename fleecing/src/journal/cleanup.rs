@@ -203,7 +203,7 @@ fn remove_file(path: &Path, interrupt: &Interrupt) -> Result<bool, Error> {
         let (path, interrupt) = (path.to_owned(), interrupt.clone());
         move || try_to_remove(&path, &interrupt)
     };
-    liveness::ask(in_use::PATIENCE, interrupt, removal).unwrap_or_else(|| {
+    liveness::ask(in_use::TIMEOUT, interrupt, removal).unwrap_or_else(|| {
         Err(Error::new(
             ErrorKind::Storage,
             format!(

@@ -15,7 +15,7 @@ use fleece_storage::block::{ErrorKind as BlockErrorKind, ImageLock};
 use crate::liveness;
 
 /// How long it may take to find out, all in all.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
+pub(crate) const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// A QEMU that ends closes its monitor first and its disks last.
 const LAST_MOMENTS: Duration = Duration::from_secs(3);
@@ -28,7 +28,7 @@ pub(crate) fn user_of(path: &Path, interrupt: &Interrupt) -> Option<String> {
             let path = path.to_owned();
             move || locked(&path).or_else(|| opened(&path))
         };
-        let user = match liveness::ask(liveness::PATIENCE, interrupt, look) {
+        let user = match liveness::ask(liveness::TIMEOUT, interrupt, look) {
             Some(user) => user?,
             None => return Some("its storage does not answer".into()),
         };

@@ -36,7 +36,7 @@ impl References {
             }
             Ok(named)
         };
-        liveness::ask(liveness::PATIENCE, interrupt, read)
+        liveness::ask(liveness::TIMEOUT, interrupt, read)
             .unwrap_or_else(|| Err("their configurations do not answer".into()))
             .map_err(failed)
     }

@@ -89,10 +89,10 @@ pub(crate) fn running(address: &Address) -> Result<Address, Error> {
 }
 
 fn connect(host_and_port: &str) -> io::Result<()> {
-    const PATIENCE: Duration = Duration::from_secs(5);
+    const TIMEOUT: Duration = Duration::from_secs(5);
     let mut last = io::Error::new(io::ErrorKind::AddrNotAvailable, "the name has no address");
     for address in host_and_port.to_socket_addrs()? {
-        match TcpStream::connect_timeout(&address, PATIENCE) {
+        match TcpStream::connect_timeout(&address, TIMEOUT) {
             Ok(_) => return Ok(()),
             Err(error) => last = error,
         }

@@ -36,7 +36,7 @@ const PAUSE: Duration = Duration::from_millis(100);
 /// Thaws the guest through `agent`, first by the `connection` to it that there may be, and takes the freeze
 /// off the record when that is confirmed.
 ///
-/// It is tried for as long as `patience` says. `interrupt` ends the trying, but for one more attempt. If nobody
+/// It is tried for as long as `timeout` says. `interrupt` ends the trying, but for one more attempt. If nobody
 /// listens where the agent should be, `is_alive` tells whether the guest's QEMU runs.
 ///
 /// # Errors
@@ -46,7 +46,7 @@ pub fn thaw(
     agent: &GuestAddress,
     mut connection: Option<GuestAgent>,
     is_alive: &dyn Fn() -> bool,
-    mut patience: Duration,
+    mut timeout: Duration,
     interrupt: &Interrupt,
 ) -> Result<Thawed, Error> {
     let mut start = Instant::now();
@@ -56,9 +56,9 @@ pub fn thaw(
         if interrupt.is_fired() {
             interrupt.hear();
             is_last = true;
-            (start, patience) = (Instant::now(), ANSWER);
+            (start, timeout) = (Instant::now(), ANSWER);
         }
-        let left = patience.saturating_sub(start.elapsed());
+        let left = timeout.saturating_sub(start.elapsed());
         match attempt(agent, connection.take(), is_alive, left, interrupt) {
             Ok(thawed) => {
                 record.note_frozen(None)?;
@@ -67,7 +67,7 @@ pub fn thaw(
             Err(error) => {
                 let is_over = match interrupt.is_fired() {
                     true => is_last,
-                    false => start.elapsed() >= patience,
+                    false => start.elapsed() >= timeout,
                 };
                 if is_over {
                     let message = "the guest's file systems may still be frozen";

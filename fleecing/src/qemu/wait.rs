@@ -9,7 +9,7 @@ use crate::error::{Error, ErrorKind};
 
 /// How long a job or export may take to go: it finishes the requests that it is working on, each of
 /// which may wait for a slow disk.
-const PATIENCE: Duration = Duration::from_secs(60);
+const TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Asks until nothing is left. (There are events too, but none tells of what went before we came.)
 pub(crate) fn until_gone(
@@ -25,7 +25,7 @@ pub(crate) fn until_gone(
         if names.is_empty() {
             return Ok(());
         }
-        if start.elapsed() > PATIENCE || waiting.is_interrupted() {
+        if start.elapsed() > TIMEOUT || waiting.is_interrupted() {
             let message = format!("{what} have not ended: {}", names.join(", "));
             return Err(Error::new(ErrorKind::Qemu, message)
                 .advise(Advice::CleanUpAfterwards(CleanUp::default())));

@@ -235,9 +235,9 @@ impl GuestBuilder {
 
     fn kernel_arguments(&self) -> String {
         // On a busy host, the kernel finds its timer too slow to be true, and panics.
-        let patience = "no_timer_check tsc=reliable";
+        let timers = "no_timer_check tsc=reliable";
         let disks = self.interfaces().count();
-        format!("console=ttyS0 quiet panic=-1 mitigations=off {patience} disks={disks}")
+        format!("console=ttyS0 quiet panic=-1 mitigations=off {timers} disks={disks}")
     }
 
     fn modules(&self) -> Vec<&'static str> {

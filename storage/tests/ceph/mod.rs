@@ -11,7 +11,7 @@ use fleece_storage::Storages;
 use tempfile::TempDir;
 
 /// How long a cluster may take to come up; ten seconds on an idle machine.
-const PATIENCE: Duration = Duration::from_secs(120);
+const TIMEOUT: Duration = Duration::from_secs(120);
 
 /// A monitor, a manager and an object store.
 pub(crate) struct Cluster {
@@ -52,7 +52,7 @@ impl Cluster {
             folder: tempfile::tempdir().unwrap(),
             monitor: address(attempt),
             daemons: Vec::new(),
-            deadline: Instant::now() + PATIENCE,
+            deadline: Instant::now() + TIMEOUT,
         };
         let started = Instant::now();
         cluster

@@ -9,7 +9,7 @@ use crate::error::Result;
 use crate::error::cannot_read;
 use crate::extent::{ClusterEntry, Extent, ExtentHeader};
 use crate::header::Header;
-use crate::hop::Hop;
+use crate::header_walk::Hop;
 use crate::layout::{CLUSTER_SIZE, EXTENT_HEADER_SIZE};
 use crate::random_access::header;
 use crate::read_at::ReadAt;

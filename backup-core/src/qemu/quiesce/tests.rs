@@ -123,7 +123,7 @@ impl Bench {
             reporter: &self.told,
             cancel: &self.cancel,
             is_alive: &|| true,
-            patience: Patience {
+            timeouts: Timeouts {
                 answer: Duration::from_secs(2),
                 freeze: Duration::from_millis(300),
                 thaw: Duration::from_millis(600),
@@ -349,7 +349,7 @@ fn a_signal_ends_the_wait_for_a_freeze_and_the_guest_is_thawed() {
     });
     let (result, took) = interrupted(&bench, || {
         bench.quiesce(|mut quiesce| {
-            quiesce.patience.freeze = Duration::from_secs(120);
+            quiesce.timeouts.freeze = Duration::from_secs(120);
             quiesce.freeze().err().unwrap()
         })
     });
@@ -369,7 +369,7 @@ fn a_signal_ends_the_wait_for_an_agent_that_is_not_there() {
     });
     let (result, took) = interrupted(&bench, || {
         bench.quiesce(|mut quiesce| {
-            quiesce.patience.answer = Duration::from_secs(120);
+            quiesce.timeouts.answer = Duration::from_secs(120);
             quiesce.freeze().err().unwrap()
         })
     });
@@ -385,7 +385,7 @@ fn a_signal_ends_the_trying_to_thaw_but_for_one_more_attempt() {
     let bench = Bench::with(guest());
     let (result, took) = interrupted(&bench, || {
         bench.quiesce(|mut quiesce| {
-            quiesce.patience.thaw = Duration::from_secs(120);
+            quiesce.timeouts.thaw = Duration::from_secs(120);
             let frozen = quiesce.freeze().unwrap().unwrap();
             bench.mute(&["guest-fsfreeze-thaw"]);
             frozen.thaw().unwrap_err()

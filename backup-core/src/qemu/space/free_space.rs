@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::{RecvTimeoutError, Sender, bounded};
 use fleece_storage::Plugin;
 
-use super::shared::SharedRoom;
+use super::shared::SharedSpace;
 
 /// Looks at a storage's free space while a backup runs, on a thread of its own, since a storage may hang.
 ///
@@ -63,10 +63,10 @@ const INTERVAL: Duration = Duration::from_millis(250);
 const SHARE: u32 = 20;
 
 /// How long the last look may take.
-const PATIENCE: Duration = Duration::from_secs(3);
+const TIMEOUT: Duration = Duration::from_secs(3);
 
 impl SpaceWatch {
-    pub(crate) fn start(storage: Arc<dyn Plugin>, shared_room: SharedRoom) -> Self {
+    pub(crate) fn start(storage: Arc<dyn Plugin>, shared_room: SharedSpace) -> Self {
         let seen = Arc::new(Mutex::new(Seen::default()));
         let (ask, asked) = bounded::<Sender<()>>(1);
         let shared = Arc::clone(&seen);
@@ -116,8 +116,8 @@ impl SpaceWatch {
     /// Looks once more, and tells.
     pub(crate) fn space(&self) -> Space {
         let (done, looked) = bounded(1);
-        let asked = self.ask.send_timeout(done, PATIENCE);
-        if asked.is_err() || looked.recv_timeout(PATIENCE).is_err() {
+        let asked = self.ask.send_timeout(done, TIMEOUT);
+        if asked.is_err() || looked.recv_timeout(TIMEOUT).is_err() {
             return Space::Silent;
         }
         self.seen().space()

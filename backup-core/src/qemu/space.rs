@@ -15,7 +15,7 @@ use free_space::{FULL, Shared, Space, SpaceWatch};
 
 /// Tells how much room the fleecing images may need, that there is any at all, and whether the guest's disks
 /// want the same.
-pub(super) fn check_room(
+pub(super) fn check_space(
     session: &Session<'_>,
     space: &SpaceWatch,
     limit: Option<u64>,
@@ -67,7 +67,7 @@ pub(super) fn short(session: &Session<'_>, shared: Shared) -> Error {
 }
 
 /// The end of a backup during which a disk of the guest found no room.
-pub(super) fn no_room(session: &Session<'_>, disk: &str) -> Error {
+pub(super) fn no_space(session: &Session<'_>, disk: &str) -> Error {
     let name = match disk {
         "" => String::new(),
         name => format!(" ({name})"),

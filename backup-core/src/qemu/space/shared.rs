@@ -11,12 +11,12 @@ use fleece_fleecing::Session;
 
 /// Files of the guest's disks, and one of the fleecing images.
 #[derive(Debug)]
-pub(in crate::qemu) struct SharedRoom {
+pub(in crate::qemu) struct SharedSpace {
     disks: Vec<(PathBuf, u64)>,
     image: Option<PathBuf>,
 }
 
-impl SharedRoom {
+impl SharedSpace {
     pub(in crate::qemu) fn of(session: &Session<'_>) -> Self {
         let mut images = session.images().iter();
         let image = images.find_map(|image| session.storage().path(image).ok());
@@ -69,7 +69,7 @@ mod tests {
         disk.write_all_at(&[7; 1 << 20], 0).unwrap();
         disk.sync_all().unwrap();
         File::create(&image).unwrap();
-        let room = |image| SharedRoom {
+        let room = |image| SharedSpace {
             disks: vec![(path.clone(), 8 << 20)],
             image,
         };
