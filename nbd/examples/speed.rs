@@ -156,7 +156,12 @@ fn fio(uri: &str, depth: usize, bytes: u64) {
 fn read_all(address: &Address, connections: usize, depth: usize, chunk: u64) {
     let options = Options::default().with_connections(connections);
     let client = Client::connect(address, "disk0", &options).unwrap();
-    client.prime().unwrap();
+    client
+        .submit_prime()
+        .unwrap()
+        .map(Pending::wait)
+        .transpose()
+        .unwrap();
     let mut buffers: Vec<_> = (0..depth).map(|_| vec![0; chunk as usize]).collect();
     let mut queue: VecDeque<Pending> = VecDeque::new();
     for offset in (0..client.size()).step_by(chunk as usize) {

@@ -30,7 +30,7 @@ use crate::stream::Address;
 /// Most connections that a client opens. On QEMU more than two gain nothing.
 const MAX_CONNECTIONS: usize = 16;
 
-/// Length of the read that [`Client::prime`] sends.
+/// Length of the read that [`Client::submit_prime`] sends.
 const PRIMING_READ: usize = 16 << 20;
 
 /// A connected client of one export. Any number of threads may use it at once.
@@ -165,15 +165,17 @@ impl Client {
     /// time, with a page fault for every 4 KiB, until the program frees a larger such chunk;
     /// then it keeps memory up to that size for reuse (mallopt(3), `M_MMAP_THRESHOLD`).
     ///
+    /// `None`: there is nothing to read.
+    ///
     /// # Errors
-    /// Those of [`Client::submit_read`] and [`Pending::wait`].
-    pub fn prime(&self) -> Result<(), Error> {
+    /// Those of [`Client::submit_read`].
+    pub fn submit_prime(&self) -> Result<Option<Pending>, Error> {
         let size = usize::try_from(self.size()).unwrap_or(usize::MAX);
         let length = self.block_sizes().largest(PRIMING_READ.min(size));
         if length == 0 {
-            return Ok(());
+            return Ok(None);
         }
-        self.submit_read(0, vec![0; length])?.wait().map(drop)
+        self.submit_read(0, vec![0; length]).map(Some)
     }
 
     /// Fails all requests under way and all later ones, and closes the connections at once.

@@ -284,7 +284,7 @@ fn move_data(
     watch.check_interference().map_or(Ok(()), Err)?;
     let read = || {
         let idle = before.is_none();
-        let (address, sources) = source::open(session, idle)?;
+        let (address, sources) = source::open(session, idle, cancel)?;
         let sources = match plan {
             Some(plan) => plan.sources(session, &address, sources, reporter)?,
             None => sources,

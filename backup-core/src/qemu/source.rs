@@ -5,6 +5,7 @@ use std::sync::Arc;
 use fleece_fleecing::Session;
 use fleece_nbd::{Address, Client, Errno, ErrorKind as NbdErrorKind};
 
+use crate::cancel::CancelToken;
 use crate::error::{Error, ErrorKind};
 use crate::source::Source;
 use crate::source::nbd::NbdSource;
@@ -14,6 +15,7 @@ use crate::source::nbd::NbdSource;
 pub(super) fn open(
     session: &Session<'_>,
     prime: bool,
+    cancel: &CancelToken,
 ) -> Result<(Address, Vec<Arc<dyn Source>>), Error> {
     let address = export(session)?;
     let mut sources: Vec<Arc<dyn Source>> = Vec::new();
@@ -21,7 +23,7 @@ pub(super) fn open(
         let source = connect(session, &address, n, !session.may_hang())?;
         // In small steps nothing is so big that QEMU would map memory for it.
         if prime && session.request_boundary().is_none() {
-            source.prime()?;
+            source.prime(cancel)?;
         }
         sources.push(Arc::new(source));
     }

@@ -2,9 +2,11 @@
 
 use std::collections::VecDeque;
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use fleece_nbd::{Client, Pending};
 
+use crate::cancel::CancelToken;
 use crate::error::{Error, ErrorKind};
 use crate::source::{Extent, Source};
 
@@ -24,6 +26,9 @@ pub(crate) struct NbdSource {
     /// Releases that have been sent and not yet answered.
     releasing: Mutex<VecDeque<Pending>>,
 }
+
+/// How often a wait looks whether the job is cancelled.
+const SLICE: Duration = Duration::from_millis(100);
 
 /// Releases on their way at once; beyond, the oldest is waited for.
 const MAX_RELEASING: usize = 16;
@@ -60,11 +65,18 @@ impl NbdSource {
         Self { step, ..self }
     }
 
-    /// One big read first, which makes later ones faster, see [`Client::prime`].
-    pub(crate) fn prime(&self) -> Result<(), Error> {
-        self.client
-            .prime()
-            .map_err(|error| self.error("read the first bytes", error))
+    /// One big read first, which makes later ones faster, see [`Client::submit_prime`].
+    pub(crate) fn prime(&self, cancel: &CancelToken) -> Result<(), Error> {
+        let failed = |error| self.error("read the first bytes", error);
+        let Some(pending) = self.client.submit_prime().map_err(failed)? else {
+            return Ok(());
+        };
+        while pending.wait_timeout(SLICE).map_err(failed)?.is_none() {
+            if let Some(reason) = cancel.reason() {
+                return Err(Error::cancelled(reason));
+            }
+        }
+        Ok(())
     }
 
     /// Sends all parts of a read before it waits for the first, so that this costs the server's time only.

@@ -5,6 +5,7 @@ use std::fs::File;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
+use fleece_staged_file::{remove_stale, temporary_name};
 use fleece_vma_format::index::beside;
 
 use crate::error::Error;
@@ -97,6 +98,11 @@ impl Target for FileTarget {
     }
 
     fn begin(&self) -> Result<Box<dyn Staged>, Error> {
+        // What a killed process left, also of one that got as far as to name its archive. What cannot be removed is
+        // in the way of the next step, which says so.
+        for path in [&self.path, &beside(&self.path)] {
+            let _ = remove_stale(&temporary_name(path));
+        }
         Ok(Box::new(ArchiveFile::create_with(
             &self.path,
             &self.options,

@@ -6,7 +6,7 @@ use std::os::unix::net::{UnixListener, UnixStream};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use fleece_nbd::{Address, Client, Errno, Error, ErrorKind, Extent, Options};
+use fleece_nbd::{Address, Client, Errno, Error, ErrorKind, Extent, Options, Pending};
 use tempfile::TempDir;
 
 use crate::programs::{Program, allocated, pattern, sparse_file};
@@ -67,7 +67,12 @@ fn pipelined_reads_of_qemu_nbd_return_the_contents_over_two_connections() {
         let client = connect(&server, "");
         assert_eq!(client.size(), contents.len() as u64);
         assert_eq!(client.connections(), 2);
-        client.prime().unwrap();
+        client
+            .submit_prime()
+            .unwrap()
+            .map(Pending::wait)
+            .transpose()
+            .unwrap();
         for (chunk, depth) in [(64 * KIB, 1), (256 * KIB, 16), (MIB, 4), (512, 40)] {
             assert!(
                 read_all(&client, chunk, depth) == contents,
