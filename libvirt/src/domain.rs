@@ -237,7 +237,7 @@ impl Domain {
     ///
     /// # Errors
     /// [`ErrorKind::Refused`] with libvirt's words, if there is no agent or it does not answer; they may be
-    /// frozen all the same, unless it is [`has_no_agent`](Self::has_no_agent).
+    /// frozen all the same, unless it is [`has_no_agent`](Error::has_no_agent).
     pub fn freeze(&self, deadline: Duration) -> Result<u64, Error> {
         let words = ["domfsfreeze", "--domain", self.address.uuid()];
         Ok(count(&self.virsh.remarks(&words, deadline)?))
