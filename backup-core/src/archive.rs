@@ -2,6 +2,7 @@
 
 pub(crate) mod content;
 pub(crate) mod named;
+pub(crate) mod rename;
 
 use std::path::PathBuf;
 use std::sync::Arc;

@@ -13,6 +13,7 @@ mod connection;
 pub(crate) mod control;
 mod dry;
 mod export;
+pub mod exports;
 mod guest;
 mod image;
 mod latency;

@@ -1,5 +1,6 @@
 //! What a job tells while it runs.
 
+pub(crate) mod foresight;
 pub(crate) mod meter;
 pub mod units;
 

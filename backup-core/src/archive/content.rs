@@ -9,8 +9,8 @@ use fleece_storage::VolumeId;
 use fleece_vma_format::{DeviceId, Header, HeaderBuilder, MAX_BLOB_SIZE};
 
 use super::named::NamedFile;
+use crate::archive::rename::Rename;
 use crate::error::{Error, ErrorKind};
-use crate::rename::Rename;
 use crate::report::Warning;
 
 /// The name of a guest's configuration in an archive.

@@ -6,7 +6,7 @@ use super::control::{Reply, Request};
 use super::guest::unexpected;
 use crate::cancel::CancelToken;
 use crate::error::Error;
-use crate::foresight::{self, Foreseen};
+use crate::report::foresight::{self, Foreseen};
 use crate::report::units;
 use crate::report::{Counting, Reporter};
 

@@ -14,7 +14,7 @@ use super::space::shared::SharedSpace;
 use super::tpm::TpmState;
 use crate::cancel::CancelToken;
 use crate::error::Error;
-use crate::foresight::{self, Foreseen};
+use crate::report::foresight::{self, Foreseen};
 use crate::report::units;
 use crate::report::{Counting, Reporter};
 
