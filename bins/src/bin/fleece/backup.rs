@@ -18,7 +18,7 @@ use jiff::Zoned;
 use serde_json::json;
 
 use self::job::Job;
-use crate::cli::Backup;
+use crate::cli::backup::Backup;
 use crate::guest::Guest;
 use crate::log::Log;
 use crate::namesake;

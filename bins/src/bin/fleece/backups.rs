@@ -8,7 +8,7 @@ use fleece_backup_core::{Error, ErrorKind};
 use fleece_plain_text::lines;
 
 use crate::advice;
-use crate::cli::{Delete, Note, Protect};
+use crate::cli::backups::{Delete, Note, Protect};
 use crate::log::Log;
 use fleece_bins::exit;
 

@@ -12,7 +12,8 @@ use fleece_guest_config::GuestId;
 use fleece_qmp_client::Options;
 
 use crate::advice;
-use crate::cli::{Cleanup, Which};
+use crate::cli::cleanup::Cleanup;
+use crate::cli::which::Which;
 use crate::log::Log;
 use fleece_bins::exit;
 

@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use fleece_backup_core::{CancelToken, Error, ErrorKind, units};
 
-use crate::cli::Demo;
+use crate::cli::demo::Demo;
 use crate::log::Log;
 use fleece_bins::{exit, signals};
 use phases::Stage;

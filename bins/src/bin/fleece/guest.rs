@@ -1,13 +1,13 @@
 //! Which guest is meant, and where its things are.
 
-use fleece_backup_core::libvirt::DomainGuest;
 use fleece_backup_core::native::Image;
+use fleece_backup_core::libvirt::DomainGuest;
 use fleece_backup_core::{CancelToken, Error, ErrorKind, Places};
 use fleece_fleecing::{Endpoint, GuestAddress, Identity};
 use fleece_guest_config::GuestId;
 use fleece_qmp_client::Address;
 
-use crate::cli::Which;
+use crate::cli::which::Which;
 use crate::log::Log;
 
 /// The guest that is backed up, ours to work on until this is dropped.

@@ -11,7 +11,7 @@ use fleece_guest_config::GuestId;
 use fleece_storage::Storages;
 use serde_json::{Value, json};
 
-use crate::cli::{List, Prune};
+use crate::cli::backups::{List, Prune};
 use crate::log::Log;
 use crate::namesake;
 use crate::table::table;

@@ -13,7 +13,7 @@ use fleece_backup_core::{Error, ErrorKind, Places};
 use fleece_guest_config::GuestId;
 use serde_json::{Map, Value, json};
 
-use crate::cli::Restore;
+use crate::cli::restore::Restore;
 use crate::log::Log;
 use crate::namesake;
 use fleece_bins::{exit, signals};

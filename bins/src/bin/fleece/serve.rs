@@ -11,7 +11,7 @@ use fleece_nbd::Address;
 use fleece_staged_file::check_owned;
 use fleece_storage::block::BlockDevice;
 
-use crate::cli::Serve;
+use crate::cli::serve::Serve;
 use crate::log::Log;
 use fleece_bins::signals;
 

@@ -8,7 +8,7 @@ use fleece_staged_file::create_directories;
 use fleece_storage::{StorageFile, StorageSection, Storages};
 use serde_json::json;
 
-use crate::cli::{StorageAdd, StorageCommand, StorageRemove};
+use crate::cli::storage::{StorageAdd, StorageCommand, StorageRemove};
 use crate::log::Log;
 use crate::table::table;
 use fleece_bins::exit;

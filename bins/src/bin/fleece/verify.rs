@@ -8,7 +8,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::json;
 
 use crate::advice;
-use crate::cli::Verify;
+use crate::cli::backups::Verify;
 use crate::log::Log;
 use crate::namesake;
 use fleece_bins::signals;

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use fleece_backup_core::{ArchiveOptions, CancelToken, Error, ErrorKind, Places, Storages};
 use fleece_staged_file::create_directories;
 
-use crate::cli::Backup;
+use crate::cli::backup::Backup;
 use crate::guest::Guest;
 use crate::log::Log;
 

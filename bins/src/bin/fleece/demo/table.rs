@@ -7,7 +7,7 @@ use fleece_backup_core::units;
 use serde_json::{Value, json};
 
 use super::phases::{Backup, Phase};
-use crate::cli::Demo;
+use crate::cli::demo::Demo;
 
 /// The three acts, side by side.
 pub(super) struct Table([Phase; 3]);
