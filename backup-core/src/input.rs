@@ -20,8 +20,8 @@ pub use cancellable::Cancellable;
 use cancellable::Pipe;
 pub use seekable::{CopyCost, CopyPlace, FoundCopy};
 
-use crate::cancel::CancelToken;
-use crate::error::{Error, ErrorKind};
+use crate::job::cancel::CancelToken;
+use crate::report::error::{Error, ErrorKind};
 
 /// A file or a pipe with an archive, of which nothing has been read yet.
 ///

@@ -1,6 +1,10 @@
 //! A backup or a restore on record: what it makes is written down before it is made, so that whoever comes
 //! next, or a clean-up, removes what a killed one has left.
 
+pub(crate) mod archive;
+pub(crate) mod cancel;
+pub(crate) mod places;
+
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,12 +13,12 @@ use fleece_fleecing::ErrorKind as Kind;
 use fleece_fleecing::{Cleaned, GuestAddress, Place, Record, Step, Switched};
 use fleece_storage::Storages;
 
-use crate::archive::{self, ArchiveOptions, Archived};
-use crate::cancel::CancelToken;
-use crate::error::Error;
+use crate::job::archive::{ArchiveOptions, Archived};
+use crate::job::cancel::CancelToken;
+use crate::pipeline::source::Source;
 use crate::pipeline::transfer::{GuestWatch, Settings};
+use crate::report::error::Error;
 use crate::report::{Counting, Reporter, Warning};
-use crate::source::Source;
 use crate::target::deadline;
 use crate::target::options::{ArchiveTarget, Unfinished};
 use crate::target::output::Destination;
@@ -98,7 +102,7 @@ impl Job {
         &self.record
     }
 
-    /// Writes an archive of `disks`, as [`crate::archive`] does, on record.
+    /// Writes an archive of `disks`, as [`crate::job::archive`] does, on record.
     ///
     /// # Errors
     /// The first cause; there is no archive then. What could not be removed of it is told as a warning, and

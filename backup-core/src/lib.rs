@@ -124,53 +124,44 @@
 #[doc = include_str!("../README.md")]
 mod readme {}
 
-mod advice;
-mod archive;
-mod cancel;
 pub mod cbw;
 pub mod dump;
-mod error;
-#[doc(hidden)]
-pub mod fuzzing;
 pub mod input;
 mod job;
-pub mod libvirt;
 pub mod native;
 pub mod pace;
 mod pipeline;
-mod places;
 pub mod qemu;
 mod report;
 pub mod restore;
-mod source;
 mod target;
 
-pub use advice::Advice;
-pub use archive::content::Content;
-pub use archive::named::NamedFile;
-pub use archive::{ArchiveOptions, Archived, archive};
 pub use fleece_fleecing as fleecing;
 pub use fleece_fleecing::Place;
 pub use fleece_guest_config::{GuestConfig, GuestId};
 pub use fleece_libvirt;
 pub use fleece_qmp_client::Address;
 pub use fleece_storage::{Storages, VolumeFormat, block};
+pub use job::archive::content::Content;
+pub use job::archive::named::NamedFile;
+pub use job::archive::{ArchiveOptions, Archived, archive};
+pub use report::advice::Advice;
 
-pub use archive::rename::Rename;
-pub use cancel::{CancelReason, CancelToken};
-pub use error::{Error, ErrorKind};
+pub use job::archive::rename::Rename;
+pub use job::cancel::{CancelReason, CancelToken};
+pub use job::places::Places;
 pub use job::{Job, Outcome, Tracked};
 pub use native::exports;
 pub use pace::gate::DepthGate;
 pub use pace::options::Pacing;
 pub use pace::rate::RateLimit;
+pub use pipeline::source::packed::PackedDisk;
+pub use pipeline::source::{Extent, Source};
 pub use pipeline::transfer::GuestWatch;
-pub use places::Places;
+pub use report::error::{Error, ErrorKind};
 pub use report::foresight::Foreseen;
 pub use report::units;
 pub use report::{Counters, Event, Progress, Reporter, Warning};
-pub use source::packed::PackedDisk;
-pub use source::{Extent, Source};
 pub use target::base::BaseArchive;
 pub use target::cache::Cache;
 pub use target::compression::Compression;
@@ -180,3 +171,10 @@ pub use target::options::{ArchiveTarget, Unfinished};
 pub use target::place::{FileTarget, Staged, Target};
 pub use target::staged::{ArchiveFile, FileOptions};
 pub use target::stream::StreamTarget;
+
+/// What fuzz targets call; no part of the API.
+#[doc(hidden)]
+pub mod fuzzing {
+    pub use crate::native::fuzzing::control_messages;
+    pub use crate::restore::fuzzing::start_of_a_guest;
+}

@@ -1,7 +1,7 @@
 //! Backups without QEMU: disks that this process serves to guests, and disks of stopped guests.
 //!
 //! A [`crate::cbw::Filter`] stands in front of each disk; [`FilterExport`] serves it over NBD.
-//! [`SnapshotSource`] makes a disk of a [`crate::cbw::Snapshot`] a [`crate::source::Source`],
+//! [`SnapshotSource`] makes a disk of a [`crate::cbw::Snapshot`] a [`crate::Source`],
 //! [`ImageSource`] an image that nobody writes to. [`crate::archive`] reads them into an archive, through
 //! the same pipeline as the backup of a guest on QEMU.
 //!
@@ -14,6 +14,7 @@ pub(crate) mod control;
 mod dry;
 mod export;
 pub mod exports;
+pub(crate) mod fuzzing;
 mod guest;
 mod image;
 mod latency;

@@ -20,6 +20,7 @@ mod encode;
 mod fleecing_limit;
 mod plan;
 mod read;
+pub(crate) mod source;
 mod store;
 pub(crate) mod transfer;
 
@@ -32,11 +33,11 @@ use std::time::Duration;
 use crossbeam_channel::{Receiver, RecvTimeoutError, bounded};
 use fleece_vma_format::{DeviceId, Encoder, Header, Output, Summary};
 
-use crate::error::{Error, ErrorKind};
 use crate::pace::gate::DepthGate;
 use crate::pace::rate::RateLimit;
+use crate::pipeline::source::Source;
 use crate::report::Counters;
-use crate::source::Source;
+use crate::report::error::{Error, ErrorKind};
 use crate::target::deadline::LAST_CHANCE;
 
 /// Bytes that one read asks for: large enough that the request itself costs nothing, small enough

@@ -2,6 +2,7 @@
 
 mod backup;
 mod disks;
+pub(crate) mod domain;
 mod dry;
 mod incremental;
 mod job;
@@ -12,5 +13,6 @@ mod tpm;
 mod watch;
 
 pub use backup::backup;
+pub use domain::{DomainGuest, find_domain};
 pub use dry::foresee;
 pub use job::{Fleecing, GuestBackup, Incrementally};

@@ -1,5 +1,7 @@
 //! What a job tells while it runs.
 
+pub(crate) mod advice;
+pub(crate) mod error;
 pub(crate) mod foresight;
 pub(crate) mod meter;
 pub mod units;
@@ -9,8 +11,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use crate::advice::Advice;
-use crate::error::Error;
+use crate::report::advice::Advice;
+use crate::report::error::Error;
 
 /// Receives what a job has to say; called from the job's own thread, never from a worker.
 pub trait Reporter {

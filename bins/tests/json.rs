@@ -467,7 +467,7 @@ fn the_list_of_kinds_is_that_of_the_code() {
     let mut kinds = BTreeSet::from(["usage".to_owned()]);
     for source in [
         include_str!("../../vma-format/src/error.rs"),
-        include_str!("../../backup-core/src/error.rs"),
+        include_str!("../../backup-core/src/report/error.rs"),
         include_str!("../../storage/src/block/error.rs"),
     ] {
         // A match without a rest, so that each kind has an arm.

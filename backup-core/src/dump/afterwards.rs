@@ -6,9 +6,9 @@ use fleece_guest_config::GuestId;
 use super::directory::DumpDirectory;
 use super::prune::{KeepRules, Verdict};
 use super::verify::Checked;
-use crate::archive::Archived;
-use crate::cancel::CancelToken;
-use crate::error::{Error, ErrorKind};
+use crate::job::archive::Archived;
+use crate::job::cancel::CancelToken;
+use crate::report::error::{Error, ErrorKind};
 use crate::report::{Counting, Reporter};
 
 /// What is to become of a backup when it is complete.

@@ -6,8 +6,8 @@ use std::time::Duration;
 use fleece_guest_config::GuestId;
 
 use super::{Backup, DumpDirectory};
-use crate::cancel::CancelToken;
-use crate::error::Error;
+use crate::job::cancel::CancelToken;
+use crate::report::error::Error;
 use crate::report::{Counting, Reporter};
 use crate::target::base::BaseArchive;
 use crate::target::deadline::at_target;

@@ -12,7 +12,7 @@ use jiff::{SignedDuration, Timestamp, Zoned};
 
 use super::name::archive_stem;
 use super::{Backup, BackupName, Fault, KeepRules, Verdict, Verified, fault, plan, side_files};
-use crate::error::{Error, ErrorKind};
+use crate::report::error::{Error, ErrorKind};
 use crate::target::base::BaseArchive;
 
 /// Notes are for people to read; what is longer than this is cut off.

@@ -6,7 +6,7 @@ use std::str::FromStr;
 use fleece_guest_config::GuestId;
 use jiff::civil::{Date, DateTime, Time};
 
-use crate::error::{Error, ErrorKind};
+use crate::report::error::{Error, ErrorKind};
 
 /// `vzdump-qemu-<guest>-YYYY_MM_DD-HH_MM_SS.vma[.zst|.gz|.lzo]`, as Proxmox names backups of virtual
 /// machines, which takes those of guests without a number, or with one below 100, for others' files. The

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use super::side_files;
-use crate::error::{Error, ErrorKind};
+use crate::report::error::{Error, ErrorKind};
 
 /// The one of these files that lies beside none of the others; a shell names all of them for `ARCHIVE*`.
 ///

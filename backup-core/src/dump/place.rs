@@ -10,8 +10,8 @@ use jiff::civil::DateTime;
 
 use super::backup::Backup;
 use super::directory::DumpDirectory;
-use crate::cancel::CancelToken;
-use crate::error::{Error, ErrorKind};
+use crate::job::cancel::CancelToken;
+use crate::report::error::{Error, ErrorKind};
 use crate::target::compression::Compression;
 use crate::target::deadline::at_target;
 

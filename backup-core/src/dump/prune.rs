@@ -21,7 +21,7 @@ use jiff::Span;
 use jiff::civil::DateTime;
 
 use super::{Backup, Fault};
-use crate::error::{Error, ErrorKind};
+use crate::report::error::{Error, ErrorKind};
 
 /// How many backups to keep of each kind of period; the default keeps all.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

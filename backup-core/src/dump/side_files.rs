@@ -9,7 +9,7 @@ use fleece_staged_file::{StagedFile, remove_stale, rename_new, sync_directory, s
 use fleece_vma_format::index;
 
 use super::name::{EXTENSIONS, archive_stem};
-use crate::error::{Error, ErrorKind};
+use crate::report::error::{Error, ErrorKind};
 
 /// What there may be beside an archive, but for its protection, with which it is not removed.
 const KINDS: [&str; 4] = [index::EXTENSION, "verified", "log", "notes"];

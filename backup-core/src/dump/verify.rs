@@ -7,9 +7,9 @@ use fleece_vma_format::verify::{self as format, Damage, MAX_TOLD, Watch};
 use jiff::Timestamp;
 
 use super::{Backup, DumpDirectory, Verified};
-use crate::cancel::CancelToken;
-use crate::error::{Error, ErrorKind};
 use crate::input::Input;
+use crate::job::cancel::CancelToken;
+use crate::report::error::{Error, ErrorKind};
 use crate::report::{Counting, Reporter};
 
 /// What a verification looked at.

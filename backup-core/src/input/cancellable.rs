@@ -7,7 +7,7 @@ use std::time::Duration;
 use fleece_vma_format::ReadAt;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
-use crate::cancel::CancelToken;
+use crate::job::cancel::CancelToken;
 
 /// An input whose reads are errors once a job is cancelled.
 #[derive(Debug)]

@@ -16,8 +16,8 @@ use rustix::fs::statvfs;
 use rustix::process::geteuid;
 
 use super::Input;
-use crate::cancel::CancelToken;
-use crate::error::{Error, ErrorKind};
+use crate::job::cancel::CancelToken;
+use crate::report::error::{Error, ErrorKind};
 use crate::target::cache::Cache;
 use crate::target::new::NewArchive;
 use crate::target::place::FileTarget;

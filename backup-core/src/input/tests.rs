@@ -6,7 +6,7 @@ use rustix::fs::{CWD, mkfifoat};
 use tempfile::TempDir;
 
 use super::*;
-use crate::cancel::CancelReason;
+use crate::job::cancel::CancelReason;
 
 fn header() -> Vec<u8> {
     let mut header = HeaderBuilder::new([7; 16], 0);

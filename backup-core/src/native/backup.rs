@@ -9,14 +9,14 @@ use fleece_storage::Storages;
 use super::guest::Guest;
 use super::image::Image;
 use super::source::ImageSource;
-use crate::archive::{ArchiveOptions, Archived};
-use crate::cancel::CancelToken;
 use crate::cbw::Options;
-use crate::error::{Error, ErrorKind};
+use crate::job::archive::{ArchiveOptions, Archived};
+use crate::job::cancel::CancelToken;
 use crate::job::{Job, Outcome};
+use crate::pipeline::source::Source;
+use crate::report::error::{Error, ErrorKind};
 use crate::report::units;
 use crate::report::{Counting, Reporter};
-use crate::source::Source;
 
 /// A backup of the disks that another process serves.
 #[derive(Clone, Debug)]

@@ -10,9 +10,9 @@ use std::time::Duration;
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded, select};
 
 use super::control::{self, Reply, Request};
-use crate::advice::Advice;
-use crate::cancel::CancelToken;
-use crate::error::{Error, ErrorKind};
+use crate::job::cancel::CancelToken;
+use crate::report::advice::Advice;
+use crate::report::error::{Error, ErrorKind};
 use crate::report::units;
 use crate::target::deadline::LAST_CHANCE;
 

@@ -22,7 +22,7 @@ use fleece_plain_text::words;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use crate::error::ErrorKind;
+use crate::report::error::ErrorKind;
 
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -104,8 +104,8 @@ pub(crate) enum Kind {
     Internal,
 }
 
-impl From<&crate::error::Error> for Failure {
-    fn from(error: &crate::error::Error) -> Self {
+impl From<&crate::report::error::Error> for Failure {
+    fn from(error: &crate::report::error::Error) -> Self {
         let kind = match error.kind() {
             ErrorKind::Request => Kind::Request,
             ErrorKind::Guest => Kind::Guest,
@@ -120,7 +120,7 @@ impl From<&crate::error::Error> for Failure {
     }
 }
 
-impl From<Failure> for crate::error::Error {
+impl From<Failure> for crate::report::error::Error {
     fn from(failure: Failure) -> Self {
         let kind = match failure.kind {
             Kind::Request => ErrorKind::Request,

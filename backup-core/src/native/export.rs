@@ -13,7 +13,7 @@ use super::control::Writes;
 use super::latency::{self, Latencies};
 use super::source::SnapshotSource;
 use crate::pace::latency::DiskWrites;
-use crate::source::Source as _;
+use crate::pipeline::source::Source as _;
 
 /// Serves a disk, usually a [`crate::cbw::Filter`], to guests over NBD: reads, writes, zeroes,
 /// trims, flushes and block status.
@@ -154,7 +154,7 @@ impl Export for SnapshotExport {
             .0
             .block_status(offset, length)
             .map_err(io::Error::other)?;
-        let extent = |extent: crate::source::Extent| match extent.zero {
+        let extent = |extent: crate::pipeline::source::Extent| match extent.zero {
             false => Extent::data(extent.length),
             true => Extent::hole(extent.length),
         };

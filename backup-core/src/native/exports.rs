@@ -9,14 +9,14 @@ pub use fleece_nbd::Address;
 use fleece_nbd::{Client, Options};
 use fleece_storage::Storages;
 
-use crate::archive::ArchiveOptions;
-use crate::cancel::CancelToken;
-use crate::error::{Error, ErrorKind};
+use crate::job::archive::ArchiveOptions;
+use crate::job::cancel::CancelToken;
 use crate::job::{Job, Outcome};
+use crate::pipeline::source::Source;
+use crate::pipeline::source::nbd::NbdSource;
+use crate::report::error::{Error, ErrorKind};
 use crate::report::foresight::{self, Foreseen};
 use crate::report::{Counting, Reporter, units};
-use crate::source::Source;
-use crate::source::nbd::NbdSource;
 
 /// A disk of an NBD server.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -9,18 +9,18 @@ use fleece_nbd::{Address, Client};
 use super::connection::{ANSWER, Connection};
 use super::control::{Attach, Disk, Reply, Request, Status};
 use super::latency;
-use crate::archive::archive_with;
-use crate::archive::{ArchiveOptions, Archived};
-use crate::cancel::CancelToken;
 use crate::cbw::Options;
-use crate::error::{Error, ErrorKind};
 use crate::job::Job;
+use crate::job::archive::archive_with;
+use crate::job::archive::{ArchiveOptions, Archived};
+use crate::job::cancel::CancelToken;
 use crate::pace::latency::GuestWrites;
+use crate::pipeline::source::Source;
+use crate::pipeline::source::nbd::NbdSource;
 use crate::pipeline::transfer::GuestWatch;
 use crate::pipeline::transfer::{self, LOOKS, Settings};
 use crate::report::Reporter;
-use crate::source::Source;
-use crate::source::nbd::NbdSource;
+use crate::report::error::{Error, ErrorKind};
 
 /// A snapshot of the disks of a [`super::Server`], held by a connection to its control socket.
 ///

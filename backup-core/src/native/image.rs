@@ -10,8 +10,8 @@ use fleece_storage::block::{
     image_format,
 };
 
-use crate::advice::Advice;
-use crate::error::{Error, ErrorKind};
+use crate::report::advice::Advice;
+use crate::report::error::{Error, ErrorKind};
 
 /// The image of a disk, in the format that was given; without one qcow2 if its name ends so, else raw.
 #[derive(Clone, Debug)]

@@ -20,7 +20,7 @@ use super::control::{self, Attach, Attached, Disk, Failure, Reply, Request, Stat
 use super::export::{FilterExport, SnapshotExport};
 use super::source::{SnapshotSource, kind_of};
 use crate::cbw::{self, ClusterSize, Filter, Options, Snapshot};
-use crate::error::{Error, ErrorKind};
+use crate::report::error::{Error, ErrorKind};
 
 /// Serves disks over NBD, each behind a filter, and lets backups take their instant over a control
 /// socket.

@@ -7,8 +7,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use fleece_storage::block::{self, ReadDevice, Status};
 
 use crate::cbw::{self, SnapshotView};
-use crate::error::{Error, ErrorKind};
-use crate::source::{Extent, Source};
+use crate::pipeline::source::{Extent, Source};
+use crate::report::error::{Error, ErrorKind};
 
 /// One disk of a [`cbw::Snapshot`].
 #[derive(Debug)]

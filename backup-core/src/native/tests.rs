@@ -8,13 +8,13 @@ use fleece_storage::block::{MemoryDevice, WriteAt};
 use tempfile::TempDir;
 
 use super::*;
-use crate::archive::content::Content;
-use crate::archive::{ArchiveOptions, archive};
-use crate::cancel::CancelToken;
 use crate::cbw::{ClusterSize, Filter, Options, Snapshot};
-use crate::error::{Error, ErrorKind};
+use crate::job::archive::content::Content;
+use crate::job::archive::{ArchiveOptions, archive};
+use crate::job::cancel::CancelToken;
+use crate::pipeline::source::Source;
+use crate::report::error::{Error, ErrorKind};
 use crate::report::{Event, Reporter};
-use crate::source::Source;
 use crate::target::options::ArchiveTarget;
 
 struct Silent;
@@ -416,11 +416,11 @@ fn a_signal_ends_waiting_for_a_server_that_does_not_answer() {
     let dir = TempDir::new().unwrap();
     let (path, _listener) = silent_server(&dir);
     let cancel = CancelToken::new();
-    cancel.cancel(crate::cancel::CancelReason::Terminated);
+    cancel.cancel(crate::job::cancel::CancelReason::Terminated);
     let error = Guest::attach(&path, dir.path(), &options(65536), &cancel).unwrap_err();
     assert_eq!(
         error.kind(),
-        ErrorKind::Cancelled(crate::cancel::CancelReason::Terminated)
+        ErrorKind::Cancelled(crate::job::cancel::CancelReason::Terminated)
     );
 }
 

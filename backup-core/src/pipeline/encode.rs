@@ -8,9 +8,9 @@ use fleece_vma_format::{CLUSTER_SIZE, Encoder, Extent};
 
 use super::store::Part;
 use super::{Piece, Shared, Stopped};
-use crate::error::{Error, ErrorKind};
+use crate::pipeline::source::Source;
 use crate::report::Counters;
-use crate::source::Source;
+use crate::report::error::{Error, ErrorKind};
 
 pub(super) struct Worker<'a> {
     pub(super) shared: &'a Shared,

@@ -1,7 +1,7 @@
 //! The end of a backup whose fleecing images would take too much space.
 
-use crate::advice::Advice;
-use crate::error::{Error, ErrorKind};
+use crate::report::advice::Advice;
+use crate::report::error::{Error, ErrorKind};
 use crate::report::units;
 
 /// Foresees the moment at which the images hold more than they may.

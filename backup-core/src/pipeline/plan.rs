@@ -7,9 +7,9 @@ use crossbeam_channel::{Receiver, Sender, bounded};
 use fleece_vma_format::CLUSTER_SIZE;
 
 use super::{CHUNK_SIZE, Piece, PipelineDisk, Read, Shared, Stopped};
-use crate::error::{Error, ErrorKind};
 use crate::pace::rate::RateLimit;
-use crate::source::Source;
+use crate::pipeline::source::Source;
+use crate::report::error::{Error, ErrorKind};
 
 /// Block status is asked for this much at a time, always before anything in it is released.
 const STATUS_WINDOW: u64 = 256 << 20;
@@ -175,7 +175,7 @@ fn runs(source: &dyn Source, offset: u64, length: u64) -> Result<Vec<Run>, Error
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::source::Extent;
+    use crate::pipeline::source::Extent;
     use proptest::prelude::*;
 
     struct Fixed(Vec<Extent>);

@@ -6,10 +6,10 @@ use crossbeam_channel::Receiver;
 use fleece_fleecing::Step;
 
 use super::{Read, Shared};
-use crate::error::Error;
 use crate::pace::gate::Permit;
+use crate::pipeline::source::Source;
 use crate::report::Counters;
-use crate::source::Source;
+use crate::report::error::Error;
 
 pub(super) fn run(shared: &Shared, reads: &Receiver<Read>) {
     let mut piece = Vec::new();

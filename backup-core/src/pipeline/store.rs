@@ -7,7 +7,7 @@ use fleece_fleecing::Step;
 use fleece_vma_format::{Extent, ExtentWriter, Header, Output, Summary};
 
 use super::Shared;
-use crate::error::{Error, ErrorKind};
+use crate::report::error::{Error, ErrorKind};
 
 /// What the encoder hands over.
 pub(super) enum Part {

@@ -4,7 +4,7 @@ use fleece_vma_format::{CLUSTER_SIZE, HeaderBuilder};
 
 use super::*;
 use crate::pace::effort::Pace;
-use crate::source::Extent;
+use crate::pipeline::source::Extent;
 
 /// A disk in memory that counts, checks and fails as told.
 struct Disk {

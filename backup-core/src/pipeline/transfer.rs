@@ -5,8 +5,7 @@ use std::time::{Duration, Instant};
 
 use fleece_vma_format::{Header, Summary};
 
-use crate::cancel::CancelToken;
-use crate::error::Error;
+use crate::job::cancel::CancelToken;
 use crate::pace::effort::Pace;
 use crate::pace::gate::DepthGate;
 use crate::pace::latency::GuestWrites;
@@ -15,6 +14,7 @@ use crate::pace::pacer::{self, Pacer, Sample};
 use crate::pace::rate::RateLimit;
 use crate::pipeline::fleecing_limit::FleecingLimit;
 use crate::pipeline::{Limits, Pipeline, PipelineDisk};
+use crate::report::error::Error;
 use crate::report::meter::Meter;
 use crate::report::{Counters, Event, Progress, Reporter};
 use crate::target::deadline;

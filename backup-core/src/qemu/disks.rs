@@ -7,10 +7,10 @@ use fleece_guest_config::{ConfigFile, MACHINE_FILE};
 use fleece_qmp_client::Client;
 
 use super::job::GuestBackup;
-use crate::advice::Advice;
-use crate::archive::content::Content;
-use crate::error::{Error, ErrorKind};
+use crate::job::archive::content::Content;
 use crate::report::Counting;
+use crate::report::advice::Advice;
+use crate::report::error::{Error, ErrorKind};
 
 /// The disks that the job asks for, in QEMU's order.
 pub(super) fn select(

@@ -10,14 +10,14 @@ use fleece_qmp_client::Client;
 use fleece_vma_format::{CLUSTER_SIZE, DeviceId};
 
 use super::job::{GuestBackup, Incrementally};
-use crate::archive::content::Content;
-use crate::cancel::CancelToken;
 use crate::dump::base::Search;
-use crate::error::{Error, ErrorKind};
 use crate::job::Tracked;
+use crate::job::archive::content::Content;
+use crate::job::cancel::CancelToken;
+use crate::pipeline::source::Source;
+use crate::pipeline::source::incremental::{DirtyMap, Incremental, Origins};
+use crate::report::error::{Error, ErrorKind};
 use crate::report::{Counting, units};
-use crate::source::Source;
-use crate::source::incremental::{DirtyMap, Incremental, Origins};
 use crate::target::base::{BaseArchive, digits};
 
 const CLUSTER: u64 = CLUSTER_SIZE as u64;

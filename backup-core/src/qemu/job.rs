@@ -6,7 +6,7 @@ use fleece_fleecing::{GuestAddress, Place};
 use fleece_qmp_client::Address;
 use fleece_storage::{Storages, VolumeFormat};
 
-use crate::archive::ArchiveOptions;
+use crate::job::archive::ArchiveOptions;
 
 /// A backup of a guest that QEMU runs.
 #[derive(Debug)]

@@ -12,8 +12,8 @@ use fleece_fleecing::{
 };
 use fleece_qmp_client::{FreezeStatus, Options};
 
-use crate::cancel::CancelToken;
-use crate::error::Error;
+use crate::job::cancel::CancelToken;
+use crate::report::error::Error;
 use crate::report::{Event, Reporter};
 
 /// How long an agent may take.

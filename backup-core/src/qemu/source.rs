@@ -5,10 +5,10 @@ use std::sync::Arc;
 use fleece_fleecing::Session;
 use fleece_nbd::{Address, Client, Errno, ErrorKind as NbdErrorKind};
 
-use crate::cancel::CancelToken;
-use crate::error::{Error, ErrorKind};
-use crate::source::Source;
-use crate::source::nbd::NbdSource;
+use crate::job::cancel::CancelToken;
+use crate::pipeline::source::Source;
+use crate::pipeline::source::nbd::NbdSource;
+use crate::report::error::{Error, ErrorKind};
 
 /// Exports the instant and connects to each disk of it. `prime`: with one big read first, which a guest
 /// that writes would feel.

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use fleece_fleecing::{Interference, Session};
 
-use crate::advice::Advice;
-use crate::error::{Error, ErrorKind};
+use crate::report::advice::Advice;
+use crate::report::error::{Error, ErrorKind};
 use crate::report::units;
 use crate::report::{Counting, Warning};
 use free_space::{FULL, Shared, Space, SpaceWatch};

@@ -6,9 +6,9 @@ use fleece_fleecing::Tpm;
 use fleece_qmp_client::Client;
 use fleece_vma_format::MAX_BLOB_SIZE;
 
-use crate::archive::content::{Content, TPM_STATE};
-use crate::error::Error;
+use crate::job::archive::content::{Content, TPM_STATE};
 use crate::report::Counting;
+use crate::report::error::Error;
 
 /// How often the state is read after the switch until it has not changed for a moment.
 const TRIES: u32 = 20;

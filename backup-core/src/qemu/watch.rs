@@ -8,10 +8,10 @@ use fleece_qmp_client::{KnownEvent, Subscription};
 
 use super::space;
 use super::space::free_space::SpaceWatch;
-use crate::error::Error;
 use crate::pace::latency::{DiskWrites, GuestWrites};
 use crate::pipeline::transfer::GuestWatch;
 use crate::report::Counting;
+use crate::report::error::Error;
 
 /// Watches the disks of a session.
 pub(crate) struct QemuWatch<'a> {

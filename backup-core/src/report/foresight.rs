@@ -5,8 +5,8 @@ use std::path::Path;
 use fleece_fleecing::{Place, Record};
 use rustix::fs::{Access, access, statvfs};
 
-use crate::error::{Error, ErrorKind};
 use crate::report::Counting;
+use crate::report::error::{Error, ErrorKind};
 use crate::report::units;
 use crate::target::compression::Compression;
 use crate::target::options::ArchiveTarget;

@@ -5,10 +5,10 @@ use fleece_storage::{Storages, VolumeId};
 use fleece_vma_format::Header;
 
 use super::plan::Found;
-use crate::advice::Advice;
-use crate::archive::content::GUEST_CONFIG;
-use crate::error::{Error, ErrorKind};
+use crate::job::archive::content::GUEST_CONFIG;
 use crate::report::Counting;
+use crate::report::advice::Advice;
+use crate::report::error::{Error, ErrorKind};
 
 /// The first three bytes of new MAC addresses: Proxmox's own (OUI of Proxmox Server Solutions).
 const MAC_PREFIX: [u8; 3] = [0xbc, 0x24, 0x11];

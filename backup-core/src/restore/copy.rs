@@ -12,9 +12,9 @@ use fleece_vma_format::{CLUSTER_SIZE, Device, DeviceId, Tally};
 use super::failure::{archive_error, target_error};
 use super::opened::Opened;
 use super::target::DiskTarget;
-use crate::cancel::CancelToken;
-use crate::error::Error;
+use crate::job::cancel::CancelToken;
 use crate::pace::rate::RateLimit;
+use crate::report::error::Error;
 use crate::report::meter::Meter;
 use crate::report::{Counters, Event, Reporter};
 
@@ -105,6 +105,6 @@ fn count(counters: &Counters, tally: &Tally) {
     }
 }
 
-fn cancelled(reason: crate::cancel::CancelReason) -> fleece_vma_format::Error {
+fn cancelled(reason: crate::job::cancel::CancelReason) -> fleece_vma_format::Error {
     fleece_vma_format::Error::io("cancelled", io::Error::other(reason.to_string()))
 }

@@ -18,7 +18,7 @@ use rustix::fd::{AsFd, OwnedFd};
 use rustix::fs::{AtFlags, CWD, Mode, OFlags, openat, renameat, unlinkat};
 use rustix::io::Errno;
 
-use crate::error::{Error, ErrorKind};
+use crate::report::error::{Error, ErrorKind};
 
 /// A directory of our own making. Whatever happens to its path meanwhile, files are made in the
 /// directory itself, and only new ones. Dropped before [`Directory::publish`] has succeeded, it goes with all

@@ -14,8 +14,8 @@ use super::job::GuestRestore;
 use super::old::OldGuest;
 use super::plan::{Found, Planned};
 use super::{Restored, config, firewall};
-use crate::error::{Error, ErrorKind};
 use crate::report::Counting;
+use crate::report::error::{Error, ErrorKind};
 use crate::report::units;
 
 /// Tells all that would be made, written, replaced and freed. What is told as a warning would be one.

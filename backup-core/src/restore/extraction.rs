@@ -11,9 +11,9 @@ use fleece_vma_format::{Device, DeviceId};
 
 use super::directory::{Directory, Growing};
 use super::target::DiskTarget;
-use crate::cancel::CancelToken;
-use crate::error::{Error, ErrorKind};
+use crate::job::cancel::CancelToken;
 use crate::pace::rate::RateLimit;
+use crate::report::error::{Error, ErrorKind};
 use crate::target::writeback::Writeback;
 
 /// Where devices of an archive go.

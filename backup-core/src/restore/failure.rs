@@ -4,9 +4,9 @@ use std::io;
 
 use fleece_storage::block;
 
-use crate::advice::Advice;
-use crate::cancel::CancelToken;
-use crate::error::{Error, ErrorKind};
+use crate::job::cancel::CancelToken;
+use crate::report::advice::Advice;
+use crate::report::error::{Error, ErrorKind};
 
 /// An error of the archive, or of a disk met while it was read.
 pub(super) fn archive_error(error: fleece_vma_format::Error, cancel: &CancelToken) -> Error {

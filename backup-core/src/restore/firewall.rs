@@ -7,9 +7,9 @@ use std::path::{Path, PathBuf};
 use fleece_staged_file::{Committed, StagedFile, sync_directory_of};
 use fleece_vma_format::Header;
 
-use crate::advice::Advice;
-use crate::archive::content::FIREWALL;
-use crate::error::{Error, ErrorKind};
+use crate::job::archive::content::FIREWALL;
+use crate::report::advice::Advice;
+use crate::report::error::{Error, ErrorKind};
 use crate::report::{Counting, Warning};
 
 /// Of rules that replace none.

@@ -15,11 +15,11 @@ use super::opened::Opened;
 use super::plan::{self, Found, Planned};
 use super::volumes::{NewVolumes, check_room};
 use super::{Restored, config, dry, rename};
-use crate::advice::Advice;
-use crate::archive::content::TPM_STATE;
-use crate::cancel::CancelToken;
-use crate::error::{Error, ErrorKind};
 use crate::job::Job;
+use crate::job::archive::content::TPM_STATE;
+use crate::job::cancel::CancelToken;
+use crate::report::advice::Advice;
+use crate::report::error::{Error, ErrorKind};
 use crate::report::{Counting, Reporter, Warning};
 
 /// Restores a guest.

@@ -6,7 +6,7 @@ use fleece_fleecing::Place;
 use fleece_storage::Storages;
 
 use super::choice::{DiskChoice, StorageChoice};
-use crate::archive::rename::Rename;
+use crate::job::archive::rename::Rename;
 
 /// A guest to be restored.
 #[derive(Clone, Debug)]

@@ -10,9 +10,9 @@ use fleece_guest_config::{
 use fleece_storage::block::{ErrorKind as BlockErrorKind, ImageLock};
 use fleece_storage::{Storages, VolumeId};
 
-use crate::advice::Advice;
-use crate::error::{Error, ErrorKind};
 use crate::report::Counting;
+use crate::report::advice::Advice;
+use crate::report::error::{Error, ErrorKind};
 
 /// A guest whose configuration will be replaced. Its volumes are freed only after that.
 #[derive(Debug)]

@@ -6,9 +6,9 @@ use fleece_vma_format::container::Stream;
 use fleece_vma_format::{Header, Reader};
 
 use super::failure::archive_error;
-use crate::cancel::CancelToken;
-use crate::error::Error;
 use crate::input::Input;
+use crate::job::cancel::CancelToken;
+use crate::report::error::Error;
 
 /// An archive whose header has been read.
 pub(super) struct Opened {

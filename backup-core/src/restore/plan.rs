@@ -8,8 +8,8 @@ use fleece_storage::{Capabilities, Plugin, Storages, VolumeFormat};
 use fleece_vma_format::{Device, Header};
 
 use super::choice::{Choice, DiskChoice, StorageChoice};
-use crate::advice::Advice;
-use crate::error::{Error, ErrorKind};
+use crate::report::advice::Advice;
+use crate::report::error::{Error, ErrorKind};
 
 /// A device of the archive, and the drive that it is in the archived configuration.
 #[derive(Clone, Debug)]

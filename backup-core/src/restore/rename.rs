@@ -3,8 +3,8 @@
 use fleece_guest_config::{GuestConfig, PropertyString};
 
 use super::plan::Found;
-use crate::archive::rename::Rename;
-use crate::error::{Error, ErrorKind};
+use crate::job::archive::rename::Rename;
+use crate::report::error::{Error, ErrorKind};
 
 /// Gives disks other places in the guest: their lines move, and so does their place in the order of what is
 /// started from.

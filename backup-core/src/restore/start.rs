@@ -14,8 +14,8 @@ use fleece_plain_text::message;
 
 use super::folder::SCRIPT;
 use super::folder::qemu::PROGRAM;
-use crate::advice::Advice;
-use crate::error::{Error, ErrorKind};
+use crate::report::advice::Advice;
+use crate::report::error::{Error, ErrorKind};
 
 /// How a restored guest is started. Whether that can be done at all is known before it is restored.
 #[derive(Clone, Debug)]

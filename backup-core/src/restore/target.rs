@@ -8,7 +8,7 @@ use crossbeam_channel::RecvTimeoutError;
 use fleece_storage::block::WriteAt;
 use fleece_vma_format::restore::Target;
 
-use crate::cancel::CancelToken;
+use crate::job::cancel::CancelToken;
 use crate::pace::rate::RateLimit;
 use crate::target::writeback::Writeback;
 

@@ -10,9 +10,9 @@ use fleece_storage::{AllocationRequest, Plugin, VolumeId, free_names};
 use super::copy::Disk;
 use super::failure::target_error;
 use super::plan::Planned;
-use crate::advice::Advice;
-use crate::error::{Error, ErrorKind};
 use crate::report::Counting;
+use crate::report::advice::Advice;
+use crate::report::error::{Error, ErrorKind};
 use crate::report::units;
 
 /// Whether the storages have room for all disks, as far as that can be known before: a storage that is

@@ -12,8 +12,8 @@ use fleece_vma_format::container::{Seekable, embedded_index};
 use fleece_vma_format::index::beside;
 use rustix::fs::{FlockOperation, flock};
 
-use crate::advice::Advice;
-use crate::error::{Error, ErrorKind};
+use crate::report::advice::Advice;
+use crate::report::error::{Error, ErrorKind};
 use crate::report::{Warning, units};
 
 /// An archive that is held: as long as this lives, no pruning removes it.

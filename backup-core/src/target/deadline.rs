@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use crossbeam_channel::{bounded, select};
 
-use crate::advice::Advice;
-use crate::cancel::CancelToken;
-use crate::error::{Error, ErrorKind};
+use crate::job::cancel::CancelToken;
+use crate::report::advice::Advice;
+use crate::report::error::{Error, ErrorKind};
 use crate::report::units;
 
 /// How long something that is under way may still take after it was given up.
@@ -59,7 +59,7 @@ pub(crate) fn hangs(what: &str, limit: Duration) -> Error {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cancel::CancelReason;
+    use crate::job::cancel::CancelReason;
 
     const EVER: Duration = Duration::from_secs(3600);
 

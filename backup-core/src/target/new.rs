@@ -5,9 +5,9 @@ use std::path::{Path, PathBuf};
 
 use fleece_vma_format::{Compression, Output};
 
-use crate::advice::Advice;
-use crate::error::{Error, ErrorKind};
 use crate::report::Warning;
+use crate::report::advice::Advice;
+use crate::report::error::{Error, ErrorKind};
 use crate::target::base::BaseArchive;
 use crate::target::place::{Staged, Target};
 use crate::target::share::Sharing;

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use fleece_vma_format::index::beside;
 
-use crate::advice::Advice;
-use crate::cancel::CancelToken;
+use crate::job::cancel::CancelToken;
+use crate::report::advice::Advice;
 use crate::target::base::BaseArchive;
 use crate::target::compression::Compression;
 use crate::target::deadline;

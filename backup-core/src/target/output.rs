@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use fleece_fleecing::Step;
 
-use crate::cancel::CancelToken;
-use crate::error::{Error, ErrorKind};
+use crate::job::cancel::CancelToken;
+use crate::report::error::{Error, ErrorKind};
 use crate::report::{Counters, Warning};
 use crate::target::base::BaseArchive;
 use crate::target::compression::Compression;

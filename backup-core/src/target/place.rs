@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use fleece_staged_file::{remove_stale, temporary_name};
 use fleece_vma_format::index::beside;
 
-use crate::error::Error;
+use crate::report::error::Error;
 use crate::target::staged::{ArchiveFile, FileOptions};
 
 /// Where an archive goes. One target may wrap another.

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use fleece_staged_file::{Committed, StagedFile, temporary_name};
 
-use crate::error::{Error, ErrorKind};
+use crate::report::error::{Error, ErrorKind};
 use crate::target::cache::{Cache, Writing};
 use crate::target::share::{can_share, share};
 

@@ -12,9 +12,9 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use super::*;
-use crate::advice::Advice;
-use crate::cancel::CancelReason;
-use crate::error::ErrorKind;
+use crate::job::cancel::CancelReason;
+use crate::report::advice::Advice;
+use crate::report::error::ErrorKind;
 
 /// What a guest's agent is like, and what it was asked.
 #[derive(Debug, Default)]

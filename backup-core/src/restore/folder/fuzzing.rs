@@ -11,7 +11,7 @@ use super::{libvirt, qemu};
 /// # Panics
 /// If the script does not start QEMU with exactly the arguments that were meant, or the domain is not
 /// well-formed.
-pub(crate) fn start_of_a_guest(data: &[u8]) {
+pub fn start_of_a_guest(data: &[u8]) {
     // A record of the machine may follow the configuration.
     let mut parts = data.splitn(2, |byte| *byte == 0);
     let Ok(config) = GuestConfig::parse(parts.next().unwrap_or_default()) else {

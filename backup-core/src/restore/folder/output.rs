@@ -9,8 +9,8 @@ use fleece_staged_file::{create_directories, rename_new, sync_directory};
 use rustix::fs::{Access, access, statvfs};
 use rustix::process::geteuid;
 
-use crate::advice::Advice;
-use crate::error::{Error, ErrorKind};
+use crate::report::advice::Advice;
+use crate::report::error::{Error, ErrorKind};
 
 /// Where files are until all of them are complete.
 const STAGE: &str = ".fleece-restore";

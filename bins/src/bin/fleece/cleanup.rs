@@ -4,7 +4,8 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use fleece_backup_core::fleece_libvirt::Domain;
-use fleece_backup_core::{CancelToken, Error, ErrorKind, Places, libvirt};
+use fleece_backup_core::qemu::find_domain;
+use fleece_backup_core::{CancelToken, Error, ErrorKind, Places};
 use fleece_fleecing::{
     Endpoint, ErrorKind as Kind, GuestAddress, Identity, Place, Record, bitmaps, remove_dead_locks,
 };
@@ -93,7 +94,7 @@ fn guests(
 
 /// The domain that is meant, on or off.
 fn domain(which: &Which) -> Result<Option<Domain>, Error> {
-    let find = |name: &String| libvirt::find(name, which.connect.as_deref(), &CancelToken::new());
+    let find = |name: &String| find_domain(name, which.connect.as_deref(), &CancelToken::new());
     which.libvirt.as_ref().map(find).transpose()
 }
 

@@ -1,7 +1,7 @@
 //! Which guest is meant, and where its things are.
 
 use fleece_backup_core::native::Image;
-use fleece_backup_core::libvirt::DomainGuest;
+use fleece_backup_core::qemu::DomainGuest;
 use fleece_backup_core::{CancelToken, Error, ErrorKind, Places};
 use fleece_fleecing::{Endpoint, GuestAddress, Identity};
 use fleece_guest_config::GuestId;

@@ -6,8 +6,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use fleece_vma_format::{CLUSTER_SIZE, DeviceId};
 
-use crate::error::{Error, ErrorKind};
-use crate::source::{Extent, Source};
+use crate::pipeline::source::{Extent, Source};
+use crate::report::error::{Error, ErrorKind};
 use crate::target::base::BaseArchive;
 
 const CLUSTER: u64 = CLUSTER_SIZE as u64;

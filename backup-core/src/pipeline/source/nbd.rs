@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use fleece_nbd::{Client, Pending};
 
-use crate::cancel::CancelToken;
-use crate::error::{Error, ErrorKind};
-use crate::source::{Extent, Source};
+use crate::job::cancel::CancelToken;
+use crate::pipeline::source::{Extent, Source};
+use crate::report::error::{Error, ErrorKind};
 
 /// What an error of the server means, and what more there is to say of it.
 pub(crate) type Meaning = fn(&fleece_nbd::Error) -> (ErrorKind, &'static str);

@@ -7,7 +7,7 @@ use std::str::FromStr;
 
 use fleece_vma_format::MAX_BLOB_SIZE;
 
-use crate::error::{Error, ErrorKind};
+use crate::report::error::{Error, ErrorKind};
 
 /// A file and its name in an archive: `[NAME=]FILE`.
 #[derive(Clone, Debug, PartialEq, Eq)]

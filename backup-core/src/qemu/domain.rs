@@ -1,4 +1,7 @@
-//! A domain that is to be backed up.
+//! Guests that libvirt runs.
+//!
+//! A backup of one is that of any guest on QEMU; what differs is where its monitor and its agent are, what its disks
+//! are called, and what else is known about it.
 
 use fleece_fleecing::{Endpoint, GuestAddress};
 use fleece_libvirt::xml::read::{DomainDisk, DomainXml};
@@ -6,12 +9,12 @@ use fleece_libvirt::{Domain, ErrorKind as LibvirtErrorKind, Libvirt, State};
 use fleece_qmp_client::Address;
 use fleece_vma_format::MAX_BLOB_SIZE;
 
-use crate::advice::Advice;
-use crate::archive::content::Content;
-use crate::cancel::CancelToken;
-use crate::error::{Error, ErrorKind};
-use crate::qemu::GuestBackup;
+use crate::job::archive::content::Content;
+use crate::job::cancel::CancelToken;
+use crate::qemu::job::GuestBackup;
 use crate::report::Warning;
+use crate::report::advice::Advice;
+use crate::report::error::{Error, ErrorKind};
 
 /// The name of a domain's XML in an archive.
 pub(crate) const DOMAIN_XML: &str = "domain.xml";
@@ -32,7 +35,7 @@ impl DomainGuest {
     /// Kind [`ErrorKind::Guest`]: libvirt does not answer, there is no such domain, it is off (with the advice to
     /// back up its images), or libvirt itself is at work on it.
     pub fn find(name: &str, uri: Option<&str>, cancel: &CancelToken) -> Result<Self, Error> {
-        let domain = find(name, uri, cancel)?;
+        let domain = find_domain(name, uri, cancel)?;
         let asked = |error| failed("cannot ask libvirt about the domain", error);
         let state = domain.state().map_err(asked)?;
         if state == State::Off {
@@ -136,7 +139,7 @@ impl DomainGuest {
 ///
 /// # Errors
 /// Kind [`ErrorKind::Guest`]: libvirt does not answer, or there is no such domain.
-pub fn find(name: &str, uri: Option<&str>, cancel: &CancelToken) -> Result<Domain, Error> {
+pub fn find_domain(name: &str, uri: Option<&str>, cancel: &CancelToken) -> Result<Domain, Error> {
     let libvirt = Libvirt::connect(uri, cancel.interrupt());
     let libvirt = libvirt.map_err(|error| unreachable(error, uri))?;
     libvirt.domain(name).map_err(|error| {

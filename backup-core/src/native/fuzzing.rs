@@ -1,7 +1,6 @@
-//! Entry points for fuzz targets; no part of the API.
+//! What fuzz targets call.
 
 use crate::native::control::{Reply, Request, receive, send};
-use crate::restore;
 
 /// What a client, or a server, says on a control socket.
 ///
@@ -11,15 +10,6 @@ use crate::restore;
 pub fn control_messages(data: &[u8]) {
     messages::<Request>(data);
     messages::<Reply>(data);
-}
-
-/// A guest's configuration from an archive that somebody made to do harm.
-///
-/// # Panics
-///
-/// If what is generated to start the guest says anything but what was meant.
-pub fn start_of_a_guest(data: &[u8]) {
-    restore::fuzzing::start_of_a_guest(data);
 }
 
 fn messages<T: serde::Serialize + serde::de::DeserializeOwned>(mut data: &[u8]) {

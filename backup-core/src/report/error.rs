@@ -5,8 +5,8 @@ use std::error::Error as StdError;
 use fleece_plain_text::message;
 use fleece_staged_file::meaning;
 
-use crate::advice::Advice;
-use crate::cancel::CancelReason;
+use crate::job::cancel::CancelReason;
+use crate::report::advice::Advice;
 
 /// What kind of thing went wrong; programs turn it into exit codes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -4,7 +4,7 @@ pub(crate) mod incremental;
 pub(crate) mod nbd;
 pub(crate) mod packed;
 
-use crate::error::Error;
+use crate::report::error::Error;
 
 /// A disk at one instant: it gives the same bytes however long the reading takes and whatever the
 /// guest writes meanwhile.

@@ -9,9 +9,9 @@ use fleece_storage::VolumeId;
 use fleece_vma_format::{DeviceId, Header, HeaderBuilder, MAX_BLOB_SIZE};
 
 use super::named::NamedFile;
-use crate::archive::rename::Rename;
-use crate::error::{Error, ErrorKind};
+use crate::job::archive::rename::Rename;
 use crate::report::Warning;
+use crate::report::error::{Error, ErrorKind};
 
 /// The name of a guest's configuration in an archive.
 pub(crate) const GUEST_CONFIG: &str = "qemu-server.conf";

@@ -9,7 +9,7 @@ use fleece_guest_config::GuestId;
 use fleece_storage::Storages;
 use tempfile::TempDir;
 
-use crate::error::{Error, ErrorKind};
+use crate::report::error::{Error, ErrorKind};
 
 /// Where things are kept; what is not named is where Proxmox has it, if this is one of its hosts.
 #[derive(Clone, Debug, Default)]

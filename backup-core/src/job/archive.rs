@@ -10,14 +10,14 @@ use std::time::{Duration, Instant};
 
 use fleece_vma_format::{DeviceSummary, Header};
 
-use crate::archive::content::Content;
-use crate::cancel::CancelToken;
-use crate::error::Error;
+use crate::job::archive::content::Content;
+use crate::job::cancel::CancelToken;
 use crate::pace::options::Pacing;
 use crate::pipeline::PipelineDisk;
+use crate::pipeline::source::Source;
 use crate::pipeline::transfer::{GuestWatch, Settings, Transfer};
+use crate::report::error::Error;
 use crate::report::{Counters, Event, Reporter, Warning};
-use crate::source::Source;
 use crate::target::options::ArchiveTarget;
 use crate::target::output::{Destination, Published};
 
