@@ -6,11 +6,14 @@ use sha2::{Digest as _, Sha256};
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Algorithm {
     Sha256,
-    /// What is written: on one processor several times as fast.
+    /// On one processor several times as fast.
     Blake3,
 }
 
 impl Algorithm {
+    /// The one of new indexes.
+    pub(super) const WRITTEN: Self = Self::Blake3;
+
     pub(super) const fn number(self) -> u8 {
         match self {
             Self::Sha256 => 1,
