@@ -237,6 +237,8 @@ pub struct Outcome {
     pub switched: Option<Switched>,
     /// How long the guest's file systems were frozen, if they were.
     pub frozen: Option<Duration>,
+    /// How long the guest was down between powering down and booting again, if it was asked to.
+    pub down: Option<Duration>,
     /// Most bytes that the fleecing images held at once, as far as it was seen.
     pub fleecing_peak: Option<u64>,
     /// What came from an earlier archive, if that was asked for.

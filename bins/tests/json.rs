@@ -71,7 +71,7 @@ shapes! {
     Diff { same: bool, devices: Vec<ComparedOrMissing> }
     Backup {
         guest: String, archive: String, size: u64, disks: u64, zero: u64, seconds: f64, switch_ms: Option<f64>,
-        paused_ms: Option<f64>, frozen_ms: Option<f64>, fleecing_peak: Option<u64>, shared: Option<u64>,
+        paused_ms: Option<f64>, frozen_ms: Option<f64>, down_ms: Option<f64>, fleecing_peak: Option<u64>, shared: Option<u64>,
         read_of_guest: Option<u64>, read_of_archive: Option<u64>, disks_by_bitmap: Option<u64>, warnings: u64,
     }
     PlannedDevice { name: String, size: u64 }

@@ -79,8 +79,14 @@ impl Field {
 
     /// Whether a backup of this guest passes `step`.
     fn passes(&self, step: Step) -> bool {
-        let stops = self.kind == Kind::Drives && self.qemu.version().major < 11;
-        step != Step::PauseRecorded || stops
+        match step {
+            Step::PauseRecorded => self.kind == Kind::Drives && self.qemu.version().major < 11,
+            // Those of `--mode stop`: `live_modes.rs`.
+            Step::StopRecorded | Step::PoweringDown | Step::PoweredDown | Step::StartedAgain => {
+                false
+            }
+            _ => true,
+        }
     }
 
     fn steps(&self) -> impl Iterator<Item = Step> {

@@ -23,6 +23,8 @@ pub enum Advice {
     ExcludeDisks(Vec<String>),
     /// Use another fleecing storage, or another format of its images.
     OtherFleecingFormat,
+    /// Give the guest more time to power down, or do not have it do so.
+    WaitLonger,
     /// Name the address of the NBD server that runs in the guest's QEMU.
     NameNbdServer,
     /// Name no NBD server: then one is started.

@@ -147,6 +147,13 @@ fn leave_qemu(remains: &mut Remains<'_>, qmp: Option<&GuestAddress>) -> Result<b
     if remains.contents.paused {
         remains.record.note_paused(false)?;
     }
+    if remains.contents.actions.is_some() {
+        // Done, or gone with QEMU.
+        remains.record.note_power_down(None)?;
+        remains.record.note_actions(None)?;
+        let done = "hold of the guest for when it powers down".into();
+        remains.cleaned.done.push(done);
+    }
     Ok(true)
 }
 

@@ -11,6 +11,7 @@ pub(crate) mod lock;
 pub(crate) mod method;
 pub(crate) mod names;
 pub(crate) mod ours;
+pub(crate) mod power;
 pub(crate) mod probe;
 pub(crate) mod server;
 pub(crate) mod switch;

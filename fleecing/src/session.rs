@@ -34,7 +34,7 @@ use crate::qemu::names;
 use crate::qemu::ours;
 use crate::qemu::switch::Switched;
 use crate::qemu::teardown;
-use crate::qemu::{discards, export, histogram, interference, method, server, switch};
+use crate::qemu::{discards, export, histogram, interference, method, power, server, switch};
 use crate::usage::Usage;
 
 /// The settings of a session.
@@ -53,6 +53,8 @@ pub struct Options {
     /// An NBD server that runs in this QEMU already, to be used instead of starting one: QEMU has
     /// one per process.
     pub running_server: Option<Address>,
+    /// Stop the guest for the switch, even if the method does not need it.
+    pub suspend: bool,
     /// The dirty bitmaps that are added and read; none, as a rule.
     pub tracking: Tracking,
 }
@@ -67,6 +69,7 @@ impl Options {
             cbw_timeout: Duration::from_secs(45),
             nbd_socket: nbd_socket.into(),
             running_server: None,
+            suspend: false,
             tracking: Tracking::default(),
         }
     }
@@ -202,7 +205,7 @@ impl<'r> Session<'r> {
     /// # Errors
     /// If QEMU cannot be asked whether the guest runs.
     pub fn expected_pause(&self) -> Result<Option<Duration>, Error> {
-        if self.method != Method::PausedInsert {
+        if !self.stops() {
             return Ok(None);
         }
         let round_trip = self.client.round_trip().unwrap_or_default();
@@ -210,10 +213,36 @@ impl<'r> Session<'r> {
             .client
             .execute(&QueryStatus {})
             .map_err(Error::qemu("cannot ask whether the guest runs"))?;
+        let commands = match self.method {
+            Method::Insert | Method::PausedInsert => self.disks.len(),
+            Method::Job | Method::Reopen => 1,
+        };
         // From the effect of `stop` to that of `cont`.
-        let trips = self.disks.len().saturating_add(1);
+        let trips = commands.saturating_add(1);
         let trips = u32::try_from(trips).unwrap_or(u32::MAX);
         Ok(status.running.then(|| round_trip.saturating_mul(trips)))
+    }
+
+    /// Whether the switch stops a guest that runs.
+    fn stops(&self) -> bool {
+        self.options.suspend || self.method == Method::PausedInsert
+    }
+
+    /// Asks the guest to power down, and waits until it has, for at most `limit`; its QEMU stays. Returns whether it
+    /// did: one that stands still stays as it is. [`Session::start_again`] or [`Session::finish`] brings it back.
+    ///
+    /// # Errors
+    /// What QEMU refused, or that the guest does not power down.
+    pub fn power_down(&self, limit: Duration) -> Result<bool, Error> {
+        power::down(&self.client, self.record, limit)
+    }
+
+    /// Boots the guest again.
+    ///
+    /// # Errors
+    /// What QEMU refused.
+    pub fn start_again(&self) -> Result<(), Error> {
+        power::start_again(&self.client, self.record)
     }
 
     /// Whether the images are on a storage that can hang. Then whoever reads the instant should not ask
@@ -259,7 +288,13 @@ impl<'r> Session<'r> {
         if let Some(archive) = &tracking.new {
             bitmaps::add(&self.client, &self.disks, archive)?;
         }
-        let switched = switch::insert(&self.client, self.record, self.method, &self.disks)?;
+        let switched = switch::insert(
+            &self.client,
+            self.record,
+            self.method,
+            &self.disks,
+            self.stops(),
+        )?;
         Step::Switched.reached();
         bitmaps::freeze(&self.client, &self.disks, tracking)?;
         Ok(switched)

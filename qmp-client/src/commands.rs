@@ -12,7 +12,7 @@
 //!
 //! | since | commands |
 //! |---|---|
-//! | 0.14 | `closefd` `cont` `getfd` `query-block` `query-blockstats` `query-migrate` `query-name` `query-status` `query-uuid` `query-version` `quit` `stop` |
+//! | 0.14 | `closefd` `cont` `getfd` `query-block` `query-blockstats` `query-migrate` `query-name` `query-status` `query-uuid` `query-version` `quit` `stop` `system_powerdown` `system_reset` |
 //! | 1.1 | `block-job-cancel` `block-stream` `query-block-jobs` `transaction` |
 //! | 1.2 | `add-fd` `qom-get` `qom-list` `qom-set` `query-fdsets` `query-target` `remove-fd` |
 //! | 1.3 | `nbd-server-start` `nbd-server-stop` |
@@ -24,6 +24,7 @@
 //! | 3.0 | `query-jobs` |
 //! | 4.0 | `block-latency-histogram-set` `x-debug-query-block-graph` |
 //! | 5.2 | `block-export-add` `block-export-del` `query-block-exports` |
+//! | 6.0 | `set-action` |
 //! | 6.1 | `blockdev-reopen` |
 
 #![expect(
@@ -60,7 +61,8 @@ pub use job::{
 pub use machine::{
     Cont, IoThread, MachineName, MachineUuid, MemorySize, Migration, Processor, ProcessorPlace,
     QueryCpusFast, QueryIoThreads, QueryMemorySizeSummary, QueryMigrate, QueryName, QueryStatus,
-    QueryTarget, QueryUuid, QueryVersion, Quit, Status, Stop, Target,
+    QueryTarget, QueryUuid, QueryVersion, Quit, RebootAction, SetAction, ShutdownAction, Status,
+    Stop, SystemPowerdown, SystemReset, Target,
 };
 pub use node::{BlockdevAdd, BlockdevDel, BlockdevReopen};
 pub use qom::{ObjectAdd, ObjectDel, QomGet, QomList, QomProperty, QomSet};

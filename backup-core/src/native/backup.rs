@@ -154,6 +154,7 @@ fn outcome(archived: Archived, fleecing_peak: Option<u64>, reporter: &Counting<'
         archived,
         switched: None,
         frozen: None,
+        down: None,
         fleecing_peak,
         tracked: None,
         warnings: reporter.warnings(),

@@ -161,6 +161,7 @@ pub fn backup_exports(
         archived,
         switched: None,
         frozen: None,
+        down: None,
         fleecing_peak: None,
         tracked: None,
         warnings: reporter.warnings(),

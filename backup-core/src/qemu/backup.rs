@@ -4,14 +4,15 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use fleece_fleecing::bitmaps::Tracking;
-use fleece_fleecing::{Disk, GuestAddress, Method, Record, Session, Step, Switched};
+use fleece_fleecing::{Disk, GuestAddress, Record, Session, Step};
 use fleece_qmp_client::Client;
 use fleece_qmp_client::commands::{BlockDevice, Cont, QueryBlock, QueryStatus};
 use fleece_vma_format::Summary;
 
 use super::disks;
 use super::incremental::Plan;
-use super::job::GuestBackup;
+use super::instant::{self, Fixed};
+use super::job::{GuestBackup, Mode};
 use super::source;
 use super::space::free_space::SpaceWatch;
 use super::space::shared::SharedSpace;
@@ -21,9 +22,8 @@ use super::watch::QemuWatch;
 use crate::job::archive::content::Content;
 use crate::job::archive::{self, Archived};
 use crate::job::cancel::CancelToken;
-use crate::job::{Job, Outcome, left_frozen};
+use crate::job::{Job, Outcome};
 use crate::pipeline::transfer::{self, LOOKS, Settings, Transfer};
-use crate::qemu::quiesce::{Frozen, Quiesce, Timeouts};
 use crate::report::advice::Advice;
 use crate::report::error::{Error, ErrorKind};
 use crate::report::units;
@@ -107,6 +107,7 @@ fn on_locked_guest(
     if let Some(plan) = &plan {
         target.base = plan.base().cloned();
     }
+    reporter.info(format!("backup mode: {}", job.mode.name()));
     let session = session(job, client, record, disks, tracking.unwrap_or_default())?;
     check_pause(job, &session, reporter)?;
     // Before the guest is touched: can the archive be written at all?
@@ -145,8 +146,7 @@ fn on_locked_guest(
     let Moved {
         archive,
         summary,
-        switched,
-        frozen,
+        instant,
         fleecing_peak,
     } = match moved {
         Ok(moved) => moved,
@@ -162,8 +162,9 @@ fn on_locked_guest(
     begun.end(committed.is_ok(), reporter);
     Ok(Outcome {
         archived: Archived::new(committed?, summary.devices(), start.elapsed(), reporter),
-        switched: Some(switched),
-        frozen,
+        switched: Some(instant.switched),
+        frozen: instant.frozen,
+        down: instant.down,
         fleecing_peak,
         tracked: plan.as_ref().map(Plan::tracked),
         warnings: reporter.warnings(),
@@ -209,6 +210,7 @@ pub(super) fn session<'r>(
     options.format = job.fleecing.format;
     options.cbw_timeout = job.cbw_timeout;
     options.running_server.clone_from(&job.nbd_server);
+    options.suspend = job.mode == Mode::Suspend;
     options.tracking = tracking;
     let address = job.qmp.clone();
     Ok(Session::new(
@@ -258,8 +260,7 @@ fn prepare<'r>(mut session: Session<'r>, reporter: &Counting<'_>) -> Result<Sess
 struct Moved {
     archive: Counted,
     summary: Summary,
-    switched: Switched,
-    frozen: Option<Duration>,
+    instant: Fixed,
     fleecing_peak: Option<u64>,
 }
 
@@ -276,7 +277,7 @@ fn move_data(
     let mut watch = QemuWatch::new(session, &space, job.cbw_timeout, reporter);
     check_space(session, &space, job.archive.pacing.fleecing_limit, reporter)?;
     let before = look(job, session, &mut watch, reporter, cancel)?;
-    let (switched, frozen) = switch(job, session, reporter, cancel)?;
+    let instant = instant::fix(job, session, reporter, cancel)?;
     if let Some(tpm) = tpm {
         tpm.after(content, reporter);
     }
@@ -314,8 +315,7 @@ fn move_data(
     Ok(Moved {
         archive,
         summary,
-        switched,
-        frozen,
+        instant,
         fleecing_peak: watch.fleecing_peak(),
     })
 }
@@ -349,60 +349,6 @@ fn look(
         ));
     }
     Ok(before)
-}
-
-/// The switch of the filters, with the guest's file systems frozen if there is an agent, and for how
-/// long they were.
-fn switch(
-    job: &GuestBackup,
-    session: &Session<'_>,
-    reporter: &Counting<'_>,
-    cancel: &CancelToken,
-) -> Result<(Switched, Option<Duration>), Error> {
-    let is_alive = || session.client().closed().is_none();
-    let frozen = job.agent.as_ref().map(|agent| {
-        let quiesce = Quiesce {
-            agent,
-            record: session.record(),
-            reporter,
-            cancel,
-            is_alive: &is_alive,
-            timeouts: Timeouts::default(),
-        };
-        quiesce.freeze()
-    });
-    let frozen = frozen.transpose();
-    let frozen = frozen.map_err(|error| left_frozen(error, reporter, cancel))?;
-    let switched = session.switch();
-    let frozen = match frozen.flatten().map(Frozen::thaw).transpose() {
-        Ok(frozen) => frozen.flatten(),
-        Err(error) => {
-            if let Err(error) = switched {
-                reporter.warning(error);
-            }
-            return Err(left_frozen(error, reporter, cancel));
-        }
-    };
-    let switched = switched?;
-    if let Some(reason) = cancel.reason() {
-        return Err(Error::cancelled(reason));
-    }
-    let pause = switched.paused.map_or_else(
-        || "the guest was not stopped".to_owned(),
-        |paused| format!("the guest was paused for {}", units::millis(paused)),
-    );
-    reporter.info(format!(
-        "copy-before-write is active ({}, {}; {pause})",
-        switched.method,
-        units::millis(switched.took)
-    ));
-    if switched.method == Method::Job {
-        reporter.info(
-            "until the end of the backup, what the guest discards frees no space: QEMU's jobs swallow it"
-                .into(),
-        );
-    }
-    Ok((switched, frozen))
 }
 
 /// Whether nothing is left.

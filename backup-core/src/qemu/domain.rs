@@ -11,7 +11,7 @@ use fleece_vma_format::MAX_BLOB_SIZE;
 
 use crate::job::archive::content::Content;
 use crate::job::cancel::CancelToken;
-use crate::qemu::job::GuestBackup;
+use crate::qemu::job::{GuestBackup, Mode};
 use crate::report::Warning;
 use crate::report::advice::Advice;
 use crate::report::error::{Error, ErrorKind};
@@ -101,12 +101,20 @@ impl DomainGuest {
     }
 
     /// Gives a backup of the guest what is known about it: the agent, and the names of its disks.
-    pub fn equip(&self, backup: &mut GuestBackup) {
+    ///
+    /// # Errors
+    /// Kind [`ErrorKind::Guest`] if it is to power down: libvirt ends QEMU with its guest.
+    pub fn equip(&self, backup: &mut GuestBackup) -> Result<(), Error> {
+        if backup.mode == Mode::Stop && !self.is_paused {
+            let message = "libvirt ends QEMU when its guest powers down, so the domain cannot be stopped for the instant";
+            return Err(Error::new(ErrorKind::Guest, message).advise(Advice::StopYourself));
+        }
         let agent = (self.xml.agent == Some(true)).then(|| self.domain.address().clone().into());
         backup.agent = backup.agent.take().or(agent);
         let called = |disk: &DomainDisk| disk.key().unwrap_or_else(|| disk.target.clone());
         let name = |disk: &DomainDisk| Some((disk.alias.clone()?, called(disk)));
         backup.disk_names = self.xml.disks.iter().filter_map(name).collect();
+        Ok(())
     }
 
     /// Puts the domain's definition into an archive. Returns what cannot be there.

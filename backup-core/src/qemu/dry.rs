@@ -7,7 +7,7 @@ use fleece_fleecing::Record;
 
 use super::backup::{check_pause, connect, session};
 use super::disks;
-use super::job::GuestBackup;
+use super::job::{GuestBackup, Mode};
 use super::space::check_space;
 use super::space::free_space::SpaceWatch;
 use super::space::shared::SharedSpace;
@@ -73,7 +73,12 @@ pub fn foresee(
             reporter,
         )?;
     }
-    if let Some(agent) = &job.agent {
+    if job.mode == Mode::Stop {
+        let limit = units::duration(job.stop_wait);
+        reporter.info(format!(
+            "would ask the guest to power down, wait for at most {limit}, and start it again"
+        ));
+    } else if let Some(agent) = &job.agent {
         reporter.info(format!(
             "would freeze the guest's file systems through its agent at {agent} for the instant"
         ));

@@ -29,6 +29,10 @@ pub struct GuestBackup {
     pub exclude: Vec<String>,
     /// Disks to leave out, by name, if the guest has them.
     pub unwanted: Vec<String>,
+    /// How the guest comes to the instant.
+    pub mode: Mode,
+    /// With [`Mode::Stop`]: how long the guest may take to power down.
+    pub stop_wait: Duration,
     /// The guest's agent, to freeze file systems for the instant.
     pub agent: Option<GuestAddress>,
     /// After this long a copy to the fleecing image is given up, and with it the backup.
@@ -42,6 +46,34 @@ pub struct GuestBackup {
     pub incremental: Option<Incrementally>,
     /// An NBD server that runs in this QEMU already.
     pub nbd_server: Option<Address>,
+}
+
+/// How the guest comes to the instant; the names are those of Proxmox's `vzdump`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Mode {
+    /// While it runs.
+    #[default]
+    Snapshot,
+    /// Stopped for the switch, even where QEMU needs no pause for it.
+    Suspend,
+    /// Powered down by itself; it boots again while it is read.
+    Stop,
+}
+
+impl Mode {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Snapshot, Self::Suspend, Self::Stop];
+
+    /// Its name.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Snapshot => "snapshot",
+            Self::Suspend => "suspend",
+            Self::Stop => "stop",
+        }
+    }
 }
 
 /// How to read only what has changed.
@@ -93,6 +125,8 @@ impl GuestBackup {
             include: Vec::new(),
             exclude: Vec::new(),
             unwanted: Vec::new(),
+            mode: Mode::Snapshot,
+            stop_wait: Duration::from_secs(600),
             agent: None,
             cbw_timeout: Duration::from_secs(45),
             disk_names: Vec::new(),

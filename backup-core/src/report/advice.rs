@@ -44,6 +44,8 @@ pub enum Advice {
     ReplaceGuest,
     /// Restore without starting the guest, and start it by hand.
     StartYourself,
+    /// Shut the domain down by hand, back up its images, and start it again; or suspend it only.
+    StopYourself,
     /// Restore to another folder, or replace the files that are there.
     ReplaceFiles,
     /// Say where firewall rules are kept, or print those of the archive.

@@ -8,6 +8,8 @@
 //! files: ["/backup/.vzdump-….vma.tmp"]     an archive that is being written
 //! frozen: /run/vm/100.qga                 the guest's file systems are frozen through this agent
 //! paused: yes                             the guest stands still for the switch of the filters
+//! actions: shutdown=poweroff,reboot=reset what QEMU does again when the guest powers down
+//! power-down: 1795966008                  the guest was asked to power down, and may do so until then
 //! locked: yes                             the guest's configuration has Proxmox's `lock: backup`
 //! restores: /etc/pve/…/100.conf           a restore is making volumes that this file will name
 //! volumes: fast:vm-100-disk-0,…           the volumes
@@ -25,6 +27,7 @@ mod place;
 mod volumes;
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use fleece_guest_config::{ConfigFile, GuestConfig, GuestId};
 use fleece_qmp_client::Address;
@@ -64,6 +67,10 @@ pub struct Contents {
     pub files: Vec<PathBuf>,
     /// The guest was about to be stopped for the switch.
     pub paused: bool,
+    /// What QEMU is to do again when the guest powers down; until then it holds it.
+    pub actions: Option<String>,
+    /// Until when, since 1970, the guest may power down, as it was asked to.
+    pub power_down: Option<Duration>,
     /// The guest's configuration has our lock, or was about to get it.
     pub locked: bool,
     /// The agent that was asked to freeze the guest's file systems.
@@ -87,6 +94,10 @@ impl Contents {
             files: files(state).unwrap_or_default(),
             illegible: files(state).err(),
             paused: get(PAUSED).is_some(),
+            actions: get(ACTIONS),
+            power_down: get(POWER_DOWN)
+                .and_then(|seconds| seconds.parse().ok())
+                .map(Duration::from_secs),
             locked: get(LOCKED).is_some(),
             frozen: get(FROZEN),
             restores: get(RESTORES).map(Into::into),
@@ -111,6 +122,8 @@ const QMP: &str = "qmp";
 const NBD_SOCKET: &str = "nbd-socket";
 const FILES: &str = "files";
 const PAUSED: &str = "paused";
+const ACTIONS: &str = "actions";
+const POWER_DOWN: &str = "power-down";
 const LOCKED: &str = "locked";
 const FROZEN: &str = "frozen";
 const RESTORES: &str = "restores";
@@ -262,6 +275,21 @@ impl Record {
         Ok(())
     }
 
+    /// Notes what QEMU is to do again when the guest powers down, before it is told otherwise; or that it does so.
+    pub(crate) fn note_actions(&self, actions: Option<&str>) -> Result<(), Error> {
+        self.note(ACTIONS, actions)?;
+        if actions.is_some() {
+            Step::StopRecorded.reached();
+        }
+        Ok(())
+    }
+
+    /// Notes until when, since 1970, the guest may power down, before it is asked to; or that it runs again.
+    pub(crate) fn note_power_down(&self, until: Option<Duration>) -> Result<(), Error> {
+        let seconds = until.map(|until| until.as_secs().to_string());
+        self.note(POWER_DOWN, seconds.as_deref())
+    }
+
     /// Notes the agent that is about to be asked to freeze the guest's file systems, or that they
     /// are known to be thawed.
     ///
@@ -312,7 +340,7 @@ impl Record {
             .update::<_, fleece_guest_config::Error>(|state| {
                 let frozen = state.main().get(FROZEN).is_some();
                 if state.fleecing_images().is_empty() && !frozen {
-                    for key in [QMP, NBD_SOCKET, PAUSED] {
+                    for key in [QMP, NBD_SOCKET, PAUSED, ACTIONS, POWER_DOWN] {
                         state.main_mut().remove(key);
                     }
                 }

@@ -49,6 +49,12 @@ steps! {
     ImageAttached = "image-attached",
     /// The filters are made, and not in use. (A job makes its own.)
     FiltersMade = "filters-made",
+    /// What QEMU is to do again when the guest powers down is on record. (Only if the guest is to be stopped.)
+    StopRecorded = "stop-recorded",
+    /// The guest is asked to power down.
+    PoweringDown = "powering-down",
+    /// It is down, and its QEMU is there.
+    PoweredDown = "powered-down",
     /// The agent that is to freeze the guest is on record.
     FreezeRecorded = "freeze-recorded",
     /// The guest's file systems are frozen.
@@ -59,6 +65,8 @@ steps! {
     Switching = "switching",
     /// The filters are in.
     Switched = "switched",
+    /// A guest that was powered down boots again.
+    StartedAgain = "started-again",
     /// The guest's file systems are thawed.
     Thawed = "thawed",
     /// The views of the instant are made.

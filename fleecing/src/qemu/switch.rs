@@ -4,8 +4,7 @@ use std::fs::File;
 use std::time::{Duration, Instant};
 
 use fleece_qmp_client::commands::{
-    Action, BlockJobCancel, BlockdevAdd, BlockdevDel, BlockdevReopen, Cont, QomSet, QueryBlock,
-    QueryStatus, Transaction,
+    BlockJobCancel, BlockdevAdd, BlockdevDel, BlockdevReopen, Cont, QomSet, QueryBlock, QueryStatus,
 };
 use fleece_qmp_client::{Client, RawCommand};
 use serde_json::{Value, json};
@@ -77,24 +76,101 @@ pub(crate) fn make_filters(
 
 /// Puts a filter above each disk, at one instant. [`make_filters`] has made them.
 ///
+/// If it `stops` a guest that runs, all commands travel in one write, so that the pause lasts as long as QEMU needs and
+/// no longer, even if we are killed in it. Otherwise there is one command, or a guest that stands still.
+///
 /// On failure some filters may be in; [`remove`] takes them out.
 pub(crate) fn insert(
     client: &Client,
     record: &Record,
     method: Method,
     disks: &[Disk],
+    stops: bool,
 ) -> Result<Switched, Error> {
     let start = Instant::now();
-    let paused = match method {
-        Method::Job => start_jobs(client, disks).map(|()| None),
-        Method::Reopen => reopen(client, disks).map(|()| None),
-        Method::Insert | Method::PausedInsert => set_drives(client, record, disks),
-    }?;
+    let (commands, failure) = commands(method, disks);
+    let paused = match stops && is_running(client)? {
+        true => Some(run_stopped(client, record, commands, failure)?),
+        false => {
+            Step::Switching.reached();
+            for RawCommand {
+                name, arguments, ..
+            } in commands
+            {
+                let done = client.execute_raw(&name, arguments);
+                done.map_err(Error::qemu(failure))?;
+            }
+            None
+        }
+    };
     Ok(Switched {
         method,
         took: start.elapsed(),
         paused,
     })
+}
+
+/// What QEMU is told for the switch, and what it means that it refuses.
+fn commands(method: Method, disks: &[Disk]) -> (Vec<RawCommand>, &'static str) {
+    match method {
+        Method::Job => (
+            vec![start_jobs(disks)],
+            "cannot start copy-before-write on all disks at one instant",
+        ),
+        Method::Reopen => (
+            vec![reopen(disks)],
+            "cannot insert the filters below the disks' top nodes",
+        ),
+        Method::Insert | Method::PausedInsert => (
+            set_drives(disks),
+            "cannot attach the filters to the guest's devices",
+        ),
+    }
+}
+
+fn is_running(client: &Client) -> Result<bool, Error> {
+    let status = client.execute(&QueryStatus {});
+    let status = status.map_err(Error::qemu("cannot query whether the guest is running"))?;
+    Ok(status.running)
+}
+
+/// Runs commands while the guest stands still, and returns for how long it did.
+fn run_stopped(
+    client: &Client,
+    record: &Record,
+    mut commands: Vec<RawCommand>,
+    failure: &str,
+) -> Result<Duration, Error> {
+    let events = client.subscribe();
+    // `stop` flushes all disks while the guest stands still; what is flushed before costs it nothing.
+    sync_images(client)?;
+    record.note_paused(true)?;
+    commands.insert(0, RawCommand::new("stop", None));
+    commands.push(RawCommand::new("cont", None));
+    let sent = Instant::now();
+    let replies = client.pipeline_to_the_end(&commands, || Step::Switching.reached());
+    let took = sent.elapsed();
+    if !matches!(replies.last(), Some(Ok(_))) {
+        client.execute(&Cont {}).map_err(Error::qemu(
+            "the guest was stopped for the switch and cannot be continued; continue it with `cont`",
+        ))?;
+    }
+    record.note_paused(false)?;
+    for reply in replies {
+        reply.map_err(Error::qemu(failure))?;
+    }
+    let mut moments = ["STOP", "RESUME"].map(|name| {
+        events
+            .wait_for(|event| event.name == name, Duration::from_millis(500))
+            .ok()
+            .flatten()
+    });
+    let paused = match &mut moments {
+        [Some(stopped), Some(resumed)] => resumed.timestamp.since(stopped.timestamp),
+        _ => None,
+    };
+    // Without the events it was at most as long as the commands took.
+    Ok(paused.unwrap_or(took))
 }
 
 /// Takes the filters of ours out, wherever they are. Nothing may read through them any more.
@@ -173,35 +249,23 @@ pub(crate) fn pass_by(client: &Client, filters: &[&str]) -> Result<(), Error> {
     first
 }
 
-fn start_jobs(client: &Client, disks: &[Disk]) -> Result<(), Error> {
-    let actions = disks
-        .iter()
-        .enumerate()
-        .map(|(n, disk)| {
-            Action::new(
-                "blockdev-backup",
-                json!({
-                    "job-id": names::job(n),
-                    "device": disk.base,
-                    "target": names::image(n),
-                    "sync": "none",
-                    "filter-node-name": names::filter(n),
-                    "on-cbw-error": "break-snapshot",
-                    "auto-dismiss": true,
-                }),
-            )
+fn start_jobs(disks: &[Disk]) -> RawCommand {
+    let actions = disks.iter().enumerate().map(|(n, disk)| {
+        json!({
+            "type": "blockdev-backup",
+            "data": {
+                "job-id": names::job(n),
+                "device": disk.base,
+                "target": names::image(n),
+                "sync": "none",
+                "filter-node-name": names::filter(n),
+                "on-cbw-error": "break-snapshot",
+                "auto-dismiss": true,
+            },
         })
-        .collect();
-    Step::Switching.reached();
-    client
-        .execute(&Transaction {
-            actions,
-            properties: None,
-        })
-        .map(drop)
-        .map_err(Error::qemu(
-            "cannot start copy-before-write on all disks at one instant",
-        ))
+    });
+    let actions = Value::from_iter(actions);
+    RawCommand::new("transaction", Some(json!({ "actions": actions })))
 }
 
 fn cancel_jobs(client: &Client, ours: &Ours) -> Result<(), Error> {
@@ -219,82 +283,24 @@ fn cancel_jobs(client: &Client, ours: &Ours) -> Result<(), Error> {
     wait::until_gone(client, "backup jobs", left)
 }
 
-fn reopen(client: &Client, disks: &[Disk]) -> Result<(), Error> {
-    let options = disks
-        .iter()
-        .enumerate()
-        .filter_map(|(n, disk)| {
-            let mut options = disk.top.reopen_options()?.clone();
-            options.insert("file".into(), names::filter(n).into());
-            Some(Value::Object(options))
-        })
-        .collect();
-    Step::Switching.reached();
-    client
-        .execute(&BlockdevReopen { options })
-        .map(drop)
-        .map_err(Error::qemu(
-            "cannot insert the filters below the disks' top nodes",
-        ))
+fn reopen(disks: &[Disk]) -> RawCommand {
+    let options = disks.iter().enumerate().filter_map(|(n, disk)| {
+        let mut options = disk.top.reopen_options()?.clone();
+        options.insert("file".into(), names::filter(n).into());
+        Some(Value::Object(options))
+    });
+    let options = Value::from_iter(options);
+    RawCommand::new("blockdev-reopen", Some(json!({ "options": options })))
 }
 
-/// Attaches the filters to the guest's devices; several disks of a running guest while it is
-/// stopped, all in one write, so that the pause lasts as long as QEMU needs and no longer, even if we
-/// are killed in it.
-fn set_drives(client: &Client, record: &Record, disks: &[Disk]) -> Result<Option<Duration>, Error> {
-    let mut commands: Vec<RawCommand> = disks
-        .iter()
-        .enumerate()
-        .filter_map(|(n, disk)| {
-            let path = disk.device_path.as_deref()?;
-            Some(set_drive(path, &names::filter(n)))
-        })
-        .collect();
-    let running = client
-        .execute(&QueryStatus {})
-        .map_err(Error::qemu("cannot query whether the guest is running"))?
-        .running;
-    let stop = running && disks.len() > 1;
-    let events = client.subscribe();
-    if stop {
-        // `stop` flushes all disks while the guest stands still; what is flushed before costs it
-        // nothing.
-        sync_images(client)?;
-        record.note_paused(true)?;
-        commands.insert(0, RawCommand::new("stop", None));
-        commands.push(RawCommand::new("cont", None));
-    }
-    let sent = Instant::now();
-    let replies = client.pipeline_to_the_end(&commands, || Step::Switching.reached());
-    let took = sent.elapsed();
-    if stop {
-        if !matches!(replies.last(), Some(Ok(_))) {
-            client.execute(&Cont {}).map_err(Error::qemu(
-                "the guest was stopped for the switch and cannot be continued; continue it with `cont`",
-            ))?;
-        }
-        record.note_paused(false)?;
-    }
-    for reply in replies {
-        reply.map_err(Error::qemu(
-            "cannot attach the filters to the guest's devices",
-        ))?;
-    }
-    if !stop {
-        return Ok(None);
-    }
-    let mut moments = ["STOP", "RESUME"].map(|name| {
-        events
-            .wait_for(|event| event.name == name, Duration::from_millis(500))
-            .ok()
-            .flatten()
+/// Attaches the filters to the guest's devices.
+fn set_drives(disks: &[Disk]) -> Vec<RawCommand> {
+    let disks = disks.iter().enumerate();
+    let commands = disks.filter_map(|(n, disk)| {
+        let path = disk.device_path.as_deref()?;
+        Some(set_drive(path, &names::filter(n)))
     });
-    let paused = match &mut moments {
-        [Some(stopped), Some(resumed)] => resumed.timestamp.since(stopped.timestamp),
-        _ => None,
-    };
-    // Without the events it was at most as long as the commands took.
-    Ok(Some(paused.unwrap_or(took)))
+    commands.collect()
 }
 
 fn set_drive(path: &str, node: &str) -> RawCommand {

@@ -16,7 +16,7 @@ use crate::qemu::lock::QemuLock;
 use crate::qemu::names::Kind;
 use crate::qemu::ours::Ours;
 use crate::qemu::server::stray;
-use crate::qemu::{export, histogram, interference, server, switch};
+use crate::qemu::{export, histogram, interference, power, server, switch};
 
 /// Removes exports, views, filters and image nodes of ours. All of it is found in QEMU itself, by its names
 /// and by what it is; doing it twice does no harm.
@@ -52,6 +52,7 @@ fn take_out(
             resume(client)?;
         }
         answer()?;
+        power::undo(client, record)?;
         remove(client, known, socket)
     };
     let was_cut_off = client.is_some();

@@ -152,6 +152,50 @@ command!(Stop, "stop", Done);
 pub struct Cont {}
 command!(Cont, "cont", Done);
 
+/// What QEMU does when something happens to the guest; what is not given stays as it is.
+#[derive(Clone, Copy, Debug, Default, Serialize)]
+pub struct SetAction {
+    /// When the guest powers down.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub shutdown: Option<ShutdownAction>,
+    /// When the guest resets itself, or `system_reset` does.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reboot: Option<RebootAction>,
+}
+command!(SetAction, "set-action", Done);
+
+/// QAPI `ShutdownAction`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ShutdownAction {
+    /// QEMU ends.
+    #[default]
+    Poweroff,
+    /// QEMU stays, with the guest stopped (`-no-shutdown`).
+    Pause,
+}
+
+/// QAPI `RebootAction`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum RebootAction {
+    /// The guest boots again.
+    #[default]
+    Reset,
+    /// The guest is powered down (`-no-reboot`).
+    Shutdown,
+}
+
+/// Presses the power button: what comes of it is up to the guest.
+#[derive(Clone, Copy, Debug, Default, Serialize)]
+pub struct SystemPowerdown {}
+command!(SystemPowerdown, "system_powerdown", Done);
+
+/// Resets the machine, a moment after the reply.
+#[derive(Clone, Copy, Debug, Default, Serialize)]
+pub struct SystemReset {}
+command!(SystemReset, "system_reset", Done);
+
 /// Ends QEMU.
 #[derive(Clone, Copy, Debug, Default, Serialize)]
 pub struct Quit {}

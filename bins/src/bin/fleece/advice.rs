@@ -75,6 +75,11 @@ fn backup(advice: &Advice) -> Option<String> {
         Advice::OnlySkip => "leave one out with --disk DISK=skip".into(),
         Advice::ReplaceGuest => "choose another --vmid, or replace it with --force".into(),
         Advice::StartYourself => "restore it without --start, and start it yourself".into(),
+        Advice::StopYourself => {
+            "use --mode suspend; or shut the guest down with `virsh shutdown`, and the same backup tells how its images \
+             are backed up"
+                .into()
+        }
         Advice::ReplaceFiles => "choose another folder, or replace it with --force".into(),
         Advice::NameFirewallDirectory => {
             "give --firewall-dir, or print them with `vma config -c qemu-server.fw`".into()
@@ -141,6 +146,11 @@ fn fleecing(advice: &Fleecing) -> Option<String> {
         }
         Fleecing::OtherFleecingFormat => {
             "choose another storage with --fleecing, or another format with --fleecing-format"
+                .into()
+        }
+        Fleecing::WaitLonger => {
+            "see why it does not heed its power button, give it more time with --stop-wait, or back it up while it \
+             runs, without --mode"
                 .into()
         }
         Fleecing::NameNbdServer => "name its address with --nbd-server to use it".into(),

@@ -253,6 +253,7 @@ fn tell(done: &Outcome, guest: &GuestId, log: &Log) {
         "switch_ms": millis(done.switched.map(|switched| switched.took)),
         "paused_ms": millis(done.switched.and_then(|switched| switched.paused)),
         "frozen_ms": millis(done.frozen),
+        "down_ms": millis(done.down),
         "fleecing_peak": done.fleecing_peak,
         "read_of_guest": done.tracked.map(|tracked| tracked.from_guest),
         "read_of_archive": done.tracked.map(|tracked| tracked.from_archive),

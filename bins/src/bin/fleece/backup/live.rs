@@ -44,10 +44,12 @@ fn of_guest(
         backup.heed(config)?;
     }
     backup.agent = arguments.agent.clone().map(GuestAddress::from);
-    if let Some(domain) = &guest.domain {
-        domain.equip(&mut backup);
-    }
     backup.max_pause = arguments.max_pause;
+    backup.mode = arguments.mode;
+    backup.stop_wait = arguments.stop_wait;
+    if let Some(domain) = &guest.domain {
+        domain.equip(&mut backup)?;
+    }
     backup.cbw_timeout = arguments.cbw_timeout;
     backup.nbd_server.clone_from(&arguments.nbd_server);
     backup.incremental = arguments.incremental.then(|| {

@@ -6,12 +6,13 @@ use std::time::Duration;
 use clap::{ArgGroup, Args};
 use fleece_backup_core::dump::KeepRules;
 use fleece_backup_core::exports::ExportedDisk;
+use fleece_backup_core::qemu::Mode;
 use fleece_backup_core::units::parse_size;
 use fleece_backup_core::{Compression, NamedFile, Rename};
 use fleece_qmp_client::Address;
 use fleece_storage::VolumeFormat;
 
-use super::values::{FinishWithin, compression, finish_within, millis, pause, seconds};
+use super::values::{FinishWithin, compression, finish_within, millis, mode, pause, seconds};
 use super::which::Which;
 
 #[derive(Debug, Args)]
@@ -146,6 +147,17 @@ pub(crate) struct Backup {
     /// If the backup fails, keep what was written as ARCHIVE.partial; `vma recover` reads it.
     #[arg(long)]
     pub(crate) keep_partial: bool,
+
+    /// How the guest comes to the point in time, as with vzdump: `snapshot` while it runs; `suspend` stopped for that
+    /// moment; `stop` powered down by itself, to boot again while it is read.
+    #[arg(long, value_name = "MODE", default_value = "snapshot", value_parser = mode(),
+          conflicts_with_all = ["native", "image", "nbd"], help_heading = "The guest")]
+    pub(crate) mode: Mode,
+
+    /// With --mode stop: give up when the guest has not powered down after this many seconds.
+    #[arg(long, value_name = "SECONDS", default_value = "600", value_parser = seconds,
+          help_heading = "The guest")]
+    pub(crate) stop_wait: Duration,
 
     /// The guest agent's socket: freezes file systems for the point in time [default with --libvirt: libvirt
     /// is asked to, if an agent is connected].

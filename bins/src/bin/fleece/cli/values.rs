@@ -2,8 +2,10 @@
 
 use std::time::Duration;
 
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 use fleece_backup_core::Compression;
 use fleece_backup_core::exports;
+use fleece_backup_core::qemu::Mode;
 use fleece_backup_core::units::{self, parse_size};
 use fleece_guest_config::GuestId;
 
@@ -13,6 +15,14 @@ pub(super) fn vmid(text: &str) -> Result<GuestId, String> {
         .ok()
         .filter(|id: &GuestId| id.number().is_some());
     number.ok_or_else(|| "expected a number from 1 to 999999999".into())
+}
+
+pub(super) fn mode() -> impl TypedValueParser<Value = Mode> {
+    let names = Mode::ALL.map(Mode::name);
+    PossibleValuesParser::new(names).try_map(|name| {
+        let mut modes = Mode::ALL.into_iter();
+        modes.find(|mode| mode.name() == name).ok_or(name)
+    })
 }
 
 /// A socket if it looks like a path, else a host and a port.
