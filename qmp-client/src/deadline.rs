@@ -134,6 +134,6 @@ impl Deadline {
 }
 
 /// The kernel counts socket timeouts in microseconds and takes zero for "for ever".
-const SHORTEST: Duration = Duration::from_millis(1);
+pub(crate) const SHORTEST: Duration = Duration::from_millis(1);
 /// How long an interrupt may go unnoticed.
 const SLICE: Duration = Duration::from_millis(100);

@@ -15,7 +15,7 @@ use rustix::net::{
 };
 
 use crate::address::Address;
-use crate::deadline::Deadline;
+use crate::deadline::{Deadline, SHORTEST};
 use crate::error::{Error, ErrorKind};
 
 /// A connected socket.
@@ -81,13 +81,14 @@ impl Socket {
         fd: Option<BorrowedFd<'_>>,
         deadline: &Deadline,
     ) -> io::Result<()> {
+        // The caller has seen that there is time left. An interrupt since then is no fault of the peer's: whoever waits
+        // for the reply hears of it.
+        self.set_write_timeout(deadline.slice().unwrap_or(SHORTEST))?;
         if let Some(fd) = fd {
-            self.set_write_timeout(deadline)?;
             let sent = self.send_descriptor(bytes, fd)?;
             bytes = bytes.get(sent..).unwrap_or_default();
         }
         while !bytes.is_empty() {
-            self.set_write_timeout(deadline)?;
             match self.write(bytes) {
                 Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
                 Ok(sent) => bytes = bytes.get(sent..).unwrap_or_default(),
@@ -95,6 +96,9 @@ impl Socket {
                 // The next slice of time, if there is one.
                 Err(error) if is_timeout(&error) => {}
                 Err(error) => return Err(error),
+            }
+            if !bytes.is_empty() {
+                self.set_write_timeout(deadline.slice().ok_or(io::ErrorKind::TimedOut)?)?;
             }
         }
         Ok(())
@@ -116,8 +120,8 @@ impl Socket {
         }
     }
 
-    fn set_write_timeout(&self, deadline: &Deadline) -> io::Result<()> {
-        let timeout = Some(deadline.slice().ok_or(io::ErrorKind::TimedOut)?);
+    fn set_write_timeout(&self, timeout: Duration) -> io::Result<()> {
+        let timeout = Some(timeout);
         match self {
             Self::Unix(stream) => stream.set_write_timeout(timeout),
             Self::Tcp(stream) => stream.set_write_timeout(timeout),
