@@ -166,7 +166,7 @@ impl<'a> Archive<'a> {
     pub fn device(&self, name: &str) -> Result<ArchivedDevice<'_, 'a>> {
         Ok(ArchivedDevice {
             archive: self,
-            device: find(&self.header, name)?,
+            device: self.header.find_device(name)?,
         })
     }
 
@@ -210,6 +210,24 @@ impl<'a> Archive<'a> {
         Ok(self.random.get_or_init(|| open))
     }
 
+    /// As [`random_access`](Self::random_access), or `None` for an archive that can only be read from front to back.
+    ///
+    /// # Errors
+    /// As [`RandomAccess::open`].
+    pub fn if_random_access(&self) -> Result<Option<&RandomAccess<Contents<'a>>>> {
+        match self.random_access() {
+            Err(error)
+                if matches!(
+                    error.kind(),
+                    ErrorKind::NotSeekable | ErrorKind::Unsupported
+                ) =>
+            {
+                Ok(None)
+            }
+            open => open.map(Some),
+        }
+    }
+
     /// Without touching every extent, if there is an index that fits.
     #[cfg(feature = "index")]
     fn by_index(
@@ -248,7 +266,7 @@ impl<'a> Archive<'a> {
     /// [`ErrorKind::NotFound`] for a device that is not there, all that [`reader`](Self::reader) and
     /// [`random_access`](Self::random_access) find, and [`ErrorKind::Io`] of `out`.
     pub fn copy_device(&mut self, name: &str, out: impl Write + Seek) -> Result<()> {
-        let device = find(&self.header, name)?.clone();
+        let device = self.header.find_device(name)?.clone();
         let mut out = Sparse::new(out)?;
         match self.random_access() {
             Ok(archive) => copy_stored(archive, device.id(), &mut out)?,
@@ -292,15 +310,6 @@ impl std::fmt::Debug for Archive<'_> {
             .field("container", &self.container)
             .finish_non_exhaustive()
     }
-}
-
-fn find<'h>(header: &'h Header, name: &str) -> Result<&'h Device> {
-    header.device_named(name).ok_or_else(|| {
-        let known: Vec<&str> = header.devices().iter().map(Device::name).collect();
-        let known = known.join(", ");
-        let detail = format!("the archive has no device {name:?}; it has: {known}");
-        Error::new(ErrorKind::NotFound, detail)
-    })
 }
 
 /// Writes what is stored of a device.

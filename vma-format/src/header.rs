@@ -14,7 +14,7 @@ mod tests;
 pub use build::HeaderBuilder;
 pub(crate) use parse::{array16, checksum_without};
 
-use crate::error::Result;
+use crate::error::{Error, ErrorKind, Result};
 use crate::layout::{DeviceId, VMSTATE, cluster_count};
 
 /// A whole, valid archive header.
@@ -114,6 +114,32 @@ impl Header {
     #[must_use]
     pub fn device_named(&self, name: &str) -> Option<&Device> {
         self.devices.iter().find(|device| device.name == name)
+    }
+
+    /// As [`device_named`](Self::device_named), or an error that says which there are.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NotFound`].
+    pub fn find_device(&self, name: &str) -> Result<&Device> {
+        self.device_named(name).ok_or_else(|| {
+            let known: Vec<&str> = self.devices.iter().map(Device::name).collect();
+            let known = known.join(", ");
+            let detail = format!("the archive has no device {name:?}; it has: {known}");
+            Error::new(ErrorKind::NotFound, detail)
+        })
+    }
+
+    /// The devices with these names, or all, in the order of the header.
+    ///
+    /// # Errors
+    /// As [`find_device`](Self::find_device).
+    pub fn select(&self, names: Option<&[String]>) -> Result<Vec<&Device>> {
+        for name in names.unwrap_or_default() {
+            self.find_device(name)?;
+        }
+        let is_wanted = |name| names.is_none_or(|names| names.iter().any(|wanted| wanted == name));
+        let devices = self.devices.iter();
+        Ok(devices.filter(|device| is_wanted(device.name())).collect())
     }
 
     /// The header as it stands in the archive; the first extent follows it immediately.

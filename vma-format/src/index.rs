@@ -21,7 +21,7 @@ mod reader;
 )]
 pub(crate) mod tests;
 
-pub use builder::IndexBuilder;
+pub use builder::{IndexBuilder, write};
 pub(crate) use checks::Checks;
 pub use digest::ExtentDigest;
 pub(crate) use digest::Sum;

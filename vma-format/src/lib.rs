@@ -12,6 +12,7 @@
 //! | write all of it somewhere | [`Archive::copy_device`]; [`restore`], on many threads |
 //! | make one, cluster by cluster | [`HeaderBuilder`], then [`ArchiveWriter`], or the [`Encoder`] beneath it |
 //! | make one of whole disks | [`pack`], on many threads, compressed and indexed by an [`Output`] |
+//! | put one into another container or order | [`copy`], [`Repack`] |
 //! | look for damage | [`verify`]; [`recover`] restores what is left |
 //! | know payload to the bit | [`index`]: checksums, beside or within an archive |
 //! | look into zstd, gzip, lzop | [`container`] |
@@ -57,7 +58,9 @@ mod reader;
 pub mod recover;
 pub mod restore;
 mod reuse;
+mod rewrite;
 mod scan;
+mod survey;
 mod tally;
 mod threads;
 pub mod verify;
@@ -86,6 +89,10 @@ pub use random_access::{RandomAccess, Stretch};
 pub use read_at::ReadAt;
 pub use reader::Reader;
 pub use reuse::{Base, TakeOver};
+#[cfg(feature = "index")]
+pub use rewrite::stable_uuid;
+pub use rewrite::{Repack, copy};
+pub use survey::Survey;
 pub use tally::Tally;
 pub use writer::ArchiveWriter;
 pub use zero::is_zero;

@@ -273,12 +273,6 @@ impl<S: ReadAt, I: ReadAt> RandomAccess<S, I> {
         Ok(stretches)
     }
 
-    /// Whether the index knows checksums that can be compared with new ones.
-    #[cfg(feature = "index")]
-    pub(crate) fn is_comparable(&self) -> bool {
-        self.checks.as_ref().is_some_and(Checks::are_as_written)
-    }
-
     /// What the index knows of a cluster with payload.
     pub(crate) fn known(&self, device: DeviceId, cluster: u64) -> Option<Known> {
         let (mask, place) = self.map.stored_at(device, cluster)?;

@@ -4,11 +4,7 @@ use std::io;
 use std::ops::Range;
 use std::sync::Arc;
 
-#[cfg(feature = "index")]
-use crate::advice::Advice;
 use crate::container::Contents;
-#[cfg(feature = "index")]
-use crate::error::ErrorKind;
 use crate::error::{Error, Result};
 use crate::extent::Extent;
 use crate::header::Header;
@@ -21,7 +17,7 @@ use crate::read_at::ReadAt;
 /// The unit of what file systems share, in bytes.
 const BLOCK: u64 = BLOCK_SIZE as u64;
 
-/// An older archive with its index, whose checksums must be of the kind that new ones have.
+/// An older archive with its index, which must be of version 2.
 ///
 /// What the index says leads to what may be equal. That it is equal is for [`TakeOver`] to see to, as an index may
 /// be wrong, or the archive damaged since.
@@ -34,17 +30,12 @@ impl Base {
     /// Reads the index of an archive, and nothing of the archive but its header.
     ///
     /// # Errors
-    /// Those of [`RandomAccess::open_with_index`]; [`ErrorKind::Unsupported`](crate::ErrorKind::Unsupported) for an index
-    /// with other checksums, such as one of version 1.
+    /// Those of [`RandomAccess::open_with_index`].
     #[cfg(feature = "index")]
     pub fn open(archive: impl ReadAt + 'static, index: impl ReadAt + 'static) -> Result<Self> {
         let (archive, index): (Contents<'static>, Contents<'static>) =
             (Arc::new(archive), Arc::new(index));
         let archive = RandomAccess::open_with_index(archive, index)?;
-        if !archive.is_comparable() {
-            let detail = "its index has checksums of an older kind";
-            return Err(Error::new(ErrorKind::Unsupported, detail).advise(Advice::MakeIndex));
-        }
         Ok(Self {
             archive: Arc::new(archive),
         })

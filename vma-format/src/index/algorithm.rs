@@ -6,14 +6,11 @@ use sha2::{Digest as _, Sha256};
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Algorithm {
     Sha256,
-    /// On one processor several times as fast.
+    /// What is written: on one processor several times as fast.
     Blake3,
 }
 
 impl Algorithm {
-    /// The one of new indexes.
-    pub(super) const WRITTEN: Self = Self::Blake3;
-
     pub(super) const fn number(self) -> u8 {
         match self {
             Self::Sha256 => 1,

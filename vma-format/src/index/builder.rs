@@ -1,11 +1,14 @@
 //! Building an index while an archive is written.
 
+use std::io::{Read, Write};
+
 use super::algorithm::{Algorithm, Hasher};
 use super::digest::ExtentDigest;
 use super::parse::kind;
 use super::{FULL_PIECE_SIZE, MAGIC, MAX_PIECE_EXTENTS, PIECE_HEADER_SIZE};
 use crate::error::{Error, ErrorKind, Result};
 use crate::header::Header;
+use crate::reader::Reader;
 
 /// Builds an index while an archive is written, without any I/O.
 ///
@@ -29,7 +32,7 @@ impl IndexBuilder {
     /// Begins the index of the archive with this header. The bytes are the first piece.
     #[must_use]
     pub fn new(header: &Header) -> (Self, Vec<u8>) {
-        Self::with(Algorithm::WRITTEN, header)
+        Self::with(Algorithm::Blake3, header)
     }
 
     pub(super) fn with(algorithm: Algorithm, header: &Header) -> (Self, Vec<u8>) {
@@ -104,4 +107,23 @@ impl IndexBuilder {
         self.sum.update(&piece);
         piece
     }
+}
+
+/// Reads an archive to its end and writes its index.
+///
+/// # Errors
+/// Those of the archive; [`ErrorKind::Io`] of `out`.
+pub fn write<R: Read>(reader: &mut Reader<R>, mut out: impl Write) -> Result<()> {
+    let failed = |error| Error::io("cannot write the index", error);
+    let (mut builder, head) = IndexBuilder::new(reader.header());
+    out.write_all(&head).map_err(failed)?;
+    while let Some(extent) = reader.next_extent()? {
+        if let Some(piece) = builder.extent(&ExtentDigest::of(&extent))? {
+            out.write_all(&piece).map_err(failed)?;
+        }
+        reader.recycle(extent);
+    }
+    out.write_all(&builder.finish())
+        .and_then(|()| out.flush())
+        .map_err(failed)
 }

@@ -7,7 +7,6 @@ use std::io::BufReader;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use self::sheet::{Payload, Sheet};
-use super::algorithm::Algorithm;
 use super::digest::Sum;
 use super::parse::Format;
 use super::reader::{IndexReader, Pieces, damaged};
@@ -138,11 +137,6 @@ impl<I: ReadAt> Checks<I> {
             .map(|(buffer, data)| buffer.copy_from_slice(data))
             .ok_or_else(changed)?;
         Ok(length)
-    }
-
-    /// Whether the checksums are of the kind that new indexes have, with which alone they can be compared.
-    pub(crate) fn are_as_written(&self) -> bool {
-        self.format == Format::Two(Algorithm::WRITTEN)
     }
 
     /// The checksum of the cluster whose payload begins at `place`.

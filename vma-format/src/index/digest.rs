@@ -45,7 +45,7 @@ impl ExtentDigest {
     /// Computes the checksums of an extent.
     #[must_use]
     pub fn of(extent: &Extent) -> Self {
-        Self::with(Algorithm::WRITTEN, extent)
+        Self::with(Algorithm::Blake3, extent)
     }
 
     pub(super) fn with(algorithm: Algorithm, extent: &Extent) -> Self {
