@@ -1,6 +1,7 @@
 //! How an archive is opened: a file or a pipe, which a job that is cancelled reads no further.
 
 mod cancellable;
+mod export;
 mod seekable;
 #[cfg(test)]
 mod tests;
@@ -12,12 +13,14 @@ use std::os::unix::fs::{FileExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
 
 use fleece_staged_file::regular::{self, Links};
-use fleece_vma_format::container::{self, Seekable, Stream};
+use fleece_vma_format::container::{self, Container, Seekable, Stream};
+use fleece_vma_format::verify::{Verified, Watch, verify, verify_headers};
 use fleece_vma_format::{self as format, Archive, ReadAt, index};
 use rustix::fs::{Advice, Mode, OFlags, fadvise, fcntl_getfl, fcntl_setfl};
 
 pub use cancellable::Cancellable;
 use cancellable::Pipe;
+pub use export::ArchiveExport;
 pub use seekable::{CopyCost, CopyPlace, FoundCopy};
 
 use crate::job::cancel::CancelToken;
@@ -153,6 +156,39 @@ impl Input {
                     _ => archive,
                 })
             }
+        }
+    }
+
+    /// Looks for all damage. Without an index to check the payload against, the headers of an uncompressed file are
+    /// all that is read, unless they show damage.
+    ///
+    /// # Errors
+    /// As [`verify`].
+    pub fn verify(
+        &mut self,
+        index: Option<&mut dyn Read>,
+        watch: &mut dyn Watch,
+    ) -> format::Result<Verified> {
+        if index.is_none()
+            && self.is_file()
+            && let Some(verified) = self.verify_headers(watch)?
+        {
+            return Ok(verified);
+        }
+        verify(self.stream()?, index, watch)
+    }
+
+    /// `None` if headers alone do not do, or show damage, which is then looked for in full.
+    fn verify_headers(&mut self, watch: &mut dyn Watch) -> format::Result<Option<Verified>> {
+        let by_headers = |archive: Archive<'_>| match archive.contents() {
+            Some(plain) if archive.container() == Container::Plain => {
+                verify_headers(plain, watch).map(Some)
+            }
+            _ => Ok(None),
+        };
+        match self.archive().and_then(by_headers) {
+            Err(error) if error.kind().is_damage() => Ok(None),
+            verified => verified,
         }
     }
 

@@ -4,6 +4,7 @@
 pub(crate) mod archive;
 pub(crate) mod cancel;
 pub(crate) mod places;
+pub(crate) mod who;
 
 use std::path::PathBuf;
 use std::sync::Arc;

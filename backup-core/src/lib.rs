@@ -150,6 +150,7 @@ pub use report::advice::Advice;
 pub use job::archive::rename::Rename;
 pub use job::cancel::{CancelReason, CancelToken};
 pub use job::places::Places;
+pub use job::who::{Guest, Who};
 pub use job::{Job, Outcome, Tracked};
 pub use native::exports;
 pub use pace::gate::DepthGate;
@@ -171,6 +172,7 @@ pub use target::options::{ArchiveTarget, Unfinished};
 pub use target::place::{FileTarget, Staged, Target};
 pub use target::staged::{ArchiveFile, FileOptions};
 pub use target::stream::StreamTarget;
+pub use target::throttled::ThrottledTarget;
 
 /// What fuzz targets call; no part of the API.
 #[doc(hidden)]

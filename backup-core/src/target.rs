@@ -12,4 +12,5 @@ pub(crate) mod share;
 pub(crate) mod shared;
 pub(crate) mod staged;
 pub(crate) mod stream;
+pub(crate) mod throttled;
 pub(crate) mod writeback;

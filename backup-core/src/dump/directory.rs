@@ -29,7 +29,7 @@ pub struct DumpDirectory {
     pub(super) of_storage: bool,
 }
 
-/// What pruning did with one backup.
+/// What pruning did, or would do, with one backup.
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct Pruned {
@@ -231,11 +231,7 @@ impl DumpDirectory {
     /// # Errors
     ///
     /// Those of [`list`](Self::list).
-    pub fn judge(
-        &self,
-        rules: &KeepRules,
-        guest: Option<&GuestId>,
-    ) -> Result<Vec<(Backup, Verdict)>, Error> {
+    pub fn judge(&self, rules: &KeepRules, guest: Option<&GuestId>) -> Result<Vec<Pruned>, Error> {
         let mut backups = self.list()?;
         backups.retain(|backup| guest.is_none() || backup.guest() == guest);
         for backup in &mut backups {
@@ -244,7 +240,14 @@ impl DumpDirectory {
             }
         }
         let verdicts = plan(&backups, rules, Zoned::now().datetime());
-        Ok(backups.into_iter().zip(verdicts).collect())
+        let judged = backups.into_iter().zip(verdicts);
+        Ok(judged
+            .map(|(backup, verdict)| Pruned {
+                backup,
+                verdict,
+                error: None,
+            })
+            .collect())
     }
 
     /// Removes the backups that no rule keeps, of one guest or of all. One that cannot be removed
@@ -255,15 +258,7 @@ impl DumpDirectory {
     /// Those of [`list`](Self::list).
     pub fn prune(&self, rules: &KeepRules, guest: Option<&GuestId>) -> Result<Vec<Pruned>, Error> {
         side_files::sweep(&self.path);
-        let judged = self.judge(rules, guest)?;
-        let mut pruned: Vec<Pruned> = judged
-            .into_iter()
-            .map(|(backup, verdict)| Pruned {
-                backup,
-                verdict,
-                error: None,
-            })
-            .collect();
+        let mut pruned = self.judge(rules, guest)?;
         let mut removable: Vec<&mut Pruned> = Vec::new();
         for pruned in &mut pruned {
             if !matches!(pruned.verdict, Verdict::Remove(_)) {

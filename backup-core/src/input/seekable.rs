@@ -11,7 +11,7 @@ use std::time::SystemTime;
 
 use fleece_staged_file::{check_owned, create_directories};
 use fleece_vma_format::container::FrameOptions;
-use fleece_vma_format::{self as format, Compression, ExtentWriter, Header, Reader};
+use fleece_vma_format::{self as format, Compression, Header, Reader};
 use rustix::fs::statvfs;
 use rustix::process::geteuid;
 
@@ -64,6 +64,17 @@ pub enum FoundCopy {
 }
 
 impl CopyPlace {
+    /// Where a user's copies are if nobody says so: `fleece` in the directory for caches, if that is known.
+    #[must_use]
+    pub fn default_cache() -> Option<PathBuf> {
+        let absolute = |name| {
+            let path = std::env::var_os(name).map(PathBuf::from);
+            path.filter(|path| path.is_absolute())
+        };
+        let caches = absolute("XDG_CACHE_HOME").or_else(|| Some(absolute("HOME")?.join(".cache")));
+        Some(caches?.join("fleece"))
+    }
+
     /// The copy of the archive in `input`, which has this header, if there is a sound one. It is not believed for its
     /// name: its header must be the archive's, and its index is checked by all that is read.
     ///
@@ -159,12 +170,9 @@ impl CopyPlace {
         let target = FileTarget::with(&cost.path, options);
         let archive = NewArchive::begin(&target, false).map_err(io)?;
         let output = archive.output(&Compression::Zstd(FrameOptions::default()), None);
-        let mut writer = ExtentWriter::new(reader.header(), output.map_err(io)?)?;
-        while let Some(extent) = reader.next_extent()? {
-            writer.write(extent, &mut |extent| reader.recycle(extent))?;
-            read(reader.get_ref().consumed())?;
-        }
-        writer.finish(&mut drop)?;
+        format::copy(&mut reader, output.map_err(io)?, &mut |input| {
+            read(input.consumed())
+        })?;
         archive.finish().map_err(io)?;
         Input::open(&cost.path, &cancel).map_err(io)
     }

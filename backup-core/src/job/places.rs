@@ -9,6 +9,7 @@ use fleece_guest_config::GuestId;
 use fleece_storage::Storages;
 use tempfile::TempDir;
 
+use crate::report::advice::Advice;
 use crate::report::error::{Error, ErrorKind};
 
 /// Where things are kept; what is not named is where Proxmox has it, if this is one of its hosts.
@@ -77,6 +78,22 @@ impl Places {
     pub fn guest_config(&self, guest: &GuestId) -> Option<PathBuf> {
         guest.number()?;
         Some(self.config_dir().join(format!("{guest}.conf"))).filter(|path| path.exists())
+    }
+
+    /// Where the configuration of a guest goes that is made, or made anew.
+    ///
+    /// # Errors
+    /// Kind [`ErrorKind::Request`] if there is no directory for configurations.
+    pub fn new_config(&self, guest: &GuestId) -> Result<PathBuf, Error> {
+        let directory = self.config_dir();
+        if directory.is_dir() {
+            return Ok(directory.join(format!("{guest}.conf")));
+        }
+        let message = format!(
+            "where does the guest's configuration go? {} is no directory",
+            directory.display()
+        );
+        Err(Error::new(ErrorKind::Request, message).advise(Advice::NameConfig))
     }
 
     /// Where a guest's firewall rules are, whether there are any or not; `None` if no place is known.

@@ -32,7 +32,33 @@ impl Worker<'_> {
         let mut full = Vec::new();
         // The planner hangs up when it has planned everything, and also when it has failed.
         while let Ok(piece) = self.pieces.recv() {
-            self.encode(piece, &mut encoder, &mut full)?;
+            match piece {
+                Piece::Zeroes {
+                    device,
+                    clusters,
+                    bytes,
+                } => {
+                    for index in clusters {
+                        full.extend(self.or_fail(encoder.zero_cluster(device, index))?);
+                        self.pass_on(&mut encoder, &mut full)?;
+                    }
+                    Counters::add(&self.shared.counters.done, bytes);
+                }
+                Piece::Data {
+                    device,
+                    first,
+                    buffer,
+                } => {
+                    let chunk = buffer.recv().map_err(|_| Stopped)?;
+                    for (data, index) in chunk.chunks(CLUSTER_SIZE).zip(first..) {
+                        full.extend(self.or_fail(encoder.cluster(device, index, data))?);
+                        self.pass_on(&mut encoder, &mut full)?;
+                    }
+                    Step::Encoded.reached();
+                    Counters::add(&self.shared.counters.done, chunk.len() as u64);
+                    let _ = self.free_chunk.send(chunk);
+                }
+            }
         }
         if self.shared.is_stopped() {
             return Err(Stopped);
@@ -44,42 +70,6 @@ impl Worker<'_> {
         full.extend(last);
         self.store.send(Part::Extents(full)).map_err(|_| Stopped)?;
         self.store.send(Part::End(summary)).map_err(|_| Stopped)
-    }
-
-    fn encode(
-        &self,
-        piece: Piece,
-        encoder: &mut Encoder,
-        full: &mut Vec<Extent>,
-    ) -> Result<(), Stopped> {
-        let Piece {
-            device,
-            runs,
-            chunk,
-        } = piece;
-        let chunk = match chunk {
-            Some(chunk) => Some(chunk.recv().map_err(|_| Stopped)?),
-            None => None,
-        };
-        let data = chunk.as_deref().unwrap_or_default();
-        // A run ends within a cluster only where the disk does.
-        let mut data = data.chunks(CLUSTER_SIZE);
-        for run in runs.iter() {
-            for index in run.clusters() {
-                let extent = match run.zero {
-                    true => encoder.zero_cluster(device, index),
-                    false => encoder.cluster(device, index, data.next().unwrap_or_default()),
-                };
-                full.extend(self.or_fail(extent)?);
-                self.pass_on(encoder, full)?;
-            }
-            Counters::add(&self.shared.counters.done, run.length);
-        }
-        if let Some(chunk) = chunk {
-            Step::Encoded.reached();
-            let _ = self.free_chunk.send(chunk);
-        }
-        Ok(())
     }
 
     /// Hands over what is `full`, as soon as there is any payload in it or enough without.

@@ -32,6 +32,8 @@ pub enum Advice {
     MakeIndex(PathBuf),
     /// Recover what is in this unfinished archive.
     Recover(PathBuf),
+    /// Name the guest's monitor, or where its record is.
+    NameMonitor,
     /// A clean-up removes what is left, once that is possible.
     CleanUpLater,
     /// Name a storage for this disk, or for all of them.
@@ -48,6 +50,8 @@ pub enum Advice {
     StopYourself,
     /// Restore to another folder, or replace the files that are there.
     ReplaceFiles,
+    /// Say where guests' configurations are kept, or where this one goes.
+    NameConfig,
     /// Say where firewall rules are kept, or print those of the archive.
     NameFirewallDirectory,
     /// Print this configuration of the archive.

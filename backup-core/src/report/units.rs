@@ -39,6 +39,16 @@ pub fn rate(bytes_per_second: f64) -> String {
     format!("{}/s", bytes(whole))
 }
 
+/// Bytes per second.
+#[must_use]
+#[expect(
+    clippy::cast_precision_loss,
+    reason = "a rate is shown with few digits"
+)]
+pub fn speed(bytes: u64, time: Duration) -> f64 {
+    bytes as f64 / time.as_secs_f64().max(0.001)
+}
+
 /// A duration in its two or three largest units, e.g. `2h 3m 4s`; below a second `<1s`.
 #[must_use]
 pub fn duration(duration: Duration) -> String {

@@ -6,8 +6,9 @@ use std::sync::Arc;
 
 use fleece_storage::VolumeFormat;
 use fleece_storage::block::WriteAt;
-use fleece_vma_format::restore::Targets;
-use fleece_vma_format::{Device, DeviceId};
+use fleece_vma_format::container::Container;
+use fleece_vma_format::restore::{self, Targets};
+use fleece_vma_format::{self as format, Archive, Device, DeviceId, Tally};
 
 use super::directory::{Directory, Growing};
 use super::target::DiskTarget;
@@ -105,7 +106,7 @@ impl Extraction {
 
     /// What is to be written to.
     #[must_use]
-    pub fn targets(&self) -> Targets<'static> {
+    pub(crate) fn targets(&self) -> Targets<'static> {
         let mut targets = Targets::new();
         for disk in &self.disks {
             let target = DiskTarget::new(Arc::clone(&disk.target), disk.write_zeroes)
@@ -118,6 +119,40 @@ impl Extraction {
             targets.insert(*device, Box::new(Arc::clone(file)));
         }
         targets
+    }
+
+    /// The devices of an archive that are read to write those that are wanted: all, unless it can be read anywhere.
+    #[must_use]
+    pub fn reads<'a>(&self, archive: &'a Archive<'_>) -> Vec<&'a Device> {
+        let targets = self.targets();
+        let devices = archive.header().devices().iter();
+        let is_read =
+            |device: &&Device| !archive.is_seekable() || targets.contains_key(&device.id());
+        devices.filter(is_read).collect()
+    }
+
+    /// Writes everything, on many threads.
+    ///
+    /// # Errors
+    /// Those of reading and writing, and that of `progress`.
+    pub fn run(
+        &self,
+        archive: &mut Archive<'_>,
+        progress: &mut dyn FnMut(&Tally) -> format::Result<()>,
+    ) -> format::Result<()> {
+        let targets = self.targets();
+        // Frames with nothing but what is skipped need not be decompressed.
+        let is_partial = targets.len() < archive.header().devices().len();
+        if is_partial
+            && archive.container() == Container::Zstd
+            && let Some(archive) = archive.if_random_access()?
+        {
+            return restore::from_archive(archive, &targets, progress);
+        }
+        match archive.contents() {
+            Some(contents) => restore::from_file(contents, &targets, progress),
+            None => restore::from_stream(&mut archive.reader()?, &targets, progress),
+        }
     }
 
     /// Waits until all that was written is on stable storage, if it is to be.

@@ -38,7 +38,7 @@ impl NamedFile {
     ///
     /// # Errors
     /// Kind [`ErrorKind::Request`] if it cannot be read, or is more than an archive holds.
-    pub(super) fn read(&self) -> Result<Vec<u8>, Error> {
+    pub fn read(&self) -> Result<Vec<u8>, Error> {
         let path = self.path.display();
         let most = u64::try_from(MAX_BLOB_SIZE).unwrap_or(u64::MAX);
         let mut data = Vec::new();

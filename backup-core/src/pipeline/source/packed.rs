@@ -1,8 +1,12 @@
 //! A disk as [`pack`](fleece_vma_format::pack) reads it.
 
 use std::io;
+use std::path::Path;
 
-use fleece_storage::block::{ReadDevice, Status};
+use fleece_storage::VolumeFormat;
+use fleece_storage::block::{
+    Access, Backing, FORMAT_BYTES, Qcow2, RawFile, ReadDevice, Result, Status, image_format,
+};
 use fleece_vma_format::{Source, Stretch};
 
 /// QEMU's disks are whole sectors of so many bytes.
@@ -18,6 +22,29 @@ impl PackedDisk {
     #[must_use]
     pub fn new(disk: Box<dyn ReadDevice>) -> Self {
         Self(disk)
+    }
+
+    /// An image in a format that its owner names: nothing is guessed from what a guest may have written. A qcow2's
+    /// backing files are part of it.
+    ///
+    /// # Errors
+    /// When it cannot be opened, or is no image of this format.
+    pub fn open(path: &Path, format: VolumeFormat) -> Result<Self> {
+        Ok(Self::new(if format == VolumeFormat::Qcow2 {
+            Box::new(Qcow2::open(path, Backing::Follow)?)
+        } else {
+            Box::new(RawFile::open(path, Access::ReadOnly)?)
+        }))
+    }
+
+    /// Which other format its bytes look like, if they do.
+    ///
+    /// # Errors
+    /// When they cannot be read.
+    pub fn looks_like(&self) -> io::Result<Option<&'static str>> {
+        let mut start = [0; FORMAT_BYTES];
+        self.read_at(0, &mut start)?;
+        Ok(image_format(&start))
     }
 
     /// Its size in bytes, as a device of an archive.

@@ -67,6 +67,9 @@ fn backup(advice: &Advice) -> Option<String> {
                 vma("recover", archive)
             )
         }
+        Advice::NameMonitor => {
+            "name its monitor with --qmp, or the directory of its record with --state-dir".into()
+        }
         Advice::CleanUpLater => "run `fleece cleanup` to remove it later".into(),
         Advice::NameStorage(disk) => {
             format!("choose with --storage STORAGE or --disk {disk}=STORAGE")
@@ -81,6 +84,7 @@ fn backup(advice: &Advice) -> Option<String> {
                 .into()
         }
         Advice::ReplaceFiles => "choose another folder, or replace it with --force".into(),
+        Advice::NameConfig => "give --config-out or --config-dir".into(),
         Advice::NameFirewallDirectory => {
             "give --firewall-dir, or print them with `vma config -c qemu-server.fw`".into()
         }

@@ -19,7 +19,6 @@ use serde_json::json;
 
 use self::job::Job;
 use crate::cli::backup::Backup;
-use crate::guest::Guest;
 use crate::log::Log;
 use crate::namesake;
 use crate::verify;
@@ -32,7 +31,7 @@ pub(crate) fn run(arguments: &Backup, places: &Places, log: &Log) -> Result<Exit
     let rehearsal = arguments.dry_run.then(|| places.rehearsal()).transpose()?;
     let places = rehearsal.as_ref().map_or(places, |(places, _copy)| places);
     let now = Zoned::now();
-    let guest = Guest::settle(&arguments.which, places, log, &cancel)?;
+    let guest = arguments.which.to_who().settle(places, log, &cancel)?;
     let storages = places.storages()?;
     let to = Some(arguments.to.as_path()).filter(|to| to.as_os_str() != "-");
     let (whose, limit) = ((&guest.id, now.datetime()), arguments.target_timeout);
@@ -197,12 +196,6 @@ fn afterwards(arguments: &Backup) -> Result<Afterwards, Error> {
 
 fn tell(done: &Outcome, guest: &GuestId, log: &Log) {
     let archived = &done.archived;
-    let seconds = archived.took.as_secs_f64();
-    #[expect(
-        clippy::cast_precision_loss,
-        reason = "a rate is shown with few digits"
-    )]
-    let rate = archived.disks as f64 / seconds.max(0.001);
     log.info(&format!(
         "backup is sparse: {} ({}%) total zero data",
         units::bytes(archived.zero),
@@ -212,7 +205,7 @@ fn tell(done: &Outcome, guest: &GuestId, log: &Log) {
         "transferred {} in {} ({})",
         units::bytes(archived.disks),
         units::duration(archived.took),
-        units::rate(rate)
+        units::rate(units::speed(archived.disks, archived.took))
     ));
     if let Some(peak) = done.fleecing_peak {
         log.info(&format!(
@@ -249,7 +242,7 @@ fn tell(done: &Outcome, guest: &GuestId, log: &Log) {
         "shared": archived.shared,
         "disks": archived.disks,
         "zero": archived.zero,
-        "seconds": seconds,
+        "seconds": archived.took.as_secs_f64(),
         "switch_ms": millis(done.switched.map(|switched| switched.took)),
         "paused_ms": millis(done.switched.and_then(|switched| switched.paused)),
         "frozen_ms": millis(done.frozen),

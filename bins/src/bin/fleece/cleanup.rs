@@ -1,29 +1,20 @@
 //! `fleece cleanup`
 
-use std::path::Path;
 use std::process::ExitCode;
 
-use fleece_backup_core::fleece_libvirt::Domain;
-use fleece_backup_core::qemu::find_domain;
-use fleece_backup_core::{CancelToken, Error, ErrorKind, Places};
-use fleece_fleecing::{
-    Endpoint, ErrorKind as Kind, GuestAddress, Identity, Place, Record, bitmaps, remove_dead_locks,
-};
+use fleece_backup_core::{Error, ErrorKind, Places};
+use fleece_fleecing::{ErrorKind as Kind, GuestAddress, Place, Record, bitmaps, remove_dead_locks};
 use fleece_guest_config::GuestId;
 use fleece_qmp_client::Options;
 
 use crate::advice;
 use crate::cli::cleanup::Cleanup;
-use crate::cli::which::Which;
 use crate::log::Log;
 use fleece_bins::exit;
 
 pub(crate) fn run(arguments: &Cleanup, places: &Places, log: &Log) -> Result<ExitCode, Error> {
     let storages = places.storages()?;
-    let domain = domain(&arguments.which)?;
-    let guests = guests(arguments, domain.as_ref(), places)?;
-    let socket = arguments.which.qmp.clone().map(GuestAddress::from);
-    let qmp = socket.or_else(|| domain.map(|domain| domain.address().clone().into()));
+    let (guests, qmp) = guests(arguments, places)?;
     let mut code = 0;
     for guest in &guests {
         let place = places.record(guest);
@@ -61,56 +52,19 @@ pub(crate) fn run(arguments: &Cleanup, places: &Places, log: &Log) -> Result<Exi
     Ok(ExitCode::from(code))
 }
 
-/// The guests that are meant.
+/// The guests that are meant, and the monitor that was named.
 fn guests(
     arguments: &Cleanup,
-    domain: Option<&Domain>,
     places: &Places,
-) -> Result<Vec<GuestId>, Error> {
-    let directory = places.state_dir();
+) -> Result<(Vec<GuestId>, Option<GuestAddress>), Error> {
     if arguments.all {
+        let directory = places.state_dir();
         remove_dead_locks(&directory);
-        return Ok(Place::guests(&directory)?);
+        return Ok((Place::guests(&directory)?, None));
     }
-    let which = &arguments.which;
-    if let Some(guest) = arguments.guest.as_ref().or_else(|| which.given()) {
-        // Where the monitor is named too, there is something to look at in any case.
-        if which.qmp.is_none() && domain.is_none() && !places.record(guest).is_known() {
-            return Err(unknown(guest, &directory)?);
-        }
-        return Ok(vec![guest.clone()]);
-    }
-    if let Some(domain) = domain {
-        let way = Endpoint::domain(domain.address(), domain.name());
-        let monitor = domain.address().clone().into();
-        return Ok(Identity::find(&directory, &way, Some(&monitor))?);
-    }
-    let (way, qmp) = which.way().ok_or_else(|| {
-        let message = "which guest? give its number or name, --qmp, --libvirt, or --all";
-        Error::new(ErrorKind::Request, message)
-    })?;
-    Ok(Identity::find(&directory, &way, qmp.as_ref())?)
-}
-
-/// The domain that is meant, on or off.
-fn domain(which: &Which) -> Result<Option<Domain>, Error> {
-    let find = |name: &String| find_domain(name, which.connect.as_deref(), &CancelToken::new());
-    which.libvirt.as_ref().map(find).transpose()
-}
-
-fn unknown(guest: &GuestId, directory: &Path) -> Result<Error, Error> {
-    let known = Place::known(directory)?;
-    let known: Vec<String> = known.iter().map(GuestId::to_string).collect();
-    let known = match known.as_slice() {
-        [] => "of none".to_owned(),
-        known => format!("only of {}", known.join(", ")),
-    };
-    let message = format!(
-        "there is no record of a guest {guest} in {}, {known}; name its monitor with --qmp, or the \
-         directory of its record with --state-dir",
-        directory.display()
-    );
-    Ok(Error::new(ErrorKind::Request, message))
+    let mut who = arguments.which.to_who();
+    who.given = arguments.guest.clone().or(who.given);
+    who.find(places)
 }
 
 /// Removes the dirty bitmaps that incremental backups have left.

@@ -3,7 +3,6 @@
 mod disks;
 mod load;
 mod phases;
-mod slow;
 mod table;
 mod truth;
 

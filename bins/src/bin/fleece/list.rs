@@ -74,36 +74,23 @@ pub(crate) fn prune(arguments: &Prune, places: &Places, log: &Log) -> Result<Exi
     }
     namesake::tell(&arguments.place, &storages, log);
     let directory = DumpDirectory::open(&arguments.place, &storages)?;
-    let judged: Vec<(Backup, Verdict, Option<Error>)> = if arguments.dry_run {
-        let judged = directory
-            .judge(&rules, arguments.guest.as_ref())?
-            .into_iter();
-        judged
-            .map(|(backup, verdict)| (backup, verdict, None))
-            .collect()
-    } else {
-        let pruned = directory.prune(&rules, arguments.guest.as_ref())?;
-        let judged = |pruned: Pruned| (pruned.backup, pruned.verdict, pruned.error);
-        pruned.into_iter().map(judged).collect()
+    let pruned = match arguments.dry_run {
+        true => directory.judge(&rules, arguments.guest.as_ref())?,
+        false => directory.prune(&rules, arguments.guest.as_ref())?,
     };
     let mut failed = false;
     let mut rows = Vec::new();
-    for (backup, verdict, error) in &judged {
-        let error = error.as_ref().map(Error::chain);
+    for pruned in &pruned {
+        let error = pruned.error.as_ref().map(Error::chain);
         failed |= error.is_some();
-        log.result(&verdict_json(
-            backup,
-            verdict,
-            error.as_deref(),
-            arguments.dry_run,
-        ));
+        log.result(&verdict_json(pruned, error.as_deref(), arguments.dry_run));
         if let Some(error) = &error {
             log.warning(error);
         }
         rows.push([
-            time(backup),
-            verdict.to_string(),
-            backup.file_name().to_owned(),
+            time(&pruned.backup),
+            pruned.verdict.to_string(),
+            pruned.backup.file_name().to_owned(),
         ]);
     }
     if rows.is_empty() {
@@ -131,7 +118,8 @@ fn configured(place: &Path, storages: &Storages) -> Result<KeepRules, Error> {
     rules.parse()
 }
 
-fn verdict_json(backup: &Backup, verdict: &Verdict, error: Option<&str>, dry_run: bool) -> Value {
+fn verdict_json(pruned: &Pruned, error: Option<&str>, dry_run: bool) -> Value {
+    let (backup, verdict) = (&pruned.backup, &pruned.verdict);
     let removes = matches!(verdict, Verdict::Remove(_));
     json!({
         "file": backup.file_name(),

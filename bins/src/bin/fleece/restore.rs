@@ -1,6 +1,6 @@
 //! `fleece restore`
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::ExitCode;
 
 use fleece_backup_core::dump;
@@ -45,7 +45,7 @@ fn to_storages(
     let archive = dump::only_archive(&arguments.archive)?.to_owned();
     let config = match &arguments.config_out {
         Some(file) => std::path::absolute(file).unwrap_or_else(|_| file.clone()),
-        None => configuration(places, guest)?,
+        None => places.new_config(guest)?,
     };
     let mut job = GuestRestore::new(archive, config, places.record(guest));
     // A configuration that goes elsewhere is not that of the guest whose rules are there.
@@ -142,34 +142,13 @@ fn started(start: Option<&Start>, log: &Log) -> Result<(), Error> {
     Ok(())
 }
 
-/// Where the guest's configuration goes if nothing is said.
-fn configuration(places: &Places, guest: &GuestId) -> Result<PathBuf, Error> {
-    let directory = places.config_dir();
-    if directory.is_dir() {
-        return Ok(directory.join(format!("{guest}.conf")));
-    }
-    Err(Error::new(
-        ErrorKind::Request,
-        format!(
-            "where does the guest's configuration go? {} is no directory; give --config-out or \
-             --config-dir",
-            directory.display()
-        ),
-    ))
-}
-
 fn tell(restored: &Restored, log: &Log) {
-    #[expect(
-        clippy::cast_precision_loss,
-        reason = "a rate is shown with few digits"
-    )]
-    let rate = restored.bytes as f64 / restored.took.as_secs_f64().max(0.001);
     log.info(&format!(
         "restored {} ({}% of it zero) in {} ({})",
         units::bytes(restored.bytes),
         units::percent(restored.zero, restored.bytes),
         units::duration(restored.took),
-        units::rate(rate)
+        units::rate(units::speed(restored.bytes, restored.took))
     ));
 }
 

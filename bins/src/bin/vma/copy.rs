@@ -1,8 +1,6 @@
 //! Archives that can only be read from front to back, read at any offset: through a copy that is made once.
 
-use std::env;
 use std::ffi::OsStr;
-use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use fleece_backup_core::input::{CopyCost, CopyPlace, FoundCopy, Input};
@@ -13,7 +11,7 @@ use fleece_vma_format::Archive;
 use super::cli::CopyArgs;
 use super::failure::{Failure, Result, check};
 use super::input::open_file;
-use super::progress::{percent, progress_event};
+use super::progress::Progress;
 use super::report;
 
 /// When the rate is known well enough to tell how long it will take.
@@ -66,17 +64,15 @@ fn made(place: &CopyPlace, input: &mut Input, cost: &CopyCost) -> Result<Input> 
         units::bytes(cost.available),
     ));
     let begun = Instant::now();
-    let (mut is_told, mut told) = (false, None);
+    let mut is_told = false;
+    let mut progress = Progress::new(cost.bytes, false, false);
     let copy = place.make(input, cost, &mut |read| {
         if !is_told && begun.elapsed() >= MEASURED {
             is_told = true;
             report::note(remaining(read, cost.bytes, begun.elapsed()));
         }
-        let percent = percent(read, cost.bytes);
-        if report::is_events() && told.replace(percent) != Some(percent) {
-            // Whether anybody reads it makes no difference to the work.
-            let _ = report::event(&progress_event(read, cost.bytes));
-        }
+        // Whether anybody reads it makes no difference to the work.
+        let _ = progress.advance(read, |_| Ok(()));
         check()
     })?;
     report::note(format_args!(
@@ -89,7 +85,7 @@ fn made(place: &CopyPlace, input: &mut Input, cost: &CopyCost) -> Result<Input> 
 /// How long it takes if it goes on like that.
 #[expect(clippy::cast_precision_loss, reason = "shown with few digits")]
 fn remaining(read: u64, total: u64, elapsed: Duration) -> String {
-    let rate = read as f64 / elapsed.as_secs_f64().max(0.001);
+    let rate = units::speed(read, elapsed);
     let seconds = total.saturating_sub(read) as f64 / rate.max(1.0);
     let left = Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX);
     format!(
@@ -116,17 +112,7 @@ impl CopyArgs {
         if let Some(file) = &self.reframe_to {
             return Some(CopyPlace::File(file.clone()));
         }
-        let default = || {
-            let absolute = |name| {
-                env::var_os(name)
-                    .map(PathBuf::from)
-                    .filter(|path| path.is_absolute())
-            };
-            let caches =
-                absolute("XDG_CACHE_HOME").or_else(|| Some(absolute("HOME")?.join(".cache")));
-            Some(caches?.join("fleece"))
-        };
-        let directory = self.cache.clone().or_else(default);
+        let directory = self.cache.clone().or_else(CopyPlace::default_cache);
         let limit = self.cache_size;
         directory
             .filter(|_| limit > 0)

@@ -1,52 +1,46 @@
 //! `vma create`.
 
 use std::ffi::{OsStr, OsString};
-use std::fs::File;
-use std::io::Read;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
-use std::time::SystemTime;
 
-use fleece_vma_format::{Compression, DeviceSummary, Header, MAX_BLOB_SIZE, Source, Summary, pack};
+use fleece_vma_format::{Compression, DeviceSummary, Header, Source, Summary, pack};
 
-use fleece_backup_core::{BaseArchive, PackedDisk};
-use fleece_bins::advice::chain;
+use fleece_backup_core::{BaseArchive, NamedFile, PackedDisk, VolumeFormat};
+use jiff::Timestamp;
 use serde_json::json;
 
 use super::cli::{CreateArgs, OutputArgs};
-use super::disk;
 use super::failure::{Failure, Result, check};
 use super::output;
-use super::progress::{percent, progress_bar, progress_event};
+use super::progress::Progress;
 use super::report::{self, talk};
 
 /// Makes an archive of images.
 pub(super) fn create(args: &CreateArgs) -> Result<()> {
     let drives = drives(args)?;
-    let mut builder = args
-        .output
-        .builder(uuid::Uuid::new_v4().into_bytes(), now());
+    let uuid = uuid::Uuid::new_v4().into_bytes();
+    let mut builder = args.output.builder(uuid, Timestamp::now().as_second());
     for path in &args.configs {
         let name = path.file_name().and_then(OsStr::to_str).unwrap_or_default();
-        builder.add_config(name, config(path)?).map_err(refused)?;
+        builder
+            .add_config(name, NamedFile::new(path).read()?)
+            .map_err(Failure::refused)?;
     }
     let mut disks = Vec::new();
     for drive in &drives {
-        let disk = disk::open(&drive.path, &drive.format)?;
+        let disk = PackedDisk::open(&drive.path, drive.format)?;
         if drive.is_assumed {
-            disk::check_format(&disk, &drive.path)?;
+            check_format(&disk, &drive.path)?;
         }
         builder
             .add_device(&drive.name, disk.size())
-            .map_err(refused)?;
+            .map_err(Failure::refused)?;
         disks.push(disk);
     }
     let sources: Vec<&dyn Source> = disks.iter().map(|disk| disk as _).collect();
-    let mut report = Report::new(
-        args.verbose,
-        args.progress,
-        disks.iter().map(PackedDisk::size).sum(),
-    );
+    let total = disks.iter().map(PackedDisk::size).sum();
+    let mut progress = Progress::new(total, args.verbose, args.progress);
     let header = builder.build()?;
     let summary = write(
         &header,
@@ -54,11 +48,9 @@ pub(super) fn create(args: &CreateArgs) -> Result<()> {
         (&args.archive, None),
         &args.output,
         Compression::None,
-        &mut |d| {
-            report.update(d);
-        },
+        &mut |devices| advance(&mut progress, total, devices),
     )?;
-    report.finish(&summary);
+    finish(&progress, &summary);
     tell(&args.archive, &summary)
 }
 
@@ -118,7 +110,7 @@ fn base(how: &OutputArgs, compression: &Compression) -> Result<Option<BaseArchiv
 struct Drive {
     name: String,
     path: PathBuf,
-    format: String,
+    format: VolumeFormat,
     /// Whether nobody has said that this is its format.
     is_assumed: bool,
 }
@@ -135,7 +127,7 @@ fn drives(args: &CreateArgs) -> Result<Vec<Drive>> {
             .map(|(text, n)| {
                 Ok(Drive {
                     is_assumed: true,
-                    ..drive(text, n, "raw")?
+                    ..drive(text, n, VolumeFormat::Raw)?
                 })
             })
             .collect();
@@ -159,18 +151,15 @@ fn drives(args: &CreateArgs) -> Result<Vec<Drive>> {
             ))
         };
         let (format, rest) = split.ok_or_else(missing)?;
-        let format = String::from_utf8_lossy(format);
-        drive(
-            OsStr::from_bytes(rest.get(1..).unwrap_or_default()),
-            number,
-            &format,
-        )
+        let format = image_format(&String::from_utf8_lossy(format))?;
+        let rest = OsStr::from_bytes(rest.get(1..).unwrap_or_default());
+        drive(rest, number, format)
     };
     args.drives.iter().zip(0..).map(parse).collect()
 }
 
 /// `NAME=PATH`, or a path alone, which is named after its number.
-fn drive(text: &OsStr, number: usize, format: &str) -> Result<Drive> {
+fn drive(text: &OsStr, number: usize, format: VolumeFormat) -> Result<Drive> {
     let bytes = text.as_bytes();
     let at = bytes.iter().position(|&byte| byte == b'=');
     let (name, path) = match at.and_then(|at| bytes.split_at_checked(at)) {
@@ -186,90 +175,55 @@ fn drive(text: &OsStr, number: usize, format: &str) -> Result<Drive> {
     Ok(Drive {
         name,
         path: PathBuf::from(OsStr::from_bytes(path)),
-        format: format.to_owned(),
+        format,
         is_assumed: false,
     })
 }
 
-/// Reads a config, but not much more than an archive can hold.
-fn config(path: &Path) -> Result<Vec<u8>> {
-    let mut data = Vec::new();
-    let limit = (MAX_BLOB_SIZE as u64).saturating_add(1);
-    let read = File::open(path).and_then(|file| file.take(limit).read_to_end(&mut data));
-    read.map_err(|e| Failure::io(format!("Unable to read file: {}", path.display()), e))?;
-    if data.len() > MAX_BLOB_SIZE {
-        let size = std::fs::metadata(path).map_or(0, |metadata| metadata.len());
-        let size = match size.max(limit) {
-            least if least == limit => format!("more than {MAX_BLOB_SIZE}"),
-            size => size.to_string(),
-        };
-        return Err(Failure::new(format!(
-            "config {} has {size} bytes, an archive holds at most {MAX_BLOB_SIZE} each",
-            path.display()
-        )));
-    }
-    Ok(data)
+fn image_format(name: &str) -> Result<VolumeFormat> {
+    name.parse().map_err(|_| {
+        Failure::new(format!(
+            "image format {name} is not supported: use raw or qcow2, or convert it with qemu-img"
+        ))
+    })
 }
 
-/// What cannot be put into an archive is no damage of one.
-fn refused(error: fleece_vma_format::Error) -> Failure {
-    Failure::new(chain(&error))
+/// That a raw image does not look like one of another format.
+fn check_format(disk: &PackedDisk, path: &Path) -> Result<()> {
+    let found = disk.looks_like();
+    let found = found.map_err(|e| Failure::io(format!("cannot read {}", path.display()), e))?;
+    let Some(format) = found else {
+        return Ok(());
+    };
+    let right = match format {
+        "qcow2" => "use -d format=qcow2:NAME=PATH",
+        _ => "convert it first with `qemu-img convert`",
+    };
+    Err(Failure::new(format!(
+        "{}: this looks like a {format} image; {right}, or -d format=raw:NAME=PATH if these are the disk's own bytes",
+        path.display()
+    )))
 }
 
-fn now() -> i64 {
-    let now = SystemTime::now()
-        .duration_since(SystemTime::UNIX_EPOCH)
-        .unwrap_or_default();
-    i64::try_from(now.as_secs()).unwrap_or(i64::MAX)
+/// Tells how far it is; whether anybody reads it makes no difference to the work.
+fn advance(progress: &mut Progress, total: u64, devices: &[DeviceSummary]) {
+    let done = devices.iter().map(DeviceSummary::bytes).sum();
+    let zero: u64 = devices.iter().map(DeviceSummary::zero_bytes).sum();
+    let _ = progress.advance(done, |percent| {
+        talk(format_args!("progress {percent}% {done}/{total} {zero}"));
+        Ok(())
+    });
 }
 
-/// The reference's lines on standard error, or a bar.
-struct Report {
-    verbose: bool,
-    total: u64,
-    percent: Option<u64>,
-    bar: indicatif::ProgressBar,
-}
-
-impl Report {
-    fn new(verbose: bool, bar: bool, total: u64) -> Self {
-        Self {
-            verbose,
-            total,
-            percent: None,
-            bar: progress_bar(total, bar),
-        }
-    }
-
-    fn update(&mut self, devices: &[DeviceSummary]) {
-        let done: u64 = devices.iter().map(DeviceSummary::bytes).sum();
-        self.bar.set_position(done);
-        let percent = percent(done, self.total);
-        let is_told = self.verbose || report::is_events();
-        if is_told && self.percent.replace(percent) != Some(percent) {
-            if report::is_events() {
-                // Whether anybody reads it makes no difference to the work.
-                let _ = report::event(&progress_event(done, self.total));
-                return;
-            }
-            let zero: u64 = devices.iter().map(DeviceSummary::zero_bytes).sum();
-            talk(format_args!(
-                "progress {percent}% {done}/{} {zero}",
-                self.total
-            ));
-        }
-    }
-
-    fn finish(&self, summary: &Summary) {
-        self.bar.finish_and_clear();
-        let is_told = self.verbose && !report::is_events();
-        for device in summary.devices().iter().filter(|_| is_told) {
-            let (size, zeros) = (device.size(), device.zero_bytes());
-            let saved = size.saturating_sub(zeros);
-            talk(format_args!(
-                "image {}: size={size} zeros={zeros} saved={saved}",
-                device.name()
-            ));
-        }
+/// The reference's lines about each disk.
+fn finish(progress: &Progress, summary: &Summary) {
+    progress.clear();
+    for device in summary.devices().iter().filter(|_| progress.has_lines()) {
+        let (size, zeros) = (device.size(), device.zero_bytes());
+        let saved = size.saturating_sub(zeros);
+        talk(format_args!(
+            "image {}: size={size} zeros={zeros} saved={saved}",
+            device.name()
+        ));
     }
 }

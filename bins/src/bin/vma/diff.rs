@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::cli::DiffArgs;
 use super::failure::{Failure, Result};
-use super::input::{need_anywhere, open_file};
+use super::input::{anywhere, open_file};
 use super::report;
 use super::report::print_text;
 
@@ -18,7 +18,7 @@ const DIFFERENT: u8 = 1;
 pub(super) fn diff(args: &DiffArgs) -> Result<()> {
     let first = open_file(&args.first)?.archive()?;
     let second = open_file(&args.second)?.archive()?;
-    let (first, second) = (need_anywhere(&first)?, need_anywhere(&second)?);
+    let (first, second) = (anywhere(&first)?, anywhere(&second)?);
     let mut same = true;
     let mut found = Vec::new();
     for device in first.header().devices() {

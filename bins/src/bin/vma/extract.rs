@@ -1,27 +1,21 @@
 //! `vma extract`.
 
-use std::collections::HashMap;
 use std::ffi::OsStr;
 use std::fs::File;
 use std::io::{self, BufReader, IsTerminal as _, Read as _, Write as _};
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
-use fleece_backup_core::RateLimit;
 use fleece_backup_core::restore::{Directory, Extraction};
 use fleece_storage::VolumeFormat;
-use fleece_vma_format::container::Container;
-use fleece_vma_format::map::{self, Record};
-use fleece_vma_format::restore;
-use fleece_vma_format::{Archive, Config, Device, Header, Tally};
+use fleece_vma_format::map;
+use fleece_vma_format::{Archive, Config, Device, Tally};
 use serde_json::{Value, json};
 
 use super::cli::ExtractArgs;
 use super::copy::{Make, open_seekable};
-use super::disk::open_target;
 use super::failure::{Failure, Result, check};
-use super::input::{anywhere, open};
+use super::input::{chosen, open, warn_of_index};
 use super::list;
 use super::progress::Progress;
 use super::report;
@@ -32,7 +26,7 @@ pub(super) fn extract(args: &ExtractArgs) -> Result<()> {
     let format = format(args)?;
     let mut archive = opened(args)?;
     let header = archive.header().clone();
-    let wanted = wanted(&header, args.drives.as_deref())?;
+    let wanted = chosen(&header, args.drives.as_deref())?;
     if args.directory.as_os_str() == "-" {
         return to_stdout(&archive, &wanted, args);
     }
@@ -53,18 +47,8 @@ pub(super) fn extract(args: &ExtractArgs) -> Result<()> {
             .iter()
             .try_for_each(|device| job.in_directory(device, format, &mut directory))?,
     }
-    let targets = job.extraction.targets();
-    // A skipped device need not be read if the archive can be read anywhere.
-    let partial = targets.len() < header.devices().len();
-    let picked = match archive.container() {
-        Container::Zstd if partial => anywhere(&archive)?,
-        _ => None,
-    };
-    let read: Vec<&Device> = match archive.is_seekable() {
-        false => header.devices().iter().collect(),
-        true => targets.keys().filter_map(|id| header.device(*id)).collect(),
-    };
-    let mut progress = Progress::new(&read, args.verbose, args.progress);
+    let read = job.extraction.reads(&archive);
+    let mut progress = Progress::of_reading(&read, args.verbose, args.progress);
     let mut told = Tally::new(&header);
     let mut update = |tally: &Tally| {
         told = tally.clone();
@@ -74,12 +58,9 @@ pub(super) fn extract(args: &ExtractArgs) -> Result<()> {
         })?;
         check()
     };
-    match (picked, archive.contents()) {
-        (Some(archive), _) => restore::from_archive(archive, &targets, &mut update)?,
-        (None, Some(contents)) => restore::from_file(contents, &targets, &mut update)?,
-        (None, None) => restore::from_stream(&mut archive.reader()?, &targets, &mut update)?,
-    }
-    drop(targets);
+    let run = job.extraction.run(&mut archive, &mut update);
+    warn_of_index(&archive);
+    run?;
     job.extraction.finish()?;
     directory.publish(!args.no_sync)?;
     progress.finish(&told)?;
@@ -142,7 +123,9 @@ fn to_stdout(archive: &Archive<'static>, wanted: &[&Device], args: &ExtractArgs)
         return Err(Failure::usage("a disk is not written to a terminal"));
     }
     // Archives hold the clusters of a disk in any order.
-    if anywhere(archive)?.is_none() {
+    let open = archive.if_random_access()?;
+    warn_of_index(archive);
+    if open.is_none() {
         return Err(Failure::new(
             "this archive can only be read from front to back, and a pipe takes a disk in its own order; extract it to a \
              directory, or make a seekable archive with `vma reframe` first",
@@ -163,28 +146,6 @@ fn to_stdout(archive: &Archive<'static>, wanted: &[&Device], args: &ExtractArgs)
     report::summary(
         || json!({"devices": [{"name": device.name(), "size": device.size(), "path": null}]}),
     )
-}
-
-/// The devices that are asked for.
-fn wanted<'a>(header: &'a Header, names: Option<&[String]>) -> Result<Vec<&'a Device>> {
-    let Some(names) = names else {
-        return Ok(header.devices().iter().collect());
-    };
-    if let Some(unknown) = names
-        .iter()
-        .find(|name| header.device_named(name).is_none())
-    {
-        let known: Vec<_> = header.devices().iter().map(Device::name).collect();
-        return Err(Failure::new(format!(
-            "the archive has no device {unknown:?}; it has: {}",
-            known.join(", ")
-        )));
-    }
-    Ok(header
-        .devices()
-        .iter()
-        .filter(|device| names.iter().any(|name| name == device.name()))
-        .collect())
 }
 
 /// Where everything goes, and how programs are told so.
@@ -226,42 +187,12 @@ impl Job {
             let file = File::open(path).map_err(cannot_open)?;
             map::read(BufReader::new(file)).map_err(Failure::from)
         })?;
-        let mut disks = HashMap::new();
-        for record in records {
-            match record {
-                Record::Skip(device) => disks.insert(device, None),
-                Record::Disk(disk) => disks.insert(disk.device.clone(), Some(disk)),
-                _ => None,
-            };
+        for device in wanted.iter().filter(|device| device.is_vmstate()) {
+            self.in_directory(device, VolumeFormat::Raw, directory)?;
         }
-        let mut limits: HashMap<String, Arc<RateLimit>> = HashMap::new();
-        for device in wanted {
-            if device.is_vmstate() {
-                self.in_directory(device, VolumeFormat::Raw, directory)?;
-                continue;
-            }
-            let missing = || Failure::new(format!("no device name mapping for {}", device.name()));
-            let Some(disk) = disks.get(device.name()).ok_or_else(missing)? else {
-                continue;
-            };
-            let format = disk
-                .format
-                .clone()
-                .unwrap_or_else(|| format_by_name(&disk.path).to_owned());
-            let target = open_target(&disk.path, &format, device.size())?;
-            let limit = disk.bytes_per_second.filter(|&rate| rate > 0).map(|rate| {
-                let group = disk
-                    .group
-                    .clone()
-                    .unwrap_or_else(|| disk.path.display().to_string());
-                let limit = limits
-                    .entry(group)
-                    .or_insert_with(|| Arc::new(RateLimit::new(rate)));
-                Arc::clone(limit)
-            });
-            self.extraction
-                .to_disk(device, target, disk.write_zeroes, limit);
-            self.add_place(device, &disk.path);
+        let places: Result<Vec<_>> = self.extraction.to_mapped(wanted, records);
+        for (device, path) in places? {
+            self.add_place(device, &path);
         }
         Ok(())
     }
@@ -273,12 +204,4 @@ fn named(path: &Path) -> PathBuf {
     path.with_file_name(OsStr::from_bytes(
         name.strip_prefix(b"tmp-").unwrap_or(name),
     ))
-}
-
-/// The format of a target that does not say: nothing is guessed from contents.
-fn format_by_name(path: &Path) -> &'static str {
-    match path.extension().and_then(|extension| extension.to_str()) {
-        Some("qcow2") => "qcow2",
-        _ => "raw",
-    }
 }

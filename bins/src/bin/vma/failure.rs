@@ -33,6 +33,11 @@ impl Failure {
         Self::of(ErrorKind::Request.word(), message)
     }
 
+    /// What cannot be put into an archive, or is not in it, is no damage of one.
+    pub(super) fn refused(error: format::Error) -> Self {
+        Self::new(chain(&error))
+    }
+
     fn of(kind: &'static str, message: impl Into<String>) -> Self {
         Self {
             code: exit::ERROR,

@@ -1,11 +1,10 @@
 //! `vma index`.
 
-use std::io::Write;
+use std::io::BufWriter;
 use std::path::Path;
 
 use fleece_vma_format::Reader;
-use fleece_vma_format::index::{ExtentDigest, IndexBuilder, beside};
-
+use fleece_vma_format::index::{beside, write};
 use serde_json::json;
 
 use super::cli::IndexArgs;
@@ -38,19 +37,7 @@ pub(super) fn index(args: &IndexArgs) -> Result<()> {
     };
     let mut reader = Reader::new(input.stream()?)?;
     let file = output::begin(path.as_os_str(), false, true, input.mode())?;
-    let mut out = std::io::BufWriter::new(file.writer());
-    let failed = |e| Failure::io(format!("cannot write {}", path.display()), e);
-    let (mut builder, head) = IndexBuilder::new(reader.header());
-    out.write_all(&head).map_err(failed)?;
-    while let Some(extent) = reader.next_extent()? {
-        let piece = builder.extent(&ExtentDigest::of(&extent))?;
-        out.write_all(&piece.unwrap_or_default()).map_err(failed)?;
-        reader.recycle(extent);
-    }
-    out.write_all(&builder.finish())
-        .and_then(|()| out.flush())
-        .map_err(failed)?;
-    drop(out);
+    write(&mut reader, BufWriter::new(file.writer()))?;
     let finished = output::finish(file);
     report::summary(|| json!({"index": path}))?;
     finished

@@ -3,12 +3,12 @@
 use fleece_backup_core::input::{IndexPlace, Input};
 use fleece_bins::events;
 use fleece_vma_format::container::Container;
-use fleece_vma_format::{Archive, Header};
+use fleece_vma_format::{Header, Survey};
 use serde_json::{Value, json};
 
 use super::cli::InfoArgs;
 use super::failure::Result;
-use super::input::{anywhere, index, open};
+use super::input::{index, open, warn_of_index};
 use super::list::{contents, ctime};
 use super::progress::share;
 use super::report;
@@ -19,12 +19,7 @@ struct Info {
     header: Header,
     container: Container,
     file_size: Option<u64>,
-    size: u64,
-    extents: u64,
-    in_order: bool,
-    random_access: bool,
-    /// Stored bytes per device, in header order.
-    stored: Vec<u64>,
+    survey: Survey,
     index: Option<IndexPlace>,
 }
 
@@ -40,71 +35,14 @@ pub(super) fn info(args: &InfoArgs) -> Result<()> {
 
 fn gather(input: &mut Input) -> Result<Info> {
     let index = index(input, None)?.map(|(place, _)| place);
-    let file_size = input.size();
     let mut archive = input.archive()?;
-    let header = archive.header().clone();
-    let container = archive.container();
-    let Some(random) = anywhere(&archive)? else {
-        return stream(&mut archive, file_size, index);
-    };
-    let stored = header
-        .devices()
-        .iter()
-        .map(|device| random.stored(device.id()))
-        .collect();
+    let survey = archive.survey()?;
+    warn_of_index(&archive);
     Ok(Info {
-        header,
-        container,
-        file_size,
-        size: random.size(),
-        extents: random.extents(),
-        in_order: random.in_order(),
-        random_access: true,
-        stored,
-        index,
-    })
-}
-
-/// Reads all of an archive that cannot be read anywhere.
-fn stream(
-    archive: &mut Archive<'static>,
-    file_size: Option<u64>,
-    index: Option<IndexPlace>,
-) -> Result<Info> {
-    let mut reader = archive.reader()?;
-    let header = reader.header().clone();
-    let mut stored = vec![0_u64; header.devices().len()];
-    let mut last = vec![None; header.devices().len()];
-    let (mut extents, mut in_order) = (0_u64, true);
-    while let Some(extent) = reader.next_extent()? {
-        for entry in extent.header().entries() {
-            let place = header
-                .devices()
-                .iter()
-                .position(|device| device.id() == entry.device());
-            let Some(place) = place else { continue };
-            if let Some(sum) = stored.get_mut(place) {
-                *sum = sum.saturating_add(entry.stored() as u64);
-            }
-            if let Some(before) = last.get_mut(place) {
-                in_order &= before.is_none_or(|before| before < entry.index());
-                *before = Some(entry.index());
-            }
-        }
-        extents = extents.saturating_add(1);
-        reader.recycle(extent);
-    }
-    let size = reader.offset();
-    let file_size = file_size.or_else(|| Some(reader.get_ref().consumed()));
-    Ok(Info {
-        header,
+        header: archive.header().clone(),
         container: archive.container(),
-        file_size,
-        size,
-        extents,
-        in_order,
-        random_access: false,
-        stored,
+        file_size: input.size().or(survey.read),
+        survey,
         index,
     })
 }
@@ -122,11 +60,17 @@ fn as_text(info: &Info) -> String {
     }
     text.push_str(&format!(
         "archive: {} in {} extents\n",
-        human(info.size),
-        info.extents
+        human(info.survey.size),
+        info.survey.extents
     ));
-    text.push_str(&format!("clusters in order: {}\n", yes(info.in_order)));
-    text.push_str(&format!("random access: {}\n", yes(info.random_access)));
+    text.push_str(&format!(
+        "clusters in order: {}\n",
+        yes(info.survey.in_order)
+    ));
+    text.push_str(&format!(
+        "random access: {}\n",
+        yes(info.survey.random_access)
+    ));
     text.push_str(&match &info.index {
         None => "index: none\n".to_owned(),
         Some(IndexPlace::Inside) => "index: inside\n".to_owned(),
@@ -139,7 +83,7 @@ fn as_text(info: &Info) -> String {
             config.data().len()
         ));
     }
-    for (device, stored) in info.header.devices().iter().zip(&info.stored) {
+    for (device, stored) in info.header.devices().iter().zip(&info.survey.stored) {
         let (id, name, size) = (device.id(), device.name(), device.size());
         let zero = share(size.saturating_sub(*stored), size);
         text.push_str(&format!(
@@ -159,13 +103,16 @@ fn as_json(info: &Info) -> Value {
     };
     let more = json!({
         "file_size": info.file_size,
-        "archive_size": info.size,
-        "extents": info.extents,
-        "in_order": info.in_order,
-        "random_access": info.random_access,
+        "archive_size": info.survey.size,
+        "extents": info.survey.extents,
+        "in_order": info.survey.in_order,
+        "random_access": info.survey.random_access,
         "index": index,
     });
-    events::with(contents(&info.header, info.container, &info.stored), more)
+    events::with(
+        contents(&info.header, info.container, &info.survey.stored),
+        more,
+    )
 }
 
 const fn yes(yes: bool) -> &'static str {

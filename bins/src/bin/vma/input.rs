@@ -9,7 +9,7 @@ use fleece_backup_core::input::{Index, IndexPlace, Input};
 use fleece_bins::advice::text;
 use fleece_bins::signals;
 use fleece_vma_format::container::Contents;
-use fleece_vma_format::{Archive, ErrorKind, RandomAccess};
+use fleece_vma_format::{Archive, Device, Header, RandomAccess};
 
 use super::failure::{Failure, Result};
 use super::report;
@@ -38,26 +38,23 @@ fn in_order_only() -> Failure {
     )
 }
 
-/// Any device at any offset, if that is possible.
-pub(super) fn anywhere<'r>(archive: &'r Archive<'static>) -> Result<Option<&'r Anywhere>> {
-    use ErrorKind::{NotSeekable, Unsupported};
-    match random_access(archive) {
-        Err(error) if matches!(error.kind(), NotSeekable | Unsupported) => Ok(None),
-        other => Ok(Some(other?)),
-    }
-}
-
-/// As [`anywhere`], or an error that says what to do.
-pub(super) fn need_anywhere<'r>(archive: &'r Archive<'static>) -> Result<&'r Anywhere> {
-    Ok(random_access(archive)?)
-}
-
-fn random_access<'r>(archive: &'r Archive<'static>) -> fleece_vma_format::Result<&'r Anywhere> {
+/// Any device at any offset, or an error that says what to do.
+pub(super) fn anywhere<'r>(archive: &'r Archive<'static>) -> Result<&'r Anywhere> {
     let open = archive.random_access();
+    warn_of_index(archive);
+    Ok(open?)
+}
+
+/// The devices that were asked for, or all.
+pub(super) fn chosen<'h>(header: &'h Header, names: Option<&[String]>) -> Result<Vec<&'h Device>> {
+    header.select(names).map_err(Failure::refused)
+}
+
+/// Warns of an index that was not used.
+pub(super) fn warn_of_index(archive: &Archive<'static>) {
     if let Some(error) = archive.index_error() {
         report::warning(text(error));
     }
-    open
 }
 
 /// The index: the one that was named, the one inside, or the one beside.

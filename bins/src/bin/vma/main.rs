@@ -4,7 +4,6 @@ mod cli;
 mod copy;
 mod create;
 mod diff;
-mod disk;
 mod extract;
 mod failure;
 mod index;

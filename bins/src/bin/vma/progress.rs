@@ -3,16 +3,17 @@
 use std::io::IsTerminal;
 use std::time::Instant;
 
-use fleece_vma_format::{Device, Tally};
+use fleece_backup_core::units;
+use fleece_vma_format::{CLUSTER_SIZE, Device, Tally};
 use indicatif::{ProgressBar, ProgressStyle};
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::failure::Result;
 use super::report;
 use super::report::print_text;
 use fleece_bins::events;
 
-/// Reports on reading an archive.
+/// Reports on how far it is.
 pub(super) struct Progress {
     verbose: bool,
     total: u64,
@@ -22,11 +23,8 @@ pub(super) struct Progress {
 }
 
 impl Progress {
-    /// `devices` are those that will be read. `verbose` prints the reference's lines; `bar` shows a
-    /// bar if standard error is a terminal.
-    pub(super) fn new(devices: &[&Device], verbose: bool, bar: bool) -> Self {
-        let clusters: u64 = devices.iter().map(|device| device.clusters()).sum();
-        let total = clusters.saturating_mul(fleece_vma_format::CLUSTER_SIZE as u64);
+    /// Of `total` bytes. `verbose` prints the reference's lines; `bar` shows a bar if standard error is a terminal.
+    pub(super) fn new(total: u64, verbose: bool, bar: bool) -> Self {
         Self {
             verbose,
             total,
@@ -36,30 +34,56 @@ impl Progress {
         }
     }
 
+    /// Of reading an archive, of which `devices` will be read.
+    pub(super) fn of_reading(devices: &[&Device], verbose: bool, bar: bool) -> Self {
+        let clusters: u64 = devices.iter().map(|device| device.clusters()).sum();
+        Self::new(clusters.saturating_mul(CLUSTER_SIZE as u64), verbose, bar)
+    }
+
+    /// Tells that so many bytes are done; `line` prints a new percentage, unless a program reads it.
+    pub(super) fn advance(
+        &mut self,
+        done: u64,
+        line: impl FnOnce(u64) -> Result<()>,
+    ) -> Result<()> {
+        self.bar.set_position(done);
+        let percent = units::percent(done, self.total).min(100);
+        if !(self.verbose || report::is_events()) || self.percent.replace(percent) == Some(percent)
+        {
+            return Ok(());
+        }
+        match report::is_events() {
+            true => report::event(&events::status_of(
+                json!({"done": done, "total": self.total}),
+            )),
+            false => line(percent),
+        }
+    }
+
     /// Tells that so much has been read.
     pub(super) fn update(&mut self, tally: &Tally) -> Result<()> {
-        let bytes = tally.bytes();
-        self.bar.set_position(bytes);
-        let percent = percent(bytes, self.total);
-        if report::is_events() {
-            return match self.percent.replace(percent) == Some(percent) {
-                true => Ok(()),
-                false => report::event(&progress_event(bytes, self.total)),
-            };
-        }
-        if self.verbose && self.percent.replace(percent) != Some(percent) {
-            let seconds = self.begun.elapsed().as_secs();
+        let (bytes, seconds) = (tally.bytes(), self.begun.elapsed().as_secs());
+        self.advance(bytes, |percent| {
             print_text(&format!(
                 "progress {percent}% (read {bytes} bytes, duration {seconds} sec)\n"
-            ))?;
-        }
-        Ok(())
+            ))
+        })
+    }
+
+    /// Whether people want the reference's lines.
+    pub(super) fn has_lines(&self) -> bool {
+        self.verbose && !report::is_events()
+    }
+
+    /// Removes the bar.
+    pub(super) fn clear(&self) {
+        self.bar.finish_and_clear();
     }
 
     /// Prints the reference's summary.
     pub(super) fn finish(&self, tally: &Tally) -> Result<()> {
-        self.bar.finish_and_clear();
-        if !self.verbose || report::is_events() {
+        self.clear();
+        if !self.has_lines() {
             return Ok(());
         }
         let (bytes, sparse) = (tally.bytes(), tally.sparse());
@@ -79,29 +103,14 @@ impl Progress {
     }
 }
 
-/// How far it is, in bytes, for programs.
-pub(super) fn progress_event(done: u64, total: u64) -> Value {
-    events::status_of(json!({"done": done, "total": total}))
-}
-
 /// A bar with rate and time left, hidden unless `wanted` and standard error is a terminal.
-pub(super) fn progress_bar(total: u64, wanted: bool) -> ProgressBar {
+fn progress_bar(total: u64, wanted: bool) -> ProgressBar {
     if !wanted || !std::io::stderr().is_terminal() {
         return ProgressBar::hidden();
     }
     let line = "{bar:30} {percent}%  {binary_bytes} of {binary_total_bytes}  {binary_bytes_per_sec}  {eta} left";
     let style = ProgressStyle::with_template(line).unwrap_or_else(|_| ProgressStyle::default_bar());
     ProgressBar::new(total).with_style(style)
-}
-
-/// Whole percent, never above 100.
-pub(super) fn percent(part: u64, whole: u64) -> u64 {
-    match whole {
-        0 => 100,
-        _ => (u128::from(part) * 100)
-            .checked_div(u128::from(whole))
-            .map_or(100, |p| u64::try_from(p).unwrap_or(100).min(100)),
-    }
 }
 
 /// Percent with three significant digits, as C's `%.3g` prints them.
@@ -133,7 +142,7 @@ fn three_digits(value: f64) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{percent, three_digits};
+    use super::three_digits;
 
     #[test]
     fn three_digits_are_those_of_c() {
@@ -151,12 +160,5 @@ mod tests {
         ] {
             assert_eq!(three_digits(value), text);
         }
-    }
-
-    #[test]
-    fn percent_stays_between_0_and_100() {
-        assert_eq!(percent(0, 0), 100);
-        assert_eq!(percent(70_000, 65_536), 100);
-        assert_eq!(percent(u64::MAX - 1, u64::MAX), 99);
     }
 }

@@ -2,9 +2,7 @@
 
 use std::io::Read;
 
-use fleece_backup_core::input::Input;
-use fleece_vma_format::container::Container;
-use fleece_vma_format::verify::{self as format, Damage, MAX_TOLD, Verified, Watch};
+use fleece_vma_format::verify::{Damage, MAX_TOLD, Verified, Watch};
 use fleece_vma_format::{Header, Tally};
 use serde_json::json;
 
@@ -57,37 +55,9 @@ fn look(args: &VerifyArgs) -> Result<Verified> {
         progress: None,
         failure: None,
     };
-    if !args.deep
-        && let Some(verified) = hop(&mut input, &mut watcher)?
-    {
-        return watcher.finish(verified);
-    }
-    let stream = input.stream()?;
     let index = index.as_mut().map(|index| index as &mut dyn Read);
-    let verified = format::verify(stream, index, &mut watcher)?;
+    let verified = input.verify(index, &mut watcher)?;
     watcher.finish(verified)
-}
-
-/// Verifies an uncompressed file by its headers alone; `None` if that cannot be or shows damage,
-/// which is then looked for in full.
-fn hop(input: &mut Input, watcher: &mut Watcher<'_>) -> Result<Option<Verified>> {
-    if !input.is_file() {
-        return Ok(None);
-    }
-    let archive = match input.archive() {
-        Err(error) if error.kind().is_damage() => return Ok(None),
-        archive => archive?,
-    };
-    let Some(plain) = archive
-        .contents()
-        .filter(|_| archive.container() == Container::Plain)
-    else {
-        return Ok(None);
-    };
-    match format::verify_headers(plain, watcher) {
-        Err(error) if error.kind().is_damage() => Ok(None),
-        other => Ok(Some(other?)),
-    }
 }
 
 fn no_index() -> Failure {
@@ -151,7 +121,7 @@ impl Watch for Watcher<'_> {
             self.note(print(header));
         }
         let devices: Vec<_> = header.devices().iter().collect();
-        let progress = Progress::new(&devices, self.args.verbose, self.args.progress);
+        let progress = Progress::of_reading(&devices, self.args.verbose, self.args.progress);
         self.progress = Some(progress);
     }
 

@@ -2,11 +2,10 @@
 
 use std::path::{Path, PathBuf};
 
-use fleece_backup_core::{ArchiveOptions, CancelToken, Error, ErrorKind, Places, Storages};
+use fleece_backup_core::{ArchiveOptions, CancelToken, Error, ErrorKind, Guest, Places, Storages};
 use fleece_staged_file::create_directories;
 
 use crate::cli::backup::Backup;
-use crate::guest::Guest;
 use crate::log::Log;
 
 /// What all kinds of backups need.

@@ -11,13 +11,13 @@ use fleece_backup_core::native::SnapshotSource;
 use fleece_backup_core::pace::GuestWrites;
 use fleece_backup_core::{
     ArchiveOptions, ArchiveTarget, CancelReason, CancelToken, Compression, Content, Error,
-    ErrorKind, Event, FileTarget, GuestWatch, RateLimit, Reporter, Source, archive, units,
+    ErrorKind, Event, FileTarget, GuestWatch, RateLimit, Reporter, Source, ThrottledTarget,
+    archive, units,
 };
 use fleece_storage::block::{BlockDevice, Geometry as _, RawFile};
 
 use super::disks::{self, Disk, failed, go_on};
 use super::load::{Load, Measured};
-use super::slow::SlowTarget;
 use crate::log::Log;
 
 /// The archive with fleecing.
@@ -201,7 +201,7 @@ impl Stage<'_> {
 
 /// An archive on a target that is as slow as `limit`.
 fn options(path: PathBuf, limit: Arc<RateLimit>, cancel: &CancelToken) -> ArchiveOptions {
-    let place = SlowTarget::new(FileTarget::new(path), limit, cancel);
+    let place = ThrottledTarget::new(FileTarget::new(path), limit, cancel);
     let mut target = ArchiveTarget::new(Arc::new(place));
     target.compression = Compression::Zstd(1);
     let mut content = Content::now();

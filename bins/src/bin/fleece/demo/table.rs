@@ -90,9 +90,7 @@ fn ending(phase: &Phase) -> String {
 
 /// Bytes per second.
 fn rate(phase: &Phase) -> f64 {
-    #[expect(clippy::cast_precision_loss, reason = "shown with two decimals")]
-    let bytes = phase.guest.bytes as f64;
-    bytes / phase.guest.time.as_secs_f64().max(0.001)
+    units::speed(phase.guest.bytes, phase.guest.time)
 }
 
 fn millis(duration: Duration) -> String {

@@ -1,23 +1,27 @@
-//! A target as slow as an old network.
+//! A target that takes no more than a given rate.
 
 use std::io::{self, Write};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
-use fleece_backup_core::{CancelToken, Error, RateLimit, Staged, Target};
+use crate::job::cancel::CancelToken;
+use crate::pace::rate::RateLimit;
+use crate::report::error::Error;
+use crate::target::place::{Staged, Target};
 
 /// Another target, slowed down to a rate that others may share.
 #[derive(Debug)]
-pub(super) struct SlowTarget<T> {
+pub struct ThrottledTarget<T> {
     inner: T,
     limit: Arc<RateLimit>,
     cancel: CancelToken,
 }
 
-impl<T> SlowTarget<T> {
+impl<T> ThrottledTarget<T> {
     /// Waits for nothing any more when `cancel` has fired.
-    pub(super) fn new(inner: T, limit: Arc<RateLimit>, cancel: &CancelToken) -> Self {
+    #[must_use]
+    pub fn new(inner: T, limit: Arc<RateLimit>, cancel: &CancelToken) -> Self {
         Self {
             inner,
             limit,
@@ -26,13 +30,13 @@ impl<T> SlowTarget<T> {
     }
 }
 
-impl<T: Target> Target for SlowTarget<T> {
+impl<T: Target> Target for ThrottledTarget<T> {
     fn path(&self) -> Option<&Path> {
         self.inner.path()
     }
 
     fn begin(&self) -> Result<Box<dyn Staged>, Error> {
-        Ok(Box::new(Slow {
+        Ok(Box::new(Throttled {
             inner: self.inner.begin()?,
             limit: Arc::clone(&self.limit),
             cancel: self.cancel.clone(),
@@ -41,13 +45,13 @@ impl<T: Target> Target for SlowTarget<T> {
 }
 
 #[derive(Debug)]
-struct Slow {
+struct Throttled {
     inner: Box<dyn Staged>,
     limit: Arc<RateLimit>,
     cancel: CancelToken,
 }
 
-impl Write for Slow {
+impl Write for Throttled {
     fn write(&mut self, buffer: &[u8]) -> io::Result<usize> {
         let count = self.inner.write(buffer)?;
         let wait = self.limit.book(count as u64, Instant::now());
@@ -61,7 +65,7 @@ impl Write for Slow {
     }
 }
 
-impl Staged for Slow {
+impl Staged for Throttled {
     fn sync(&mut self) -> Result<(), Error> {
         self.inner.sync()
     }

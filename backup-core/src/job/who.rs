@@ -1,0 +1,158 @@
+//! Which guest is meant, and who that is.
+
+use std::path::PathBuf;
+
+use fleece_fleecing::{Endpoint, GuestAddress, Identity};
+use fleece_guest_config::GuestId;
+use fleece_libvirt::Domain;
+use fleece_qmp_client::Address;
+
+use crate::job::cancel::CancelToken;
+use crate::job::places::Places;
+use crate::native::image::Image;
+use crate::qemu::domain::{DomainGuest, find_domain};
+use crate::report::advice::Advice;
+use crate::report::error::{Error, ErrorKind};
+use crate::report::{Event, Reporter};
+
+/// What is said of the guest that is meant: one way to it, and perhaps its number or name.
+#[derive(Clone, Debug, Default)]
+#[non_exhaustive]
+pub struct Who {
+    /// Its number or name.
+    pub given: Option<GuestId>,
+    /// Its monitor; of a number alone, it is Proxmox's.
+    pub qmp: Option<Address>,
+    /// A domain of libvirt's, by its name or UUID.
+    pub domain: Option<String>,
+    /// Where that libvirt is; without, where `virsh` looks.
+    pub connection: Option<String>,
+    /// The control socket of the server of its disks.
+    pub control: Option<PathBuf>,
+    /// An image of the stopped guest.
+    pub image: Option<Image>,
+    /// Its disks are exported by a server that knows nothing of it.
+    pub is_exported: bool,
+}
+
+/// The guest that is backed up, ours to work on until this is dropped.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct Guest {
+    /// Its number or name.
+    pub id: GuestId,
+    /// Its monitor, if QEMU runs it.
+    pub qmp: Option<GuestAddress>,
+    /// What libvirt says of it, if that runs it.
+    pub domain: Option<DomainGuest>,
+    _identity: Identity,
+}
+
+impl Who {
+    /// Settles who it is, and tells what is to be known about it.
+    ///
+    /// # Errors
+    /// Kind [`ErrorKind::Request`] if too little is said, or another guest has this identity or is being backed up
+    /// under it; the errors of [`DomainGuest::find`].
+    pub fn settle(
+        &self,
+        places: &Places,
+        reporter: &dyn Reporter,
+        cancel: &CancelToken,
+    ) -> Result<Guest, Error> {
+        let state = places.state_dir();
+        if self.is_exported {
+            let given = self.given.clone().ok_or_else(|| {
+                let message =
+                    "an NBD server does not say which guest it is: its number or name is needed";
+                Error::new(ErrorKind::Request, message)
+            })?;
+            return Ok(Guest::new(Identity::vouched(&state, given)?, None, None));
+        }
+        let find = |name| DomainGuest::find(name, self.connection.as_deref(), cancel);
+        let domain = self.domain.as_deref().map(find).transpose()?;
+        let (endpoint, qmp) = match &domain {
+            Some(domain) => (domain.endpoint(), Some(domain.monitor().clone())),
+            None => self.endpoint()?,
+        };
+        let identity = Identity::settle(&state, &endpoint, qmp.as_ref(), self.given.as_ref())?;
+        let of_domain = domain.iter().flat_map(DomainGuest::notes);
+        for note in identity.notes().iter().cloned().chain(of_domain) {
+            reporter.report(&Event::Info(note));
+        }
+        Ok(Guest::new(identity, qmp, domain))
+    }
+
+    /// The guests that this may be of those that are known, and the monitor that was named.
+    ///
+    /// # Errors
+    /// Kind [`ErrorKind::Request`] if too little is said, or no record names the guest.
+    pub fn find(&self, places: &Places) -> Result<(Vec<GuestId>, Option<GuestAddress>), Error> {
+        let state = places.state_dir();
+        let find = |name| find_domain(name, self.connection.as_deref(), &CancelToken::new());
+        let domain = self.domain.as_deref().map(find).transpose()?;
+        let of_domain = |domain: &Domain| domain.address().clone().into();
+        let named = self.qmp.clone().map(GuestAddress::from);
+        let named = named.or_else(|| domain.as_ref().map(of_domain));
+        if let Some(guest) = &self.given {
+            // Where the monitor is named, there is something to look at in any case.
+            if named.is_none() && !places.record(guest).is_known() {
+                return Err(unknown(guest, places)?);
+            }
+            return Ok((vec![guest.clone()], named));
+        }
+        let (endpoint, qmp) = match &domain {
+            Some(domain) => (
+                Endpoint::domain(domain.address(), domain.name()),
+                named.clone(),
+            ),
+            None => self.endpoint()?,
+        };
+        Ok((Identity::find(&state, &endpoint, qmp.as_ref())?, named))
+    }
+
+    /// How the guest is reached, and its monitor, if it has one.
+    fn endpoint(&self) -> Result<(Endpoint, Option<GuestAddress>), Error> {
+        if let Some(control) = &self.control {
+            return Ok((Endpoint::control(control), None));
+        }
+        if let Some(image) = &self.image {
+            return Ok((Endpoint::image(image.path(), image.given_name()), None));
+        }
+        let proxmox = |vmid| Address::unix(format!("/var/run/qemu-server/{vmid}.qmp"));
+        let number = || self.given.as_ref().and_then(GuestId::number).map(proxmox);
+        let qmp = self.qmp.clone().or_else(number).ok_or_else(|| {
+            let message =
+                "it is not said which guest is meant: its monitor, domain, images or number";
+            Error::new(ErrorKind::Request, message)
+        })?;
+        let qmp = GuestAddress::from(qmp);
+        Ok((Endpoint::monitor(&qmp), Some(qmp)))
+    }
+}
+
+impl Guest {
+    fn new(identity: Identity, qmp: Option<GuestAddress>, domain: Option<DomainGuest>) -> Self {
+        Self {
+            id: identity.guest().clone(),
+            qmp,
+            domain,
+            _identity: identity,
+        }
+    }
+}
+
+fn unknown(guest: &GuestId, places: &Places) -> Result<Error, Error> {
+    let directory = places.state_dir();
+    let known = fleece_fleecing::Place::known(&directory)?;
+    let known: Vec<String> = known.iter().map(GuestId::to_string).collect();
+    let known = match known.as_slice() {
+        [] => "of none".to_owned(),
+        known => format!("only of {}", known.join(", ")),
+    };
+    let message = format!(
+        "there is no record of a guest {guest} in {}, {known}",
+        directory.display()
+    );
+    Ok(Error::new(ErrorKind::Request, message).advise(Advice::NameMonitor))
+}
