@@ -96,7 +96,7 @@ fn reading_gives_way_to_a_guest_that_begins_to_write_and_comes_back_when_it_stop
 }
 
 #[test]
-fn a_guest_that_bears_it_is_read_faster_and_faster() {
+fn a_guest_that_tolerates_it_is_read_faster_and_faster() {
     const LARGE: u64 = 512 << 20;
     let Some(qemu) = fleece_lab::qemu("10.0") else {
         return;

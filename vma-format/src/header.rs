@@ -124,7 +124,7 @@ impl Header {
         self.device_named(name).ok_or_else(|| {
             let known: Vec<&str> = self.devices.iter().map(Device::name).collect();
             let known = known.join(", ");
-            let detail = format!("the archive has no device {name:?}; it has: {known}");
+            let detail = format!("the archive has no disk {name:?}; it has: {known}");
             Error::new(ErrorKind::NotFound, detail)
         })
     }

@@ -10,7 +10,7 @@ use crate::read_at::ReadAt;
 
 /// Goes through an uncompressed archive that can be read anywhere, and finds all that a
 /// [`Reader`](crate::reader::Reader) finds, with memory for one bit per cluster.
-pub(crate) struct Hop<'a, S> {
+pub(crate) struct HeaderWalk<'a, S> {
     source: &'a S,
     header: &'a Header,
     offset: u64,
@@ -18,7 +18,7 @@ pub(crate) struct Hop<'a, S> {
     coverage: Coverage,
 }
 
-impl<'a, S: ReadAt> Hop<'a, S> {
+impl<'a, S: ReadAt> HeaderWalk<'a, S> {
     pub(crate) fn new(source: &'a S, header: &'a Header) -> Result<Self> {
         Ok(Self {
             source,

@@ -13,7 +13,7 @@ use crate::coverage::Coverage;
 use crate::error::{ErrorKind, Result};
 use crate::extent::Extent;
 use crate::header::Header;
-use crate::header_walk::Hop;
+use crate::header_walk::HeaderWalk;
 use crate::index::IndexReader;
 use crate::random_access;
 use crate::read_at::ReadAt;
@@ -119,9 +119,9 @@ pub fn verify(
 /// The first damage, as [`Reader`](crate::reader::Reader) finds it; [`verify`] tells all. [`ErrorKind::Io`].
 pub fn verify_headers(source: &impl ReadAt, watch: &mut dyn Watch) -> Result<Verified> {
     let header = random_access::header(source)?;
-    let mut hop = Hop::new(source, &header)?;
+    let mut walk = HeaderWalk::new(source, &header)?;
     let (mut tally, mut extents) = (Tally::new(&header), 0_u64);
-    while let Some((_, extent)) = hop.next_extent()? {
+    while let Some((_, extent)) = walk.next_extent()? {
         extent.entries().iter().for_each(|entry| tally.add(entry));
         extents = extents.saturating_add(1);
     }

@@ -89,8 +89,8 @@ mod tests {
         }
         latencies.count(Duration::from_millis(3));
         latencies.count(Duration::from_millis(3));
-        let felt = now().latency_since(&before).unwrap();
-        assert!((3000..3750).contains(&felt.as_micros()), "{felt:?}");
+        let latency = now().latency_since(&before).unwrap();
+        assert!((3000..3750).contains(&latency.as_micros()), "{latency:?}");
         assert_eq!(now_operations(&latencies), 100);
     }
 

@@ -13,7 +13,7 @@ use super::job::GuestRestore;
 use super::old::OldGuest;
 use super::opened::Opened;
 use super::plan::{self, Found, Planned};
-use super::volumes::{NewVolumes, check_room};
+use super::volumes::{NewVolumes, check_space};
 use super::{Restored, config, dry, rename};
 use crate::job::Job;
 use crate::job::archive::content::TPM_STATE;
@@ -42,7 +42,7 @@ pub fn restore_guest(
     let storage = job.storage.as_ref();
     let planned = plan::volumes(found, &job.disks, storage, &job.storages, job.dry_run)?;
     let old = OldGuest::find(&job.config, job.record.guest(), job.force, &job.storages)?;
-    check_room(&planned, input.size, planned.len() == count)?;
+    check_space(&planned, input.size, planned.len() == count)?;
     if header.config(TPM_STATE).is_some()
         && !archived.main().entries().any(|(key, _)| key == "tpmstate0")
     {

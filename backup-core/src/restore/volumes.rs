@@ -18,7 +18,7 @@ use crate::report::units;
 /// Whether the storages have room for all disks, as far as that can be known before: a storage that is
 /// not thin needs all of the disks' sizes, and no storage can do with much less than the archive's own
 /// size, compressed as it may be.
-pub(super) fn check_room(
+pub(super) fn check_space(
     planned: &[Planned],
     archive: Option<u64>,
     all: bool,

@@ -9,7 +9,7 @@ use crate::error::Result;
 use crate::error::cannot_read;
 use crate::extent::{ClusterEntry, Extent, ExtentHeader};
 use crate::header::Header;
-use crate::header_walk::Hop;
+use crate::header_walk::HeaderWalk;
 use crate::layout::{CLUSTER_SIZE, EXTENT_HEADER_SIZE};
 use crate::random_access::header;
 use crate::read_at::ReadAt;
@@ -34,17 +34,17 @@ pub fn from_file<S: ReadAt>(
     progress: Progress<'_>,
 ) -> Result<()> {
     let header = header(source)?;
-    let hop = Mutex::new(Hop::new(source, &header)?);
+    let walk = Mutex::new(HeaderWalk::new(source, &header)?);
     let failure = Failure::default();
     let (done_in, done) = crossbeam_channel::unbounded::<ExtentHeader>();
     let mut tally = Tally::new(&header);
     thread::scope(|scope| {
         for _ in 0..default_threads().min(MAX_THREADS) {
-            let (done_in, hop, failure, header) = (done_in.clone(), &hop, &failure, &header);
+            let (done_in, walk, failure, header) = (done_in.clone(), &walk, &failure, &header);
             spawn(scope, move || {
                 let mut piece = Extent::default();
                 while !failure.happened() {
-                    let next = hop
+                    let next = walk
                         .lock()
                         .unwrap_or_else(PoisonError::into_inner)
                         .next_extent();

@@ -157,7 +157,7 @@ fn a_limit_is_kept_and_nothing_rests() {
 }
 
 #[test]
-fn a_guest_that_bears_nothing_is_read_by_one_read_at_a_time_and_it_is_said() {
+fn a_guest_that_tolerates_nothing_is_read_by_one_read_at_a_time_and_it_is_said() {
     let mut bench = Bench::new(&Pacing {
         guest_latency: ms(0.01),
         ..unhurried()

@@ -66,7 +66,7 @@ const SHARE: u32 = 20;
 const TIMEOUT: Duration = Duration::from_secs(3);
 
 impl SpaceWatch {
-    pub(crate) fn start(storage: Arc<dyn Plugin>, shared_room: SharedSpace) -> Self {
+    pub(crate) fn start(storage: Arc<dyn Plugin>, shared_space: SharedSpace) -> Self {
         let seen = Arc::new(Mutex::new(Seen::default()));
         let (ask, asked) = bounded::<Sender<()>>(1);
         let shared = Arc::clone(&seen);
@@ -75,7 +75,7 @@ impl SpaceWatch {
             loop {
                 let start = Instant::now();
                 if let Ok(status) = storage.status() {
-                    let wanted = shared_room.wanted();
+                    let wanted = shared_space.wanted();
                     let mut seen = shared.lock().unwrap_or_else(PoisonError::into_inner);
                     seen.wanted = wanted;
                     seen.total = status.total;
@@ -173,7 +173,7 @@ mod tests {
     }
 
     #[test]
-    fn room_that_the_guest_needs_is_short_before_it_is_gone() {
+    fn space_that_the_guest_needs_is_short_before_it_is_gone() {
         let seen = |wanted: u64, looks: &[u64]| {
             let mut seen = Seen {
                 wanted: wanted << 20,

@@ -21,7 +21,7 @@ use table::Table;
 pub(crate) fn run(arguments: &Demo, log: &Log) -> Result<ExitCode, Error> {
     let cancel = signals::watch_all()?;
     let parent = arguments.dir.clone().unwrap_or_else(std::env::temp_dir);
-    check_room(&parent, arguments.size)?;
+    check_space(&parent, arguments.size)?;
     let directory = tempfile::Builder::new()
         .prefix("fleece-demo-")
         .tempdir_in(&parent)
@@ -99,7 +99,7 @@ fn play(
 }
 
 /// The disks, their copies, the fleecing images, the archive: all may become as large as the disks.
-fn check_room(directory: &Path, size: u64) -> Result<(), Error> {
+fn check_space(directory: &Path, size: u64) -> Result<(), Error> {
     let found = rustix::fs::statvfs(directory)
         .map_err(|error| storage(&format!("cannot use {}", directory.display()), error))?;
     let room = found.f_bavail.saturating_mul(found.f_frsize);

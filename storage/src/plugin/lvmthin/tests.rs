@@ -24,7 +24,7 @@ fn pool(transcript: &str) -> LvmThinPlugin {
 }
 
 #[test]
-fn volumes_of_the_pool_are_listed_with_the_room_they_take() {
+fn volumes_of_the_pool_are_listed_with_the_space_they_take() {
     let pool = pool(&format!("{LVS}{VOLUMES}\n"));
     let volumes = pool.list(Some(&GuestId::try_from(100).unwrap())).unwrap();
     let seen: Vec<_> = volumes
@@ -35,7 +35,7 @@ fn volumes_of_the_pool_are_listed_with_the_room_they_take() {
 }
 
 #[test]
-fn the_room_is_that_of_the_pool() {
+fn the_space_is_that_of_the_pool() {
     let pool = pool(&format!("{LVS}{VOLUMES}\n"));
     let status = pool.status().unwrap();
     assert_eq!(
@@ -49,7 +49,7 @@ fn the_room_is_that_of_the_pool() {
 }
 
 #[test]
-fn an_inactive_pool_tells_no_room() {
+fn an_inactive_pool_tells_no_space() {
     let volumes = VOLUMES.replace("25.00", "");
     let pool = pool(&format!("{LVS}{volumes}\n"));
     assert_eq!(pool.status().unwrap_err().kind(), ErrorKind::InvalidData);

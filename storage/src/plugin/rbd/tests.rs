@@ -110,7 +110,7 @@ fn volumes_grow_in_whole_mebibytes_and_never_shrink() {
 }
 
 #[test]
-fn the_room_is_that_of_the_pool_that_holds_the_data() {
+fn the_space_is_that_of_the_pool_that_holds_the_data() {
     let usage = r#"{"stats":{"total_bytes":9},"pools":[
         {"name":"vms","id":1,"stats":{"stored":1,"max_avail":2,"percent_used":0.1}},
         {"name":"ec","id":2,"stats":{"stored":30,"max_avail":70,"percent_used":0.3}}]}"#;

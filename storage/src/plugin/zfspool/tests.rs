@@ -22,7 +22,7 @@ fn id() -> VolumeId {
 }
 
 #[test]
-fn zvols_are_listed_with_size_and_room() {
+fn zvols_are_listed_with_size_and_space() {
     let pool = pool(&format!(
         "{LIST}tank/vm/vm-100-disk-0\t4294967296\t57344\ntank/vm/base-9-disk-0\t1048576\t8192\n\
          tank/vm/other\t1048576\t8192\n"
