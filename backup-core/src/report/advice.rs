@@ -71,6 +71,10 @@ pub enum Advice {
         /// Its images, as a backup of images takes them.
         images: Vec<String>,
     },
+    /// Name a directory for the images of the domain.
+    NameFolder,
+    /// Give the domain a name that files can have, too.
+    NameDomain,
     /// Give the restored domain another name.
     RenameDomain,
     /// Give the restored domain a new identity.

@@ -220,8 +220,8 @@ fn directory(place: &Place, libvirt: &Libvirt) -> Result<PathBuf, Error> {
             let asked = |error| failed(&format!("cannot use the pool {pool}"), error);
             let xml = libvirt.pool_xml(pool).map_err(asked)?;
             pool_directory(&xml).map_err(asked)?.ok_or_else(|| {
-                let message = format!("the pool {pool} is no directory; name one with --to");
-                Error::new(ErrorKind::Request, message)
+                let message = format!("the pool {pool} is no directory");
+                Error::new(ErrorKind::Request, message).advise(Advice::NameFolder)
             })?
         }
     };
@@ -262,8 +262,9 @@ fn name(job: &DomainRestore, text: Option<&str>, machine: &Machine) -> Result<St
         true => Ok(name),
         false => Err(Error::new(
             ErrorKind::Request,
-            "the domain has no name that can be one of files too; give it another with --name",
-        )),
+            "the domain has no name that can be one of files, too",
+        )
+        .advise(Advice::NameDomain)),
     }
 }
 

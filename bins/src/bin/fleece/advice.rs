@@ -102,6 +102,8 @@ fn backup(advice: &Advice) -> Option<String> {
             let command = shlex::try_join(words.iter().copied()).unwrap_or_else(|_| words.join(" "));
             format!("back up its images as they are with `{command}`, or start it")
         }
+        Advice::NameFolder => "name a directory with --to".into(),
+        Advice::NameDomain => "give it another with --name".into(),
         Advice::RenameDomain => {
             "choose another name with --name or, if it is to go, remove it first with `virsh undefine`".into()
         }
