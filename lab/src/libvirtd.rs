@@ -37,6 +37,13 @@ mount --bind config/libvirt /etc/libvirt
 for folder in lib log cache; do
     mount --rbind "$folder" "/var/$folder"
 done
+# The user and group that Debian's libvirt looks for when it starts come with a package that starts services.
+for base in passwd group; do
+    getent "$base" libvirt-qemu >/dev/null && continue
+    cp "/etc/$base" "$base"
+    echo "libvirt-qemu:x:64055:$([ "$base" = group ] || echo 64055::/:/usr/sbin/nologin)" >>"$base"
+    mount --bind "$base" "/etc/$base"
+done
 mount --bind run /run
 while :; do
     libvirtd --config /etc/libvirt/libvirtd.conf || :
