@@ -6,7 +6,9 @@
 mod support;
 
 use std::fs;
+use std::io::{ErrorKind, Read as _};
 use std::os::unix::fs::symlink;
+use std::os::unix::net::UnixListener;
 use std::path::PathBuf;
 use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -100,8 +102,17 @@ fn proxmox_never_waits_for_the_monitor_and_finds_the_guest_locked() {
     // Proxmox has no QEMU as old as 7.2.
     for qemu in fleece_lab::qemus().into_iter().skip(1) {
         let host = Host::new(&qemu);
+        let daemon = UnixListener::bind(host.bench.path("qmeventd.sock")).unwrap();
         let mut running = Running::start(host.backup().args(["--bwlimit", "12M"]));
+        // What ends QEMU when the guest powers down is held.
+        let (mut held, _) = daemon.accept().unwrap();
+        let mut handshake = [0; 64];
+        let length = held.read(&mut handshake).unwrap();
+        assert_eq!(&handshake[..length], br#"{"vzdump":{"vmid":"100"}}"#);
         running.until("copy-before-write is active");
+        held.set_nonblocking(true).unwrap();
+        let goes_on = held.read(&mut handshake).unwrap_err();
+        assert_eq!(goes_on.kind(), ErrorKind::WouldBlock);
         assert!(host.is_locked());
         let ends = AtomicBool::new(false);
         let waited = thread::scope(|scope| {
@@ -116,9 +127,10 @@ fn proxmox_never_waits_for_the_monitor_and_finds_the_guest_locked() {
         });
         // Its clients give up after five seconds.
         assert!(waited < Duration::from_millis(4500), "{waited:?}");
+        assert_eq!(held.read(&mut handshake).unwrap(), 0, "it is let go");
         for mut disk in host.bench.restore() {
             let mut data = Vec::new();
-            std::io::Read::read_to_end(&mut disk, &mut data).unwrap();
+            disk.read_to_end(&mut data).unwrap();
             assert!(data.len() as u64 == SIZE && data.iter().all(|byte| *byte == 0x11));
         }
         host.assert_as_before();

@@ -2,6 +2,7 @@
 
 use std::convert::Infallible;
 use std::fmt;
+use std::path::Path;
 use std::str::FromStr;
 
 use fleece_libvirt::DomainAddress;
@@ -36,18 +37,16 @@ impl GuestAddress {
     }
 }
 
-/// Whether it is the one monitor that Proxmox VE gives a guest, and needs itself for each of its commands:
-/// `/run/qemu-server/<vmid>.qmp`.
+/// Whether it is the one monitor that Proxmox VE gives a guest, and needs itself for each of its commands.
 fn is_proxmoxs(address: &Address) -> bool {
-    let Address::Unix(path) = address else {
-        return false;
-    };
-    let directory = path
-        .parent()
-        .is_some_and(|parent| parent.ends_with("qemu-server"));
-    let guest = path.file_stem().and_then(|stem| stem.to_str());
-    let is_number = |text: &str| text.parse::<u32>().is_ok();
-    directory && guest.is_some_and(is_number) && path.extension().is_some_and(|end| end == "qmp")
+    matches!(address, Address::Unix(path) if proxmoxs_guest(path).is_some())
+}
+
+/// The number of Proxmox VE's guest with this monitor, `/run/qemu-server/<vmid>.qmp`.
+pub(crate) fn proxmoxs_guest(monitor: &Path) -> Option<u32> {
+    let is_there = monitor.parent()?.ends_with("qemu-server");
+    let number = monitor.file_stem()?.to_str()?.parse().ok()?;
+    (is_there && monitor.extension()? == "qmp").then_some(number)
 }
 
 impl From<Address> for GuestAddress {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use fleece_fleecing::bitmaps::Tracking;
-use fleece_fleecing::{Disk, GuestAddress, Record, Session, Step};
+use fleece_fleecing::{Disk, GuestAddress, KeepAlive, Record, Session, Step};
 use fleece_qmp_client::Client;
 use fleece_qmp_client::commands::{BlockDevice, Cont, QueryBlock, QueryStatus};
 use fleece_vma_format::Summary;
@@ -80,6 +80,13 @@ fn on_locked_guest(
     cancel: &CancelToken,
 ) -> Result<Outcome, Error> {
     let record = on_record.record();
+    // Until all is over.
+    let _keep_alive = KeepAlive::hold(&job.qmp).unwrap_or_else(|error| {
+        reporter.warning(format!(
+            "qmeventd cannot be told of the backup ({error}): if the guest powers down, the backup fails"
+        ));
+        None
+    });
     let client = connect(&job.qmp, cancel)?;
     fleece_fleecing::check_guest(&client)?;
     let disks = disks::select(job, fleece_fleecing::discover(&client)?, reporter)?;
