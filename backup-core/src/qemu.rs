@@ -14,6 +14,6 @@ mod tpm;
 mod watch;
 
 pub use backup::backup;
-pub use domain::{DomainGuest, find_domain};
+pub use domain::{DomainGuest, find_domain, running_domains};
 pub use dry::foresee;
 pub use job::{Fleecing, GuestBackup, Incrementally, Mode};

@@ -22,17 +22,32 @@ pub const GUEST: u8 = 5;
 /// A storage, or where the archive goes.
 const STORAGE: u8 = 6;
 
+/// The code of what is done with so many warnings.
+#[must_use]
+pub const fn done(warnings: usize) -> u8 {
+    match warnings {
+        0 => 0,
+        _ => WARNINGS,
+    }
+}
+
 /// The code for an error.
 #[must_use]
 pub fn code(error: &Error) -> ExitCode {
-    ExitCode::from(match error.kind() {
+    ExitCode::from(number(error))
+}
+
+/// The same as a number.
+#[must_use]
+pub fn number(error: &Error) -> u8 {
+    match error.kind() {
         ErrorKind::Unsynced => WARNINGS,
         ErrorKind::Damage => DAMAGE,
         ErrorKind::Guest | ErrorKind::Snapshot => GUEST,
         ErrorKind::Storage | ErrorKind::Target => STORAGE,
         ErrorKind::Cancelled(reason) => signal(reason),
         _ => ERROR,
-    })
+    }
 }
 
 /// 128 and the signal's number, as a shell reports it.

@@ -74,6 +74,8 @@ shapes! {
         paused_ms: Option<f64>, frozen_ms: Option<f64>, down_ms: Option<f64>, fleecing_peak: Option<u64>, shared: Option<u64>,
         read_of_guest: Option<u64>, read_of_archive: Option<u64>, disks_by_bitmap: Option<u64>, warnings: u64,
     }
+    EndedDomain { domain: String, exit_code: u64 }
+    BackupOfAll { domains: Vec<EndedDomain> }
     PlannedDevice { name: String, size: u64 }
     Planned { dry_run: bool, guest: String, archive: Option<String>, devices: Vec<PlannedDevice>, warnings: u64 }
     RestoredToFolder {

@@ -385,6 +385,62 @@ fn a_snapshot_that_libvirt_takes_meanwhile_is_sound_and_so_is_the_backup() {
 }
 
 #[test]
+fn all_domains_that_run_are_backed_up_and_one_that_cannot_be_does_not_keep_the_others_from_it() {
+    let Some(libvirtd) = Libvirtd::start().unwrap() else {
+        return;
+    };
+    let Some(qemu) = fleece_lab::qemu("10.0") else {
+        return;
+    };
+    let bench = Bench::new();
+    let all = || {
+        let mut command = bench.fleece("backup");
+        command.args(["--connect", &libvirtd.uri(), "--guest-latency", "1000"]);
+        command.arg("--to").arg(bench.path("archives"));
+        command.arg("--fleecing").arg(bench.path("fleecing"));
+        command.args(["--json", "--libvirt"]);
+        command
+    };
+    Ended::of(&mut all()).expect(0, &["no domain runs"]);
+    let one = |name| {
+        let disk = Disk::raw(SIZE);
+        libvirtd.domain(&qemu, name).disk(disk).start().unwrap()
+    };
+    let (_web, db, _mail) = (one("web"), one("db"), one("mail"));
+    // Somebody is at work on one of them.
+    let copy = libvirtd.folder().join("copy.raw");
+    let copy = copy.to_string_lossy();
+    let arguments = [
+        "vda",
+        "--dest",
+        &copy,
+        "--transient-job",
+        "--bandwidth",
+        "1",
+    ];
+    db.virsh("blockcopy", &arguments).unwrap();
+    let output = all().output().unwrap();
+    let result = support::result(&output);
+    let said = Ended::from(output);
+    said.expect(5, &["web: done", "mail: done", "db: ", "db: failed (5)"]);
+    let codes = result["domains"].as_array().unwrap().iter();
+    let mut codes: Vec<_> = codes
+        .map(|each| (each["domain"].as_str(), each["exit_code"].as_u64()))
+        .collect();
+    codes.sort_unstable();
+    let expected = [("db", 5), ("mail", 0), ("web", 0)];
+    assert_eq!(codes, expected.map(|(name, code)| (Some(name), Some(code))));
+    let archives = support::entries(&bench.path("archives"));
+    for name in ["vzdump-qemu-web-", "vzdump-qemu-mail-"] {
+        let is_there = |path: &std::path::PathBuf| path.to_string_lossy().contains(name);
+        assert!(archives.iter().any(is_there), "{archives:?}");
+    }
+    assert_eq!(archives.len(), 2);
+    bench.assert_clean_folders();
+    Ended::of(all().args(["--vmid", "7"])).expect(1, &["for all domains"]);
+}
+
+#[test]
 fn what_cannot_be_backed_up_is_refused_with_the_cause_and_the_next_step() {
     let Some(libvirtd) = Libvirtd::start().unwrap() else {
         return;

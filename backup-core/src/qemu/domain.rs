@@ -143,6 +143,25 @@ impl DomainGuest {
     }
 }
 
+/// All domains that run, at a connection's URI or at the default one.
+///
+/// # Errors
+/// Kind [`ErrorKind::Guest`]: libvirt does not answer.
+pub fn running_domains(uri: Option<&str>, cancel: &CancelToken) -> Result<Vec<Domain>, Error> {
+    let libvirt = Libvirt::connect(uri, cancel.interrupt());
+    let libvirt = libvirt.map_err(|error| unreachable(error, uri))?;
+    let asked = |error| failed("cannot list the domains", error);
+    let mut domains = Vec::new();
+    for uuid in libvirt.running().map_err(asked)? {
+        match libvirt.domain(&uuid) {
+            // It has ended since.
+            Err(error) if error.kind() == LibvirtErrorKind::NoDomain => {}
+            domain => domains.push(domain.map_err(asked)?),
+        }
+    }
+    Ok(domains)
+}
+
 /// A domain by its name or UUID, on or off, at a connection's URI or at the default one.
 ///
 /// # Errors

@@ -1,6 +1,7 @@
 //! `fleece backup`
 
 mod disks;
+mod every;
 mod job;
 mod live;
 
@@ -25,20 +26,30 @@ use crate::verify;
 use fleece_bins::{exit, signals};
 
 pub(crate) fn run(arguments: &Backup, places: &Places, log: &Log) -> Result<ExitCode, Error> {
-    let afterwards = afterwards(arguments)?;
     let cancel = signals::watch_all()?;
+    let one = |arguments: &Backup| one(arguments, places, log, &cancel);
+    let code = match arguments.which.libvirt {
+        Some(None) => every::domain(arguments, log, &cancel, one)?,
+        _ => one(arguments)?,
+    };
+    Ok(ExitCode::from(code))
+}
+
+/// Backs up one guest; returns the exit code.
+fn one(arguments: &Backup, places: &Places, log: &Log, cancel: &CancelToken) -> Result<u8, Error> {
+    let afterwards = afterwards(arguments)?;
     let images = places.state_dir().join("images");
     let rehearsal = arguments.dry_run.then(|| places.rehearsal()).transpose()?;
     let places = rehearsal.as_ref().map_or(places, |(places, _copy)| places);
     let now = Zoned::now();
-    let guest = arguments.which.to_who().settle(places, log, &cancel)?;
+    let guest = arguments.which.to_who().settle(places, log, cancel)?;
     let storages = places.storages()?;
     let to = Some(arguments.to.as_path()).filter(|to| to.as_os_str() != "-");
     let (whose, limit) = ((&guest.id, now.datetime()), arguments.target_timeout);
     let path = to.map(|to| {
         let compression = arguments.compress;
         let dry_run = arguments.dry_run;
-        dump::new_archive(to, &storages, whose, compression, limit, dry_run, &cancel)
+        dump::new_archive(to, &storages, whose, compression, limit, dry_run, cancel)
     });
     let path = path.transpose()?;
     namesake::tell(&arguments.to, &storages, log);
@@ -49,7 +60,7 @@ pub(crate) fn run(arguments: &Backup, places: &Places, log: &Log) -> Result<Exit
     let mut warned = 0;
     if arguments.reuse {
         let target = &mut archive.target;
-        (target.base, warned) = base(arguments, target, &guest.id, log, &cancel)?;
+        (target.base, warned) = base(arguments, target, &guest.id, log, cancel)?;
     }
     let config = places.guest_config(&guest.id);
     archive.content.add_files(&arguments.config)?;
@@ -97,7 +108,7 @@ pub(crate) fn run(arguments: &Backup, places: &Places, log: &Log) -> Result<Exit
         let name = done.archived.path.as_deref().and_then(Path::file_name);
         verify::result(&name.unwrap_or_default().to_string_lossy(), checked, log);
     };
-    let warnings = afterwards.run(&done.archived, &guest.id, log, &cancel, &mut checked)?;
+    let warnings = afterwards.run(&done.archived, &guest.id, log, cancel, &mut checked)?;
     for warning in &incomplete {
         log.report(&Event::Warning(warning.clone()));
     }
@@ -106,11 +117,7 @@ pub(crate) fn run(arguments: &Backup, places: &Places, log: &Log) -> Result<Exit
         .saturating_add(warned);
     done.warnings = done.warnings.saturating_add(warnings);
     tell(&done, &guest.id, log);
-    Ok(ExitCode::from(if done.warnings > 0 {
-        exit::WARNINGS
-    } else {
-        0
-    }))
+    Ok(exit::done(done.warnings))
 }
 
 /// The archive with which the new one shares what has not changed.
@@ -134,7 +141,7 @@ fn base(
 }
 
 /// Tells what would be done.
-fn dry_run(job: &Job<'_>, config: Option<&Path>) -> Result<ExitCode, Error> {
+fn dry_run(job: &Job<'_>, config: Option<&Path>) -> Result<u8, Error> {
     let Job {
         arguments,
         guest,
@@ -165,11 +172,7 @@ fn dry_run(job: &Job<'_>, config: Option<&Path>) -> Result<ExitCode, Error> {
         "devices": disks.collect::<Vec<_>>(),
         "warnings": foreseen.warnings,
     }));
-    Ok(ExitCode::from(if foreseen.warnings > 0 {
-        exit::WARNINGS
-    } else {
-        0
-    }))
+    Ok(exit::done(foreseen.warnings))
 }
 
 /// What is to be done when the backup is complete; standard output has no place for that.

@@ -11,7 +11,7 @@ impl Which {
         let mut who = Who::default();
         who.given = self.vmid.as_ref().or(self.name.as_ref()).cloned();
         who.qmp.clone_from(&self.qmp);
-        who.domain.clone_from(&self.libvirt);
+        who.domain = self.libvirt.clone().flatten();
         who.connection.clone_from(&self.connect);
         who.control.clone_from(&self.native);
         who.image = self.image.first().map(|image| Image::named(image));

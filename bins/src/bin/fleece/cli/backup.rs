@@ -15,7 +15,7 @@ use fleece_storage::VolumeFormat;
 use super::values::{FinishWithin, compression, finish_within, millis, mode, pause, seconds};
 use super::which::Which;
 
-#[derive(Debug, Args)]
+#[derive(Clone, Debug, Args)]
 #[command(group = ArgGroup::new("who").args(["qmp", "libvirt", "native", "image", "nbd", "vmid"]).multiple(true).required(true))]
 #[command(group = ArgGroup::new("exports").arg("nbd").requires("disk"))]
 pub(crate) struct Backup {

@@ -10,16 +10,21 @@ use fleece_qmp_client::Address;
 use super::values::{nbd_server, vmid};
 
 /// Which guest: the same for a backup as for the clean-up after it.
-#[derive(Debug, Args)]
+#[derive(Clone, Debug, Args)]
 pub(crate) struct Which {
     /// The guest's monitor: a QMP socket (path, unix:PATH, or tcp:HOST:PORT) that nobody else uses
     /// [default: Proxmox's for --vmid].
     #[arg(long, value_name = "SOCKET", conflicts_with_all = ["native", "image", "libvirt"])]
     pub(crate) qmp: Option<Address>,
 
-    /// Instead of a monitor: a domain of libvirt, by its name or UUID.
+    /// Instead of a monitor: a domain of libvirt, by its name or UUID. For a backup without either: all that run, one
+    /// after the other.
     #[arg(long, value_name = "DOMAIN", conflicts_with_all = ["native", "image"])]
-    pub(crate) libvirt: Option<String>,
+    #[expect(
+        clippy::option_option,
+        reason = "an option whose value may be left out"
+    )]
+    pub(crate) libvirt: Option<Option<String>>,
 
     /// Where that libvirt is, such as qemu:///system or qemu:///session [default: where virsh looks].
     #[arg(long, value_name = "URI", requires = "libvirt")]
