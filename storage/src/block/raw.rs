@@ -4,6 +4,7 @@ use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::unix::fs::{FileExt, FileTypeExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use rustix::fs::{OFlags, SeekFrom, fstatfs, seek};
 use rustix::io::Errno;
@@ -33,6 +34,8 @@ pub struct RawFile {
     access: Access,
     /// Whether SEEK_HOLE can be asked and believed.
     holes: bool,
+    /// Where the hole ended that was seen last: there is data, unless somebody has made it a hole since.
+    data_at: AtomicU64,
 }
 
 /// A new file for a guest's data, which only its owner can read, whatever the umask allows.
@@ -103,6 +106,7 @@ impl RawFile {
             size,
             access,
             holes,
+            data_at: AtomicU64::new(u64::MAX),
         })
     }
 
@@ -154,26 +158,28 @@ impl BlockStatus for RawFile {
             });
         }
         let failed = |error: Errno| self.failed(Operation::Status, offset)(error.into());
-        // What begins at or after `offset`, bounded by the range asked for.
+        // What begins at or after `offset`; behind it there may be no more data.
         let next = |what| match seek(&self.file, what) {
-            Ok(position) => Ok(position.saturating_sub(offset).min(len)),
-            Err(Errno::NXIO) => Ok(len), // no more data behind `offset`
+            Ok(position) => Ok(position),
+            Err(Errno::NXIO) => Ok(u64::MAX),
             Err(error) => Err(failed(error)),
         };
-        match next(SeekFrom::Data(offset))? {
-            0 => {
-                let len = next(SeekFrom::Hole(offset))?;
-                // A hole where there was data a moment ago: somebody punched it meanwhile.
-                Ok(Extent {
-                    status: Status::Data,
-                    len: len.max(1),
-                })
+        let length_to = |end: u64| end.saturating_sub(offset).min(len);
+        let extent = |status, len| Extent { status, len };
+        if self.data_at.load(Ordering::Relaxed) == offset {
+            let len = length_to(next(SeekFrom::Hole(offset))?);
+            if len > 0 {
+                return Ok(extent(Status::Data, len));
             }
-            len => Ok(Extent {
-                status: Status::Zero,
-                len,
-            }),
         }
+        let data = next(SeekFrom::Data(offset))?;
+        self.data_at.store(data, Ordering::Relaxed);
+        if data > offset {
+            return Ok(extent(Status::Zero, length_to(data)));
+        }
+        let len = length_to(next(SeekFrom::Hole(offset))?);
+        // A hole where there was data a moment ago: somebody punched it meanwhile.
+        Ok(extent(Status::Data, len.max(1)))
     }
 }
 

@@ -245,6 +245,16 @@ fn a_raw_file_tells_its_holes_and_gives_back_space() {
         }
     );
 
+    // What has become a hole since it was seen is one.
+    disk.write_at(&[7; 65536], 524_288).unwrap();
+    assert_eq!(status(131_072).len, 524_288 - 131_072);
+    disk.discard(524_288, 65536).unwrap();
+    let to_the_end = Extent {
+        status: Status::Zero,
+        len: 524_288,
+    };
+    assert_eq!(status(524_288), to_the_end);
+
     assert!(fs::metadata(&path).unwrap().blocks() >= 128);
     disk.write_zeroes_allocated(65536, 131_072).unwrap();
     assert!(fs::metadata(&path).unwrap().blocks() >= 256);
