@@ -154,7 +154,7 @@ fn pairs(spread: f64) -> Vec<Pair> {
     let deep = Pair {
         spread,
         ..pair(
-            "verify --deep / sha256sum over all cores",
+            "verify `--deep` / `sha256sum` over all cores",
             "exec $VMA verify --deep a.vma",
             "sha256sum a.vma",
             "<= 1.2",
@@ -162,62 +162,62 @@ fn pairs(spread: f64) -> Vec<Pair> {
     };
     vec![
         pair(
-            "create / cp --sparse=always",
+            "create / `cp --sparse=always`",
             "exec $VMA create out -d format=raw:a=disk",
             "cp --sparse=always disk out; sync out",
             "<= 0.9",
         ),
         pair(
-            "create --no-index / cp --sparse=always",
+            "create `--no-index` / `cp --sparse=always`",
             "exec $VMA create out -d format=raw:a=disk --no-index",
             "cp --sparse=always disk out; sync out",
             "<= 0.75",
         ),
         pair(
-            "extract / cp --sparse=always",
+            "extract / `cp --sparse=always`",
             "exec $VMA extract a.vma out",
             "cp --sparse=always disk out; sync out",
             "<= 1.0",
         ),
         pair(
-            "create --no-sync / cp, no sync",
+            "create `--no-sync` / `cp`, no sync",
             "exec $VMA create out -d format=raw:a=disk --no-sync",
             "cp --sparse=always disk out",
             "",
         ),
         pair(
-            "extract --no-sync / cp, no sync",
+            "extract `--no-sync` / `cp`, no sync",
             "exec $VMA extract --no-sync a.vma out",
             "cp --sparse=always disk out",
             "<= 1.0",
         ),
         pair(
-            "extract --no-sync / qemu-img convert -W",
+            "extract `--no-sync` / `qemu-img convert -W`",
             "exec $VMA extract --no-sync a.vma out",
             "qemu-img convert -W -f raw -O raw disk out",
             "<= 1.0",
         ),
         pair(
-            "verify / reading",
+            "verify / reading the file",
             "exec $VMA verify a.vma",
             "cat a.vma > /dev/null",
             "<= 0.1",
         ),
         deep,
         pair(
-            "create zstd=1 / create | zstd -1 -T2",
+            "create zstd=1 / `create -` piped to `zstd -1 -T2`",
             "exec $VMA create out -d format=raw:a=disk --compress zstd=1",
             "$VMA create - -d format=raw:a=disk | zstd -q -1 -T2 -o out; sync out",
             "<= 0.77",
         ),
         pair(
-            "extract --no-sync .vma.zst / zstd -d",
+            "extract `--no-sync` of our `.vma.zst` / `zstd -d`",
             "exec $VMA extract --no-sync a.zst out",
             "zstd -q -d a.zst -o out",
             "<= 0.62",
         ),
         pair(
-            "extract -d of a tenth / of the whole",
+            "extract `-d` of a tenth / of the whole",
             "exec $VMA extract -d s ten.vma out",
             "$VMA extract ten.vma out",
             "<= 0.15",

@@ -3,8 +3,8 @@
 //! ```text
 //! cargo build --release -p fleece-bins && cargo xtask lab
 //! cargo run --release -p fleece-benches --bin guest-latency                       whole backups
-//! cargo run --release -p fleece-benches --bin guest-latency whole [ROUNDS [MiB [LOAD|all [QEMU]]]]
-//! cargo run --release -p fleece-benches --bin guest-latency targets [SECONDS [ROUNDS [MiB written to]]]
+//! cargo run --release -p fleece-benches --bin guest-latency whole [ROUNDS [MiB [LOAD,…|all [QEMU]]]]
+//! cargo run --release -p fleece-benches --bin guest-latency targets [ROUNDS [SECONDS]]
 //! ```
 
 #![expect(
@@ -32,17 +32,19 @@ fn main() {
         "whole" => whole::run(
             number(1).unwrap_or(5) as usize,
             number(2).unwrap_or(1024),
-            match arguments.get(3).map(String::as_str) {
-                None | Some("all") => None,
-                Some(load) => Some(load.parse().expect("the number of a load")),
-            },
+            &arguments.get(3).map_or_else(Vec::new, |text| loads(text)),
             arguments.get(4).map_or("10.0", String::as_str),
         ),
-        "targets" => targets::run(
-            number(1).unwrap_or(5),
-            number(2).unwrap_or(3) as usize,
-            number(3).unwrap_or(256),
-        ),
+        "targets" => targets::run(number(1).unwrap_or(5) as usize, number(2).unwrap_or(5)),
         other => panic!("'{other}' is neither whole nor targets"),
+    }
+}
+
+/// The numbers of loads, or none for all.
+fn loads(text: &str) -> Vec<usize> {
+    let number = |load: &str| load.parse().expect("the number of a load");
+    match text {
+        "all" => Vec::new(),
+        _ => text.split(',').map(number).collect(),
     }
 }
