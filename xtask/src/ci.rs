@@ -6,8 +6,8 @@ use clap::ValueEnum;
 
 use crate::run::{Outcome, Run};
 use crate::{
-    commits, deny, examples, exceptions, fuzz, layers, metadata, musl, packages, publish, targets,
-    test,
+    commits, deny, examples, exceptions, fuzz, layers, metadata, musl, package, packages, publish,
+    targets, test,
 };
 
 /// A part of the check, in the order in which they run.
@@ -46,6 +46,8 @@ pub(crate) enum Step {
     Bench,
     /// Programs that need no libraries, where Rust has the target for them
     Musl,
+    /// Debian and RPM packages are as they should be, and go without a trace
+    Package,
     /// Every fuzz target runs for some seconds
     Fuzz,
 }
@@ -69,6 +71,7 @@ impl Step {
             Self::Targets => targets::check(),
             Self::Bench => bench(),
             Self::Musl => musl::check(),
+            Self::Package => package::check(),
             Self::Fuzz => fuzz::check(),
         }
     }

@@ -14,6 +14,7 @@ mod fuzz;
 mod layers;
 mod metadata;
 mod musl;
+mod package;
 mod packages;
 mod peers;
 mod publish;
@@ -58,6 +59,8 @@ enum Task {
         #[arg(long)]
         long: bool,
     },
+    /// Build the programs for a release, and pack them for Debian, for RPM, and as an archive, to target/package
+    Package,
     /// Format, lints, and the tests of what has changed, without guests: two minutes at most when built
     Quick,
     /// Prepare what live tests need: stock QEMUs, a kernel and a tiny user land for the guest
@@ -71,6 +74,7 @@ fn main() -> ExitCode {
         Task::Assets => assets::write(),
         Task::Bench { rounds, only } => bench::run(rounds, &only),
         Task::Faults { long } => faults::run(long),
+        Task::Package => package::build(),
         Task::Quick => quick::run(),
         Task::Lab => ci::lab(),
     };

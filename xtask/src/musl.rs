@@ -1,6 +1,8 @@
 //! Programs that run on any Linux, since they need no library of the machine: for whoever holds an archive and
 //! needs a disk out of it somewhere.
 
+use std::path::PathBuf;
+
 use crate::run::{Outcome, Run, add_target, workspace};
 
 const TARGET: &str = "x86_64-unknown-linux-musl";
@@ -15,18 +17,10 @@ const QUICKLY: [&str; 4] = [
 
 /// Builds them, and lets `vma` open an archive.
 pub(crate) fn check() -> Outcome {
-    if let Err(why) = add_target(TARGET) {
-        return Ok(format!("not checked: {why}"));
-    }
-    let build = [
-        "build",
-        "--bins",
-        "--package=fleece-bins",
-        "--target",
-        TARGET,
-    ];
-    Run::cargo(&[&build[..], &QUICKLY[..]].concat()).quietly()?;
-    let folder = workspace().join("target").join(TARGET).join("debug");
+    let folder = match quickly()? {
+        Ok(folder) => folder,
+        Err(why) => return Ok(format!("not checked: {why}")),
+    };
     for name in ["vma", "fleece"] {
         let program = folder.join(name).display().to_string();
         // A program with libraries names the loader that finds them.
@@ -42,4 +36,30 @@ pub(crate) fn check() -> Outcome {
     let archive = "vma-format/tests/data/single.vma.lzo";
     Run::new(&vma, &["verify", archive]).quietly()?;
     Ok(String::new())
+}
+
+/// As they are released: the folder in which they are.
+pub(crate) fn release() -> Result<PathBuf, String> {
+    let _added = add_target(TARGET)?;
+    build(&["--release", "--locked"], "release")
+}
+
+/// As they are soonest built: the folder, or why this machine cannot.
+pub(crate) fn quickly() -> Result<Result<PathBuf, String>, String> {
+    match add_target(TARGET) {
+        Ok(_) => build(&QUICKLY, "debug").map(Ok),
+        Err(why) => Ok(Err(why)),
+    }
+}
+
+fn build(options: &[&str], folder: &str) -> Result<PathBuf, String> {
+    let build = [
+        "build",
+        "--bins",
+        "--package=fleece-bins",
+        "--target",
+        TARGET,
+    ];
+    Run::cargo(&[&build[..], options].concat()).quietly()?;
+    Ok(workspace().join("target").join(TARGET).join(folder))
 }

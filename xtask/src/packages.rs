@@ -6,7 +6,7 @@ use crate::peers;
 use crate::run::{Outcome, Run, has};
 
 /// A program, and the package that has it.
-const PROGRAMS: [(&str, &str); 32] = [
+const PROGRAMS: [(&str, &str); 35] = [
     ("cc", "gcc"),
     // For libFuzzer.
     ("c++", "g++"),
@@ -52,6 +52,10 @@ const PROGRAMS: [(&str, &str); 32] = [
     ("xmllint", "libxml2-utils"),
     // The units for nightly backups are checked by systemd, which need not run.
     ("systemd-analyze", "systemd"),
+    // Our own packages are made, looked at, and installed on a system of their own.
+    ("rpmbuild", "rpm"),
+    ("lintian", "lintian"),
+    ("mmdebstrap", "mmdebstrap"),
 ];
 
 /// Installs what is missing, or says how to.
@@ -89,7 +93,7 @@ fn missing() -> Vec<&'static str> {
         .collect()
 }
 
-fn is_root() -> bool {
+pub(crate) fn is_root() -> bool {
     Run::new("id", &["-u"])
         .quietly()
         .is_ok_and(|id| id.trim() == "0")
