@@ -20,6 +20,8 @@ my $RULES = "[OPTIONS]\n\nenable: 1\n";
 my @DISKS = qw(drive-scsi0 drive-virtio1);
 
 my $PATH = $ENV{PATH};
+# Programs that this machine may have installed are not what is tested.
+@PVE::BackupProvider::Fleece::Process::FOLDERS = ();
 my @log;
 
 sub provider {
@@ -134,6 +136,12 @@ subtest 'what fails leaves no archive, and says why' => sub {
         my $missing = eval { $provider->backup_vm(100, $CONFIG, { a => { 'nbd-path' => '/x', size => 1 } }, {}); 1 };
         ok(!$missing, 'Fleece is not installed');
         like($@, qr/cannot start fleece/, 'which is what it says');
+    }
+    {
+        my $folder = File::Temp->newdir();
+        symlink('/bin/echo', "$folder/vma");
+        local @PVE::BackupProvider::Fleece::Process::FOLDERS = ($folder);
+        is(PVE::BackupProvider::Fleece::Process::output('vma', 'list'), "list\n", 'a vma of ours goes before others');
     }
     for my $call (
         sub { $provider->backup_init(101, 'lxc', 1) },

@@ -11,6 +11,10 @@ use POSIX ();
 
 our @EXPORT_OK = qw(run output start stop);
 
+# Where the programs are looked for first: Proxmox's daemons search the system's folders only, and Proxmox's own `vma` is in
+# one of them.
+our @FOLDERS = ('/usr/local/bin', '/usr/lib/fleece');
+
 # The programs' exit code when all is done and there were warnings.
 use constant WARNINGS => 3;
 
@@ -95,6 +99,7 @@ sub spawn {
         setpgrp(0, 0);
         my $fd = { STDOUT => 1, STDERR => 2 }->{$stream};
         POSIX::dup2(fileno($write), $fd);
+        $ENV{PATH} = join(':', @FOLDERS, $ENV{PATH} // ());
         if (!exec { $command[0] } @command) {
             print {*STDERR} "ERROR: cannot start $command[0]: $!\n";
             POSIX::_exit(127);
