@@ -4,7 +4,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::thread;
 
-use super::{Packages, failed, fresh};
+use super::maker::{failed, fresh};
+use super::packed::Packages;
 use crate::musl;
 use crate::packages::is_root;
 use crate::run::{Outcome, Run, workspace};

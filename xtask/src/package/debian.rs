@@ -2,8 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
+use super::maker::{Maker, failed};
 use super::tree::Tree;
-use super::{Maker, failed};
 use crate::run::workspace;
 
 /// The programs.

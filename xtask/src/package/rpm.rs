@@ -2,8 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
+use super::maker::{Maker, failed};
 use super::tree::Tree;
-use super::{Maker, failed};
 
 pub(super) fn pack(maker: &Maker, programs: &Path) -> Result<PathBuf, String> {
     let tree = Tree::new(maker, "rpm")?;

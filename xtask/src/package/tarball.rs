@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::Maker;
+use super::maker::Maker;
 use super::tree::Tree;
 use crate::run::workspace;
 

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use super::{Maker, failed, fresh};
+use super::maker::{Maker, failed, fresh};
 use crate::run::workspace;
 
 /// The programs without what only a debugger needs, in a folder of their own.
