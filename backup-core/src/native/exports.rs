@@ -1,8 +1,10 @@
 //! Backups of disks that an NBD server has already, each at the instant to be backed up: somebody else has frozen the
 //! guest and taken the point in time, as a Proxmox host does for its backup providers.
 
+use std::path::PathBuf;
 use std::str::FromStr;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use fleece_fleecing::Place;
 pub use fleece_nbd::Address;
@@ -11,12 +13,16 @@ use fleece_storage::Storages;
 
 use crate::job::archive::ArchiveOptions;
 use crate::job::cancel::CancelToken;
-use crate::job::{Job, Outcome};
+use crate::job::{Job, Outcome, Tracked};
 use crate::pipeline::source::Source;
+use crate::pipeline::source::incremental::{Incremental, Origins};
+use crate::pipeline::source::marked::marked;
 use crate::pipeline::source::nbd::NbdSource;
 use crate::report::error::{Error, ErrorKind};
 use crate::report::foresight::{self, Foreseen};
 use crate::report::{Counting, Reporter, units};
+use crate::target::base::BaseArchive;
+use crate::target::deadline::at_target;
 
 /// A disk of an NBD server.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,9 +34,11 @@ pub struct ExportedDisk {
     pub export: String,
     /// Its size in bytes, which must be that of the export.
     pub size: Option<u64>,
+    /// The dirty bitmap of the export: what it does not mark is taken from the earlier archive.
+    pub bitmap: Option<String>,
 }
 
-/// Written as `NAME[=EXPORT][,size=BYTES]`; by default, the export has the disk's name.
+/// Written as `NAME[=EXPORT][,size=BYTES][,bitmap=NAME]`; by default, the export has the disk's name.
 impl FromStr for ExportedDisk {
     type Err = String;
 
@@ -39,17 +47,19 @@ impl FromStr for ExportedDisk {
         let first = parts.next().unwrap_or_default();
         let (name, export) = first.split_once('=').unwrap_or((first, first));
         if name.is_empty() {
-            return Err("expected NAME[=EXPORT][,size=BYTES]".into());
+            return Err("expected NAME[=EXPORT][,size=BYTES][,bitmap=NAME]".into());
         }
         let mut disk = Self {
             name: name.to_owned(),
             export: export.to_owned(),
             size: None,
+            bitmap: None,
         };
         for part in parts {
             match part.split_once('=') {
                 Some(("size", bytes)) => disk.size = Some(units::parse_size(bytes)?),
-                _ => return Err(format!("{part:?} is not size=BYTES")),
+                Some(("bitmap", name)) if !name.is_empty() => disk.bitmap = Some(name.to_owned()),
+                _ => return Err(format!("{part:?} is neither size=BYTES nor bitmap=NAME")),
             }
         }
         Ok(disk)
@@ -67,6 +77,8 @@ pub struct ExportedBackup {
     /// Discard what was read. Only for exports of a point in time whose server takes a discard for "not needed any
     /// more": any other export would lose its data.
     pub release: bool,
+    /// The archive that the disks' bitmaps count against.
+    pub base: Option<PathBuf>,
     /// The guest, and where its record is kept.
     pub record: Place,
     /// Storages by name, for cleaning up.
@@ -88,6 +100,7 @@ impl ExportedBackup {
             server,
             disks,
             release: false,
+            base: None,
             record,
             storages: Storages::none(),
             archive,
@@ -120,11 +133,56 @@ impl ExportedBackup {
     }
 
     fn check(&self) -> Result<(), Error> {
-        let none = "no disk is to be backed up; name the exports";
-        match self.disks.is_empty() {
-            true => Err(Error::new(ErrorKind::Request, none)),
-            false => Ok(()),
+        let refuse = |message| Err(Error::new(ErrorKind::Request, message));
+        if self.disks.is_empty() {
+            return refuse("no disk is to be backed up; name the exports");
         }
+        if self.base.is_none() && self.disks.iter().any(|disk| disk.bitmap.is_some()) {
+            return refuse("a bitmap counts against an earlier archive, and none is named");
+        }
+        Ok(())
+    }
+
+    /// The earlier archive, held.
+    fn open_base(&self, cancel: &CancelToken) -> Result<Option<BaseArchive>, Error> {
+        let Some(path) = self.base.clone() else {
+            return Ok(None);
+        };
+        let limit = self.archive.target.timeout;
+        let open = move || BaseArchive::open(&path);
+        at_target("opening the earlier archive", limit, cancel, open).map(Some)
+    }
+
+    /// What the bitmap of a disk marks comes from `view`, and the rest from the earlier archive.
+    fn changed(
+        &self,
+        disk: &ExportedDisk,
+        view: Arc<dyn Source>,
+        base: Option<&BaseArchive>,
+        origins: &Arc<Origins>,
+    ) -> Result<Arc<dyn Source>, Error> {
+        let (Some(bitmap), Some(base)) = (&disk.bitmap, base) else {
+            return Ok(view);
+        };
+        let header = base.base().archive().header();
+        let archived = header.device_named(self.archive.content.name(&disk.name));
+        let archived = archived.filter(|device| device.size() == view.size());
+        let device = archived.ok_or_else(|| {
+            let message = format!(
+                "{}: {} has no such disk of that size, and what its bitmap does not mark is nowhere else",
+                disk.name,
+                base.path().display()
+            );
+            Error::new(ErrorKind::Request, message)
+        })?;
+        let dirty = marked(&self.server, &disk.export, bitmap, view.as_ref())?;
+        Ok(Arc::new(Incremental {
+            view,
+            dirty,
+            base: base.clone(),
+            device: device.id(),
+            origins: Arc::clone(origins),
+        }))
     }
 }
 
@@ -139,6 +197,8 @@ pub fn backup_exports(
 ) -> Result<Outcome, Error> {
     let reporter = &Counting::new(reporter);
     job.check()?;
+    let base = job.open_base(cancel)?;
+    let origins: Arc<Origins> = Arc::default();
     let mut sources: Vec<Arc<dyn Source>> = Vec::new();
     for disk in &job.disks {
         let client = job.connect(disk)?;
@@ -150,20 +210,31 @@ pub fn backup_exports(
         ));
         let meaning = |_: &_| (ErrorKind::Snapshot, "");
         let source = NbdSource::new(disk.name.clone(), client, meaning);
-        sources.push(Arc::new(match job.release {
+        let view = Arc::new(match job.release {
             true => source,
             false => source.keep(),
-        }));
+        });
+        sources.push(job.changed(disk, view, base.as_ref(), &origins)?);
     }
     let on_record = Job::open(&job.record, &job.storages, reporter, cancel)?;
-    let archived = on_record.archive(&sources, &job.archive, None, reporter, cancel)?;
+    let mut archive = job.archive.clone();
+    archive.target.base.clone_from(&base);
+    let archived = on_record.archive(&sources, &archive, None, reporter, cancel)?;
     Ok(Outcome {
         archived,
         switched: None,
         frozen: None,
         down: None,
         fleecing_peak: None,
-        tracked: None,
+        tracked: base.map(|_| Tracked {
+            from_guest: origins.guest.load(Ordering::Relaxed),
+            from_archive: origins.base.load(Ordering::Relaxed),
+            disks: job
+                .disks
+                .iter()
+                .filter(|disk| disk.bitmap.is_some())
+                .count(),
+        }),
         warnings: reporter.warnings(),
     })
 }
@@ -217,7 +288,12 @@ mod tests {
         assert_eq!((disk.export.as_str(), disk.size), ("disk a", Some(4096)));
         let disk: ExportedDisk = "a=,size=1G".parse().unwrap();
         assert_eq!((disk.export.as_str(), disk.size), ("", Some(1 << 30)));
-        for wrong in ["", "=a", "a,size=x", "a,bitmap", "a,sizes=1"] {
+        let disk: ExportedDisk = "a,bitmap=b=c,size=512".parse().unwrap();
+        assert_eq!(
+            (disk.bitmap.as_deref(), disk.size),
+            (Some("b=c"), Some(512))
+        );
+        for wrong in ["", "=a", "a,bitmap=", "a,size=x", "a,bitmap", "a,sizes=1"] {
             wrong.parse::<ExportedDisk>().unwrap_err();
         }
     }

@@ -1,6 +1,7 @@
 //! What a backup reads: a disk as it was at one instant.
 
 pub(crate) mod incremental;
+pub(crate) mod marked;
 pub(crate) mod nbd;
 pub(crate) mod packed;
 

@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 
 use fleece_fleecing::bitmaps::{self, Tracking};
 use fleece_fleecing::{Disk, Generation, Record, Session};
-use fleece_nbd::{Address, Client as NbdClient};
+use fleece_nbd::Address;
 use fleece_qmp_client::Client;
 use fleece_vma_format::{CLUSTER_SIZE, DeviceId};
 
@@ -15,16 +15,13 @@ use crate::job::Tracked;
 use crate::job::archive::content::Content;
 use crate::job::cancel::CancelToken;
 use crate::pipeline::source::Source;
-use crate::pipeline::source::incremental::{DirtyMap, Incremental, Origins};
+use crate::pipeline::source::incremental::{Incremental, Origins};
+use crate::pipeline::source::marked::marked;
 use crate::report::error::{Error, ErrorKind};
 use crate::report::{Counting, units};
 use crate::target::base::{BaseArchive, digits};
 
 const CLUSTER: u64 = CLUSTER_SIZE as u64;
-
-/// The map of a bitmap is asked for this much of the disk at a time, so that the answer takes little memory however
-/// scattered the writes were.
-const MAP_WINDOW: u64 = 1 << 30;
 
 /// One backup's bitmaps and the archive that the old ones count against.
 pub(super) struct Plan {
@@ -150,7 +147,7 @@ impl Plan {
                 sources.push(view);
                 continue;
             }
-            let dirty = dirty_map(address, n, &bitmap, view.as_ref())?;
+            let dirty = marked(address, &Session::export_name(n), &bitmap, view.as_ref())?;
             let disk = Incremental {
                 view,
                 dirty,
@@ -297,38 +294,6 @@ fn splitmix(seed: u64) -> impl FnMut(u64) -> u64 {
         mixed = mixed ^ mixed.wrapping_shr(31);
         mixed.checked_rem(below).unwrap_or(0)
     }
-}
-
-/// What the bitmap of disk `n` marks, over a connection of its own.
-fn dirty_map(
-    address: &Address,
-    n: usize,
-    bitmap: &str,
-    view: &dyn Source,
-) -> Result<DirtyMap, Error> {
-    let failed = |error| {
-        let message = format!("{}: cannot read the dirty bitmap", view.name());
-        Error::caused(ErrorKind::Guest, message, error)
-    };
-    let options = fleece_nbd::Options::default()
-        .with_connections(1)
-        .with_dirty_bitmap(bitmap);
-    let client = NbdClient::connect(address, &Session::export_name(n), &options).map_err(failed)?;
-    let size = view.size();
-    let mut map = DirtyMap::clean(size);
-    let mut at = 0;
-    while at < size {
-        let length = MAP_WINDOW.min(size.saturating_sub(at));
-        for (length, dirty) in client.dirty(at, length).map_err(failed)? {
-            let end = at.saturating_add(length);
-            if dirty {
-                map.mark(at..end);
-            }
-            at = end;
-        }
-    }
-    client.disconnect();
-    Ok(map)
 }
 
 /// A disk's name as Proxmox tells it.

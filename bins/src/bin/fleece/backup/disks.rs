@@ -61,6 +61,7 @@ fn of_exports(job: &Job<'_>, server: &Address) -> ExportedBackup {
     let (disks, archive) = (job.arguments.disk.clone(), job.archive.clone());
     let mut backup = ExportedBackup::new(server.clone(), disks, record, archive);
     backup.release = job.arguments.release;
+    backup.base.clone_from(&job.arguments.base);
     backup.storages.clone_from(&job.storages);
     backup
 }

@@ -66,10 +66,18 @@ pub(crate) struct Backup {
     #[arg(long, value_name = "DISK=NAME")]
     pub(crate) rename: Vec<Rename>,
 
-    /// A disk of the --nbd server; its export has the same name unless another is given, and must have this size
-    /// (may be given several times).
-    #[arg(long, value_name = "NAME[=EXPORT][,size=SIZE]", requires = "nbd")]
+    /// A disk of the --nbd server; its export has the same name unless another is given, and must have this size. Of
+    /// one with a dirty bitmap, what that does not mark is taken from the archive --base (may be given several times).
+    #[arg(
+        long,
+        value_name = "NAME[=EXPORT][,size=SIZE][,bitmap=NAME]",
+        requires = "nbd"
+    )]
     pub(crate) disk: Vec<ExportedDisk>,
+
+    /// The archive that the bitmaps of --disk count against: at its point in time they were clear.
+    #[arg(long, value_name = "ARCHIVE", requires = "nbd")]
+    pub(crate) base: Option<PathBuf>,
 
     /// Discard on the --nbd server what was read. Only for exports of a point in time that take this for "not
     /// needed any more": other exports would lose their data.
