@@ -64,35 +64,80 @@ sub blockdev {
 }
 
 sub export {
-    my ($self, $name, $node) = @_;
+    my ($self, $name, $node, @bitmaps) = @_;
     my $on = JSON::PP::true;
-    $self->qmp('block-export-add',
-        { type => 'nbd', id => "export-$name", name => $name, 'node-name' => $node, writable => $on });
+    $self->qmp('block-export-add', {
+        type => 'nbd', id => "export-$name", name => $name, 'node-name' => $node, writable => $on,
+        @bitmaps ? (bitmaps => \@bitmaps) : (),
+    });
+}
+
+# A command about a disk's bitmap: `main` counts since the last backup that has succeeded, `background` since the point in
+# time.
+sub bitmap {
+    my ($self, $command, $disk, $name, %more) = @_;
+    return $self->qmp("block-dirty-bitmap-$command", { node => $disk, name => $name, %more });
+}
+
+# What Proxmox does with the bitmaps before it takes the point in time; returns the mode of the disk's.
+sub begin_bitmap {
+    my ($self, $disk, $wish) = @_;
+    my $is_there = delete $self->{bitmaps}->{$disk};
+    $self->bitmap('remove', $disk, 'main') if $is_there && $wish ne 'use';
+    return 'none' if $wish eq 'none';
+    $self->{bitmaps}->{$disk} = 1;
+    my @granularity = (granularity => 4 << 20);
+    if ($is_there && $wish eq 'use') {
+        $self->bitmap('disable', $disk, 'main');
+        $self->bitmap('add', $disk, 'background', @granularity);
+        return 'reuse';
+    }
+    $self->bitmap('add', $disk, 'main', @granularity);
+    return 'new';
+}
+
+# What it does when the backup has ended: what has changed since the point in time is marked in any case.
+sub end_bitmap {
+    my ($self, $disk, $mode, $success) = @_;
+    return if $mode ne 'reuse';
+    $self->bitmap('clear', $disk, 'main') if $success;
+    $self->qmp('block-dirty-bitmap-merge', { node => $disk, target => 'main', bitmaps => ['background'] });
+    $self->bitmap('remove', $disk, 'background');
+    $self->bitmap('enable', $disk, 'main');
 }
 
 # The point in time: filters, fleecing images, and an export for each disk. The guest goes on through `guest-`.
 sub begin {
-    my ($self) = @_;
+    my ($self, $wishes) = @_;
+    my %volumes;
     for my $disk (@{ $self->{disks} }) {
         my $image = "$self->{dir}/$disk.fleece";
         open(my $file, '>', $image) or die $!;
         truncate($file, $SIZE);
         my $fleece = { driver => 'file', filename => $image, discard => 'unmap' };
         $self->blockdev("fleece-$disk", { driver => 'raw', discard => 'unmap', file => $fleece });
+        my $mode = $self->begin_bitmap($disk, $wishes->{$disk} // 'none');
+        my $main = { node => $disk, name => 'main' };
+        # With a bitmap, what it does not mark can only be read in the earlier backup.
+        my @changed = $mode eq 'reuse' ? ($main) : ();
+        $volumes{$disk} = {
+            size => $SIZE, 'bitmap-mode' => $mode, 'nbd-path' => "$self->{dir}/nbd.sock", 'bitmap-name' => 'main',
+        };
         $self->blockdev("cbw-$disk", {
+            @changed ? (bitmap => $main) : (),
             driver => 'copy-before-write', file => $disk, target => "fleece-$disk",
             'on-cbw-error' => 'break-snapshot', 'cbw-timeout' => 45,
         });
         $self->blockdev("access-$disk", { driver => 'snapshot-access', file => "cbw-$disk", discard => 'unmap' });
         $self->export("guest-$disk", "cbw-$disk");
-        $self->export($disk, "access-$disk");
+        $self->export($disk, "access-$disk", @changed);
     }
-    return { map { $_ => { size => $SIZE, 'bitmap-mode' => 'none', 'nbd-path' => "$self->{dir}/nbd.sock" } }
-        @{ $self->{disks} } };
+    $self->{volumes} = \%volumes;
+    return \%volumes;
 }
 
 sub end {
-    my ($self) = @_;
+    my ($self, $success) = @_;
     for my $disk (@{ $self->{disks} }) {
         my @mine = map { "export-$_" } ($disk, "guest-$disk");
         my $left = sub {
@@ -106,6 +151,7 @@ sub end {
         }
         $self->qmp('blockdev-del', { 'node-name' => $_ }) for ("access-$disk", "cbw-$disk", "fleece-$disk");
         unlink("$self->{dir}/$disk.fleece");
+        $self->end_bitmap($disk, $self->{volumes}->{$disk}->{'bitmap-mode'}, $success);
     }
 }
 
@@ -145,7 +191,7 @@ sub held { return (stat("$_[0]->{dir}/$_[1].fleece"))[12] * 512 }
 sub dump_files {
     my ($self) = @_;
     opendir(my $dir, "$self->{dir}/store/dump") or die $!;
-    return sort grep { !/^\.\.?$/ } readdir($dir);
+    return sort grep { !/^\./ } readdir($dir);
 }
 
 sub DESTROY {

@@ -39,22 +39,24 @@ sub backup {
     my $name = $provider->backup_init(100, 'qemu', $time)->{'archive-name'};
     is($provider->backup_get_mechanism(100, 'qemu'), 'nbd', 'disks come over NBD');
     my $use = $provider->backup_vm_query_incremental(100, { map { $_ => { size => $Host::SIZE } } @DISKS });
-    is_deeply($use, { map { $_ => 'none' } @DISKS }, 'every archive is complete');
-    my $volumes = $host->begin();
+    my $volumes = $host->begin($use);
     my %then = map { $_ => $host->disk($_) } @DISKS;
     $do{meanwhile}->() if $do{meanwhile};
     my $info = { 'firewall-config' => $RULES, %{ $do{info} // {} } };
     my $ok = eval { $provider->backup_vm(100, $CONFIG, $volumes, $info); 1 };
     my $error = $ok ? undef : $@;
     my %held = map { $_ => $host->held($_) } @DISKS;
-    eval { $host->end() };
+    eval { $host->end($ok); 1 } or diag($@);
     my $result = $provider->backup_cleanup(100, 'qemu', $ok, $error ? { error => $error } : {});
     my $log = "$host->{dir}/task.log";
     PVE::BackupProvider::Plugin::Fleece::write_file($log, "INFO: all of the task\n");
     $provider->backup_handle_log_file(100, $log);
     $provider->job_cleanup();
-    return { name => $name, then => \%then, error => $error, held => \%held, result => $result };
+    my %mode = map { $_ => $volumes->{$_}->{'bitmap-mode'} } @DISKS;
+    return { name => $name, then => \%then, error => $error, held => \%held, result => $result, mode => \%mode };
 }
+
+sub all { my ($mode) = @_; return { map { $_ => $mode } @DISKS } }
 
 # All of a restore; returns the disks.
 sub restore {
@@ -98,6 +100,7 @@ subtest 'a guest is backed up at the point in time while it writes, and restored
             $host->guest($_, "write -P $night 0 8M", "write -P 0xf$night 12M 64k", 'discard 9M 1M') for @DISKS;
         });
         is($done->{error}, undef, 'it succeeds');
+        is_deeply($done->{mode}, all($night == 1 ? 'new' : 'reuse'), 'the bitmaps are used from the second night on');
         like($done->{name}, qr/^vzdump-qemu-100-\d{4}_\d\d_\d\d-\d\d_\d\d_\d\d\.vma\.zst$/, 'named as vzdump does');
         my $size = -s "$host->{dir}/store/dump/$done->{name}";
         is($done->{result}->{stats}->{'archive-size'}, $size, 'its size is told');
@@ -112,6 +115,64 @@ subtest 'a guest is backed up at the point in time while it writes, and restored
     my ($first) = grep { /zst$/ } @files;
     $PLUGIN->free_image('nightly', { path => "$host->{dir}/store" }, "backup/$first");
     is(scalar(grep { /zst/ } $host->dump_files()), 1, 'one is removed, with what Fleece wrote beside it');
+};
+
+subtest 'only what has changed is read, and what is not known to have stayed is read in full' => sub {
+    my $host = Host->new(@DISKS);
+    my $provider = provider($host);
+    my $time = 1_790_000_000;
+    $host->fill();
+    my $night = sub {
+        my ($mode, %do) = @_;
+        my $done = backup($host, $provider, $time += 86_400, %do);
+        is_deeply($done->{mode}, all($mode), "$mode it is");
+        return $done if $done->{error};
+        my $disks = restore($host, $provider, $done->{name});
+        ok($disks->{$_} eq $done->{then}->{$_}, "$_ is what it was") for @DISKS;
+        return $done;
+    };
+    my $write = sub {
+        my ($byte, $at) = @_;
+        return (meanwhile => sub { $host->guest($_, "write -P $byte $at 64k") for @DISKS });
+    };
+    $night->('new', $write->(7, '5M'));
+    # What was written while the first was read is in the second.
+    $night->('reuse', $write->(8, '13M'));
+    my ($read) = map { /read of the guest: (\S+ \S+); taken/ ? $1 : () } @log;
+    # The mark of one write is 4 MiB.
+    is($read, '8.00 MiB', 'one mark of 4 MiB on each of two disks');
+    # Nothing has changed but that.
+    $night->('reuse');
+
+    # One that fails keeps the marks, and nobody relies on them.
+    my $failed = $night->('reuse', meanwhile => sub {
+        $host->qmp('block-export-del', { id => 'export-drive-virtio1', mode => 'hard' });
+    });
+    like($failed->{error}, qr/drive-virtio1/, 'an export that is not there');
+    my $full = $night->('new', $write->(9, '1M'));
+    is($full->{error}, undef, 'the next reads everything');
+    my $next = $night->('reuse');
+
+    # The archive is gone, or is another guest's.
+    unlink("$host->{dir}/store/dump/$next->{name}");
+    my $again = $night->('new');
+    my $record = "$host->{dir}/store/dump/.fleece-nightly-100.json";
+    my $base = PVE::BackupProvider::Plugin::Fleece::read_file($record);
+    (my $other = $base) =~ s/"identity":"[^"]*"/"identity":"another"/;
+    PVE::BackupProvider::Plugin::Fleece::write_file($record, $other);
+    like($night->('reuse')->{error}, qr/count against no archive/, 'the record of another guest');
+    $night->('new');
+
+    # The archive that the bitmaps count against is damaged.
+    my $last = $night->('reuse');
+    my $path = "$host->{dir}/store/dump/$last->{name}";
+    truncate($path, 4096);
+    like($night->('reuse')->{error}, qr/\Q$last->{name}\E/, 'a damaged archive is named');
+    is($night->('new')->{error}, undef, 'and the next reads everything');
+
+    # The task was killed before it was known whether Proxmox has cleared the bitmaps.
+    unlink($record);
+    $night->('new');
 };
 
 subtest 'what fails leaves no archive, and says why' => sub {

@@ -7,8 +7,9 @@ package PVE::BackupProvider::Plugin::Fleece;
 use strict;
 use warnings;
 
-use File::Basename qw(dirname);
+use File::Basename qw(basename dirname);
 use File::Temp;
+use JSON::PP;
 use POSIX qw(strftime);
 
 use PVE::BackupProvider::Fleece::Process qw(run output start stop);
@@ -26,6 +27,8 @@ sub new {
         storeid => $storeid,
         log => $log // sub { },
         archives => {},
+        # What the bitmaps of each guest will count against when its backup has succeeded.
+        tracked => {},
         served => {},
     }, $class;
 }
@@ -53,10 +56,12 @@ sub backup_get_mechanism {
     return 'nbd';
 }
 
-# Every archive is complete.
+# Proxmox keeps a dirty bitmap for each disk, and clears it when a backup has succeeded. So it counts against the archive
+# of that backup, which is on record; without a record everything is read.
 sub backup_vm_query_incremental {
     my ($self, $vmid, $volumes) = @_;
-    return { map { $_ => 'none' } keys %$volumes };
+    my $base = $self->read_base($vmid);
+    return { map { $_ => $base && $base->{disks}->{$_} ? 'use' : 'new' } keys %$volumes };
 }
 
 sub backup_vm {
@@ -65,6 +70,27 @@ sub backup_vm {
     my @disks = sort keys %$volumes;
     my ($server, @other) = keys %{{ map { $volumes->{$_}->{'nbd-path'} // '' => 1 } @disks }};
     die "the disks of VM $vmid are not on one NBD server\n" if !$server || @other;
+
+    my $base = $self->read_base($vmid);
+    # It is not known which archive the bitmaps count against until Proxmox has cleared them or kept them.
+    unlink($self->base_file($vmid));
+    my $identity = identity($guest_config);
+    my $mode = sub { return $volumes->{$_[0]}->{'bitmap-mode'} // 'none' };
+    my @changed = grep { $mode->($_) eq 'reuse' } @disks;
+    if (@changed && (!$base || $base->{identity} ne $identity)) {
+        die "the bitmaps of VM $vmid count against no archive that is known; the next backup reads everything\n";
+    }
+    $self->{tracked}->{$vmid} = {
+        archive => basename($archive),
+        identity => $identity,
+        disks => { map { $_ => JSON::PP::true } grep { $mode->($_) ne 'none' } @disks },
+    };
+    my $disk = sub {
+        my ($name) = @_;
+        my $volume = $volumes->{$name};
+        my $bitmap = $mode->($name) eq 'reuse' ? ",bitmap=$volume->{'bitmap-name'}" : '';
+        return "$name,size=$volume->{size}$bitmap";
+    };
 
     # For its owner only: configurations hold passwords.
     my $configs = File::Temp->newdir('fleece-XXXXXXXX', TMPDIR => 1);
@@ -76,7 +102,8 @@ sub backup_vm {
     run(
         $self->{log},
         'fleece', 'backup', '--vmid', $vmid, '--nbd', $server,
-        (map { ('--disk', "$_,size=$volumes->{$_}->{size}") } @disks),
+        (map { ('--disk', $disk->($_)) } @disks),
+        (@changed ? ('--base', $self->path($base->{archive})) : ()),
         # Proxmox's exports keep the point in time in a fleecing image, which a discard frees.
         '--release',
         '--config-dir', "$configs", '--firewall-dir', "$configs",
@@ -99,7 +126,9 @@ sub backup_handle_log_file {
 sub backup_cleanup {
     my ($self, $vmid, $vmtype, $success, $info) = @_;
     my $archive = $self->{archives}->{$vmid};
+    my $tracked = delete $self->{tracked}->{$vmid};
     return {} if !$success || !$archive;
+    write_file($self->base_file($vmid), encode_json($tracked)) if $tracked && %{ $tracked->{disks} };
     return { stats => { 'archive-size' => -s $archive } };
 }
 
@@ -167,6 +196,28 @@ sub DESTROY {
 }
 
 # Helpers
+
+# The record of the archive that a guest's bitmaps count against.
+sub base_file {
+    my ($self, $vmid) = @_;
+    return dirname($self->path('x')) . "/.fleece-$self->{storeid}-$vmid.json";
+}
+
+# Nothing if there is none, or the archive is gone.
+sub read_base {
+    my ($self, $vmid) = @_;
+    my $base = eval { decode_json(read_file($self->base_file($vmid))) };
+    return undef if ref($base) ne 'HASH' || ref($base->{disks}) ne 'HASH';
+    return undef if ($base->{archive} // '') !~ m/^vzdump-qemu-\Q$vmid\E-[0-9_-]+\.vma\.zst$/;
+    return -e $self->path($base->{archive}) ? $base : undef;
+}
+
+# What tells a guest from another that has its number on another host.
+sub identity {
+    my ($config) = @_;
+    my ($current) = split(m/^\[/m, $config);
+    return join("\n", sort($current =~ m/^((?:vmgenid|smbios1): .*)$/mg));
+}
 
 sub must_be_vm {
     my ($vmtype) = @_;
