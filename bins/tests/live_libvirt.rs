@@ -750,3 +750,116 @@ fn libvirt_freezes_and_thaws_the_guest_and_a_clean_up_thaws_one_that_was_left_fr
     let ended = Ended::of(&mut backup(&bench, &libvirtd, "web"));
     ended.expect(0, &["no agent in the guest is connected"]);
 }
+
+/// Two qcow2 disks under Debian's own UEFI firmware, which runs and writes its variables.
+#[test]
+fn two_qcow2_disks_and_the_variables_of_real_firmware_are_of_one_instant_and_come_back() {
+    const CODE: &str = "/usr/share/OVMF/OVMF_CODE_4M.fd";
+    const VARIABLES: &str = "/usr/share/OVMF/OVMF_VARS_4M.fd";
+    let Some(libvirtd) = Libvirtd::start().unwrap() else {
+        return;
+    };
+    let Some(qemu) = fleece_lab::qemu("10.0") else {
+        return;
+    };
+    if !std::path::Path::new(CODE).exists() {
+        eprintln!("SKIP: there is no {CODE} (package ovmf)");
+        return;
+    }
+    let variables = libvirtd.folder().join("vars.fd");
+    std::fs::copy(VARIABLES, &variables).unwrap();
+    let os = format!(
+        "<loader readonly='yes' type='pflash'>{CODE}</loader><nvram>{}</nvram>",
+        variables.display()
+    );
+    let scsi = Disk::qcow2(SIZE).interface(Interface::VirtioScsi);
+    let builder = libvirtd.domain(&qemu, "web").disk(Disk::qcow2(SIZE));
+    let domain = builder.disk(scsi).os(&os).start().unwrap();
+    fill(&domain);
+    let bench = Bench::new();
+    let mut command = backup(&bench, &libvirtd, "web");
+    let mut running = Running::start(command.args(["--bwlimit", "4M", "--max-pause", "20000"]));
+    let line = running.until("copy-before-write is active");
+    assert!(line.contains("the guest was paused for"), "{line}");
+    for device in DEVICES {
+        io(&domain, device, "write -P 0x55 0 6M");
+    }
+    running.end().expect(0, &["include disk 'drive-efidisk0'"]);
+    assert_clean(&bench, &domain);
+    drop(domain);
+    let to = bench.path("images");
+    let options = ["--to", to.to_str().unwrap(), "--trust-xml", "--start"];
+    let ended = Ended::of(&mut restore(&bench, &libvirtd, &options));
+    ended.expect(0, &["started the domain web"]);
+    for device in DEVICES {
+        let line = format!("qemu-io -d {device} \"read -P 0x11 0 4M\"");
+        let said = libvirtd.virsh(&["qemu-monitor-command", "web", "--hmp", &line]);
+        let said = said.unwrap();
+        assert!(!said.contains("rror") && !said.contains("failed"), "{said}");
+    }
+    let restored = std::fs::metadata(to.join("web-efidisk0.raw")).unwrap();
+    assert_eq!(restored.len(), std::fs::metadata(VARIABLES).unwrap().len());
+    libvirtd.virsh(&["destroy", "web"]).unwrap();
+}
+
+#[test]
+fn checkpoints_of_libvirts_go_on_counting_and_a_transient_domain_is_backed_up_like_others() {
+    let Some(libvirtd) = Libvirtd::start().unwrap() else {
+        return;
+    };
+    for qemu in fleece_lab::qemus() {
+        let disk = Disk::qcow2(SIZE);
+        let domain = libvirtd.domain(&qemu, "web").disk(disk).start().unwrap();
+        io(&domain, DEVICES[0], "write -P 0x11 0 4M");
+        domain.virsh("checkpoint-create-as", &["since"]).unwrap();
+        let bench = Bench::new();
+        let mut running =
+            Running::start(backup(&bench, &libvirtd, "web").args(["--bwlimit", "4M"]));
+        running.until("copy-before-write is active");
+        // Marked although it goes through the filter.
+        io(&domain, DEVICES[0], "write -P 0x55 1M 64k");
+        running.end().expect(0, &[]);
+        assert_clean(&bench, &domain);
+        let options = ["since", "--size", "--no-domain"];
+        let xml = domain.virsh("checkpoint-dumpxml", &options).unwrap();
+        assert!(xml.contains("size='65536'"), "{xml}");
+        domain.virsh("checkpoint-delete", &["since"]).unwrap();
+
+        // Without a definition on disk.
+        domain.virsh("undefine", &[]).unwrap();
+        let bench = Bench::new();
+        support::succeed(&mut backup(&bench, &libvirtd, "web"));
+        let xml = vma(&bench, &["config", "-c", "domain.xml"]);
+        assert!(xml.contains("<name>web</name>"), "{xml}");
+        let bench = Bench::new();
+        kill(&mut backup(&bench, &libvirtd, "web"), Step::Exported);
+        // It is gone for good, and what was left of its backup goes by its name.
+        domain.virsh("destroy", &[]).unwrap();
+        Ended::of(bench.fleece("cleanup").arg("web")).expect(0, &["removed"]);
+        bench.assert_clean_folders();
+    }
+}
+
+#[test]
+fn a_domain_is_suspended_if_that_is_asked_for_and_not_stopped_since_libvirt_would_end_it() {
+    let Some(libvirtd) = Libvirtd::start().unwrap() else {
+        return;
+    };
+    let Some(qemu) = fleece_lab::qemu("11.1") else {
+        return;
+    };
+    let domain = two_disks(&libvirtd, &qemu);
+    let bench = Bench::new();
+    let mut command = backup(&bench, &libvirtd, "web");
+    let ended = Ended::of(command.args(["--mode", "suspend", "--max-pause", "20000"]));
+    ended.expect(0, &["backup mode: suspend", "the guest was paused for"]);
+    assert_before(&bench);
+    assert_clean(&bench, &domain);
+    let mut command = backup(&bench, &libvirtd, "web");
+    let ended = Ended::of(command.args(["--mode", "stop"]));
+    ended.expect(
+        5,
+        &["libvirt ends QEMU", "--mode suspend", "virsh shutdown"],
+    );
+    assert_clean(&bench, &domain);
+}
