@@ -3,6 +3,8 @@
 //! The header is a multiple of 4 KiB, its extra bytes behind the blob table, and in front of each extent with payload
 //! there are as many empty extents, of 512 bytes each, as bring the payload to a boundary. Both are legal everywhere.
 
+use std::ops::Range;
+
 use crate::extent::{ClusterEntry, Extent};
 use crate::header::Header;
 use crate::layout::{BLOCK_SIZE, EXTENT_CLUSTERS, EXTENT_HEADER_SIZE};
@@ -23,6 +25,32 @@ const fn count(offset: u64) -> u64 {
 pub(crate) fn together(one: &ClusterEntry, other: &ClusterEntry) -> bool {
     let group = |entry: &ClusterEntry| entry.index() / CLUSTERS;
     one.device() == other.device() && group(one) == group(other)
+}
+
+/// How many clusters are in one frame of a compressed archive at most. Few, since a frame is taken over only if none of
+/// them has changed; not fewer, since each frame is padded.
+const PART: u64 = 15;
+
+/// How many parts an extent has.
+const PARTS: u64 = CLUSTERS.div_ceil(PART);
+
+/// The part of its device that a cluster is in: in a compressed archive, its payload is a frame.
+pub(crate) const fn part(cluster: u64) -> u64 {
+    let within = (cluster % CLUSTERS) / PART;
+    (cluster / CLUSTERS)
+        .saturating_mul(PARTS)
+        .saturating_add(within)
+}
+
+/// The clusters that are in one part with this one.
+pub(crate) fn part_around(cluster: u64) -> Range<u64> {
+    let extent = cluster.saturating_sub(cluster % CLUSTERS);
+    let within = (cluster % CLUSTERS) / PART;
+    let start = extent.saturating_add(within.saturating_mul(PART));
+    let end = start
+        .saturating_add(PART)
+        .min(extent.saturating_add(CLUSTERS));
+    start..end
 }
 
 /// The empty extents of one archive, and where they go.
@@ -61,7 +89,7 @@ impl Padding {
             _ => 0,
         };
         let padding = number.saturating_mul(HEADER);
-        let size = extent.as_bytes().len() as u64;
+        let size = extent.size() as u64;
         self.offset = self.offset.saturating_add(padding).saturating_add(size);
         self.empty.as_ref().map(|empty| (empty, number))
     }
@@ -75,6 +103,18 @@ impl Padding {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_part_is_within_an_extent() {
+        for cluster in 0..300 {
+            let around = part_around(cluster);
+            assert!(around.contains(&cluster) && around.end - around.start <= PART);
+            for other in 0..300 {
+                assert_eq!(part(other) == part(cluster), around.contains(&other));
+            }
+            assert_eq!(around.start / CLUSTERS, (around.end - 1) / CLUSTERS);
+        }
+    }
 
     #[test]
     fn padding_brings_payload_to_the_next_boundary() {

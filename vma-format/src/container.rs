@@ -30,6 +30,8 @@ mod zstd;
 #[cfg(all(feature = "index", feature = "zstd"))]
 pub use embedded::{EmbeddedIndex, embedded_index};
 #[cfg(feature = "zstd")]
+pub(crate) use seek_table::FramePlace;
+#[cfg(feature = "zstd")]
 pub use seekable::Seekable;
 #[cfg(any(feature = "gzip", feature = "zstd"))]
 pub use writer::{FrameOptions, FrameWriter};

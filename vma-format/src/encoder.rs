@@ -5,6 +5,7 @@ use crate::coverage::Coverage;
 use crate::error::{Error, ErrorKind, Result};
 use crate::extent::{ClusterEntry, Extent, block_mask};
 use crate::header::{Device, Header};
+use crate::known::Known;
 use crate::layout::{CLUSTER_SIZE, DeviceId, EXTENT_CLUSTERS, cluster_length};
 
 /// Packs clusters into extents.
@@ -92,6 +93,23 @@ impl Encoder {
         self.add(device, index, &[], 0)
     }
 
+    /// Adds a cluster of which a [`Base`](crate::Base) has the payload. The extent that it comes into goes to an
+    /// [`Output`](crate::Output) that takes over of this base.
+    ///
+    /// # Errors
+    /// As [`cluster`](Self::cluster).
+    pub fn known_cluster(
+        &mut self,
+        device: DeviceId,
+        index: u64,
+        known: Known,
+    ) -> Result<Option<Extent>> {
+        let entry = entry(device, index, known.mask)?;
+        let full = self.begin(&entry)?;
+        self.current.push_known(entry, known);
+        Ok(full)
+    }
+
     fn add(
         &mut self,
         device: DeviceId,
@@ -99,19 +117,18 @@ impl Encoder {
         data: &[u8],
         mask: u16,
     ) -> Result<Option<Extent>> {
-        let out_of_range = |_| {
-            Error::new(
-                ErrorKind::ClusterOutOfRange,
-                format!("cluster number {index} too big"),
-            )
-        };
-        let entry = ClusterEntry::new(device, u32::try_from(index).map_err(out_of_range)?, mask);
+        let entry = entry(device, index, mask)?;
         self.check_length(&entry, data)?;
-        self.coverage.add(&entry)?;
-        DeviceSummary::account(&mut self.devices, &entry);
-        let full = self.is_full(&entry).then(|| self.take());
+        let full = self.begin(&entry)?;
         self.current.push(entry, data);
         Ok(full)
+    }
+
+    /// Takes account of a cluster, and gives the extent that has no room for it.
+    fn begin(&mut self, entry: &ClusterEntry) -> Result<Option<Extent>> {
+        self.coverage.add(entry)?;
+        DeviceSummary::account(&mut self.devices, entry);
+        Ok(self.is_full(entry).then(|| self.take()))
     }
 
     /// A buffer of an extent that is not needed any more.
@@ -179,13 +196,21 @@ impl Encoder {
         self.extents = self.extents.saturating_add(padding).saturating_add(1);
         let next = self.spare.pop().unwrap_or_default();
         let mut done = std::mem::replace(&mut self.current, next);
-        done.offset = self
-            .padding
-            .offset()
-            .saturating_sub(done.as_bytes().len() as u64);
+        done.offset = self.padding.offset().saturating_sub(done.size() as u64);
         self.current.begin(self.uuid);
         done
     }
+}
+
+fn entry(device: DeviceId, index: u64, mask: u16) -> Result<ClusterEntry> {
+    let out_of_range = |_| {
+        Error::new(
+            ErrorKind::ClusterOutOfRange,
+            format!("cluster number {index} too big"),
+        )
+    };
+    let index = u32::try_from(index).map_err(out_of_range)?;
+    Ok(ClusterEntry::new(device, index, mask))
 }
 
 /// The account of a finished archive.

@@ -13,6 +13,7 @@ mod tests;
 
 pub(crate) use parse::{MAGIC, encode, parse};
 
+use crate::known::Known;
 use crate::layout::{
     BLOCK_SIZE, CLUSTER_SIZE, DeviceId, EXTENT_HEADER_SIZE, MAX_EXTENT_SIZE, cluster_offset,
 };
@@ -107,7 +108,17 @@ impl ExtentHeader {
 pub struct Extent {
     pub(crate) offset: u64,
     pub(crate) header: ExtentHeader,
+    /// Header and payload, but for that of `known` clusters.
     pub(crate) buffer: ExtentBuffer,
+    /// Clusters whose payload is in an older archive, by the number of their slots, in order.
+    pub(crate) known: Vec<(usize, Known)>,
+}
+
+/// Where the payload of a cluster is.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Stored<'a> {
+    Here(&'a [u8]),
+    Known(Known),
 }
 
 impl Extent {
@@ -123,19 +134,46 @@ impl Extent {
         &self.header
     }
 
-    /// Header and payload as they stand in the archive.
+    /// Header and payload as they stand in the archive, without the payload of
+    /// [known](crate::Encoder::known_cluster) clusters.
     #[must_use]
     pub fn as_bytes(&self) -> &[u8] {
         self.buffer.filled()
     }
 
+    /// How long it is in the archive, in bytes.
+    #[must_use]
+    pub fn size(&self) -> usize {
+        let stored = self.known.iter().map(|(_, known)| known.stored());
+        stored.fold(self.as_bytes().len(), usize::saturating_add)
+    }
+
     /// Whether it stores any block, or is a header alone.
     #[must_use]
     pub fn has_payload(&self) -> bool {
-        self.as_bytes().len() > EXTENT_HEADER_SIZE
+        self.size() > EXTENT_HEADER_SIZE
     }
 
-    /// Its clusters with their payload.
+    /// Where the payload of each cluster is that has any.
+    pub(crate) fn stored(&self) -> impl Iterator<Item = (ClusterEntry, Stored<'_>)> {
+        let mut payload = self
+            .as_bytes()
+            .get(EXTENT_HEADER_SIZE..)
+            .unwrap_or_default();
+        let mut known = self.known.iter().peekable();
+        let entries = self.header.entries.iter().zip(0_usize..);
+        let stored = entries.filter(|(entry, _)| entry.mask != 0);
+        stored.map_while(move |(&entry, slot)| {
+            if let Some((_, known)) = known.next_if(|(known, _)| *known == slot) {
+                return Some((entry, Stored::Known(*known)));
+            }
+            let (blocks, rest) = payload.split_at_checked(entry.stored())?;
+            payload = rest;
+            Some((entry, Stored::Here(blocks)))
+        })
+    }
+
+    /// Its clusters with their payload, if all of it is here.
     pub fn clusters(&self) -> impl Iterator<Item = Cluster<'_>> {
         let mut payload = self
             .as_bytes()

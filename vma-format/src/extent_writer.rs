@@ -8,6 +8,7 @@ use crate::error::Result;
 use crate::extent::Extent;
 use crate::header::Header;
 use crate::index::{ExtentDigest, IndexBuilder};
+use crate::layout::EXTENT_HEADER_SIZE;
 use crate::ordered::Ordered;
 use crate::output::Output;
 use crate::threads::default_threads;
@@ -137,7 +138,7 @@ impl<W: Write> ExtentWriter<W> {
     pub fn write(&mut self, extent: Extent, recycle: &mut dyn FnMut(Extent)) -> Result<()> {
         match &mut self.digests {
             Some(digests) => {
-                if extent.has_payload() {
+                if extent.as_bytes().len() > EXTENT_HEADER_SIZE {
                     digests.submit(extent);
                 } else {
                     // To hand a header over would take longer than to make its checksum.

@@ -20,7 +20,8 @@ use crate::read_at::ReadAt;
 use crate::reader::Reader;
 use crate::recover::recover;
 use crate::restore::Targets;
-use crate::reuse::{Base, TakeOver};
+use crate::reuse::Base;
+use crate::take_over::TakeOver;
 use crate::verify::{Watch, verify};
 use crate::writer::ArchiveWriter;
 
@@ -266,6 +267,16 @@ impl TakeOver<Vec<u8>> for Equal {
             Ok(()) if there == bytes => out.write_all(&there),
             _ => out.write_all(bytes),
         }
+    }
+
+    fn take_unread(&mut self, out: &mut Vec<u8>, place: u64, length: u64) -> std::io::Result<()> {
+        let mut there = vec![0; usize::try_from(length).unwrap_or(0)];
+        self.0.read_exact_at(&mut there, place)?;
+        out.write_all(&there)
+    }
+
+    fn take_frame(&mut self, out: &mut Vec<u8>, place: u64, length: u64) -> std::io::Result<()> {
+        self.take_unread(out, place, length)
     }
 }
 

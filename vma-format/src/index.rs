@@ -13,6 +13,7 @@ mod checks;
 mod digest;
 mod parse;
 mod reader;
+mod sum;
 #[cfg(test)]
 #[allow(
     clippy::arithmetic_side_effects,
@@ -24,8 +25,8 @@ pub(crate) mod tests;
 pub use builder::{IndexBuilder, write};
 pub(crate) use checks::Checks;
 pub use digest::ExtentDigest;
-pub(crate) use digest::Sum;
 pub use reader::{IndexReader, IndexRecord};
+pub(crate) use sum::Sum;
 
 /// The magic of the skippable zstd frames in which an index lies inside a `.vma.zst`.
 pub const INDEX_FRAME_MAGIC: u32 = 0x184D_2A56;

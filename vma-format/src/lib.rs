@@ -46,6 +46,7 @@ pub mod index;
 #[cfg(not(feature = "index"))]
 #[path = "index/absent.rs"]
 mod index;
+mod known;
 mod layout;
 #[cfg(unix)]
 pub mod map;
@@ -61,6 +62,7 @@ mod reuse;
 mod rewrite;
 mod scan;
 mod survey;
+mod take_over;
 mod tally;
 mod threads;
 pub mod verify;
@@ -78,6 +80,7 @@ pub use extent::run::Run;
 pub use extent::{Cluster, ClusterEntry, Extent, ExtentHeader, block_mask};
 pub use extent_writer::ExtentWriter;
 pub use header::{Config, Device, Header, HeaderBuilder};
+pub use known::Known;
 pub use layout::{
     BLOCK_SIZE, CLUSTER_SIZE, DeviceId, EXTENT_CLUSTERS, EXTENT_HEADER_SIZE, EXTENT_SLOTS,
     FIXED_HEADER_SIZE, MAX_BLOB_SIZE, MAX_CLUSTERS, MAX_CONFIGS, MAX_DEVICES, MAX_EXTENT_SIZE,
@@ -88,11 +91,12 @@ pub use pack::{Packed, Source, pack};
 pub use random_access::{RandomAccess, Stretch};
 pub use read_at::ReadAt;
 pub use reader::Reader;
-pub use reuse::{Base, TakeOver};
+pub use reuse::Base;
 #[cfg(feature = "index")]
 pub use rewrite::stable_uuid;
 pub use rewrite::{Repack, copy};
 pub use survey::Survey;
+pub use take_over::TakeOver;
 pub use tally::Tally;
 pub use writer::ArchiveWriter;
 pub use zero::is_zero;

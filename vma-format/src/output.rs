@@ -5,13 +5,17 @@ use std::io::Write;
 use crate::container::Written;
 #[cfg(any(feature = "gzip", feature = "zstd"))]
 use crate::container::{FrameOptions, FrameWriter};
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::extent::Extent;
 use crate::header::Header;
 use crate::index::ExtentDigest;
 #[cfg(all(feature = "index", feature = "zstd"))]
 use crate::index::INDEX_FRAME_MAGIC;
-use crate::reuse::{Base, Reuse, TakeOver, stretches};
+use crate::layout::EXTENT_HEADER_SIZE;
+use crate::reuse::{Base, Reuse, Stretch};
+#[cfg(feature = "zstd")]
+use crate::reuse::{Part, parts};
+use crate::take_over::TakeOver;
 
 /// How an archive is compressed.
 #[derive(Debug, Clone)]
@@ -35,7 +39,11 @@ pub struct Output<W: Write> {
     archive: Archive<W>,
     index: Option<Box<dyn Write + Send>>,
     inside: bool,
-    reuse: Option<Reuse<W>>,
+    /// Whether payload is in frames of its own, on boundaries of blocks.
+    #[cfg(feature = "zstd")]
+    lined_up: bool,
+    reuse: Option<Reuse>,
+    take_over: Option<Box<dyn TakeOver<W>>>,
     written: u64,
 }
 
@@ -77,29 +85,36 @@ impl<W: Write> Output<W> {
             Compression::Gzip(options) => Archive::Framed(FrameWriter::gzip(out, options)?),
             #[cfg(feature = "zstd")]
             Compression::Zstd(options) => {
-                return Ok(Self {
-                    archive: Archive::Framed(FrameWriter::zstd(out, options)?),
-                    index: None,
-                    inside: cfg!(feature = "index"),
-                    reuse: None,
-                    written: 0,
-                });
+                let framed = Archive::Framed(FrameWriter::zstd(out, options)?);
+                return Ok(Self::with(framed, None, cfg!(feature = "index")));
             }
         };
-        Ok(Self {
-            archive,
-            index,
-            inside: false,
-            reuse: None,
-            written: 0,
-        })
+        Ok(Self::with(archive, index, false))
     }
 
-    /// Takes over what `base` has already of an [aligned](crate::HeaderBuilder::aligned) archive that is bare and gets
-    /// an index; of any other, nothing.
+    const fn with(archive: Archive<W>, index: Option<Box<dyn Write + Send>>, inside: bool) -> Self {
+        Self {
+            archive,
+            index,
+            inside,
+            #[cfg(feature = "zstd")]
+            lined_up: false,
+            reuse: None,
+            take_over: None,
+            written: 0,
+        }
+    }
+
+    /// Takes over what `base` has already of an [aligned](crate::HeaderBuilder::aligned) archive that gets an index and is
+    /// compressed with zstd if the base is, or not at all; of any other, nothing.
     #[must_use]
     pub fn reusing(mut self, base: Base, take_over: Box<dyn TakeOver<W>>) -> Self {
-        self.reuse = Some(Reuse::new(base, take_over));
+        match &mut self.archive {
+            Archive::Plain(_) => self.take_over = Some(take_over),
+            #[cfg(any(feature = "gzip", feature = "zstd"))]
+            Archive::Framed(out) => out.take_over_with(take_over),
+        }
+        self.reuse = Some(Reuse::new(base));
         self
     }
 
@@ -107,6 +122,10 @@ impl<W: Write> Output<W> {
     pub(crate) fn begin(&mut self, header: &Header) -> Result<()> {
         if let Some(reuse) = &mut self.reuse {
             reuse.begin(header);
+        }
+        #[cfg(feature = "zstd")]
+        {
+            self.lined_up = self.inside && header.is_aligned();
         }
         self.write(header.as_bytes())
     }
@@ -117,19 +136,52 @@ impl<W: Write> Output<W> {
         extent: &Extent,
         digest: Option<&ExtentDigest>,
     ) -> Result<()> {
-        let bytes = extent.as_bytes();
-        let parts = match (&self.reuse, &self.archive, digest) {
-            (Some(reuse), Archive::Plain(_), Some(digest)) => reuse.parts(extent, digest),
-            _ => Vec::new(),
+        #[cfg(feature = "zstd")]
+        if self.lined_up && extent.has_payload() {
+            return self.write_frames(extent, digest);
+        }
+        let (Some(reuse), Some(take_over), Archive::Plain(out), Some(digest)) =
+            (&self.reuse, &mut self.take_over, &mut self.archive, digest)
+        else {
+            return match extent.as_bytes().len() == extent.size() {
+                true => self.write(extent.as_bytes()),
+                false => Err(nothing_to_take()),
+            };
         };
-        for (part, range) in stretches(bytes, &parts) {
-            let stretch = bytes.get(range).unwrap_or_default();
-            match (part, &mut self.reuse, &mut self.archive) {
-                (Some(part), Some(reuse), Archive::Plain(out)) => {
-                    reuse.take_over(out, part, bytes)?;
-                    self.written = self.written.saturating_add(stretch.len() as u64);
+        let bytes = extent.as_bytes();
+        for stretch in reuse.stretches(extent, digest) {
+            let done = match stretch {
+                Stretch::Here(range) => out.write_all(bytes.get(range).unwrap_or_default()),
+                Stretch::Both(range, place) => {
+                    take_over.take_over(out, place, bytes.get(range).unwrap_or_default())
                 }
-                _ => self.write(stretch)?,
+                Stretch::There { place, length } => take_over.take_unread(out, place, length),
+            };
+            done.map_err(|e| Error::io("cannot write the archive", e))?;
+        }
+        self.written = self.written.saturating_add(extent.size() as u64);
+        Ok(())
+    }
+
+    /// Writes an extent, its payload in frames of its own, of which those of the base are taken over.
+    #[cfg(feature = "zstd")]
+    fn write_frames(&mut self, extent: &Extent, digest: Option<&ExtentDigest>) -> Result<()> {
+        let bytes = extent.as_bytes();
+        let frames = match (&self.reuse, digest) {
+            (Some(reuse), Some(digest)) => reuse.frames(extent, digest)?,
+            _ if bytes.len() == extent.size() => {
+                parts(extent).into_iter().map(Part::Here).collect()
+            }
+            _ => return Err(nothing_to_take()),
+        };
+        self.write(bytes.get(..EXTENT_HEADER_SIZE).unwrap_or_default())?;
+        let Archive::Framed(out) = &mut self.archive else {
+            return Ok(());
+        };
+        for frame in frames {
+            match frame {
+                Part::Here(range) => out.aligned_frame(bytes.get(range).unwrap_or_default())?,
+                Part::There(place) => out.take_frame(place)?,
             }
         }
         Ok(())
@@ -203,6 +255,11 @@ impl<W: Write> Output<W> {
             Archive::Framed(out) => out.finish(),
         }
     }
+}
+
+fn nothing_to_take() -> Error {
+    let detail = "this output takes nothing over of another archive";
+    Error::new(ErrorKind::Unsupported, detail)
 }
 
 impl<W: Write> std::fmt::Debug for Output<W> {

@@ -17,7 +17,8 @@ use crate::error::{Error, ErrorKind, Result, cannot_read};
 use crate::extent::run::runs;
 use crate::extent::{self, ExtentHeader};
 use crate::header::Header;
-use crate::index::{Checks, Sum};
+use crate::index::Checks;
+use crate::known::Known;
 use crate::layout::{DeviceId, EXTENT_HEADER_SIZE, cluster_offset};
 use crate::read_at::{Cursor, ReadAt};
 use crate::reader::read_header;
@@ -63,16 +64,6 @@ impl Stretch {
             data: false,
         }
     }
-}
-
-/// A cluster with payload.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Known {
-    /// Which blocks are stored, and where they begin in the archive.
-    pub(crate) mask: u16,
-    pub(crate) place: u64,
-    /// Their checksum.
-    pub(crate) sum: Sum,
 }
 
 impl<S: ReadAt> RandomAccess<S> {
@@ -278,6 +269,57 @@ impl<S: ReadAt, I: ReadAt> RandomAccess<S, I> {
         let (mask, place) = self.map.stored_at(device, cluster)?;
         let sum = self.checks.as_ref()?.sum_at(place)?;
         Some(Known { mask, place, sum })
+    }
+
+    /// Whether the payload of every cluster begins on a boundary of blocks.
+    pub(crate) fn is_aligned(&self) -> bool {
+        self.map.is_aligned()
+    }
+
+    /// Whether the payload of each [part](crate::aligned::part) of a device is in one piece of which `is` says yes: it
+    /// gets place and length.
+    pub(crate) fn all_parts(&self, is: &mut dyn FnMut(u64, u64) -> bool) -> bool {
+        self.map.all_parts(is)
+    }
+
+    /// Whether the index has checksums of the kind that new ones get.
+    pub(crate) fn has_current_sums(&self) -> bool {
+        self.checks.as_ref().is_some_and(Checks::are_current)
+    }
+
+    /// Fills `buffer` with payload from `place` in the archive on, which the index must know.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Payload`] if it is not what the index knows; [`ErrorKind::Io`].
+    pub(crate) fn payload_at(&self, place: u64, buffer: &mut [u8]) -> Result<()> {
+        match &self.checks {
+            Some(checks) => checks.read_exact_at(&self.source, place, buffer),
+            None => self
+                .source
+                .read_exact_at(buffer, place)
+                .map_err(cannot_read),
+        }
+    }
+
+    /// Compares the header of each extent with the index, which payload alone cannot: equal clusters at other places have
+    /// equal checksums.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Index`] if the archive has other clusters than the index says; what reading says.
+    pub fn check_headers(&self) -> Result<()> {
+        let Some(checks) = &self.checks else {
+            return Ok(());
+        };
+        checks.extents(&mut |offset, expected| {
+            let parsed = next_extent(&self.source, &self.header, offset, self.size)?;
+            match runs(parsed.entries()) == expected {
+                true => Ok(()),
+                false => {
+                    let detail = "the archive has other clusters there than its index says";
+                    Err(Error::new(ErrorKind::Index, detail).at(offset))
+                }
+            }
+        })
     }
 
     /// Counts the clusters of a device that begin in a range of bytes.

@@ -33,6 +33,12 @@ pub trait Target: Send + Sync {
     /// Whatever the target says.
     fn write_at(&self, offset: u64, data: &[u8]) -> io::Result<()>;
 
+    /// Shares `length` bytes at `offset` with those of the archive's file from `place` on, so that nobody reads them. Of what
+    /// cannot be shared, which `false` says, the bytes come instead.
+    fn share_at(&self, _offset: u64, _place: u64, _length: u64) -> bool {
+        false
+    }
+
     /// Makes `length` bytes from `offset` on read as zeroes. Called only if
     /// [`zeroes_needed`](Self::zeroes_needed).
     ///
@@ -47,6 +53,10 @@ pub trait Target: Send + Sync {
 impl<T: Target + ?Sized> Target for Arc<T> {
     fn write_at(&self, offset: u64, data: &[u8]) -> io::Result<()> {
         (**self).write_at(offset, data)
+    }
+
+    fn share_at(&self, offset: u64, place: u64, length: u64) -> bool {
+        (**self).share_at(offset, place, length)
     }
 
     fn zero_at(&self, offset: u64, length: u64) -> io::Result<()> {

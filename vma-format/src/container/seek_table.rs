@@ -43,11 +43,19 @@ pub(super) struct SeekTable {
 
 /// The sizes of one frame in bytes.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct FrameSize {
+pub(crate) struct FrameSize {
     /// As it stands in the file.
     pub(super) compressed: u32,
     /// What it decompresses to; 0 for a skippable frame.
     pub(super) plain: u32,
+}
+
+/// A frame of a file.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct FramePlace {
+    /// Where it begins.
+    pub(crate) at: u64,
+    pub(in crate::container) size: FrameSize,
 }
 
 impl SeekTable {

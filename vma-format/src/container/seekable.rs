@@ -5,7 +5,7 @@ use std::io::{self, Read};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::damage::{damaged, undone};
-use super::seek_table::{Entries, FrameSize};
+use super::seek_table::{Entries, FramePlace, FrameSize};
 use super::zstd::MAX_PARALLEL_FRAME;
 use crate::error::Result;
 use crate::error::cannot_read;
@@ -58,9 +58,9 @@ const MARK: usize = 64;
 /// How many bytes of decompressed frames are kept.
 const KEPT: usize = 8 << 20;
 
-/// The most frames that are kept account of, at 8 bytes each: with ours of 1 MiB, 1.5 TiB of stored
-/// data. A larger file is read from front to back.
-const MAX_FRAMES: usize = 3 << 19;
+/// The most frames that are kept account of, at 8 bytes each: with ours of 1 MiB, 3 TiB of stored
+/// data, or 1.2 TiB if they are aligned. A larger file is read from front to back.
+const MAX_FRAMES: usize = 3 << 20;
 
 impl<S: ReadAt> Seekable<S> {
     /// Opens `source` if it ends with a seek table, and its frames are few and small enough to be
@@ -112,6 +112,17 @@ impl<S: ReadAt> Seekable<S> {
     /// A sequential reader over the contents.
     pub fn reader(&self) -> impl Read + Send + '_ {
         Cursor::new(self, 0, self.size)
+    }
+
+    /// The frame with exactly `length` bytes of the contents from `offset` on: where it is in the file, and how long.
+    pub(crate) fn frame_of(&self, offset: u64, length: u64) -> Option<FramePlace> {
+        let (number, position) = self.find(offset)?;
+        let frame = *self.frames.get(number)?;
+        let fits = position.plain == offset && u64::from(frame.plain) == length;
+        fits.then_some(FramePlace {
+            at: position.at,
+            size: frame,
+        })
     }
 
     /// The frame in which `offset` lies, and where it begins.

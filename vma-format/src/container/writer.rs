@@ -4,9 +4,12 @@ use std::io::{self, Write};
 
 use super::Written;
 #[cfg(feature = "zstd")]
-use super::seek_table::{SKIPPABLE_HEADER_SIZE, SeekTable, skippable};
+use super::seek_table::{FramePlace, SKIPPABLE_HEADER_SIZE, SeekTable, skippable};
 use crate::error::{Error, ErrorKind, Result};
+#[cfg(feature = "zstd")]
+use crate::layout::BLOCK_SIZE;
 use crate::ordered::Ordered;
+use crate::take_over::TakeOver;
 use crate::threads::default_threads;
 
 /// How to compress.
@@ -31,6 +34,10 @@ impl Default for FrameOptions {
         }
     }
 }
+
+/// The magic of skippable frames that bring the next frame to a boundary.
+#[cfg(feature = "zstd")]
+const PADDING_MAGIC: u32 = 0x184D_2A50;
 
 /// How many threads compress if nobody says: each takes up to 9 MiB, and 20 at slow levels of zstd,
 /// of 96 for everything.
@@ -77,23 +84,33 @@ impl FrameOptions {
 /// The output depends on input, level and frame size only, not on the number of threads nor on how
 /// the input is cut into writes. [`finish`](Self::finish) must be called; without it the output
 /// lacks its end.
-#[derive(Debug)]
 pub struct FrameWriter<W> {
     out: W,
-    workers: Ordered<Vec<u8>, Frame>,
+    workers: Ordered<Plain, Frame>,
     frame: Vec<u8>,
     frame_size: usize,
     max_pending: usize,
     spare: Vec<Vec<u8>>,
     #[cfg(feature = "zstd")]
     table: Option<SeekTable>,
+    /// Puts frames of an older archive there.
+    take_over: Option<Box<dyn TakeOver<W>>>,
     written: Written,
 }
 
-/// A compressed frame, and the buffer that its contents came in.
-struct Frame {
+/// What goes into a frame.
+struct Plain {
     bytes: Vec<u8>,
-    plain: Vec<u8>,
+    /// Whether the frame begins on a boundary of blocks.
+    aligned: bool,
+}
+
+enum Frame {
+    /// A compressed frame, and what was in it.
+    Made { bytes: Vec<u8>, plain: Plain },
+    /// One of an older archive.
+    #[cfg(feature = "zstd")]
+    Taken(FramePlace),
 }
 
 impl<W: Write> FrameWriter<W> {
@@ -109,12 +126,13 @@ impl<W: Write> FrameWriter<W> {
         let make = move || {
             let mut compressor = ::zstd::bulk::Compressor::new(level).map_err(failed)?;
             compressor.include_checksum(true).map_err(failed)?;
-            Ok(move |plain: Vec<u8>| {
-                let mut bytes = Vec::with_capacity(::zstd::zstd_safe::compress_bound(plain.len()));
+            Ok(move |plain: Plain| {
+                let bound = ::zstd::zstd_safe::compress_bound(plain.bytes.len());
+                let mut bytes = Vec::with_capacity(bound);
                 compressor
-                    .compress_to_buffer(&plain, &mut bytes)
+                    .compress_to_buffer(&plain.bytes, &mut bytes)
                     .map_err(failed)?;
-                Ok(Frame { bytes, plain })
+                Ok(Frame::Made { bytes, plain })
             })
         };
         let threads = options.threads(level <= FAST_LEVEL);
@@ -133,12 +151,12 @@ impl<W: Write> FrameWriter<W> {
         let level = u32::try_from(options.level).unwrap_or(u32::MAX);
         check_level(options.level, level <= 9)?;
         let make = move || {
-            Ok(move |plain: Vec<u8>| {
-                let mut bytes = Vec::with_capacity(plain.len() / 2);
+            Ok(move |plain: Plain| {
+                let mut bytes = Vec::with_capacity(plain.bytes.len() / 2);
                 let level = flate2::Compression::new(level);
-                let mut encoder = flate2::bufread::GzEncoder::new(&plain[..], level);
+                let mut encoder = flate2::bufread::GzEncoder::new(&plain.bytes[..], level);
                 io::Read::read_to_end(&mut encoder, &mut bytes).map_err(failed)?;
-                Ok(Frame { bytes, plain })
+                Ok(Frame::Made { bytes, plain })
             })
         };
         let threads = options.threads(true);
@@ -146,7 +164,7 @@ impl<W: Write> FrameWriter<W> {
         Ok(Self::new(out, options.frame_size, threads, workers))
     }
 
-    fn new(out: W, frame_size: usize, threads: usize, workers: Ordered<Vec<u8>, Frame>) -> Self {
+    fn new(out: W, frame_size: usize, threads: usize, workers: Ordered<Plain, Frame>) -> Self {
         Self {
             out,
             workers,
@@ -157,6 +175,7 @@ impl<W: Write> FrameWriter<W> {
             spare: Vec::new(),
             #[cfg(feature = "zstd")]
             table: None,
+            take_over: None,
             written: Written::default(),
         }
     }
@@ -175,11 +194,44 @@ impl<W: Write> FrameWriter<W> {
         }
         let mut bytes = Vec::with_capacity(data.len().saturating_add(SKIPPABLE_HEADER_SIZE));
         skippable(&mut bytes, magic, data)?;
-        self.workers.submit_done(Frame {
+        let (plain, aligned) = (Vec::new(), false);
+        self.workers.submit_done(Frame::Made {
             bytes,
-            plain: Vec::new(),
+            plain: Plain {
+                bytes: plain,
+                aligned,
+            },
         });
         self.drain(self.max_pending)
+    }
+
+    /// From now on frames of an older archive can be taken.
+    pub(crate) fn take_over_with(&mut self, take_over: Box<dyn TakeOver<W>>) {
+        self.take_over = Some(take_over);
+    }
+
+    /// Puts bytes into a frame of their own, which begins on a boundary of blocks.
+    #[cfg(feature = "zstd")]
+    pub(crate) fn aligned_frame(&mut self, bytes: &[u8]) -> Result<()> {
+        self.end_frame();
+        self.frame.extend_from_slice(bytes);
+        self.submit(true);
+        self.drain(self.max_pending)
+    }
+
+    /// Puts a frame of the older archive there, on a boundary of blocks.
+    #[cfg(feature = "zstd")]
+    pub(crate) fn take_frame(&mut self, place: FramePlace) -> Result<()> {
+        self.end_frame();
+        self.workers.submit_done(Frame::Taken(place));
+        self.drain(self.max_pending)
+    }
+
+    #[cfg(feature = "zstd")]
+    fn end_frame(&mut self) {
+        if !self.frame.is_empty() {
+            self.submit(false);
+        }
     }
 
     /// What has been written to the output so far.
@@ -194,7 +246,7 @@ impl<W: Write> FrameWriter<W> {
     /// [`ErrorKind::Io`].
     pub fn finish(mut self) -> Result<(W, Written)> {
         if !self.frame.is_empty() || self.written.frames == 0 && self.workers.pending() == 0 {
-            self.submit();
+            self.submit(false);
         }
         self.drain(0)?;
         #[cfg(feature = "zstd")]
@@ -206,10 +258,10 @@ impl<W: Write> FrameWriter<W> {
         Ok((self.out, self.written))
     }
 
-    fn submit(&mut self) {
+    fn submit(&mut self, aligned: bool) {
         let empty = self.spare.pop().unwrap_or_default();
-        let frame = std::mem::replace(&mut self.frame, empty);
-        self.workers.submit(frame);
+        let bytes = std::mem::replace(&mut self.frame, empty);
+        self.workers.submit(Plain { bytes, aligned });
     }
 
     /// Writes out finished frames until at most `left` are pending.
@@ -218,20 +270,55 @@ impl<W: Write> FrameWriter<W> {
             let Some(frame) = self.workers.take() else {
                 break;
             };
-            let Frame { bytes, mut plain } = frame?;
-            #[cfg(feature = "zstd")]
-            if let Some(table) = &mut self.table {
-                table.push(bytes.len(), plain.len())?;
+            match frame? {
+                Frame::Made { bytes, plain } => {
+                    #[cfg(feature = "zstd")]
+                    self.account(plain.aligned, bytes.len(), plain.bytes.len())?;
+                    self.put(&bytes)?;
+                    self.count(plain.bytes.len());
+                    let mut spare = plain.bytes;
+                    spare.clear();
+                    self.spare.push(spare);
+                }
+                #[cfg(feature = "zstd")]
+                Frame::Taken(FramePlace { at, size }) => {
+                    let (length, plain) = (size.compressed as usize, size.plain as usize);
+                    self.account(true, length, plain)?;
+                    let length = length as u64;
+                    let take_over = self.take_over.as_mut().ok_or_else(nothing_to_take)?;
+                    take_over
+                        .take_frame(&mut self.out, at, length)
+                        .map_err(cannot_write)?;
+                    self.written.compressed = self.written.compressed.saturating_add(length);
+                    self.count(plain);
+                }
             }
-            self.put(&bytes)?;
-            self.written.plain = self.written.plain.saturating_add(plain.len() as u64);
-            if !plain.is_empty() {
-                self.written.frames = self.written.frames.saturating_add(1);
-            }
-            plain.clear();
-            self.spare.push(plain);
         }
         Ok(())
+    }
+
+    /// Counts a frame whose contents were so long.
+    fn count(&mut self, plain: usize) {
+        self.written.plain = self.written.plain.saturating_add(plain as u64);
+        if plain > 0 {
+            self.written.frames = self.written.frames.saturating_add(1);
+        }
+    }
+
+    /// Notes the sizes of the next frame, and brings it to a boundary before.
+    #[cfg(feature = "zstd")]
+    fn account(&mut self, aligned: bool, compressed: usize, plain: usize) -> Result<()> {
+        let Some(table) = &mut self.table else {
+            return Ok(());
+        };
+        let mut padding = Vec::new();
+        if let Some(length) = aligned.then(|| padded(self.written.compressed)).flatten() {
+            let room = vec![0; length.saturating_sub(SKIPPABLE_HEADER_SIZE)];
+            skippable(&mut padding, PADDING_MAGIC, &room)?;
+            table.push(padding.len(), 0)?;
+        }
+        table.push(compressed, plain)?;
+        self.put(&padding)
     }
 
     fn put(&mut self, bytes: &[u8]) -> Result<()> {
@@ -249,7 +336,7 @@ impl<W: Write> Write for FrameWriter<W> {
             .reserve_exact(self.frame_size.saturating_sub(self.frame.len()));
         self.frame.extend_from_slice(part);
         if self.frame.len() >= self.frame_size {
-            self.submit();
+            self.submit(false);
             self.drain(self.max_pending)?;
         }
         Ok(part.len())
@@ -259,6 +346,30 @@ impl<W: Write> Write for FrameWriter<W> {
     fn flush(&mut self) -> io::Result<()> {
         self.out.flush()
     }
+}
+
+impl<W> std::fmt::Debug for FrameWriter<W> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let mut shown = f.debug_struct("FrameWriter");
+        shown
+            .field("written", &self.written)
+            .finish_non_exhaustive()
+    }
+}
+
+/// How long a skippable frame must be that ends on the next boundary; `None` on one.
+#[cfg(feature = "zstd")]
+fn padded(at: u64) -> Option<usize> {
+    let block = BLOCK_SIZE as u64;
+    let least = at.saturating_add(SKIPPABLE_HEADER_SIZE as u64);
+    let length = least.next_multiple_of(block).saturating_sub(at);
+    (!at.is_multiple_of(block)).then(|| usize::try_from(length).unwrap_or(BLOCK_SIZE))
+}
+
+#[cfg(feature = "zstd")]
+fn nothing_to_take() -> Error {
+    let detail = "this output takes nothing over of another archive";
+    Error::new(ErrorKind::Unsupported, detail)
 }
 
 fn check_level(level: i32, known: bool) -> Result<()> {

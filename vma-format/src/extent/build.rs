@@ -1,12 +1,14 @@
 //! Filling an extent, cluster by cluster.
 
 use super::{ClusterEntry, Extent, encode};
+use crate::known::Known;
 use crate::layout::{BLOCK_SIZE, CLUSTER_SIZE, EXTENT_HEADER_SIZE};
 
 impl Extent {
     /// Empties it for a new extent of the archive `uuid`.
     pub(crate) fn begin(&mut self, uuid: [u8; 16]) {
         self.header.begin(uuid);
+        self.known.clear();
         self.buffer.reset(EXTENT_HEADER_SIZE);
     }
 
@@ -23,6 +25,12 @@ impl Extent {
                 }
             }
         }
+        self.header.entries.push(entry);
+    }
+
+    /// Adds a cluster whose payload is in an older archive.
+    pub(crate) fn push_known(&mut self, entry: ClusterEntry, known: Known) {
+        self.known.push((self.header.entries.len(), known));
         self.header.entries.push(entry);
     }
 

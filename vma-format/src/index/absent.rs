@@ -5,6 +5,7 @@ use std::io::Read;
 use std::marker::PhantomData;
 
 use crate::error::{Error, Result};
+use crate::extent::run::Run;
 use crate::extent::{ClusterEntry, Extent};
 use crate::header::Header;
 use crate::read_at::ReadAt;
@@ -75,6 +76,14 @@ impl IndexBuilder {
 
 impl<I> Checks<I> {
     pub(crate) const fn sum_at(&self, _: u64) -> Option<Sum> {
+        match self.0 {}
+    }
+
+    pub(crate) const fn are_current(&self) -> bool {
+        match self.0 {}
+    }
+
+    pub(crate) const fn extents(&self, _: &mut dyn FnMut(u64, &[Run]) -> Result<()>) -> Result<()> {
         match self.0 {}
     }
 

@@ -11,6 +11,9 @@ pub(crate) enum Algorithm {
 }
 
 impl Algorithm {
+    /// The one of new indexes.
+    pub(super) const CURRENT: Self = Self::Blake3;
+
     pub(super) const fn number(self) -> u8 {
         match self {
             Self::Sha256 => 1,

@@ -32,7 +32,7 @@ impl IndexBuilder {
     /// Begins the index of the archive with this header. The bytes are the first piece.
     #[must_use]
     pub fn new(header: &Header) -> (Self, Vec<u8>) {
-        Self::with(Algorithm::Blake3, header)
+        Self::with(Algorithm::CURRENT, header)
     }
 
     pub(super) fn with(algorithm: Algorithm, header: &Header) -> (Self, Vec<u8>) {

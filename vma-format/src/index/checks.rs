@@ -7,9 +7,10 @@ use std::io::BufReader;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use self::sheet::{Payload, Sheet};
-use super::digest::Sum;
+use super::algorithm::Algorithm;
 use super::parse::Format;
 use super::reader::{IndexReader, Pieces, damaged};
+use super::sum::Sum;
 use crate::error::cannot_read;
 use crate::error::{Error, ErrorKind, Result};
 use crate::extent::run::Run;
@@ -137,6 +138,20 @@ impl<I: ReadAt> Checks<I> {
             .map(|(buffer, data)| buffer.copy_from_slice(data))
             .ok_or_else(changed)?;
         Ok(length)
+    }
+
+    /// Reads the index once more, and gives offset and clusters of each extent.
+    pub(crate) fn extents(&self, extent: &mut dyn FnMut(u64, &[Run]) -> Result<()>) -> Result<()> {
+        let mut reader = IndexReader::new(BufReader::new(Cursor::new(&self.index, 0, self.size)))?;
+        while let Some(record) = reader.next_record()? {
+            extent(record.offset(), record.digest().runs())?;
+        }
+        Ok(())
+    }
+
+    /// Whether the checksums are of the kind that is written.
+    pub(crate) fn are_current(&self) -> bool {
+        self.format == Format::Two(Algorithm::CURRENT)
     }
 
     /// The checksum of the cluster whose payload begins at `place`.

@@ -3,8 +3,9 @@
 use sha2::{Digest as _, Sha256};
 
 use super::algorithm::Algorithm;
+use super::sum::Sum;
 use crate::extent::run::{Run, runs};
-use crate::extent::{Cluster, ClusterEntry, Extent};
+use crate::extent::{Cluster, ClusterEntry, Extent, Stored};
 
 /// Length, checksums and clusters of one extent. Computing it is the expensive part of an index
 /// and can be done on any thread.
@@ -24,35 +25,25 @@ pub(super) enum Sums {
     Leaves(Algorithm, Vec<[u8; 16]>),
 }
 
-/// The checksum of one cluster's stored blocks.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Sum {
-    Crc(u32),
-    Leaf(Algorithm, [u8; 16]),
-}
-
-impl Sum {
-    /// Whether these are the blocks that it was computed from.
-    pub(super) fn fits(&self, blocks: &[u8]) -> bool {
-        match self {
-            Self::Crc(crc) => crc32fast::hash(blocks) == *crc,
-            Self::Leaf(algorithm, leaf) => algorithm.leaf(blocks) == *leaf,
-        }
-    }
-}
-
 impl ExtentDigest {
-    /// Computes the checksums of an extent.
+    /// Computes the checksums of an extent, but for those of clusters that are taken from elsewhere: they are known.
     #[must_use]
     pub fn of(extent: &Extent) -> Self {
-        Self::with(Algorithm::Blake3, extent)
+        Self::with(Algorithm::CURRENT, extent)
     }
 
     pub(super) fn with(algorithm: Algorithm, extent: &Extent) -> Self {
-        let stored = extent.clusters().filter(|cluster| !cluster.is_zero());
-        let leaves = stored.map(|cluster| algorithm.leaf(cluster.blocks()));
+        let leaf = |stored: Stored<'_>| match stored {
+            Stored::Here(blocks) => Some(algorithm.leaf(blocks)),
+            Stored::Known(known) => match known.sum {
+                Sum::Leaf(other, leaf) if other == algorithm => Some(leaf),
+                // No index of this kind takes so few.
+                _ => None,
+            },
+        };
+        let leaves = extent.stored().map_while(|(_, stored)| leaf(stored));
         Self {
-            length: u32::try_from(extent.as_bytes().len()).unwrap_or(u32::MAX),
+            length: u32::try_from(extent.size()).unwrap_or(u32::MAX),
             runs: runs(extent.header().entries()),
             sums: Sums::Leaves(algorithm, leaves.collect()),
         }
@@ -121,6 +112,10 @@ impl ExtentDigest {
             Sums::Leaves(algorithm, leaves) if *algorithm == wanted => leaves,
             _ => return None,
         };
+        let stored = self.runs.iter().filter(|run| run.mask != 0);
+        if stored.map(Run::count).sum::<u64>() != leaves.len() as u64 {
+            return None;
+        }
         out.push(u8::try_from(self.runs.len()).unwrap_or(u8::MAX));
         for run in &self.runs {
             out.extend_from_slice(&[run.device.get(), run.count]);

@@ -1,5 +1,6 @@
 //! Where each cluster of each device is stored.
 
+use crate::aligned;
 use crate::error::{Error, ErrorKind, Result};
 use crate::extent::run::Run;
 use crate::header::Header;
@@ -147,6 +148,17 @@ impl ClusterMap {
         }
     }
 
+    /// Whether all payload is on boundaries of blocks: a cluster's is a multiple of them.
+    pub(super) fn is_aligned(&self) -> bool {
+        let mut runs = self.devices.iter().flat_map(|device| &device.runs);
+        runs.all(|run| run.mask == 0 || run.place.is_multiple_of(BLOCK))
+    }
+
+    /// Whether the payload of each part of a device is in one piece of which `is` says yes.
+    pub(super) fn all_parts(&self, is: &mut dyn FnMut(u64, u64) -> bool) -> bool {
+        self.devices.iter().all(|device| device.all_parts(is))
+    }
+
     pub(super) fn clusters(&self, id: DeviceId) -> u64 {
         let device = self.devices.iter().find(|device| device.id == id);
         device
@@ -195,6 +207,34 @@ impl ClusterMap {
 }
 
 impl DeviceMap {
+    fn all_parts(&self, is: &mut dyn FnMut(u64, u64) -> bool) -> bool {
+        // Number, place and length of the part that was begun last.
+        let mut open: Option<(u64, u64, u64)> = None;
+        let stored = self.runs.iter().filter(|run| run.mask != 0);
+        for run in stored {
+            let mut place = run.place;
+            for cluster in run.first()..run.end() {
+                let number = aligned::part(cluster);
+                match &mut open {
+                    Some((part, start, length)) if *part == number => {
+                        if start.saturating_add(*length) != place {
+                            return false;
+                        }
+                        *length = length.saturating_add(run.stored());
+                    }
+                    other => {
+                        let ended = other.replace((number, place, run.stored()));
+                        if ended.is_some_and(|(_, place, length)| !is(place, length)) {
+                            return false;
+                        }
+                    }
+                }
+                place = place.saturating_add(run.stored());
+            }
+        }
+        open.is_none_or(|(_, place, length)| is(place, length))
+    }
+
     fn add(&mut self, run: &Run, place: u64) -> Result<()> {
         let end = run.first().saturating_add(run.count());
         let clusters = self.size.div_ceil(CLUSTER);

@@ -3,14 +3,14 @@
 use std::sync::{Mutex, PoisonError};
 use std::thread;
 
-use super::place::write_extent;
+use super::place::{bound, write_extent};
 use super::{Failure, MAX_THREADS, Progress, Targets, spawn};
 use crate::error::Result;
 use crate::error::cannot_read;
 use crate::extent::{ClusterEntry, Extent, ExtentHeader};
 use crate::header::Header;
 use crate::header_walk::HeaderWalk;
-use crate::layout::{CLUSTER_SIZE, EXTENT_HEADER_SIZE};
+use crate::layout::{BLOCK_SIZE, CLUSTER_SIZE, EXTENT_HEADER_SIZE};
 use crate::random_access::header;
 use crate::read_at::ReadAt;
 use crate::tally::Tally;
@@ -93,6 +93,11 @@ fn copy<S: ReadAt>(
     let mut rest = extent.entries();
     while let Some(first) = rest.first() {
         let wanted = targets.contains_key(&first.device());
+        if let Some((count, length)) = share(rest, place, header, targets) {
+            place = place.saturating_add(length);
+            rest = rest.get(count..).unwrap_or_default();
+            continue;
+        }
         let mut length = 0_usize;
         let fits = |entry: &&ClusterEntry| {
             let longer = length.saturating_add(entry.stored());
@@ -115,4 +120,29 @@ fn copy<S: ReadAt>(
         rest = behind;
     }
     Ok(())
+}
+
+/// Shares the first of these clusters, whose payload is at `place`, as far as they are whole and follow each other: how many
+/// that were, and how much of the archive.
+fn share(
+    entries: &[ClusterEntry],
+    place: u64,
+    header: &Header,
+    targets: &Targets<'_>,
+) -> Option<(usize, u64)> {
+    let first = entries.first()?;
+    let target = targets.get(&first.device())?;
+    if !place.is_multiple_of(BLOCK_SIZE as u64) {
+        return None;
+    }
+    let size = bound(header, first.device());
+    let follows = |(entry, index): &(&ClusterEntry, u64)| {
+        let end = entry.offset().saturating_add(CLUSTER_SIZE as u64);
+        let same = entry.device() == first.device() && entry.index() == *index;
+        same && entry.mask() == u16::MAX && end <= size
+    };
+    let row = entries.iter().zip(first.index()..);
+    let count = row.take_while(follows).count();
+    let length = (count as u64).saturating_mul(CLUSTER_SIZE as u64);
+    (count > 0 && target.share_at(first.offset(), place, length)).then_some((count, length))
 }

@@ -75,7 +75,7 @@ pub(crate) fn write_zero_cluster(
 }
 
 /// Where a device ends; a RAM state stream does not.
-fn bound(header: &Header, id: DeviceId) -> u64 {
+pub(super) fn bound(header: &Header, id: DeviceId) -> u64 {
     let disk = header.device(id).filter(|device| !device.is_vmstate());
     disk.map_or(u64::MAX, Device::size)
 }

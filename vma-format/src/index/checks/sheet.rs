@@ -1,8 +1,8 @@
 //! The checksums of one piece of an index, as places in the archive.
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::index::digest::Sum;
 use crate::index::parse::Extents;
+use crate::index::sum::Sum;
 use crate::layout::{DeviceId, EXTENT_HEADER_SIZE};
 
 /// The clusters with payload of one piece, in the order of the archive.
