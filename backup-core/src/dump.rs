@@ -22,6 +22,7 @@ mod named;
 mod place;
 mod prune;
 mod side_files;
+mod space;
 mod verified;
 mod verify;
 
@@ -34,5 +35,6 @@ pub use name::BackupName;
 pub use named::only_archive;
 pub use place::{new_archive, storage_id};
 pub use prune::{KeepRules, Reason, Verdict, plan};
+pub use space::frees;
 pub use verified::Verified;
 pub use verify::Checked;

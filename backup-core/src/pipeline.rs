@@ -31,7 +31,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, bounded};
-use fleece_vma_format::{DeviceId, Encoder, Header, Output, Summary};
+use fleece_vma_format::{DeviceId, Encoder, Header, Known, Output, Summary};
 
 use crate::pace::gate::DepthGate;
 use crate::pace::rate::RateLimit;
@@ -263,6 +263,13 @@ enum Piece {
     Zeroes {
         device: DeviceId,
         clusters: std::ops::Range<u64>,
+        bytes: u64,
+    },
+    /// Clusters from `first` on that the base has, `bytes` together.
+    Known {
+        device: DeviceId,
+        first: u64,
+        clusters: Vec<Known>,
         bytes: u64,
     },
     /// A chunk that a reader fills, starting with cluster `first`.

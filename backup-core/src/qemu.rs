@@ -11,6 +11,7 @@ mod quiesce;
 mod source;
 mod space;
 mod tpm;
+mod trust;
 mod watch;
 
 pub use backup::backup;

@@ -153,6 +153,8 @@ pub struct Progress {
 pub struct Counters {
     pub(crate) done: AtomicU64,
     pub(crate) read: AtomicU64,
+    /// What was taken over of an earlier archive, and not read.
+    pub(crate) unread: AtomicU64,
     pub(crate) zero: AtomicU64,
     pub(crate) written: AtomicU64,
     /// Since when the target has been taking a write, while it does.

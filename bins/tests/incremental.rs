@@ -18,7 +18,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use fleece_fleecing::Step;
-use fleece_lab::{Disk, Qemu, StorageDaemon};
+use fleece_lab::{Disk, Format, LoopMount, Qemu, StorageDaemon};
 use fleece_qmp_client::Client;
 use fleece_qmp_client::commands::{QueryBlockExports, QueryNamedBlockNodes};
 use serde_json::{Value, json};
@@ -69,6 +69,15 @@ impl Said {
 }
 
 impl Field {
+    /// With its archives on a file system that shares blocks.
+    fn on_xfs() -> Option<(Self, LoopMount)> {
+        let (mounted, field) = (LoopMount::new("xfs")?, Self::new()?);
+        let archives = field.bench.path("archives");
+        fs::remove_dir(&archives).unwrap();
+        std::os::unix::fs::symlink(mounted.path(), archives).unwrap();
+        Some((field, mounted))
+    }
+
     fn on(qemu: Qemu) -> Self {
         let builder = StorageDaemon::builder(&qemu).export().second_monitor();
         let disks = [Disk::raw(SIZE).throttled(), Disk::qcow2(SIZE).throttled()];
@@ -352,6 +361,105 @@ fn a_bitmap_that_cannot_be_believed_is_not_and_the_reason_is_told() {
 }
 
 #[test]
+fn a_bitmap_that_others_use_or_of_another_qemu_or_below_a_snapshot_is_not_believed() {
+    let Some(mut field) = Field::new() else {
+        return;
+    };
+    let none = ["--compress", "none"];
+    field.checked(&none);
+    // Somebody reads it, and so it cannot be removed either.
+    let bitmap = field.bitmaps().pop_first().unwrap();
+    field.execute(
+        "block-export-add",
+        json!({
+            "type": "nbd", "id": "spy", "node-name": "disk0-format", "name": "spy",
+            "bitmaps": [{"node": "disk0-format", "name": bitmap}],
+        }),
+    );
+    field.change(1, 3);
+    let said = field.backup(&none);
+    expect_first_in_full(&said, "somebody else uses it");
+    assert_eq!(said.code, Some(3), "{}", said.text);
+    check(&said.archive(), &field.disks());
+    field.execute("block-export-del", json!({"id": "spy", "mode": "hard"}));
+    field.change(0, 3);
+    // Bitmaps of others stay, and mean nothing.
+    let foreign = json!({"node": "disk0-format", "name": "theirs", "granularity": 65536});
+    field.execute("block-dirty-bitmap-add", foreign);
+    assert_eq!(field.checked(&none).by_bitmap(), 2);
+    let theirs = json!({"node": "disk0-format", "name": "theirs"});
+    field.execute("block-dirty-bitmap-remove", theirs);
+    // A bitmap of that name in another process counts against something else.
+    let path = field.bench.path("state").join("7.bitmaps");
+    let text = fs::read_to_string(&path).unwrap();
+    let mut json: Value = serde_json::from_str(&text).unwrap();
+    json[0]["qemu"][1] = 4711.into();
+    fs::write(&path, json.to_string()).unwrap();
+    let said = field.checked(&none);
+    assert_eq!((said.code, said.by_bitmap()), (Some(0), 0), "{}", said.text);
+    assert!(
+        said.text.contains("it is another QEMU process"),
+        "{}",
+        said.text
+    );
+    // What is written from now on reaches an overlay.
+    field.change(0, 3);
+    let overlay = field.bench.path("overlay.qcow2");
+    let mut create = field.qemu.img();
+    create.args(["create", "-q", "-f", "qcow2"]).arg(&overlay);
+    support::succeed(create.arg(SIZE.to_string()));
+    field.execute(
+        "blockdev-add",
+        json!({
+            "driver": "qcow2", "node-name": "overlay", "backing": null,
+            "file": {"driver": "file", "filename": overlay},
+        }),
+    );
+    let snapshot = json!({"node": "disk0-format", "overlay": "overlay"});
+    field.execute("blockdev-snapshot", snapshot);
+    field.change(0, 3);
+    let said = field.checked(&none);
+    expect_first_in_full(&said, "a snapshot was taken since");
+    field.change(0, 3);
+    assert_eq!(field.checked(&none).by_bitmap(), 2);
+}
+
+#[test]
+fn a_bitmap_that_was_not_saved_when_qemu_was_killed_is_not_believed() {
+    let Some(mut field) = Field::new() else {
+        return;
+    };
+    let none = ["--compress", "none"];
+    field.checked(&none);
+    // Somebody has made it persistent.
+    let name = field.bitmaps().pop_first().unwrap();
+    let bitmap = json!({"node": "disk1-format", "name": name});
+    field.execute("block-dirty-bitmap-remove", bitmap);
+    let bitmap = json!({
+        "node": "disk1-format", "name": name, "granularity": 65536, "persistent": true,
+    });
+    field.execute("block-dirty-bitmap-add", bitmap);
+    field.change(1, 3);
+    field.daemon.kill();
+    let images = [0, 1].map(|disk| field.daemon.disk_path(disk).to_owned());
+    let formats = [Format::Raw, Format::Qcow2];
+    let builder = StorageDaemon::builder(&field.qemu)
+        .export()
+        .second_monitor();
+    let disks = images.into_iter().zip(formats);
+    let disks = disks.map(|(image, format)| Disk::image(image, format).throttled());
+    let builder = disks.fold(builder, fleece_lab::StorageDaemonBuilder::disk);
+    let killed = std::mem::replace(&mut field.daemon, builder.start().unwrap());
+    let said = field.checked(&none);
+    let told = "disk1: dirty-bitmap status: not used, it was not saved when QEMU ended";
+    assert!(said.text.contains(told), "{}", said.text);
+    assert_eq!((said.code, said.by_bitmap()), (Some(0), 0), "{}", said.text);
+    field.change(1, 3);
+    assert_eq!(field.checked(&none).by_bitmap(), 2);
+    drop(killed);
+}
+
+#[test]
 fn a_bitmap_that_lies_is_found_out_by_comparing() {
     let Some(mut field) = Field::new() else {
         return;
@@ -439,6 +547,109 @@ fn whenever_a_backup_is_killed_or_fails_the_next_one_is_right() {
         // What was marked in between is not lost, so that nothing needs to be read in full.
         assert_eq!(said.by_bitmap(), 2, "{deed}@{step}: {}", said.text);
     }
+}
+
+const UNREAD: &str = "it is taken over unread";
+const CHECKED: &str = "is read and checked";
+
+#[test]
+fn an_archive_is_taken_over_unread_as_long_as_it_is_trusted() {
+    let Some((mut field, _mounted)) = Field::on_xfs() else {
+        return;
+    };
+    let none = ["--compress", "none"];
+    let round = |field: &mut Field, options: &[&str], how: &str| {
+        field.change(0, 4);
+        field.change(1, 4);
+        let said = field.checked(&[&none, options].concat());
+        assert_eq!((said.code, said.by_bitmap()), (Some(0), 2), "{}", said.text);
+        assert!(said.text.contains(how), "{how}: {}", said.text);
+        let shared = said.json["shared"].as_u64().unwrap();
+        assert!(shared > SIZE / 4, "{}", said.text);
+        said.archive()
+    };
+    let first = field.checked(&none);
+    assert!(!first.text.contains(UNREAD), "{}", first.text);
+    round(&mut field, &[], UNREAD);
+    round(&mut field, &["--verify-base-after", "0"], CHECKED);
+    let last = round(&mut field, &[], UNREAD);
+    // Whatever was done to it, somebody has touched it.
+    let mode = fs::metadata(&last).unwrap().permissions();
+    fs::set_permissions(&last, mode).unwrap();
+    let last = round(&mut field, &[], CHECKED);
+    let index = format!("{}.idx", last.display());
+    fs::write(&index, fs::read(&index).unwrap()).unwrap();
+    let last = round(&mut field, &[], CHECKED);
+    // The index of another archive is none.
+    let own = format!("{}.idx", last.display());
+    let sound = fs::read(&own).unwrap();
+    fs::write(&own, fs::read(&index).unwrap()).unwrap();
+    field.change(0, 4);
+    let said = field.checked(&none);
+    assert_eq!((said.code, said.by_bitmap()), (Some(3), 0), "{}", said.text);
+    assert!(said.text.contains("cannot be a base"), "{}", said.text);
+    fs::write(&own, sound).unwrap();
+    round(&mut field, &[], UNREAD);
+}
+
+#[test]
+fn compressed_archives_are_taken_over_frame_by_frame() {
+    let Some((mut field, _mounted)) = Field::on_xfs() else {
+        return;
+    };
+    // What compresses to nothing has no block to be shared.
+    let noise = field.bench.path("noise");
+    support::noise(&noise, 4 << 20);
+    field.io(0, &[&format!("write -s {} 2M 4M", noise.display())]);
+    let zstd = ["--compress", "zstd=1"];
+    field.checked(&zstd);
+    for (deed, least) in [
+        ("write -P 0x41 6M 64k", 3 << 20),
+        ("write -z 0 128k", 3 << 20),
+    ] {
+        field.io(0, &[deed]);
+        field.change(1, 3);
+        let said = field.checked(&zstd);
+        assert_eq!((said.code, said.by_bitmap()), (Some(0), 2), "{}", said.text);
+        assert!(said.text.contains(UNREAD), "{}", said.text);
+        assert!(
+            said.json["shared"].as_u64().unwrap() > least,
+            "{}",
+            said.text
+        );
+    }
+    let said = field.checked(&[&zstd[..], &["--verify-base-after", "0"]].concat());
+    assert_eq!(said.code, Some(0), "{}", said.text);
+    assert!(
+        said.json["shared"].as_u64().unwrap() > 3 << 20,
+        "{}",
+        said.text
+    );
+}
+
+#[test]
+fn a_target_that_is_full_in_the_middle_makes_no_archive_and_no_trust() {
+    let Some((mut field, mounted)) = Field::on_xfs() else {
+        return;
+    };
+    let none = ["--compress", "none"];
+    field.checked(&none);
+    field.io(0, &["write -P 0x31 1M 6M"]);
+    let filler = mounted.path().join("filler");
+    let file = fs::File::create(&filler).unwrap();
+    let space = rustix::fs::statvfs(mounted.path()).unwrap();
+    let left = space.f_bavail * space.f_frsize - (3 << 20);
+    let flags = rustix::fs::FallocateFlags::empty();
+    rustix::fs::fallocate(&file, flags, 0, left).unwrap();
+    let said = field.backup(&none);
+    assert_ne!(said.code, Some(0), "{}", said.text);
+    assert!(said.text.contains("No space left"), "{}", said.text);
+    drop(file);
+    fs::remove_file(&filler).unwrap();
+    field.change(1, 4);
+    let said = field.checked(&none);
+    assert_eq!((said.code, said.by_bitmap()), (Some(0), 2), "{}", said.text);
+    assert!(said.text.contains(CHECKED), "{}", said.text);
 }
 
 #[test]

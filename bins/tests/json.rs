@@ -88,6 +88,7 @@ shapes! {
     }
     Listed {
         file: String, path: String, guest: Option<String>, vmid: Option<u32>, time: String, local_time: String, size: u64,
+        own: Option<u64>,
         notes: Option<String>, protected: bool, indexed: bool, verified: String, verified_at: Option<String>,
     }
     Pruned {

@@ -112,6 +112,31 @@ fn what_has_not_changed_is_shared_and_takes_no_space() {
             bench.check(&archive(&next));
             archives.push((archive(&next), fs::read(&bench.disk).unwrap()));
         }
+        // What is its own, and what is freed when the older ones go, which share with each other, too.
+        let mut list = Command::new(env!("CARGO_BIN_EXE_fleece"));
+        let listed = support::succeed(list.args(["--json", "list"]).arg(&bench.target));
+        let listed = support::text(&listed);
+        let objects = listed
+            .lines()
+            .filter_map(|line| serde_json::from_str::<Value>(line).ok());
+        let own: Vec<u64> = objects
+            .filter_map(|object| object["own"].as_u64())
+            .collect();
+        assert_eq!(own.len(), 4, "{fstype}: {listed}");
+        assert!(own.iter().all(|own| *own < SIZE / 4), "{fstype}: {own:?}");
+        let mut prune = Command::new(env!("CARGO_BIN_EXE_fleece"));
+        prune.args(["prune", "--dry-run", "--keep", "keep-last=1"]);
+        let said = support::text(&support::succeed(prune.arg(&bench.target)));
+        let frees = said
+            .lines()
+            .find_map(|line| line.split_once("of which "))
+            .unwrap()
+            .1;
+        let (number, unit) = frees.split_once(' ').unwrap();
+        assert!(
+            unit.starts_with("MiB") && number.parse::<f64>().unwrap() < 6.0,
+            "{fstype}: {said}"
+        );
         // None needs another: each is restored when it is the only one.
         while let Some((path, disk)) = archives.pop() {
             fs::write(&bench.disk, &disk).unwrap();
@@ -207,6 +232,33 @@ fn images_and_archives_are_packed_on_a_base_of_any_name() {
     assert_eq!(output.status.code(), Some(2), "{output:?}");
     let output = vma(&["create", "--reuse", "/nowhere", "x", "-d", &disk]);
     assert_eq!(output.status.code(), Some(1), "{output:?}");
+}
+
+#[test]
+fn extracting_an_aligned_archive_beside_it_takes_no_space() {
+    for fstype in ["xfs", "btrfs"] {
+        let Some(mounted) = LoopMount::new(fstype) else {
+            return;
+        };
+        let bench = Bench::new(mounted.path());
+        let (first, _) = bench.backup(&["--align"]);
+        let archive = archive(&first);
+        let used = bench.used();
+        let extract = |target: &Path| {
+            let mut vma = Command::new(env!("CARGO_BIN_EXE_vma"));
+            support::succeed(vma.arg("extract").arg(&archive).arg(target));
+            let images = fs::read_dir(target)
+                .unwrap()
+                .map(|entry| entry.unwrap().path());
+            let image = images.into_iter().find(|path| path.extension().is_some());
+            assert!(fs::read(image.unwrap()).unwrap() == fs::read(&bench.disk).unwrap());
+        };
+        extract(&bench.target.join("there"));
+        let more = bench.used().saturating_sub(used);
+        assert!(more < SIZE / 6, "{fstype}: {more}");
+        // Elsewhere it is copied.
+        extract(&bench.state.path().join("elsewhere"));
+    }
 }
 
 #[test]

@@ -88,7 +88,7 @@ pub use disk::{Disk, Top};
 pub use error::{Error, ErrorKind};
 pub use identity::{Endpoint, Identity, remove_dead_locks};
 pub use journal::cleanup::Cleaned;
-pub use journal::generation::{Generation, TrackedDisk};
+pub use journal::generation::{Generation, Sound, TrackedDisk};
 pub use journal::record::{Contents, Place, Record};
 pub use journal::references::referenced_by_another;
 pub use journal::step::Step;

@@ -41,6 +41,7 @@ mod zero;
 mod tests;
 
 use std::fmt::Debug;
+use std::fs::File;
 use std::sync::Arc;
 
 pub use error::{Error, ErrorKind, Operation, Result};
@@ -117,6 +118,16 @@ pub trait WriteAt: Geometry {
     fn write_zeroes_allocated(&self, offset: u64, len: u64) -> Result<()> {
         check_range(Operation::WriteZeroes, self.size(), offset, len)?;
         zero::in_pieces(offset, len, |zeroes, offset| self.write_at(zeroes, offset))
+    }
+
+    /// Write `len` bytes of `file` from `place` on to `offset`, by sharing its blocks. `false`: they cannot be shared, and
+    /// what the range holds is unspecified.
+    ///
+    /// # Errors
+    ///
+    /// As for [`WriteAt::write_at`].
+    fn share_from(&self, _file: &File, _place: u64, _offset: u64, _len: u64) -> Result<bool> {
+        Ok(false)
     }
 
     /// Return when everything that was written before is on stable storage.
@@ -219,6 +230,10 @@ impl<T: WriteAt + ?Sized> WriteAt for Arc<T> {
 
     fn write_zeroes_allocated(&self, offset: u64, len: u64) -> Result<()> {
         (**self).write_zeroes_allocated(offset, len)
+    }
+
+    fn share_from(&self, file: &File, place: u64, offset: u64, len: u64) -> Result<bool> {
+        (**self).share_from(file, place, offset, len)
     }
 
     fn flush(&self) -> Result<()> {

@@ -8,7 +8,7 @@ use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
 use serde_json::{Value, json};
 
-use super::{BackupName, Fault, Verified};
+use super::{BackupName, Fault, Verified, space};
 
 /// A backup, with what lies beside its archive.
 #[derive(Debug, Clone, PartialEq)]
@@ -65,6 +65,11 @@ impl Backup {
         self.size
     }
 
+    /// How many bytes of its archive no other file has, too; `None` if the file system does not tell.
+    pub fn own(&self) -> Option<u64> {
+        space::own(&self.path)
+    }
+
     /// What people wrote about it.
     pub fn notes(&self) -> Option<&str> {
         self.notes.as_deref()
@@ -102,6 +107,7 @@ impl Backup {
             "time": self.time().to_string(),
             "local_time": self.local_time().to_string(),
             "size": self.size,
+            "own": self.own(),
             "notes": self.notes,
             "protected": self.protected,
             "indexed": self.indexed,

@@ -10,7 +10,15 @@ use crate::job::cancel::CancelToken;
 use crate::report::error::Error;
 use crate::report::{Counting, Reporter};
 use crate::target::base::BaseArchive;
+use crate::target::compression::Compression;
 use crate::target::deadline::at_target;
+
+/// The endings of archives that can have an index.
+const PLAIN: &str = "vma";
+const ZSTD: &str = "zst";
+
+/// Those of archives from which data can be taken, whether or not anything of them can be shared.
+pub(crate) const ANY: &[&str] = &[PLAIN, ZSTD];
 
 /// How many archives are looked at: who has many damaged ones has another problem.
 const MAX_LOOKED_AT: usize = 8;
@@ -20,19 +28,21 @@ const MAX_LOOKED_AT: usize = 8;
 pub(crate) struct Search {
     pub(crate) archive: PathBuf,
     pub(crate) guest: GuestId,
-    /// Whether a compressed one will do, of which nothing can be shared.
-    pub(crate) compressed: bool,
+    /// The endings of the names of those that will do.
+    pub(crate) endings: &'static [&'static str],
     /// The uuids of the archives that would be best, in hexadecimal digits; without them, the newest is.
     pub(crate) best: Vec<String>,
 }
 
-/// The newest complete archive of `guest`, beside the new one `archive`, of which that can share what has not changed.
+/// The newest complete archive of `guest`, beside the new one `archive`, of which that can share what has not changed if
+/// it is compressed like this.
 /// Those that are newer and cannot be used are warnings; their number comes second.
 ///
 /// # Errors
 /// Kind [`ErrorKind::Target`](crate::ErrorKind::Target) if the directory cannot be read within `limit`.
 pub fn find_base(
     archive: &Path,
+    compression: Compression,
     guest: &GuestId,
     limit: Duration,
     reporter: &dyn Reporter,
@@ -41,7 +51,10 @@ pub fn find_base(
     let search = Search {
         archive: archive.to_owned(),
         guest: guest.clone(),
-        compressed: false,
+        endings: match compression {
+            Compression::None => &[PLAIN],
+            Compression::Zstd(_) => &[ZSTD],
+        },
         best: Vec::new(),
     };
     let reporter = Counting::new(reporter);
@@ -52,7 +65,7 @@ pub fn find_base(
             reporter.info(format!("what has not changed is shared with {base}"));
         }
         None => reporter.info(
-            "there is no earlier archive of this guest, not compressed and with an index, to share anything with"
+            "there is no earlier archive of this guest, compressed the same way and with an index, to share anything with"
                 .into(),
         ),
     }
@@ -88,7 +101,8 @@ impl Search {
         let mut failed = Vec::new();
         let mut found: Vec<BaseArchive> = Vec::new();
         for backup in usable.take(MAX_LOOKED_AT) {
-            match BaseArchive::open(backup.path()) {
+            let opened = BaseArchive::open(backup.path());
+            match opened.map(|base| base.with(backup.verified())) {
                 Ok(base) if self.best.is_empty() || self.best.first() == Some(&base.uuid()) => {
                     return Ok((Some(base), failed));
                 }
@@ -106,12 +120,10 @@ impl Search {
 
     fn is_usable(&self, backup: &Backup) -> bool {
         let ending = backup.path().extension().unwrap_or_default();
-        let may_have_index = match ending.to_str() {
-            Some("vma") => backup.is_indexed(),
-            // Inside, if it was written by us.
-            Some("zst") => self.compressed,
-            _ => false,
-        };
+        let ending = ending.to_str().unwrap_or_default();
+        // That of a compressed one is inside, if it was written by us.
+        let may_have_index =
+            self.endings.contains(&ending) && (ending == ZSTD || backup.is_indexed());
         may_have_index
             && backup.guest() == Some(&self.guest)
             && backup.fault().is_none()

@@ -44,6 +44,19 @@ impl Worker<'_> {
                     }
                     Counters::add(&self.shared.counters.done, bytes);
                 }
+                Piece::Known {
+                    device,
+                    first,
+                    clusters,
+                    bytes,
+                } => {
+                    for (known, index) in clusters.into_iter().zip(first..) {
+                        full.extend(self.or_fail(encoder.known_cluster(device, index, known))?);
+                        self.pass_on(&mut encoder, &mut full)?;
+                    }
+                    Counters::add(&self.shared.counters.unread, bytes);
+                    Counters::add(&self.shared.counters.done, bytes);
+                }
                 Piece::Data {
                     device,
                     first,

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use crossbeam_channel::{Receiver, Sender, bounded};
-use fleece_vma_format::CLUSTER_SIZE;
+use fleece_vma_format::{CLUSTER_SIZE, Known};
 
 use super::{CHUNK_SIZE, Piece, PipelineDisk, Read, Shared, Stopped};
 use crate::pace::rate::RateLimit;
@@ -15,6 +15,9 @@ use crate::report::error::{Error, ErrorKind};
 const STATUS_WINDOW: u64 = 256 << 20;
 
 const CLUSTER: u64 = CLUSTER_SIZE as u64;
+
+/// How many clusters that are known go to the encoder together: 64 MiB of the disk.
+const MOST_KNOWN: usize = 1024;
 
 pub(super) struct Planner<'a> {
     pub(super) shared: &'a Shared,
@@ -36,7 +39,7 @@ impl Planner<'_> {
                     if run.zero {
                         self.zeroes(disk, run)?;
                     } else {
-                        self.data(disk, run)?;
+                        self.stored(disk, run)?;
                     }
                 }
                 window = window.saturating_add(length);
@@ -57,6 +60,51 @@ impl Planner<'_> {
             bytes: run.length,
         };
         self.plan_piece.send(piece).map_err(|_| Stopped)
+    }
+
+    /// What is not zero: clusters that are known are not read.
+    fn stored(&self, disk: &PipelineDisk, run: Run) -> Result<(), Stopped> {
+        let end = run.offset.saturating_add(run.length);
+        let known = |at: u64| disk.source.known(at / CLUSTER);
+        let mut offset = run.offset;
+        while offset < end {
+            let starts = (offset..end).step_by(CLUSTER_SIZE);
+            let clusters: Vec<Known> = starts.map_while(known).take(MOST_KNOWN).collect();
+            let count = match clusters.len() {
+                0 => (offset..end)
+                    .step_by(CLUSTER_SIZE)
+                    .take_while(|at| known(*at).is_none())
+                    .count(),
+                count => count,
+            };
+            let next = CLUSTER.saturating_mul(count as u64);
+            let length = next.min(end.saturating_sub(offset));
+            match clusters.is_empty() {
+                true => {
+                    let zero = false;
+                    self.data(
+                        disk,
+                        Run {
+                            offset,
+                            length,
+                            zero,
+                        },
+                    )?;
+                }
+                false => {
+                    self.go_on()?;
+                    let piece = Piece::Known {
+                        device: disk.device,
+                        first: offset / CLUSTER,
+                        clusters,
+                        bytes: length,
+                    };
+                    self.plan_piece.send(piece).map_err(|_| Stopped)?;
+                }
+            }
+            offset = offset.saturating_add(length);
+        }
+        Ok(())
     }
 
     fn data(&self, disk: &PipelineDisk, run: Run) -> Result<(), Stopped> {

@@ -5,6 +5,8 @@ pub(crate) mod marked;
 pub(crate) mod nbd;
 pub(crate) mod packed;
 
+use fleece_vma_format::Known;
+
 use crate::report::error::Error;
 
 /// A disk at one instant: it gives the same bytes however long the reading takes and whatever the
@@ -43,6 +45,11 @@ pub trait Source: Send + Sync {
     /// # Errors
     /// When the source is gone. A source that cannot free anything returns `Ok`.
     fn release(&self, offset: u64, length: u64) -> Result<(), Error>;
+
+    /// What an earlier archive has of a cluster that has not changed since: it need not be read then, and is not.
+    fn known(&self, _cluster: u64) -> Option<Known> {
+        None
+    }
 
     /// The backup is given up: reads under way and later ones end at once, with any error.
     fn abort(&self) {}

@@ -173,7 +173,7 @@ fn on_locked_guest(
         frozen: instant.frozen,
         down: instant.down,
         fleecing_peak,
-        tracked: plan.as_ref().map(Plan::tracked),
+        tracked: plan.as_ref().map(|plan| plan.tracked(&counters)),
         warnings: reporter.warnings(),
     })
 }

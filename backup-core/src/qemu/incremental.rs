@@ -2,15 +2,18 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use fleece_fleecing::bitmaps::{self, Tracking};
 use fleece_fleecing::{Disk, Generation, Record, Session};
 use fleece_nbd::Address;
 use fleece_qmp_client::Client;
 use fleece_vma_format::{CLUSTER_SIZE, DeviceId};
+use jiff::Timestamp;
 
 use super::job::{GuestBackup, Incrementally};
-use crate::dump::base::Search;
+use super::trust;
+use crate::dump::base::{self, Search};
 use crate::job::Tracked;
 use crate::job::archive::content::Content;
 use crate::job::cancel::CancelToken;
@@ -18,8 +21,9 @@ use crate::pipeline::source::Source;
 use crate::pipeline::source::incremental::{Incremental, Origins};
 use crate::pipeline::source::marked::marked;
 use crate::report::error::{Error, ErrorKind};
-use crate::report::{Counting, units};
+use crate::report::{Counters, Counting, units};
 use crate::target::base::{BaseArchive, digits};
+use crate::target::deadline;
 
 const CLUSTER: u64 = CLUSTER_SIZE as u64;
 
@@ -27,6 +31,9 @@ const CLUSTER: u64 = CLUSTER_SIZE as u64;
 pub(super) struct Plan {
     how: Incrementally,
     base: Option<BaseArchive>,
+    /// When the earlier archive was verified, if it is trusted.
+    trusted: Option<Timestamp>,
+    begun: Timestamp,
     /// On record, the new one last.
     generations: Vec<Generation>,
     /// Which disks' bitmaps are believed, and the disk in the base.
@@ -53,7 +60,7 @@ impl Plan {
         let search = Search {
             archive: path.to_owned(),
             guest: job.record.guest().clone(),
-            compressed: true,
+            endings: base::ANY,
             best: known.map(|known| known.archive).collect(),
         };
         let base = search.run(target.timeout, reporter, cancel)?;
@@ -65,6 +72,8 @@ impl Plan {
             believed: vec![None; disks.len()],
             generations: Vec::new(),
             base,
+            trusted: None,
+            begun: Timestamp::now(),
             origins: Arc::default(),
         };
         let mut depth = 0;
@@ -76,6 +85,23 @@ impl Plan {
                 .to_string_lossy();
             reporter.info(format!("what has not changed is taken from {name}"));
             plan.believed = believed(client, disks, &old, (base, content), reporter)?;
+            plan.trusted =
+                trust::verified(base, old.sound.as_ref(), how.verify_base_after, plan.begun);
+            let misled = match plan.trusted {
+                Some(_) => None,
+                None => check_headers(base, target.timeout, cancel)?,
+            };
+            if let Some(error) = misled {
+                reporter.warning(error);
+                plan.believed.fill(None);
+            }
+            plan.trusted = plan
+                .trusted
+                .filter(|_| base.fits(target.compression) && base.base().is_known());
+            reporter.info(match plan.trusted {
+                Some(at) => format!("{name} was verified at {at:.0}: it is taken over unread"),
+                None => format!("{name} is read and checked"),
+            });
             if how.full_every.is_some_and(|most| old.depth >= most) {
                 reporter.info(format!(
                     "everything is read once after {} archives of which not everything was",
@@ -148,11 +174,12 @@ impl Plan {
                 continue;
             }
             let dirty = marked(address, &Session::export_name(n), &bitmap, view.as_ref())?;
-            let disk = Incremental {
+            let mut disk = Incremental {
                 view,
                 dirty,
                 base: base.clone(),
                 device,
+                trusted: None,
                 origins: Arc::clone(&self.origins),
             };
             match self.compare(&disk)? {
@@ -164,7 +191,12 @@ impl Plan {
                     self.forget(session.record(), disk.name())?;
                     sources.push(disk.view);
                 }
-                None => sources.push(Arc::new(disk)),
+                None => {
+                    let together = |cluster| base.base().together(cluster);
+                    disk.trusted = self.trusted.map(|_| disk.dirty.widened(together));
+                    disk.release_unread()?;
+                    sources.push(Arc::new(disk));
+                }
             }
         }
         Ok(sources)
@@ -216,6 +248,9 @@ impl Plan {
         complete: bool,
         reporter: &Counting<'_>,
     ) {
+        if let Err(error) = self.note_sound(record, complete) {
+            reporter.warning(Error::from(error));
+        }
         let new = self.generations.last().map(|new| new.archive.as_str());
         let is_complete = |archive: &str| complete || Some(archive) != new;
         if let Err(error) = bitmaps::settle(client, record, &is_complete) {
@@ -223,14 +258,45 @@ impl Plan {
         }
     }
 
+    /// Notes of the new archive how long ago its contents were looked at; after a failure, which may be due to the earlier
+    /// one, that is looked at the next time.
+    fn note_sound(&self, record: &Record, complete: bool) -> Result<(), fleece_fleecing::Error> {
+        let mut generations = record.generations();
+        match (complete, generations.as_mut_slice()) {
+            (true, [.., new]) => {
+                let verified = self.trusted.unwrap_or(self.begun);
+                new.sound = Some(trust::sound(verified, Timestamp::now()));
+            }
+            (false, [old, _]) if self.trusted.is_some() => old.sound = None,
+            _ => return Ok(()),
+        }
+        record.note_generations(&generations)
+    }
+
     /// What came from where.
-    pub(super) fn tracked(&self) -> Tracked {
+    pub(super) fn tracked(&self, counters: &Counters) -> Tracked {
         Tracked {
             from_guest: self.origins.guest.load(Ordering::Relaxed),
-            from_archive: self.origins.base.load(Ordering::Relaxed),
+            from_archive: Counters::get(&counters.unread)
+                .saturating_add(self.origins.base.load(Ordering::Relaxed)),
             disks: self.believed.iter().flatten().count(),
         }
     }
+}
+
+/// Why the earlier archive is no base, if its index does not describe it.
+fn check_headers(
+    base: &BaseArchive,
+    limit: Duration,
+    cancel: &CancelToken,
+) -> Result<Option<Error>, Error> {
+    let looked_at = base.clone();
+    let look = move || Ok(looked_at.base().archive().check_headers().err());
+    // Its headers are all over the archive: as for a sync, a slow target gets a second for each MiB.
+    let limit = limit.saturating_add(Duration::from_secs(base.base().archive().size() >> 20));
+    let failed = deadline::at_target("a look at the earlier archive", limit, cancel, look)?;
+    let message = || format!("{} is not used", base.path().display());
+    Ok(failed.map(|error| Error::caused(ErrorKind::Archive, message(), error)))
 }
 
 /// Which bitmaps are believed, with the disk of each in the archive; tells of each disk why, or why not.
@@ -277,10 +343,10 @@ fn believed(
     Ok(believed)
 }
 
-/// How many of so many clusters are compared: one in a hundred, at least 64 and at most 1024. If one in two hundred of
+/// How many of so many clusters are compared: one in 500, at least 64 and at most 1024. If one in two hundred of
 /// them has changed, 64 find it with a probability of 27 %, and 1024 with 99.4 %.
 fn sampled(clean: u64) -> u64 {
-    (clean / 100).clamp(64, 1024)
+    (clean / 500).clamp(64, 1024)
 }
 
 /// Numbers below a limit, spread evenly (the generator SplitMix64).

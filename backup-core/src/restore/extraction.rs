@@ -1,5 +1,6 @@
 //! The devices of an archive on their way to disks and files, without a guest.
 
+use std::fs::File;
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -11,7 +12,7 @@ use fleece_vma_format::restore::{self, Targets};
 use fleece_vma_format::{self as format, Archive, Device, DeviceId, Tally};
 
 use super::directory::{Directory, Growing};
-use super::target::DiskTarget;
+use super::target::{DiskTarget, Shared};
 use crate::job::cancel::CancelToken;
 use crate::pace::rate::RateLimit;
 use crate::report::error::{Error, ErrorKind};
@@ -24,6 +25,7 @@ pub struct Extraction {
     vmstate: Option<(DeviceId, Arc<Growing>)>,
     sync: bool,
     cancel: CancelToken,
+    archive: Option<Arc<Shared>>,
 }
 
 #[derive(Debug)]
@@ -47,7 +49,14 @@ impl Extraction {
             vmstate: None,
             sync,
             cancel: cancel.clone(),
+            archive: None,
         }
+    }
+
+    /// Shares with the file of an archive, which is not compressed, the blocks that images can have of it: where the file
+    /// systems can, and without a word where not.
+    pub fn share_with(&mut self, archive: File) {
+        self.archive = Some(Arc::new(Shared::new(archive)));
     }
 
     /// Sends a device to a file of its own in a directory, an image of this `format`. The result is its path until the
@@ -112,6 +121,7 @@ impl Extraction {
             let target = DiskTarget::new(Arc::clone(&disk.target), disk.write_zeroes)
                 .limited(disk.limit.clone())
                 .cancelled_by(&self.cancel)
+                .sharing(self.archive.clone())
                 .written_back(disk.writeback.clone());
             targets.insert(disk.device, Box::new(target));
         }

@@ -1,7 +1,9 @@
 //! A disk that is restored to.
 
+use std::fs::File;
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use crossbeam_channel::RecvTimeoutError;
@@ -20,6 +22,25 @@ pub struct DiskTarget {
     limit: Option<Arc<RateLimit>>,
     cancel: CancelToken,
     writeback: Option<Arc<Writeback>>,
+    /// The archive's file, as long as blocks of it can be shared.
+    archive: Option<Arc<Shared>>,
+}
+
+/// A file of which blocks are shared.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    file: File,
+    /// Whether that was refused: it will be again.
+    refused: AtomicBool,
+}
+
+impl Shared {
+    pub(crate) fn new(file: File) -> Self {
+        Self {
+            file,
+            refused: AtomicBool::new(false),
+        }
+    }
 }
 
 impl DiskTarget {
@@ -32,7 +53,15 @@ impl DiskTarget {
             limit: None,
             cancel: CancelToken::new(),
             writeback: None,
+            archive: None,
         }
+    }
+
+    /// Shares blocks with the archive's file.
+    #[must_use]
+    pub(crate) fn sharing(mut self, archive: Option<Arc<Shared>>) -> Self {
+        self.archive = archive;
+        self
     }
 
     /// Writes no faster than `limit`.
@@ -77,6 +106,21 @@ impl Target for DiskTarget {
             writeback.wrote(data.len() as u64);
         }
         Ok(())
+    }
+
+    fn share_at(&self, offset: u64, place: u64, length: u64) -> bool {
+        let usable = |archive: &&Arc<Shared>| {
+            self.limit.is_none() && !archive.refused.load(Ordering::Relaxed)
+        };
+        let Some(archive) = self.archive.as_ref().filter(usable) else {
+            return false;
+        };
+        let shared = self.device.share_from(&archive.file, place, offset, length);
+        let done = matches!(shared, Ok(true));
+        if !done {
+            archive.refused.store(true, Ordering::Relaxed);
+        }
+        done
     }
 
     fn zero_at(&self, offset: u64, length: u64) -> io::Result<()> {

@@ -2,19 +2,24 @@
 
 use std::fs::File;
 use std::io;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use fleece_staged_file::regular::{self, Links};
 use fleece_vma_format::Base;
-use fleece_vma_format::container::{Seekable, embedded_index};
+use fleece_vma_format::container::{Contents, Seekable, embedded_index};
 use fleece_vma_format::index::beside;
 use rustix::fs::{FlockOperation, flock};
 
+use jiff::Timestamp;
+
+use crate::dump::Verified;
 use crate::report::advice::Advice;
 use crate::report::error::{Error, ErrorKind};
 use crate::report::{Warning, units};
+use crate::target::compression::Compression;
 
 /// An archive that is held: as long as this lives, no pruning removes it.
 #[derive(Clone, Debug)]
@@ -24,6 +29,9 @@ pub struct BaseArchive {
     base: Base,
     /// Whether it is not compressed.
     plain: bool,
+    /// When a verification found it sound, and when its files were changed last.
+    verified: Option<Timestamp>,
+    changed: Option<Timestamp>,
     account: Arc<Account>,
 }
 
@@ -57,13 +65,20 @@ impl BaseArchive {
             let message = format!("{} cannot be a base", path.display());
             Error::caused(ErrorKind::Archive, message, error)
         };
-        let again = || file.try_clone().map_err(failed);
+        let again = || -> Result<Contents<'static>, Error> {
+            Ok(Arc::new(file.try_clone().map_err(failed)?))
+        };
+        let mut changed = changed_at(&file);
         let (base, plain) = match (
             Seekable::open(again()?).map_err(unusable)?,
             embedded_index(again()?).map_err(unusable)?,
         ) {
-            (Some(contents), Some(index)) => (Base::open(contents, index), false),
-            _ => (Base::open(again()?, index_beside(path)?), true),
+            (Some(contents), Some(index)) => (Base::open_compressed(contents, index), false),
+            _ => {
+                let index = index_beside(path)?;
+                changed = changed.max(changed_at(&index));
+                (Base::open(again()?, index), true)
+            }
         };
         let base = base.map_err(unusable)?;
         Ok(Self {
@@ -71,8 +86,31 @@ impl BaseArchive {
             file: Arc::new(file),
             base,
             plain,
+            verified: None,
+            changed,
             account: Arc::default(),
         })
+    }
+
+    /// With what the last verification found.
+    pub(crate) fn with(mut self, verified: Verified) -> Self {
+        match verified {
+            Verified::Unknown => {}
+            Verified::Sound(at) => self.verified = Some(at),
+            // Whatever else is known of it.
+            Verified::Damaged(_) => self.changed = None,
+        }
+        self
+    }
+
+    /// When a verification found it sound.
+    pub(crate) fn verified(&self) -> Option<Timestamp> {
+        self.verified
+    }
+
+    /// When its files were changed last; `None`: it is not known, or it is damaged.
+    pub(crate) fn changed(&self) -> Option<Timestamp> {
+        self.changed
     }
 
     /// Whether a job holds the archive at `path`.
@@ -88,9 +126,13 @@ impl BaseArchive {
         &self.path
     }
 
-    /// Whether a new archive can share parts of it.
-    pub(crate) fn is_plain(&self) -> bool {
-        self.plain
+    /// Whether a new archive that is compressed like this can share parts of it.
+    #[must_use]
+    pub fn fits(&self, compression: Compression) -> bool {
+        match compression {
+            Compression::None => self.plain,
+            Compression::Zstd(_) => !self.plain,
+        }
     }
 
     /// Its uuid, in hexadecimal digits.
@@ -134,6 +176,13 @@ impl BaseArchive {
         let advice = || Advice::VerifyArchive(self.path.clone());
         (damaged > 0).then(|| Warning::advised(message(), advice()))
     }
+}
+
+/// When the contents of a file, or what is known of it, were changed last: a time that no program sets.
+fn changed_at(file: &File) -> Option<Timestamp> {
+    let known = file.metadata().ok()?;
+    let nanoseconds = i32::try_from(known.ctime_nsec()).ok()?;
+    Timestamp::new(known.ctime(), nanoseconds).ok()
 }
 
 /// A uuid in hexadecimal digits.

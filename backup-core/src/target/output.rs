@@ -50,7 +50,10 @@ impl Destination {
             Compression::None => target.place.begin_index()?,
             Compression::Zstd(_) => None,
         };
-        let base = target.base.as_ref().filter(|base| base.is_plain());
+        let base = target
+            .base
+            .as_ref()
+            .filter(|base| base.fits(target.compression));
         let shares = base.is_some_and(|base| archive.can_share(base.file()));
         Ok(Self {
             archive,
@@ -78,7 +81,11 @@ impl Destination {
         let output = Output::new(counted, &format, boxed).map_err(|error| {
             Error::caused(ErrorKind::Request, "cannot compress the archive", error)
         })?;
-        let output = match target.base.as_ref().filter(|base| base.is_plain()) {
+        let output = match target
+            .base
+            .as_ref()
+            .filter(|base| base.fits(target.compression))
+        {
             Some(base) => {
                 let sharing = Sharing::new(base.clone(), shares);
                 output.reusing(base.base().clone(), Box::new(sharing))
@@ -124,7 +131,9 @@ impl Index {
             Ok(Published {
                 path,
                 size,
-                shared: base.filter(|base| base.is_plain()).map(BaseArchive::shared),
+                shared: base
+                    .filter(|base| base.fits(self.target.compression))
+                    .map(BaseArchive::shared),
                 warnings,
             })
         })

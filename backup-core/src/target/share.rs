@@ -93,6 +93,21 @@ impl Sharing {
     }
 }
 
+impl Sharing {
+    /// Copies what could not be shared, and looks at it, since it is read anyway.
+    fn copy(&mut self, out: &mut dyn Write, mut place: u64, length: u64) -> io::Result<()> {
+        let end = place.saturating_add(length);
+        while place < end {
+            let piece = usize::try_from(end.saturating_sub(place)).unwrap_or(COMPARED);
+            self.buffer.resize(piece.min(COMPARED), 0);
+            self.base.base().read_at(place, &mut self.buffer)?;
+            out.write_all(&self.buffer)?;
+            place = place.saturating_add(self.buffer.len() as u64);
+        }
+        Ok(())
+    }
+}
+
 impl<W: Shares> TakeOver<W> for Sharing {
     fn take_over(&mut self, out: &mut W, place: u64, bytes: &[u8]) -> io::Result<()> {
         if !self.can {
@@ -121,6 +136,33 @@ impl<W: Shares> TakeOver<W> for Sharing {
         }
         Ok(())
     }
+
+    fn take_unread(&mut self, out: &mut W, place: u64, length: u64) -> io::Result<()> {
+        let shared = match self.can {
+            true => out.share(self.base.file(), place, length).unwrap_or(0),
+            false => 0,
+        };
+        self.base.note_shared(shared);
+        let rest = place.saturating_add(shared);
+        self.copy(out, rest, length.saturating_sub(shared))
+    }
+
+    fn take_frame(&mut self, out: &mut W, place: u64, length: u64) -> io::Result<()> {
+        const BLOCKS: u64 = BLOCK as u64;
+        // What is left of the last block is no block of both files.
+        let whole = length.saturating_sub(length % BLOCKS);
+        let shared = match self.can {
+            true => out.share(self.base.file(), place, whole).unwrap_or(0),
+            false => 0,
+        };
+        self.base.note_shared(shared);
+        // A frame has a checksum of its own, which its reader sees to.
+        let rest = usize::try_from(length.saturating_sub(shared)).unwrap_or(usize::MAX);
+        self.buffer.resize(rest, 0);
+        let from = place.saturating_add(shared);
+        self.base.file().read_exact_at(&mut self.buffer, from)?;
+        out.write_all(&self.buffer)
+    }
 }
 
 #[cfg(test)]
@@ -136,6 +178,88 @@ mod tests {
         let elsewhere = tempfile::tempdir().unwrap();
         let other = File::open("/proc/self/status").unwrap();
         assert!(!can_share(elsewhere.path(), &other));
+    }
+
+    /// An output on which sharing ends with an error after so many bytes.
+    struct Refusing(File, u64, Option<(u64, rustix::io::Errno)>);
+
+    impl Write for Refusing {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            let count = self.0.write_at(bytes, self.1)?;
+            self.1 += count as u64;
+            Ok(count)
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    impl Shares for Refusing {
+        fn share(&mut self, from: &File, offset: u64, length: u64) -> io::Result<u64> {
+            let (most, error) = self.2.unwrap_or((length, rustix::io::Errno::INVAL));
+            let count = share((from, offset), (&self.0, self.1), length.min(most))?;
+            self.1 += count;
+            match count {
+                0 => Err(error.into()),
+                count => Ok(count),
+            }
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_shared_is_copied_and_checked() {
+        use rustix::io::Errno;
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("base.vma");
+        let (place, payload) = archive_of_noise(&path);
+        let whole = Sharing::new(BaseArchive::open(&path).unwrap(), true);
+        for most in [0, 4096, 70_000, u64::MAX] {
+            for error in [Errno::INVAL, Errno::XDEV, Errno::NOSPC, Errno::OPNOTSUPP] {
+                let mut sharing = Sharing::new(whole.base.clone(), true);
+                let mut out = Refusing(tempfile::tempfile().unwrap(), 0, Some((most, error)));
+                sharing
+                    .take_unread(&mut out, place, payload.len() as u64)
+                    .unwrap();
+                let mut there = vec![0; payload.len()];
+                out.0.read_exact_at(&mut there, 0).unwrap();
+                assert!(there == payload && out.1 == payload.len() as u64, "{most}");
+            }
+        }
+        // What is read is looked at.
+        let file = File::options().write(true).open(&path).unwrap();
+        file.write_all_at(&[!payload[100_000]], place + 100_000)
+            .unwrap();
+        let mut sharing = Sharing::new(whole.base.clone(), false);
+        let mut out = Refusing(tempfile::tempfile().unwrap(), 0, None);
+        let error = sharing.take_unread(&mut out, place, payload.len() as u64);
+        assert!(error.unwrap_err().to_string().contains("checksum"));
+    }
+
+    /// Makes an aligned archive with its index; says where its payload is, and what.
+    fn archive_of_noise(path: &Path) -> (u64, Vec<u8>) {
+        use fleece_vma_format::index::{ExtentDigest, IndexBuilder, beside};
+        let data: Vec<u8> = (0..3 * 65536_u32)
+            .map(|n| (n.wrapping_mul(2_654_435_761) >> 24) as u8 | 1)
+            .collect();
+        let mut builder = fleece_vma_format::HeaderBuilder::new([7; 16], 0).aligned();
+        let disk = builder.add_device("disk", data.len() as u64).unwrap();
+        let header = builder.build().unwrap();
+        let mut writer = fleece_vma_format::ArchiveWriter::new(Vec::new(), &header).unwrap();
+        for (cluster, number) in data.chunks(65536).zip(0..) {
+            writer.write_cluster(disk, number, cluster).unwrap();
+        }
+        let (bytes, _) = writer.finish().unwrap();
+        std::fs::write(path, &bytes).unwrap();
+        let mut reader = fleece_vma_format::Reader::new(&bytes[..]).unwrap();
+        let (mut index, mut pieces) = IndexBuilder::new(reader.header());
+        while let Some(extent) = reader.next_extent().unwrap() {
+            let piece = index.extent(&ExtentDigest::of(&extent)).unwrap();
+            pieces.extend(piece.unwrap_or_default());
+        }
+        pieces.extend(index.finish());
+        std::fs::write(beside(path), pieces).unwrap();
+        ((bytes.len() - data.len()) as u64, data)
     }
 
     #[test]

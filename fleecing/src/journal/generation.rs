@@ -22,8 +22,29 @@ pub struct Generation {
     pub depth: u32,
     /// QEMU's process and the time at which it was started, where both are known.
     pub qemu: Option<(u32, u64)>,
+    /// What is known about the archive being sound.
+    #[serde(default)]
+    pub sound: Option<Sound>,
     /// The disks.
     pub disks: Vec<TrackedDisk>,
+}
+
+/// When an archive was found to be sound. Times are RFC 3339.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct Sound {
+    /// When all of it was last written, or read and checked.
+    pub verified: String,
+    /// When it was complete: whatever has changed its files later may have damaged it.
+    pub complete: String,
+}
+
+impl Sound {
+    /// Verified and complete at these times.
+    #[must_use]
+    pub fn new(verified: String, complete: String) -> Self {
+        Self { verified, complete }
+    }
 }
 
 /// A disk as it was when its bitmap was added.
@@ -102,6 +123,10 @@ mod tests {
             archive: archive.into(),
             depth: 3,
             qemu: Some((17, 4711)),
+            sound: Some(Sound::new(
+                "2026-01-01T00:00:00Z".into(),
+                "2026-01-02T00:00:00Z".into(),
+            )),
             disks: vec![TrackedDisk {
                 name: "drive-scsi0".into(),
                 node: "disk0".into(),

@@ -123,6 +123,7 @@ pub fn generation(
         archive,
         depth,
         qemu: process(client),
+        sound: None,
         disks: disks.iter().map(|disk| tracked(disk, &nodes)).collect(),
     })
 }

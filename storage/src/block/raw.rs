@@ -6,7 +6,7 @@ use std::os::unix::fs::{FileExt, FileTypeExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use rustix::fs::{OFlags, SeekFrom, fstatfs, seek};
+use rustix::fs::{OFlags, SeekFrom, copy_file_range, fstatfs, seek};
 use rustix::io::Errno;
 
 use super::zero::{discard_range, zero_range, zero_range_allocated};
@@ -209,6 +209,23 @@ impl WriteAt for RawFile {
         }
         zero_range_allocated(&self.file, offset, len)
             .map_err(self.failed(Operation::WriteZeroes, offset))
+    }
+
+    fn share_from(&self, file: &File, place: u64, offset: u64, len: u64) -> Result<bool> {
+        check_range(Operation::Write, self.size, offset, len)?;
+        self.check_writable(Operation::Write)?;
+        let (mut from, mut to) = (place, offset);
+        let end = offset.saturating_add(len);
+        // The kernel shares where it can, and copies else.
+        while to < end {
+            let left = usize::try_from(end.saturating_sub(to)).unwrap_or(usize::MAX);
+            match copy_file_range(file, Some(&mut from), &self.file, Some(&mut to), left) {
+                Ok(0) => return Ok(false),
+                Ok(_) | Err(Errno::INTR) => {}
+                Err(_) => return Ok(false),
+            }
+        }
+        Ok(true)
     }
 
     fn flush(&self) -> Result<()> {

@@ -4,7 +4,7 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use fleece_vma_format::{CLUSTER_SIZE, DeviceId};
+use fleece_vma_format::{CLUSTER_SIZE, DeviceId, Known};
 
 use crate::pipeline::source::{Extent, Source};
 use crate::report::error::{Error, ErrorKind};
@@ -42,6 +42,24 @@ impl DirtyMap {
                 *word |= 1_u64.wrapping_shl(u32::try_from(cluster % 64).unwrap_or(0));
             }
         }
+    }
+
+    /// The same with all clusters marked that are `together` with one that is.
+    pub(crate) fn widened(&self, together: impl Fn(u64) -> Range<u64>) -> Self {
+        let mut wide = self.clone();
+        let mut cluster = 0;
+        while cluster < self.clusters {
+            let around = together(cluster);
+            if around
+                .clone()
+                .any(|cluster| cluster < self.clusters && self.is_dirty(cluster))
+            {
+                let bytes = |cluster: u64| cluster.saturating_mul(CLUSTER);
+                wide.mark(bytes(around.start)..bytes(around.end));
+            }
+            cluster = around.end.max(cluster.saturating_add(1));
+        }
+        wide
     }
 
     pub(crate) fn is_dirty(&self, cluster: u64) -> bool {
@@ -126,10 +144,25 @@ pub(crate) struct Incremental {
     pub(crate) base: BaseArchive,
     /// The disk in the archive.
     pub(crate) device: DeviceId,
+    /// If the archive is sound as far as is known: all but what is marked here is taken over unread.
+    pub(crate) trusted: Option<DirtyMap>,
     pub(crate) origins: Arc<Origins>,
 }
 
 impl Incremental {
+    /// Releases what will not be read: the guest's writes there need not be preceded by a copy.
+    pub(crate) fn release_unread(&self) -> Result<(), Error> {
+        let Some(read) = &self.trusted else {
+            return Ok(());
+        };
+        let runs = read.runs(0, self.size());
+        let clean = runs.into_iter().filter(|(_, dirty)| !dirty);
+        clean.map(|(run, _)| run).try_for_each(|run| {
+            let length = run.end.saturating_sub(run.start);
+            self.view.release(run.start, length)
+        })
+    }
+
     fn zeroes(&self, run: Range<u64>, extents: &mut Vec<Extent>) -> Result<(), Error> {
         let archive = self.base.base().archive();
         let mut at = run.start;
@@ -212,6 +245,11 @@ impl Source for Incremental {
         self.view.release(offset, length)
     }
 
+    fn known(&self, cluster: u64) -> Option<Known> {
+        let unread = self.trusted.as_ref().filter(|read| !read.is_dirty(cluster));
+        unread.and_then(|_| self.base.base().known(self.device, cluster))
+    }
+
     fn abort(&self) {
         self.view.abort();
     }
@@ -251,6 +289,11 @@ mod tests {
                 turn = turn.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
                 (turn >> 33).checked_rem(below).unwrap_or(0)
             };
+            let wide = map.widened(|cluster| cluster / 15 * 15..cluster / 15 * 15 + 15);
+            for cluster in 0..clusters {
+                let around = cluster / 15 * 15..clusters.min(cluster / 15 * 15 + 15);
+                prop_assert_eq!(wide.is_dirty(cluster), around.into_iter().any(is));
+            }
             let sample = map.sample(count, &mut random);
             prop_assert_eq!(sample.len() as u64, count.min(clusters - dirty));
             prop_assert!(sample.iter().all(|cluster| !is(*cluster)));

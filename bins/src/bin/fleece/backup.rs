@@ -11,8 +11,8 @@ use std::time::Duration;
 
 use fleece_backup_core::dump::{self, Afterwards, Checked};
 use fleece_backup_core::{
-    ArchiveOptions, ArchiveTarget, BaseArchive, CancelToken, Compression, Content, Error,
-    ErrorKind, Event, Outcome, Places, Reporter as _, units,
+    ArchiveOptions, ArchiveTarget, BaseArchive, CancelToken, Content, Error, ErrorKind, Event,
+    Outcome, Places, Reporter as _, units,
 };
 use fleece_guest_config::GuestId;
 use jiff::Zoned;
@@ -128,16 +128,18 @@ fn base(
     log: &Log,
     cancel: &CancelToken,
 ) -> Result<(Option<BaseArchive>, usize), Error> {
-    if arguments.compress != Compression::None {
-        let message =
-            "parts of a compressed archive cannot be shared: --reuse needs --compress none";
-        return Err(Error::new(ErrorKind::Request, message));
-    }
     let Some(path) = target.path() else {
         let message = "--reuse needs a directory or a storage, not standard output";
         return Err(Error::new(ErrorKind::Request, message));
     };
-    dump::find_base(path, guest, arguments.target_timeout, log, cancel)
+    dump::find_base(
+        path,
+        arguments.compress,
+        guest,
+        arguments.target_timeout,
+        log,
+        cancel,
+    )
 }
 
 /// Tells what would be done.

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use fleece_backup_core::dump::{
-    Backup, DumpDirectory, Fault, KeepRules, Pruned, Verdict, storage_id,
+    Backup, DumpDirectory, Fault, KeepRules, Pruned, Verdict, frees, storage_id,
 };
 use fleece_backup_core::{Error, ErrorKind, Places, units};
 use fleece_guest_config::GuestId;
@@ -40,6 +40,7 @@ pub(crate) fn list(arguments: &List, places: &Places, log: &Log) -> Result<ExitC
             guest,
             time(backup),
             units::bytes(backup.size()),
+            backup.own().map_or_else(|| "-".into(), units::bytes),
             backup.verified().to_string(),
             if backup.is_protected() { "yes" } else { "-" }.into(),
             backup.file_name().to_owned(),
@@ -50,6 +51,7 @@ pub(crate) fn list(arguments: &List, places: &Places, log: &Log) -> Result<ExitC
         "GUEST",
         "TIME",
         "SIZE",
+        "OWN",
         "VERIFIED",
         "PROTECTED",
         "ARCHIVE",
@@ -74,8 +76,10 @@ pub(crate) fn prune(arguments: &Prune, places: &Places, log: &Log) -> Result<Exi
     }
     namesake::tell(&arguments.place, &storages, log);
     let directory = DumpDirectory::open(&arguments.place, &storages)?;
+    let foreseen = directory.judge(&rules, arguments.guest.as_ref())?;
+    let frees = space(&foreseen);
     let pruned = match arguments.dry_run {
-        true => directory.judge(&rules, arguments.guest.as_ref())?,
+        true => foreseen,
         false => directory.prune(&rules, arguments.guest.as_ref())?,
     };
     let mut failed = false;
@@ -98,10 +102,28 @@ pub(crate) fn prune(arguments: &Prune, places: &Places, log: &Log) -> Result<Exi
     } else {
         log.data(&table(["TIME", "VERDICT", "ARCHIVE"], rows));
     }
+    if let Some(frees) = frees {
+        log.info(&frees);
+    }
     if arguments.dry_run {
         log.info("nothing was removed: this is a dry run");
     }
     Ok(ExitCode::from(if failed { exit::WARNINGS } else { 0 }))
+}
+
+/// How much room there will be, which is less than the archives' sizes if others share blocks with them.
+fn space(foreseen: &[Pruned]) -> Option<String> {
+    let goes = |pruned: &&Pruned| matches!(pruned.verdict, Verdict::Remove(_));
+    let removed = foreseen.iter().filter(goes);
+    let size: u64 = removed.map(|pruned| pruned.backup.size()).sum();
+    let files = foreseen
+        .iter()
+        .map(|pruned| (pruned.backup.path(), goes(&pruned)));
+    let frees = frees(files).filter(|_| size > 0)?;
+    let (size, frees) = (units::bytes(size), units::bytes(frees));
+    Some(format!(
+        "archives to be removed: {size}, of which {frees} become free"
+    ))
 }
 
 /// The rules that a storage has.

@@ -131,8 +131,8 @@ pub(super) struct OutputArgs {
     /// systems that clone
     #[arg(long)]
     pub(super) align: bool,
-    /// Share with this older archive, not compressed and with an index, what has not changed, where the file system
-    /// can (XFS, btrfs); implies --align
+    /// Share with this older archive, which is compressed the same way and has an index, what has not changed, where the
+    /// file system can (XFS, btrfs); implies --align
     #[arg(long, value_name = "BASE", conflicts_with = "no_index")]
     pub(super) reuse: Option<PathBuf>,
     /// Write no index

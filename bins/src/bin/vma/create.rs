@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use fleece_vma_format::{Compression, DeviceSummary, Header, Source, Summary, pack};
 
-use fleece_backup_core::{BaseArchive, NamedFile, PackedDisk, VolumeFormat};
+use fleece_backup_core::{BaseArchive, Compression as Kind, NamedFile, PackedDisk, VolumeFormat};
 use jiff::Timestamp;
 use serde_json::json;
 
@@ -98,11 +98,21 @@ fn base(how: &OutputArgs, compression: &Compression) -> Result<Option<BaseArchiv
     let Some(path) = &how.reuse else {
         return Ok(None);
     };
-    match compression {
-        Compression::None => Ok(Some(BaseArchive::open(path)?)),
-        _ => Err(Failure::usage(
-            "parts of a compressed archive cannot be shared: --reuse needs --compress none",
-        )),
+    let like = match compression {
+        Compression::None => Kind::None,
+        Compression::Zstd(options) => Kind::Zstd(options.level),
+        _ => {
+            let message = "parts of an archive in gzip cannot be shared: --reuse needs --compress none or zstd";
+            return Err(Failure::usage(message));
+        }
+    };
+    let base = BaseArchive::open(path)?;
+    match base.fits(like) {
+        true => Ok(Some(base)),
+        false => Err(Failure::usage(format!(
+            "{} is not compressed like the new archive, and nothing of it can be shared",
+            path.display()
+        ))),
     }
 }
 

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 
 use fleece_backup_core::restore::{Directory, Extraction};
 use fleece_storage::VolumeFormat;
+use fleece_vma_format::container::Container;
 use fleece_vma_format::map;
 use fleece_vma_format::{Archive, Config, Device, Tally};
 use serde_json::{Value, json};
@@ -46,6 +47,11 @@ pub(super) fn extract(args: &ExtractArgs) -> Result<()> {
         None => wanted
             .iter()
             .try_for_each(|device| job.in_directory(device, format, &mut directory))?,
+    }
+    if archive.container() == Container::Plain && archive.is_seekable() {
+        let file = File::open(&args.archive);
+        file.into_iter()
+            .for_each(|file| job.extraction.share_with(file));
     }
     let read = job.extraction.reads(&archive);
     let mut progress = Progress::of_reading(&read, args.verbose, args.progress);

@@ -56,6 +56,7 @@ fn of_guest(
         let mut how = Incrementally::default();
         how.full_every = arguments.full_every;
         how.check_unchanged = arguments.check_unchanged;
+        how.verify_base_after = arguments.verify_base_after;
         how
     });
     Ok(backup)

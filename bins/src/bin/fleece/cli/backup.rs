@@ -12,7 +12,7 @@ use fleece_backup_core::{Compression, NamedFile, Rename};
 use fleece_qmp_client::Address;
 use fleece_storage::VolumeFormat;
 
-use super::values::{FinishWithin, compression, finish_within, millis, mode, pause, seconds};
+use super::values::{FinishWithin, compression, days, finish_within, millis, mode, pause, seconds};
 use super::which::Which;
 
 #[derive(Clone, Debug, Args)]
@@ -37,14 +37,13 @@ pub(crate) struct Backup {
 
     /// Share with the guest's newest archive at the target what has not changed, where its file system can (XFS,
     /// btrfs): everything is read as usual, and only what has changed takes space. The archive is as complete as
-    /// any. Needs --compress none; implies --align.
+    /// any. The archives must be compressed the same way; implies --align.
     #[arg(long)]
     pub(crate) reuse: bool,
 
     /// Read of the guest only what has changed since its last archive at the target; the archive is as complete as
     /// any. Dirty bitmaps stay in QEMU between backups, and while they do, QEMU refuses to load snapshots
-    /// (loadvm): `fleece cleanup --bitmaps` removes them. With --compress none it shares like --reuse. Implies
-    /// --align.
+    /// (loadvm): `fleece cleanup --bitmaps` removes them. It shares like --reuse. Implies --align.
     #[arg(long, conflicts_with_all = ["native", "image", "reuse"])]
     pub(crate) incremental: bool,
 
@@ -56,6 +55,11 @@ pub(crate) struct Backup {
     /// changed.
     #[arg(long, requires = "incremental")]
     pub(crate) check_unchanged: bool,
+
+    /// With --incremental: what has not changed is taken over unread of an archive that was verified, or read in full
+    /// by a backup, in the last DAYS days; of an older one it is read and checked. 0: always.
+    #[arg(long, value_name = "DAYS", default_value = "7", requires = "incremental", value_parser = days)]
+    pub(crate) verify_base_after: Duration,
 
     /// Put this file of at most 65,535 bytes into the archive, under its own name or this one (may be given
     /// several times). The guest's own configuration is in it anyway, unless a file is called qemu-server.conf.

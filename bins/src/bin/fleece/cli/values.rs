@@ -85,6 +85,13 @@ pub(super) fn seconds(text: &str) -> Result<Duration, String> {
     }
 }
 
+pub(super) fn days(text: &str) -> Result<Duration, String> {
+    match text.parse::<u64>() {
+        Ok(days @ 0..=3650) => Ok(Duration::from_secs(days.saturating_mul(24 * 3600))),
+        _ => Err("expected days, from 0 to 3650".into()),
+    }
+}
+
 pub(super) fn pause(text: &str) -> Result<Duration, String> {
     match text.parse() {
         Ok(millis @ 0..=60_000) => Ok(Duration::from_millis(millis)),
