@@ -25,7 +25,7 @@ enum Program {
     Order,
 }
 
-const TABLES: [Table; 9] = [
+const TABLES: [Table; 10] = [
     bench("calls", "syscalls", &["target"]),
     bench("archive", "archive", &["target", "2048", "ROUNDS"]),
     bench("restore", "restore-vs-convert", &["2048", "ROUNDS"]),
@@ -50,6 +50,7 @@ const TABLES: [Table; 9] = [
         name: "order",
         program: Program::Order,
     },
+    bench("incremental", "changed", &["1024", "ROUNDS"]),
 ];
 
 /// The programs that are measured, or measure.

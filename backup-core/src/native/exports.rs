@@ -181,6 +181,8 @@ impl ExportedBackup {
             dirty,
             base: base.clone(),
             device: device.id(),
+            // Nothing tells when it was verified.
+            trusted: None,
             origins: Arc::clone(origins),
         }))
     }
