@@ -372,7 +372,7 @@ fn a_bitmap_that_others_use_or_of_another_qemu_or_below_a_snapshot_is_not_believ
     field.execute(
         "block-export-add",
         json!({
-            "type": "nbd", "id": "spy", "node-name": "disk0-format", "name": "spy",
+            "type": "nbd", "id": "spy", "node-name": "disk0", "name": "spy",
             "bitmaps": [{"node": "disk0-format", "name": bitmap}],
         }),
     );
@@ -439,24 +439,41 @@ fn a_bitmap_that_was_not_saved_when_qemu_was_killed_is_not_believed() {
         "node": "disk1-format", "name": name, "granularity": 65536, "persistent": true,
     });
     field.execute("block-dirty-bitmap-add", bitmap);
-    field.change(1, 3);
-    field.daemon.kill();
+    // It is saved at a proper end, and not when QEMU is killed afterwards.
+    let client = Client::connect_unix(field.daemon.test_socket()).unwrap();
+    let _ = client.execute_raw("quit", None);
+    drop(client);
+    let end = std::time::Duration::from_secs(60);
+    field.daemon.wait(end).unwrap();
     let images = [0, 1].map(|disk| field.daemon.disk_path(disk).to_owned());
     let formats = [Format::Raw, Format::Qcow2];
-    let builder = StorageDaemon::builder(&field.qemu)
-        .export()
-        .second_monitor();
-    let disks = images.into_iter().zip(formats);
-    let disks = disks.map(|(image, format)| Disk::image(image, format).throttled());
-    let builder = disks.fold(builder, fleece_lab::StorageDaemonBuilder::disk);
-    let killed = std::mem::replace(&mut field.daemon, builder.start().unwrap());
+    let start = || {
+        let builder = StorageDaemon::builder(&field.qemu)
+            .export()
+            .second_monitor();
+        let disks = images.iter().zip(formats);
+        let disks = disks.map(|(image, format)| Disk::image(image, format).throttled());
+        let builder = disks.fold(builder, fleece_lab::StorageDaemonBuilder::disk);
+        builder.start().unwrap()
+    };
+    let mut second = start();
+    io_all(
+        &field.qemu,
+        &second,
+        1,
+        &["write -P 0x51 1M 64k".to_owned()],
+    );
+    second.kill();
+    let third = start();
+    // Its images are there as long as it is.
+    let first = std::mem::replace(&mut field.daemon, third);
     let said = field.checked(&none);
     let told = "disk1: dirty-bitmap status: not used, it was not saved when QEMU ended";
     assert!(said.text.contains(told), "{}", said.text);
     assert_eq!((said.code, said.by_bitmap()), (Some(0), 0), "{}", said.text);
     field.change(1, 3);
     assert_eq!(field.checked(&none).by_bitmap(), 2);
-    drop(killed);
+    drop(first);
 }
 
 #[test]
