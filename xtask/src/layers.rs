@@ -5,13 +5,14 @@ use crate::metadata::{self, Kind, Member};
 use crate::run::Outcome;
 
 /// Each crate with its layer. Those of layer 1 depend on no other member but layer 0.
-const LAYERS: [(&str, u8); 11] = [
+const LAYERS: [(&str, u8); 12] = [
     ("fleece-plain-text", 0),
     ("fleece-staged-file", 0),
     ("fleece-vma-format", 1),
     ("fleece-qmp-client", 1),
     ("fleece-nbd", 1),
     ("fleece-guest-config", 1),
+    ("fleece-settings", 1),
     ("fleece-storage", 2),
     ("fleece-libvirt", 2),
     ("fleece-fleecing", 3),
