@@ -34,6 +34,8 @@ macro_rules! shapes {
 
 shapes! {
     Message { message: String }
+    Configured { files: Vec<String>, settings: u64 }
+    Shown { option: String, values: Vec<String>, origin: String }
     Error { kind: String, message: String }
     Damage {
         kind: String, message: String, offset: Option<u64>, length: Option<u64>, device: Option<String>,
@@ -414,6 +416,7 @@ fn every_command_of_fleece_prints_what_is_documented() {
     let fleece = |args: &[&str]| {
         let mut command = Command::new(env!("CARGO_BIN_EXE_fleece"));
         let command = command.current_dir(dir.path()).args(args).arg("--json");
+        command.env("FLEECE_CONFIG", "fleece.toml");
         command
             .args([
                 "--state-dir",
@@ -429,6 +432,15 @@ fn every_command_of_fleece_prints_what_is_documented() {
     let config =
         "dir: works\n\tpath /tmp\n\tcontent images,backup\n\ndir: fails\n\tpath /nonexistent\n";
     fs::write(dir.path().join("storage.cfg"), config).unwrap();
+    fs::write(dir.path().join("fleece.toml"), "[backup]\nalign = true\n").unwrap();
+    let (configured, _) = of::<Configured>(&fleece(&["config", "check"]), 0);
+    assert_eq!(
+        (&configured[0].files[..], configured[0].settings),
+        (&["fleece.toml".to_owned()][..], 1)
+    );
+    let (shown, _) = of::<Shown>(&fleece(&["config", "show"]), 0);
+    assert_eq!((&*shown[0].option, &*shown[0].values[0]), ("align", "true"));
+    assert_eq!(shown[0].origin, "fleece.toml:2");
     fs::create_dir(dir.path().join("dump")).unwrap();
     fs::write(dir.path().join("disk.raw"), disk(1 << 20)).unwrap();
     let backup = [

@@ -7,6 +7,8 @@ pub(crate) mod backup;
 pub(crate) mod backups;
 #[path = "cli/cleanup.rs"]
 pub(crate) mod cleanup;
+#[path = "cli/config.rs"]
+pub(crate) mod config;
 #[path = "cli/demo.rs"]
 pub(crate) mod demo;
 #[path = "cli/restore.rs"]
@@ -27,6 +29,7 @@ use clap::{Args, Parser, Subcommand};
 use backup::Backup;
 use backups::{Delete, List, Note, Protect, Prune, Verify};
 use cleanup::Cleanup;
+use config::ConfigCommand;
 use demo::Demo;
 use restore::Restore;
 use serve::Serve;
@@ -50,7 +53,8 @@ pub(crate) struct Cli {
     pub(crate) json: bool,
 }
 
-const EXIT_CODES: &str = "Exit codes: 0 done; 1 error; 2 usage; 3 done with warnings; 4 damage found; \
+const EXIT_CODES: &str = "Options that are not given are looked for in the environment (FLEECE_BACKUP_TO is --to of `fleece backup`) and \
+                          in /etc/fleece/fleece.toml.\n\nExit codes: 0 done; 1 error; 2 usage; 3 done with warnings; 4 damage found; \
                           5 guest or monitor; 6 storage or target; 130, 143 ended by a signal.";
 
 /// Where things are kept.
@@ -123,6 +127,9 @@ pub(crate) enum Command {
     /// List, add and remove the storages of the configuration.
     #[command(subcommand)]
     Storage(StorageCommand),
+    /// Check the configuration files, or show what they set and in which line (docs/CONFIGURATION.md).
+    #[command(subcommand)]
+    Config(ConfigCommand),
     /// Remove what a killed backup or restore left: jobs, filters, exports, images, half an archive.
     ///
     /// QEMU may still be running, have been restarted, or have ended. Running it twice does no harm.

@@ -5,6 +5,7 @@ mod backup;
 mod backups;
 mod cleanup;
 mod cli;
+mod config;
 mod demo;
 #[cfg(feature = "faults")]
 mod faults;
@@ -12,6 +13,7 @@ mod guest;
 mod list;
 mod log;
 mod namesake;
+mod options;
 mod restore;
 mod serve;
 mod storage;
@@ -20,16 +22,22 @@ mod verify;
 
 use std::process::ExitCode;
 
-use clap::Parser as _;
 use fleece_backup_core::ErrorKind;
 use fleece_bins::exit;
 
-use crate::cli::{Cli, Command};
+use crate::cli::Command;
 
 fn main() -> ExitCode {
     #[cfg(feature = "faults")]
     faults::arm();
-    let cli = Cli::parse();
+    let cli = match options::parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            let json = std::env::args_os().any(|argument| argument == "--json");
+            log::Log::new(json, false).error(&error);
+            return exit::code(&error);
+        }
+    };
     let log = log::Log::new(cli.json, cli.command.stdout_is_data());
     let places = &cli.places.settle();
     let result = match &cli.command {
@@ -42,6 +50,7 @@ fn main() -> ExitCode {
         Command::Protect(arguments) => backups::protect(arguments),
         Command::Delete(arguments) => backups::delete(arguments, &log),
         Command::Storage(command) => storage::run(command, places, &log),
+        Command::Config(command) => config::run(command, &log),
         Command::Cleanup(arguments) => cleanup::run(arguments, places, &log),
         Command::Serve(arguments) => serve::run(arguments, places, &log),
         Command::Demo(arguments) => demo::run(arguments, &log),

@@ -1,0 +1,253 @@
+//! Options that the command line does not give: from the environment, and from the configuration.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use clap::error::ErrorKind::{InvalidValue, TooManyValues, ValueValidation};
+use clap::parser::ValueSource;
+use clap::{Arg, ArgAction, ArgMatches, Command, CommandFactory as _, FromArgMatches as _};
+use fleece_backup_core::{Error, ErrorKind};
+use fleece_settings::{Known, Section, Settings};
+
+use crate::cli::Cli;
+
+/// The commands for which a guest's section of the configuration holds.
+const OF_GUESTS: [&str; 2] = ["backup", "cleanup"];
+
+/// An option that was set, and where.
+pub(crate) struct Set {
+    pub(crate) option: String,
+    pub(crate) values: Vec<String>,
+    pub(crate) origin: String,
+    /// Whether the option takes no value.
+    is_switch: bool,
+}
+
+/// The command line of this process, with what it leaves to the environment and the configuration.
+///
+/// Ends the process if the command line makes no sense, or asks for help.
+pub(crate) fn parse() -> Result<Cli, Error> {
+    let mut arguments: Vec<OsString> = std::env::args_os().collect();
+    let mut set = Vec::new();
+    if let Some((at, name, given)) = subcommand(&arguments)
+        // The configuration must be right for everything but the look at it.
+        && name != "config"
+    {
+        let guest = guest(&given);
+        set = options(&load()?, &name, guest.as_deref(), &given)?;
+        let at = at.saturating_add(1);
+        arguments.splice(at..at, set.iter().flat_map(Set::arguments));
+    }
+    let matches = Cli::command().try_get_matches_from(arguments);
+    let parsed = matches.and_then(|mut matches| Cli::from_arg_matches_mut(&mut matches));
+    parsed.or_else(|error| {
+        let text = error.to_string();
+        let _ = error.print();
+        for set in set.iter().filter(|set| text.contains(&set.flag())) {
+            eprintln!("note: {} comes from {}", set.flag(), set.origin);
+        }
+        std::process::exit(error.exit_code())
+    })
+}
+
+/// The settings of all files, whose keys are all known.
+pub(crate) fn load() -> Result<Settings, Error> {
+    let named = std::env::var_os("FLEECE_CONFIG").map(PathBuf::from);
+    let failed = |error| Error::caused(ErrorKind::Request, "cannot use the configuration", error);
+    let settings = Settings::load("fleece", named.as_deref()).map_err(failed)?;
+    let command = Cli::command();
+    let all: Vec<&str> = names(&command, true).collect();
+    let mut known = Known::new(&all);
+    for command in command.get_subcommands() {
+        let keys: Vec<&str> = names(command, false).collect();
+        known = known.with_command(command.get_name(), &keys);
+        if command.get_name() == "backup" {
+            known = known.with_guests(&keys);
+        }
+    }
+    settings.check(&known).map_err(failed)?;
+    Ok(settings)
+}
+
+/// What the environment and the configuration set of a command's options, but for those that are given, and those that
+/// what is given excludes.
+pub(crate) fn options(
+    settings: &Settings,
+    command: &str,
+    guest: Option<&str>,
+    given: &ArgMatches,
+) -> Result<Vec<Set>, Error> {
+    let mut all = Cli::command();
+    all.build();
+    let Some(command) = all.find_subcommand(command) else {
+        return Ok(Vec::new());
+    };
+    let guest = guest.filter(|_| OF_GUESTS.contains(&command.get_name()));
+    let is_given = |arg: &&Arg| {
+        let source = given.try_contains_id(arg.get_id().as_str());
+        matches!(source, Ok(true))
+            && given.value_source(arg.get_id().as_str()) == Some(ValueSource::CommandLine)
+    };
+    let given: Vec<&Arg> = command.get_arguments().filter(is_given).collect();
+    let excludes = |one: &Arg, other: &Arg| {
+        let conflicts = command.get_arg_conflicts_with(one);
+        conflicts.iter().any(|arg| arg.get_id() == other.get_id())
+    };
+    let is_open = |arg: &Arg| {
+        !given.iter().any(|given| {
+            given.get_id() == arg.get_id() || excludes(given, arg) || excludes(arg, given)
+        })
+    };
+    let found = settings.of(command.get_name(), guest);
+    let mut set = Vec::new();
+    for arg in command.get_arguments().filter(|arg| is_open(arg)) {
+        let Some(option) = arg.get_long().filter(|name| !is_everywhere(name)) else {
+            continue;
+        };
+        let variable = variable(command, arg, option);
+        let (values, origin) = match environment(&variable)? {
+            Some(value) => (vec![value], variable),
+            None => match found.iter().find(|setting| setting.key() == option) {
+                Some(setting) => (setting.values().to_vec(), setting.origin().to_string()),
+                None => continue,
+            },
+        };
+        let option = option.to_owned();
+        set.extend(Set::new(arg, option, values, origin)?);
+    }
+    Ok(set)
+}
+
+/// What is wrong with the values of the configuration, each with its line.
+pub(crate) fn faults(settings: &Settings) -> Vec<String> {
+    let command = Cli::command();
+    let mut faults = Vec::new();
+    for setting in settings.all() {
+        let name = match setting.section() {
+            Section::Command(name) => name,
+            Section::Guest(_) => "backup",
+            _ => "list",
+        };
+        let in_section = command.find_subcommand(name).unwrap_or(&command);
+        let all = in_section.get_arguments().chain(command.get_arguments());
+        let Some(arg) = all
+            .into_iter()
+            .find(|arg| arg.get_long() == Some(setting.key()))
+        else {
+            continue;
+        };
+        let origin = setting.origin().to_string();
+        let set = Set::new(arg, setting.key().into(), setting.values().to_vec(), origin);
+        let arguments = match &set {
+            Ok(set) => set.iter().flat_map(Set::arguments).collect(),
+            Err(error) => {
+                faults.push(error.to_string());
+                Vec::new()
+            }
+        };
+        let line = ["fleece".into(), name.into()].into_iter().chain(arguments);
+        // What is missing elsewhere on that line is nobody's fault.
+        if let Err(error) = command.clone().try_get_matches_from(line)
+            && matches!(error.kind(), InvalidValue | TooManyValues | ValueValidation)
+        {
+            let text = error.to_string();
+            let first = text.lines().next().unwrap_or_default();
+            let first = first.strip_prefix("error: ").unwrap_or(first);
+            faults.push(format!("{}: {first}", setting.origin()));
+        }
+    }
+    faults
+}
+
+impl Set {
+    /// A switch that is off is as one that is not there.
+    fn new(
+        arg: &Arg,
+        option: String,
+        values: Vec<String>,
+        origin: String,
+    ) -> Result<Option<Self>, Error> {
+        let set = Self {
+            option,
+            values,
+            origin,
+            is_switch: matches!(arg.get_action(), ArgAction::SetTrue),
+        };
+        if !set.is_switch {
+            return Ok(Some(set));
+        }
+        match set.values.iter().map(String::as_str).collect::<Vec<_>>()[..] {
+            ["true" | "yes" | "1"] => Ok(Some(set)),
+            ["false" | "no" | "0" | ""] => Ok(None),
+            _ => {
+                let message = format!("{}: {} takes true or false", set.origin, set.option);
+                Err(Error::new(ErrorKind::Request, message))
+            }
+        }
+    }
+
+    fn flag(&self) -> String {
+        format!("--{}", self.option)
+    }
+
+    fn arguments(&self) -> Vec<OsString> {
+        if self.is_switch {
+            return vec![self.flag().into()];
+        }
+        let values = self.values.iter();
+        values
+            .map(|value| format!("--{}={value}", self.option).into())
+            .collect()
+    }
+}
+
+/// Where the name of a subcommand is, the name, and what it is given.
+fn subcommand(arguments: &[OsString]) -> Option<(usize, String, ArgMatches)> {
+    let lenient = Cli::command().ignore_errors(true);
+    let parse = |arguments: &[OsString]| lenient.clone().try_get_matches_from(arguments).ok();
+    let (name, given) = parse(arguments)?.remove_subcommand()?;
+    let at = (1..arguments.len()).find(|&at| {
+        let before = arguments.get(..=at).and_then(parse);
+        before.is_some_and(|before| before.subcommand_name().is_some())
+    })?;
+    Some((at, name, given))
+}
+
+/// The guest that is named.
+fn guest(given: &ArgMatches) -> Option<String> {
+    ["guest", "vmid", "name", "libvirt"].iter().find_map(|id| {
+        let mut values = given.try_get_raw(id).ok()??;
+        Some(values.next()?.to_string_lossy().into_owned())
+    })
+}
+
+/// What a variable is set to, if it is not empty.
+fn environment(variable: &str) -> Result<Option<String>, Error> {
+    let value = std::env::var_os(variable).filter(|value| !value.is_empty());
+    value.map(OsString::into_string).transpose().map_err(|_| {
+        let message = format!("{variable} is not UTF-8");
+        Error::new(ErrorKind::Request, message)
+    })
+}
+
+/// The names of a command's options, those of all commands or its own.
+fn names(command: &Command, global: bool) -> impl Iterator<Item = &str> {
+    let own = command.get_arguments();
+    let own = own.filter(move |arg| arg.is_global_set() == global);
+    own.filter_map(Arg::get_long)
+        .filter(|name| !is_everywhere(name))
+}
+
+/// Options that say what to print, and no more.
+fn is_everywhere(name: &str) -> bool {
+    matches!(name, "help" | "version" | "json")
+}
+
+/// `FLEECE_BACKUP_TO` for `--to` of `fleece backup`, `FLEECE_STATE_DIR` for what all commands have.
+fn variable(command: &Command, arg: &Arg, option: &str) -> String {
+    let name = match arg.is_global_set() {
+        true => format!("fleece-{option}"),
+        false => format!("fleece-{}-{option}", command.get_name()),
+    };
+    name.replace('-', "_").to_uppercase()
+}

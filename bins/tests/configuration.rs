@@ -1,0 +1,157 @@
+//! Options from the environment and from files: `docs/CONFIGURATION.md`.
+
+#![expect(clippy::unwrap_used, reason = "a test may fail by a panic")]
+
+mod support;
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+use support::ended::Ended;
+use tempfile::TempDir;
+
+/// A host with an image of a guest, a directory for archives, and a configuration.
+struct Host(TempDir);
+
+impl Host {
+    fn new(config: &str) -> Self {
+        let host = Self(tempfile::tempdir().unwrap());
+        fs::create_dir(host.path().join("archives")).unwrap();
+        fs::write(host.path().join("disk.raw"), vec![7; 1 << 20]).unwrap();
+        fs::write(host.path().join("fleece.toml"), config).unwrap();
+        host
+    }
+
+    fn path(&self) -> &Path {
+        self.0.path()
+    }
+
+    fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_fleece"));
+        command.current_dir(self.path()).args(arguments);
+        command.env("FLEECE_CONFIG", "fleece.toml");
+        command
+    }
+
+    fn fleece(&self, arguments: &[&str]) -> Ended {
+        Ended::of(&mut self.command(arguments))
+    }
+
+    /// The names of the archives that there are, which are removed.
+    fn archives(&self) -> Vec<String> {
+        let mut names = Vec::new();
+        for entry in fs::read_dir(self.path().join("archives")).unwrap() {
+            let path = entry.unwrap().path();
+            names.push(path.file_name().unwrap().to_string_lossy().into_owned());
+            fs::remove_file(path).unwrap();
+        }
+        names.retain(|name| name.ends_with(".vma") || name.ends_with(".vma.zst"));
+        names
+    }
+}
+
+const GUESTS: &str = "state-dir = 'state'
+
+[backup]
+to = 'archives'
+compress = 'none'
+no-fleecing = true
+
+[guest.'web*']
+image = ['disk.raw']
+notes = 'of the web'
+";
+
+#[test]
+fn a_backup_needs_no_options_but_the_name_and_what_is_said_nearer_counts_more() {
+    let host = Host::new(GUESTS);
+    host.fleece(&["backup", "--name", "web1"]).expect_code(0);
+    let names = host.archives();
+    assert!(
+        matches!(&names[..], [name] if name.ends_with(".vma")),
+        "{names:?}"
+    );
+
+    let mut command = host.command(&["backup", "--name", "web1"]);
+    command.env("FLEECE_BACKUP_COMPRESS", "zstd");
+    Ended::of(&mut command).expect_code(0);
+    let names = host.archives();
+    assert!(
+        matches!(&names[..], [name] if name.ends_with(".zst")),
+        "{names:?}"
+    );
+
+    Ended::of(command.args(["--compress", "none"])).expect_code(0);
+    let names = host.archives();
+    assert!(
+        matches!(&names[..], [name] if name.ends_with(".vma")),
+        "{names:?}"
+    );
+
+    // The pattern is not that of this guest, and nobody says where it is.
+    host.fleece(&["backup", "--name", "db"]).expect_code(2);
+}
+
+#[test]
+fn what_the_command_line_excludes_is_left_out() {
+    let host = Host::new(GUESTS);
+    let elsewhere = [
+        "backup",
+        "--name",
+        "web1",
+        "--fleecing",
+        "/tmp",
+        "--dry-run",
+    ];
+    host.fleece(&elsewhere).expect_code(0);
+}
+
+#[test]
+fn each_value_is_shown_with_its_line() {
+    let host = Host::new(GUESTS);
+    let shown = host.fleece(&["config", "show", "web1"]).expect_code(0);
+    for (option, value, line) in [
+        ("state-dir", "state", 1),
+        ("compress", "none", 5),
+        ("image", "disk.raw", 9),
+    ] {
+        let row = shown.lines().find(|row| row.starts_with(option)).unwrap();
+        assert!(row.contains(value), "{row}");
+        assert!(row.ends_with(&format!("fleece.toml:{line}")), "{row}");
+    }
+    let mut command = host.command(&["config", "show"]);
+    let shown = Ended::of(command.env("FLEECE_BACKUP_TO", "elsewhere")).expect_code(0);
+    let row = shown.lines().find(|row| row.starts_with("to ")).unwrap();
+    assert!(row.ends_with("FLEECE_BACKUP_TO"), "{row}");
+    assert!(!shown.contains("image"), "{shown}");
+}
+
+#[test]
+fn what_is_wrong_is_told_with_its_line_and_what_may_be_meant() {
+    let host = Host::new("[backup]\ncompres = 'none'\n");
+    for arguments in [&["config", "check"][..], &["list", "archives"]] {
+        let said = host.fleece(arguments);
+        said.expect(
+            1,
+            &["fleece.toml:2", "\"compres\"", "is \"compress\" meant?"],
+        );
+    }
+    // Help is had all the same.
+    host.fleece(&["backup", "--help"])
+        .expect(0, &["--compress"]);
+
+    let host = Host::new("[backup]\nto = 'archives'\ncompress = 'rar'\nverify = 'perhaps'\n");
+    let said = host.fleece(&["config", "check"]);
+    said.expect(
+        1,
+        &["fleece.toml:3", "rar", "fleece.toml:4", "true or false"],
+    );
+    let host = Host::new("[backup]\nto = 'archives'\ncompress = 'rar'\n");
+    let said = host.fleece(&["backup", "--image", "disk.raw"]);
+    said.expect(2, &["rar", "--compress comes from fleece.toml:3"]);
+
+    let host = Host::new(GUESTS);
+    host.fleece(&["config", "check"])
+        .expect(0, &["fleece.toml is fine"]);
+}
