@@ -103,7 +103,7 @@ impl Job {
         &self.record
     }
 
-    /// Writes an archive of `disks`, as [`crate::job::archive`] does, on record.
+    /// Writes an archive of `disks`, as [`crate::archive`] does, on record.
     ///
     /// # Errors
     /// The first cause; there is no archive then. What could not be removed of it is told as a warning, and
