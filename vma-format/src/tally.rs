@@ -97,8 +97,30 @@ impl Tally {
 
 /// How many of a cluster's `length` bytes are in blocks that are not stored.
 fn zero_bytes(mask: u16, length: usize) -> u64 {
-    let starts = (0..length).step_by(BLOCK_SIZE).zip(0..16_u32);
-    let zero = starts.filter(|(_, bit)| u32::from(mask).wrapping_shr(*bit) & 1 == 0);
-    zero.map(|(start, _)| length.saturating_sub(start).min(BLOCK_SIZE) as u64)
-        .sum()
+    let blocks = u32::try_from(length.div_ceil(BLOCK_SIZE)).map_or(16, |blocks| blocks.min(16));
+    let zero = !u64::from(mask) & 1_u64.wrapping_shl(blocks).saturating_sub(1);
+    let bytes = u64::from(zero.count_ones()).saturating_mul(BLOCK_SIZE as u64);
+    // The last block ends where the device does.
+    let is_last_zero = zero.wrapping_shl(1).wrapping_shr(blocks) == 1;
+    let missing = length.next_multiple_of(BLOCK_SIZE).saturating_sub(length);
+    bytes.saturating_sub(if is_last_zero { missing as u64 } else { 0 })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn zero_bytes_are_those_of_each_block_that_is_not_stored() {
+        let block = |mask: u16, length: usize, number: usize| match mask >> number & 1 {
+            0 => length.saturating_sub(number * BLOCK_SIZE).min(BLOCK_SIZE) as u64,
+            _ => 0,
+        };
+        for mask in (0..u16::MAX).step_by(37).chain([u16::MAX, 1, 1 << 15]) {
+            for length in (512..=CLUSTER_SIZE).step_by(512) {
+                let sum: u64 = (0..16).map(|number| block(mask, length, number)).sum();
+                assert_eq!(zero_bytes(mask, length), sum, "{mask:#x} {length}");
+            }
+        }
+    }
 }

@@ -58,7 +58,12 @@ impl<R: Read> Payload<R> {
         {
             Some(record) => {
                 self.next = self.index.next_record()?;
-                self.workers.submit((extent, record));
+                // Handing one without payload over takes longer than checking it.
+                if extent.has_payload() || !record.digest().fits(&extent) {
+                    self.workers.submit((extent, record));
+                } else {
+                    scanner.recycle(extent);
+                }
             }
             None => {
                 let detail = "an extent that is not in the index";
