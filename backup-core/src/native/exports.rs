@@ -277,6 +277,8 @@ pub fn foresee_exports(job: &ExportedBackup, reporter: &dyn Reporter) -> Result<
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::job::archive::content::Content;
+    use crate::target::options::ArchiveTarget;
 
     #[test]
     fn a_disk_has_a_name_and_perhaps_an_export_and_a_size() {
@@ -298,5 +300,24 @@ mod tests {
         for wrong in ["", "=a", "a,bitmap=", "a,size=x", "a,bitmap", "a,sizes=1"] {
             wrong.parse::<ExportedDisk>().unwrap_err();
         }
+    }
+
+    #[test]
+    fn a_bitmap_needs_the_archive_that_it_counts_against() {
+        let dir = tempfile::tempdir().unwrap();
+        let place = Place::new(dir.path(), "100".parse().unwrap(), None);
+        let target = ArchiveTarget::file(dir.path().join("new.vma"));
+        let archive = ArchiveOptions::new(Content::now(), target);
+        let server = Address::Unix(dir.path().join("nbd.sock"));
+        let disk = |text: &str| vec![text.parse().unwrap()];
+        let of = |disks| ExportedBackup::new(server.clone(), disks, place.clone(), archive.clone());
+        assert!(of(disk("a")).check().is_ok());
+        let mut job = of(disk("a,bitmap=b"));
+        assert_eq!(job.check().unwrap_err().kind(), ErrorKind::Request);
+        // One that is not there is found before anything is read.
+        job.base = Some(dir.path().join("old.vma"));
+        job.check().unwrap();
+        let error = job.open_base(&CancelToken::new()).unwrap_err();
+        assert!(error.to_string().contains("old.vma"), "{error}");
     }
 }
