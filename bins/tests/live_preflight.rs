@@ -338,7 +338,7 @@ fn what_no_archive_can_hold_is_refused_before_anything_is_touched() {
     std::fs::write(&large, vec![b'#'; 70_000]).unwrap();
     let mut command = backup();
     command.args(["--include", "d0", "--config"]).arg(&large);
-    Ended::of(&mut command).expect(1, &["70000 bytes"]);
+    Ended::of(&mut command).expect(1, &["large.conf", "at most 65535 bytes"]);
     clean();
     let storages = bench.path("storage.cfg");
     std::fs::write(&storages, "rbd: fast\n\tpool nowhere\n\tcontent images\n").unwrap();
