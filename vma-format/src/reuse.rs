@@ -4,6 +4,8 @@ use std::ops::Range;
 use std::sync::Arc;
 
 #[cfg(feature = "zstd")]
+#[cfg(feature = "index")]
+use crate::advice::Advice;
 use crate::aligned;
 use crate::container::Contents;
 #[cfg(feature = "zstd")]
@@ -37,12 +39,17 @@ impl Base {
     /// Reads the index of an archive, and nothing of the archive but its header.
     ///
     /// # Errors
-    /// Those of [`RandomAccess::open_with_index`].
+    /// Those of [`RandomAccess::open_with_index`]; [`ErrorKind::Unsupported`](crate::ErrorKind::Unsupported) for an index
+    /// with checksums of an older kind, which would never be those of a new one.
     #[cfg(feature = "index")]
     pub fn open(archive: impl ReadAt + 'static, index: impl ReadAt + 'static) -> Result<Self> {
         let (archive, index): (Contents<'static>, Contents<'static>) =
             (Arc::new(archive), Arc::new(index));
         let archive = RandomAccess::open_with_index(archive, index)?;
+        if !archive.has_current_sums() {
+            let detail = "its index has checksums of an older kind";
+            return Err(Error::new(ErrorKind::Unsupported, detail).advise(Advice::MakeIndex));
+        }
         Ok(Self {
             archive: Arc::new(archive),
             #[cfg(feature = "zstd")]
@@ -74,15 +81,15 @@ impl Base {
     }
 
     /// Whether each of its clusters can be [taken over](Self::known) unread: its payload is aligned, in frames of its own
-    /// if it is compressed, and its index has checksums of the kind that a new one has.
+    /// if it is compressed.
     #[must_use]
     pub fn is_known(&self) -> bool {
         #[cfg(feature = "zstd")]
         if self.frames.is_some() {
             let is_frame = &mut |place, length| self.frame(place, length).is_some();
-            return self.archive.has_current_sums() && self.archive.all_parts(is_frame);
+            return self.archive.all_parts(is_frame);
         }
-        self.archive.has_current_sums() && self.archive.is_aligned()
+        self.archive.is_aligned()
     }
 
     /// The clusters around one, itself included, that can only be taken over together.

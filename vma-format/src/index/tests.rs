@@ -141,6 +141,18 @@ fn checksums_of_another_kind_do_not_go_into_an_index() {
     }
 }
 
+/// They would never be equal to new ones, which would look as if everything had changed.
+#[test]
+fn an_archive_whose_index_has_checksums_of_another_kind_is_no_base() {
+    let (archive, new) = sample();
+    assert!(crate::Base::open(archive.clone(), new).is_ok());
+    for index in &all()[1..] {
+        let error = crate::Base::open(archive.clone(), index.clone()).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Unsupported);
+        assert_eq!(error.advice(), Some(crate::Advice::MakeIndex));
+    }
+}
+
 #[test]
 fn an_unknown_digest_is_an_error() {
     let (_, mut index) = sample();
