@@ -8,8 +8,8 @@
 //!                   buffers go round, extents go round      empty extents
 //! ```
 //!
-//! The planner asks each disk which parts are zero and cuts the rest into chunks. Readers fill the
-//! chunks in any order; the encoder takes them in the planner's order, so the archive's bytes do not
+//! The planner asks each disk which parts are zero and cuts the rest into chunks; what is smaller shares one with its
+//! neighbours. Readers fill the chunks in any order; the encoder takes them in the planner's order, so the archive's bytes do not
 //! depend on how many readers there are. The store writes one extent while the next is encoded.
 //!
 //! Memory is bounded by the number of chunk buffers and extents, whatever the disks' sizes.
@@ -25,13 +25,14 @@ mod store;
 pub(crate) mod transfer;
 
 use std::io::Write;
+use std::ops::Range;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use crossbeam_channel::{Receiver, RecvTimeoutError, bounded};
-use fleece_vma_format::{DeviceId, Encoder, Header, Known, Output, Summary};
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
+use fleece_vma_format::{CLUSTER_SIZE, DeviceId, Encoder, Header, Known, Output, Summary};
 
 use crate::pace::gate::DepthGate;
 use crate::pace::rate::RateLimit;
@@ -39,6 +40,9 @@ use crate::pipeline::source::Source;
 use crate::report::Counters;
 use crate::report::error::{Error, ErrorKind};
 use crate::target::deadline::LAST_CHANCE;
+
+/// The unit of block status, in bytes.
+const CLUSTER: u64 = CLUSTER_SIZE as u64;
 
 /// Bytes that one read asks for: large enough that the request itself costs nothing, small enough
 /// that a guest write never waits long behind it.
@@ -257,13 +261,29 @@ impl Drop for PanicGuard<'_> {
     }
 }
 
+/// Neighbouring clusters of one kind. Starts on a cluster; ends on one or with the disk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Run {
+    offset: u64,
+    length: u64,
+    zero: bool,
+}
+
+impl Run {
+    fn clusters(&self) -> Range<u64> {
+        let end = self.offset.saturating_add(self.length);
+        self.offset / CLUSTER..end.div_ceil(CLUSTER)
+    }
+}
+
 /// The next thing that goes into the archive.
 enum Piece {
-    /// Clusters that are known to be zero, `bytes` together.
-    Zeroes {
+    /// Runs of one disk, in order.
+    Runs {
         device: DeviceId,
-        clusters: std::ops::Range<u64>,
-        bytes: u64,
+        runs: Arc<[Run]>,
+        /// The data of those that are not zero, one after the other; `None` if all are.
+        chunk: Option<Receiver<Vec<u8>>>,
     },
     /// Clusters from `first` on that the base has, `bytes` together.
     Known {
@@ -272,20 +292,14 @@ enum Piece {
         clusters: Vec<Known>,
         bytes: u64,
     },
-    /// A chunk that a reader fills, starting with cluster `first`.
-    Data {
-        device: DeviceId,
-        first: u64,
-        buffer: Receiver<Vec<u8>>,
-    },
 }
 
-/// A read to do.
+/// A read to do: of the runs that are not zero, as many bytes as the buffer has.
 struct Read {
     source: Arc<dyn Source>,
-    offset: u64,
+    runs: Arc<[Run]>,
     buffer: Vec<u8>,
-    reply: crossbeam_channel::Sender<Vec<u8>>,
+    reply: Sender<Vec<u8>>,
 }
 
 #[cfg(test)]

@@ -21,6 +21,8 @@ pub struct DepthGate {
 struct State {
     pace: Pace,
     inside: usize,
+    /// How many wait to get in.
+    outside: usize,
     done: Reads,
     closed: bool,
 }
@@ -45,6 +47,7 @@ impl DepthGate {
         let state = State {
             pace,
             inside: 0,
+            outside: 0,
             done: Reads::default(),
             closed: false,
         };
@@ -83,10 +86,12 @@ impl DepthGate {
     pub(crate) fn enter(&self) -> Option<Permit<'_>> {
         let mut state = self.lock();
         while !state.closed && state.inside >= self.places(state.pace) {
+            state.outside = state.outside.saturating_add(1);
             state = self
                 .changed
                 .wait(state)
                 .unwrap_or_else(PoisonError::into_inner);
+            state.outside = state.outside.saturating_sub(1);
         }
         if state.closed {
             return None;
@@ -148,8 +153,11 @@ impl Drop for Permit<'_> {
     fn drop(&mut self) {
         let mut state = self.gate.lock();
         state.inside = state.inside.saturating_sub(1);
+        let is_wanted = state.outside > 0;
         drop(state);
-        self.gate.changed.notify_all();
+        if is_wanted {
+            self.gate.changed.notify_all();
+        }
     }
 }
 

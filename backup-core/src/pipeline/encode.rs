@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use crossbeam_channel::{Receiver, Sender};
 use fleece_fleecing::Step;
-use fleece_vma_format::{CLUSTER_SIZE, Encoder, Extent};
+use fleece_vma_format::{CLUSTER_SIZE, DeviceId, Encoder, Extent};
 
 use super::store::Part;
-use super::{Piece, Shared, Stopped};
+use super::{Piece, Run, Shared, Stopped};
 use crate::pipeline::source::Source;
 use crate::report::Counters;
 use crate::report::error::{Error, ErrorKind};
@@ -33,17 +33,6 @@ impl Worker<'_> {
         // The planner hangs up when it has planned everything, and also when it has failed.
         while let Ok(piece) = self.pieces.recv() {
             match piece {
-                Piece::Zeroes {
-                    device,
-                    clusters,
-                    bytes,
-                } => {
-                    for index in clusters {
-                        full.extend(self.or_fail(encoder.zero_cluster(device, index))?);
-                        self.pass_on(&mut encoder, &mut full)?;
-                    }
-                    Counters::add(&self.shared.counters.done, bytes);
-                }
                 Piece::Known {
                     device,
                     first,
@@ -57,19 +46,21 @@ impl Worker<'_> {
                     Counters::add(&self.shared.counters.unread, bytes);
                     Counters::add(&self.shared.counters.done, bytes);
                 }
-                Piece::Data {
+                Piece::Runs {
                     device,
-                    first,
-                    buffer,
+                    runs,
+                    chunk,
                 } => {
-                    let chunk = buffer.recv().map_err(|_| Stopped)?;
-                    for (data, index) in chunk.chunks(CLUSTER_SIZE).zip(first..) {
-                        full.extend(self.or_fail(encoder.cluster(device, index, data))?);
-                        self.pass_on(&mut encoder, &mut full)?;
+                    let chunk = match chunk {
+                        Some(chunk) => Some(chunk.recv().map_err(|_| Stopped)?),
+                        None => None,
+                    };
+                    let data = chunk.as_deref().unwrap_or_default();
+                    self.runs(device, &runs, data, &mut encoder, &mut full)?;
+                    if let Some(chunk) = chunk {
+                        Step::Encoded.reached();
+                        let _ = self.free_chunk.send(chunk);
                     }
-                    Step::Encoded.reached();
-                    Counters::add(&self.shared.counters.done, chunk.len() as u64);
-                    let _ = self.free_chunk.send(chunk);
                 }
             }
         }
@@ -83,6 +74,31 @@ impl Worker<'_> {
         full.extend(last);
         self.store.send(Part::Extents(full)).map_err(|_| Stopped)?;
         self.store.send(Part::End(summary)).map_err(|_| Stopped)
+    }
+
+    /// Encodes runs; `data` is that of those that are not zero.
+    fn runs(
+        &self,
+        device: DeviceId,
+        runs: &[Run],
+        data: &[u8],
+        encoder: &mut Encoder,
+        full: &mut Vec<Extent>,
+    ) -> Result<(), Stopped> {
+        // A run ends within a cluster only where the disk does.
+        let mut data = data.chunks(CLUSTER_SIZE);
+        for run in runs {
+            for index in run.clusters() {
+                let extent = match run.zero {
+                    true => encoder.zero_cluster(device, index),
+                    false => encoder.cluster(device, index, data.next().unwrap_or_default()),
+                };
+                full.extend(self.or_fail(extent)?);
+                self.pass_on(encoder, full)?;
+            }
+            Counters::add(&self.shared.counters.done, run.length);
+        }
+        Ok(())
     }
 
     /// Hands over what is `full`, as soon as there is any payload in it or enough without.

@@ -6,15 +6,13 @@ use std::time::Instant;
 use crossbeam_channel::{Receiver, Sender, bounded};
 use fleece_vma_format::{CLUSTER_SIZE, Known};
 
-use super::{CHUNK_SIZE, Piece, PipelineDisk, Read, Shared, Stopped};
+use super::{CHUNK_SIZE, CLUSTER, Piece, PipelineDisk, Read, Run, Shared, Stopped};
 use crate::pace::rate::RateLimit;
 use crate::pipeline::source::Source;
 use crate::report::error::{Error, ErrorKind};
 
 /// Block status is asked for this much at a time, always before anything in it is released.
 const STATUS_WINDOW: u64 = 256 << 20;
-
-const CLUSTER: u64 = CLUSTER_SIZE as u64;
 
 /// How many clusters that are known go to the encoder together: 64 MiB of the disk.
 const MOST_KNOWN: usize = 1024;
@@ -35,35 +33,29 @@ impl Planner<'_> {
             while window < size {
                 let length = STATUS_WINDOW.min(size.saturating_sub(window));
                 let runs = self.or_fail(runs(disk.source.as_ref(), window, length))?;
+                let mut unknown = Vec::new();
                 for run in runs {
-                    if run.zero {
-                        self.zeroes(disk, run)?;
-                    } else {
-                        self.stored(disk, run)?;
+                    match run.zero {
+                        true => unknown.push(run),
+                        false => self.stored(disk, run, &mut unknown)?,
                     }
                 }
+                self.unknown(disk, unknown)?;
                 window = window.saturating_add(length);
             }
         }
         Ok(())
     }
 
-    fn zeroes(&self, disk: &PipelineDisk, run: Run) -> Result<(), Stopped> {
-        self.go_on()?;
-        // Nobody will read it, so a guest's write to it need not be preceded by a copy.
-        self.or_fail(disk.source.release(run.offset, run.length))?;
-        let end = run.offset.saturating_add(run.length);
-        let clusters = run.offset / CLUSTER..end.div_ceil(CLUSTER);
-        let piece = Piece::Zeroes {
-            device: disk.device,
-            clusters,
-            bytes: run.length,
-        };
-        self.plan_piece.send(piece).map_err(|_| Stopped)
+    /// Has runs read that are not known.
+    fn unknown(&self, disk: &PipelineDisk, runs: Vec<Run>) -> Result<(), Stopped> {
+        groups(runs)
+            .into_iter()
+            .try_for_each(|runs| self.plan(disk, runs))
     }
 
-    /// What is not zero: clusters that are known are not read.
-    fn stored(&self, disk: &PipelineDisk, run: Run) -> Result<(), Stopped> {
+    /// What is not zero: clusters that are known are not read; the others come to those that are `unknown` before them.
+    fn stored(&self, disk: &PipelineDisk, run: Run, unknown: &mut Vec<Run>) -> Result<(), Stopped> {
         let end = run.offset.saturating_add(run.length);
         let known = |at: u64| disk.source.known(at / CLUSTER);
         let mut offset = run.offset;
@@ -80,18 +72,13 @@ impl Planner<'_> {
             let next = CLUSTER.saturating_mul(count as u64);
             let length = next.min(end.saturating_sub(offset));
             match clusters.is_empty() {
-                true => {
-                    let zero = false;
-                    self.data(
-                        disk,
-                        Run {
-                            offset,
-                            length,
-                            zero,
-                        },
-                    )?;
-                }
+                true => unknown.push(Run {
+                    offset,
+                    length,
+                    zero: false,
+                }),
                 false => {
+                    self.unknown(disk, std::mem::take(unknown))?;
                     self.go_on()?;
                     let piece = Piece::Known {
                         device: disk.device,
@@ -107,43 +94,55 @@ impl Planner<'_> {
         Ok(())
     }
 
-    fn data(&self, disk: &PipelineDisk, run: Run) -> Result<(), Stopped> {
-        let mut done = 0;
-        while done < run.length {
-            self.go_on()?;
-            let offset = run.offset.saturating_add(done);
-            let length = usize::try_from(run.length.saturating_sub(done))
-                .unwrap_or(CHUNK_SIZE)
-                .min(CHUNK_SIZE);
-            if let Some(rate) = &self.rate {
-                self.pause(rate, length)?;
-            }
-            let mut buffer = self.chunks.recv().map_err(|_| Stopped)?;
-            buffer.resize(length, 0);
-            let (reply, filled) = bounded(1);
-            let read = Read {
-                source: Arc::clone(&disk.source),
-                offset,
-                buffer,
-                reply,
-            };
-            self.plan_read.send(read).map_err(|_| Stopped)?;
-            let piece = Piece::Data {
-                device: disk.device,
-                first: offset / CLUSTER,
-                buffer: filled,
-            };
-            self.plan_piece.send(piece).map_err(|_| Stopped)?;
-            done = done.saturating_add(length as u64);
+    fn plan(&self, disk: &PipelineDisk, runs: Vec<Run>) -> Result<(), Stopped> {
+        self.go_on()?;
+        let (zero, data): (Vec<&Run>, Vec<&Run>) = runs.iter().partition(|run| run.zero);
+        for run in zero {
+            // Nobody will read it, so a guest's write to it need not be preceded by a copy.
+            self.or_fail(disk.source.release(run.offset, run.length))?;
         }
-        Ok(())
+        let bytes = data.iter().map(|run| run.length).sum();
+        let runs = Arc::from(runs);
+        let chunk = match bytes {
+            0 => None,
+            _ => Some(self.read(disk, &runs, bytes)?),
+        };
+        let piece = Piece::Runs {
+            device: disk.device,
+            runs,
+            chunk,
+        };
+        self.plan_piece.send(piece).map_err(|_| Stopped)
     }
 
-    /// Waits until the rate limit allows `length` more bytes, in steps short enough to notice a
+    /// Has `bytes` read; says where they come.
+    fn read(
+        &self,
+        disk: &PipelineDisk,
+        runs: &Arc<[Run]>,
+        bytes: u64,
+    ) -> Result<Receiver<Vec<u8>>, Stopped> {
+        if let Some(rate) = &self.rate {
+            self.pause(rate, bytes)?;
+        }
+        let mut buffer = self.chunks.recv().map_err(|_| Stopped)?;
+        buffer.resize(usize::try_from(bytes).unwrap_or(CHUNK_SIZE), 0);
+        let (reply, chunk) = bounded(1);
+        let read = Read {
+            source: Arc::clone(&disk.source),
+            runs: Arc::clone(runs),
+            buffer,
+            reply,
+        };
+        self.plan_read.send(read).map_err(|_| Stopped)?;
+        Ok(chunk)
+    }
+
+    /// Waits until the rate limit allows so many more bytes, in steps short enough to notice a
     /// stop.
-    fn pause(&self, rate: &RateLimit, length: usize) -> Result<(), Stopped> {
+    fn pause(&self, rate: &RateLimit, bytes: u64) -> Result<(), Stopped> {
         let now = Instant::now();
-        let wait = rate.book(length as u64, now);
+        let wait = rate.book(bytes, now);
         while now.elapsed() < wait {
             self.go_on()?;
             let left = wait.saturating_sub(now.elapsed());
@@ -166,14 +165,6 @@ impl Planner<'_> {
             Stopped
         })
     }
-}
-
-/// Neighbouring clusters of one kind. Starts on a cluster; ends on one or with the disk.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Run {
-    offset: u64,
-    length: u64,
-    zero: bool,
 }
 
 /// Block status of a window as runs of whole clusters: a cluster is zero if all of it is.
@@ -218,6 +209,46 @@ fn runs(source: &dyn Source, offset: u64, length: u64) -> Result<Vec<Run>, Error
             run
         });
     Ok(runs.collect())
+}
+
+/// Runs, cut where data is more than a chunk, and put together where it is less. Handing one over costs more than to
+/// read a few clusters.
+fn groups(runs: Vec<Run>) -> Vec<Vec<Run>> {
+    const MOST: u64 = CHUNK_SIZE as u64;
+    let mut groups = Vec::new();
+    let mut group = Vec::new();
+    let mut room = MOST;
+    for run in runs.into_iter().flat_map(cut) {
+        let data = if run.zero { 0 } else { run.length };
+        if data > room {
+            groups.push(std::mem::take(&mut group));
+            room = MOST;
+        }
+        room = room.saturating_sub(data);
+        group.push(run);
+    }
+    if !group.is_empty() {
+        groups.push(group);
+    }
+    groups
+}
+
+/// A run in parts that fit into a chunk each, if it is data.
+fn cut(run: Run) -> impl Iterator<Item = Run> {
+    let most = if run.zero {
+        run.length
+    } else {
+        CHUNK_SIZE as u64
+    };
+    let end = run.offset.saturating_add(run.length);
+    let parts = std::iter::successors(Some(run.offset), move |&at| at.checked_add(most));
+    parts
+        .take_while(move |&at| at < end)
+        .map(move |offset| Run {
+            offset,
+            length: end.saturating_sub(offset).min(most),
+            zero: run.zero,
+        })
 }
 
 #[cfg(test)]
@@ -293,6 +324,31 @@ mod tests {
         assert!(runs(&source, 0, 2 * CLUSTER).is_err());
     }
 
+    #[test]
+    fn a_chunk_holds_many_small_runs_or_a_part_of_a_large_one() {
+        let run = |offset: u64, length: u64, zero| Run {
+            offset: offset * CLUSTER,
+            length: length * CLUSTER,
+            zero,
+        };
+        let scattered: Vec<_> = (0..40).map(|n| run(n, 1, n % 2 == 1)).collect();
+        let groups_of = |runs: &[Run]| -> Vec<usize> {
+            let groups = groups(runs.to_vec());
+            groups.iter().map(Vec::len).collect()
+        };
+        assert_eq!(groups_of(&scattered), [32, 8]);
+        // What is read at once is not cut for the sake of a chunk that is full.
+        let runs = [run(0, 1, false), run(1, 1, true), run(2, 40, false)];
+        let expected = [
+            vec![runs[0], runs[1]],
+            vec![run(2, 16, false)],
+            vec![run(18, 16, false)],
+            vec![run(34, 8, false)],
+        ];
+        assert_eq!(groups(runs.to_vec()), expected);
+        assert_eq!(groups_of(&[run(0, 4096, true)]), [1]);
+    }
+
     proptest! {
         #[test]
         fn runs_tile_the_window_and_are_zero_only_where_all_bytes_are(
@@ -320,6 +376,20 @@ mod tests {
             }
             prop_assert_eq!(at, size);
             prop_assert_eq!(got, expected);
+            let groups = groups(runs.clone());
+            let data = |group: &[Run]| -> u64 {
+                group.iter().filter(|run| !run.zero).map(|run| run.length).sum()
+            };
+            prop_assert!(groups.iter().all(|group| data(group) <= CHUNK_SIZE as u64));
+            // Put together again, they are the runs.
+            let mut joined: Vec<Run> = Vec::new();
+            for run in groups.concat() {
+                match joined.last_mut().filter(|last| last.zero == run.zero) {
+                    Some(last) => last.length += run.length,
+                    None => joined.push(run),
+                }
+            }
+            prop_assert_eq!(joined, runs);
         }
     }
 }

@@ -5,7 +5,7 @@ use std::time::Instant;
 use crossbeam_channel::Receiver;
 use fleece_fleecing::Step;
 
-use super::{Read, Shared};
+use super::{Read, Run, Shared};
 use crate::pace::gate::Permit;
 use crate::pipeline::source::Source;
 use crate::report::Counters;
@@ -18,7 +18,7 @@ pub(super) fn run(shared: &Shared, reads: &Receiver<Read>) {
     while let Some(permit) = shared.gate.enter() {
         let Ok(Read {
             source,
-            offset,
+            runs,
             buffer,
             reply,
         }) = reads.recv()
@@ -26,12 +26,7 @@ pub(super) fn run(shared: &Shared, reads: &Receiver<Read>) {
             return;
         };
         let length = buffer.len() as u64;
-        let filled =
-            fill(source.as_ref(), offset, buffer, &permit, &mut piece).and_then(|buffer| {
-                // The bytes are ours now: the source need not keep them.
-                source.release(offset, length)?;
-                Ok(buffer)
-            });
+        let filled = fill(source.as_ref(), &runs, buffer, &permit, &mut piece);
         drop(permit);
         match filled {
             Ok(buffer) => {
@@ -44,31 +39,39 @@ pub(super) fn run(shared: &Shared, reads: &Receiver<Read>) {
     }
 }
 
-/// Reads all of `buffer`, resting after each piece.
+/// Reads all data of `runs`, resting after each piece.
 fn fill(
     source: &dyn Source,
-    offset: u64,
+    runs: &[Run],
     mut buffer: Vec<u8>,
     permit: &Permit<'_>,
     piece: &mut Vec<u8>,
 ) -> Result<Vec<u8>, Error> {
-    let length = buffer.len();
-    let mut done = 0;
-    while done < length {
-        let next = permit.piece().clamp(1, length.saturating_sub(done));
-        let start = Instant::now();
-        if next == length {
-            buffer = source.read(offset, buffer)?;
-        } else {
-            piece.resize(next, 0);
-            *piece = source.read(offset.saturating_add(done as u64), std::mem::take(piece))?;
-            let part = buffer.get_mut(done..done.saturating_add(next));
-            if let (Some(part), Some(read)) = (part, piece.get(..next)) {
-                part.copy_from_slice(read);
+    let mut done = 0_usize;
+    for run in runs.iter().filter(|run| !run.zero) {
+        let mut rest = run.offset..run.offset.saturating_add(run.length);
+        while !rest.is_empty() {
+            let left = rest.end.saturating_sub(rest.start);
+            let next = permit
+                .piece()
+                .clamp(1, usize::try_from(left).unwrap_or(usize::MAX));
+            let start = Instant::now();
+            if next == buffer.len() {
+                buffer = source.read(rest.start, buffer)?;
+            } else {
+                piece.resize(next, 0);
+                *piece = source.read(rest.start, std::mem::take(piece))?;
+                let part = buffer.get_mut(done..done.saturating_add(next));
+                if let (Some(part), Some(read)) = (part, piece.get(..next)) {
+                    part.copy_from_slice(read);
+                }
             }
+            done = done.saturating_add(next);
+            rest.start = rest.start.saturating_add(next as u64);
+            permit.rest(next, start.elapsed());
         }
-        done = done.saturating_add(next);
-        permit.rest(next, start.elapsed());
+        // The bytes are ours now: the source need not keep them.
+        source.release(run.offset, run.length)?;
     }
     Ok(buffer)
 }
