@@ -186,12 +186,14 @@ qemu-storage-daemon \
     --export type=nbd,id=export,node-name=disk,name=disk,writable=on &
 daemon=$!
 until [ -S /tmp/nbd ] && [ -S /tmp/qmp ]; do sleep 0.1; done
+# What an earlier backup said is not taken for this one's.
+: >/tmp/said
 fleece backup --qmp /tmp/qmp --nbd-server /tmp/nbd --vmid 7 --state-dir /tmp/state \
     --storage-config /etc/storage.cfg --fleecing $1 --to /tmp/archive.vma --compress none \
-    --bwlimit 2M --json >/tmp/said 2>&1 &
+    --bwlimit 1M --json >/tmp/said 2>&1 &
 backup=$!
 until grep -q '"done":' /tmp/said || ! kill -0 $backup; do sleep 0.1; done
-qemu-io -f raw -c 'write -P 0x55 10M 4M' 'nbd+unix:///disk?socket=/tmp/nbd' >/dev/null
+qemu-io -f raw -c 'write -P 0x55 6M 4M' 'nbd+unix:///disk?socket=/tmp/nbd' >/dev/null
 while kill -0 $backup 2>/dev/null; do
     # What lies in the page cache fills no volume.
     sync

@@ -98,7 +98,7 @@ fn targets_and_storages_that_cannot_be_used() {
     refused(
         &mut backup("/nonexistent", &fleecing),
         6,
-        &["/nonexistent", "no directory"],
+        &["/nonexistent is neither a directory, nor a storage"],
     );
     refused(
         &mut backup("/proc", &fleecing),
