@@ -3,6 +3,7 @@
 //! The header is a multiple of 4 KiB, its extra bytes behind the blob table, and in front of each extent with payload
 //! there are as many empty extents, of 512 bytes each, as bring the payload to a boundary. Both are legal everywhere.
 
+#[cfg(feature = "zstd")]
 use std::ops::Range;
 
 use crate::extent::{ClusterEntry, Extent};
@@ -29,12 +30,15 @@ pub(crate) fn together(one: &ClusterEntry, other: &ClusterEntry) -> bool {
 
 /// How many clusters are in one frame of a compressed archive at most. Few, since a frame is taken over only if none of
 /// them has changed; not fewer, since each frame is padded.
+#[cfg(feature = "zstd")]
 const PART: u64 = 15;
 
 /// How many parts an extent has.
+#[cfg(feature = "zstd")]
 const PARTS: u64 = CLUSTERS.div_ceil(PART);
 
 /// The part of its device that a cluster is in: in a compressed archive, its payload is a frame.
+#[cfg(feature = "zstd")]
 pub(crate) const fn part(cluster: u64) -> u64 {
     let within = (cluster % CLUSTERS) / PART;
     (cluster / CLUSTERS)
@@ -43,6 +47,7 @@ pub(crate) const fn part(cluster: u64) -> u64 {
 }
 
 /// The clusters that are in one part with this one.
+#[cfg(feature = "zstd")]
 pub(crate) fn part_around(cluster: u64) -> Range<u64> {
     let extent = cluster.saturating_sub(cluster % CLUSTERS);
     let within = (cluster % CLUSTERS) / PART;

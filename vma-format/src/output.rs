@@ -11,6 +11,7 @@ use crate::header::Header;
 use crate::index::ExtentDigest;
 #[cfg(all(feature = "index", feature = "zstd"))]
 use crate::index::INDEX_FRAME_MAGIC;
+#[cfg(feature = "zstd")]
 use crate::layout::EXTENT_HEADER_SIZE;
 use crate::reuse::{Base, Reuse, Stretch};
 #[cfg(feature = "zstd")]

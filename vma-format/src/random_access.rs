@@ -278,11 +278,13 @@ impl<S: ReadAt, I: ReadAt> RandomAccess<S, I> {
 
     /// Whether the payload of each [part](crate::aligned::part) of a device is in one piece of which `is` says yes: it
     /// gets place and length.
+    #[cfg(feature = "zstd")]
     pub(crate) fn all_parts(&self, is: &mut dyn FnMut(u64, u64) -> bool) -> bool {
         self.map.all_parts(is)
     }
 
     /// Whether the index has checksums of the kind that new ones get.
+    #[cfg(feature = "index")]
     pub(crate) fn has_current_sums(&self) -> bool {
         self.checks.as_ref().is_some_and(Checks::are_current)
     }

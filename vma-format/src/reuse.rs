@@ -3,14 +3,16 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-#[cfg(feature = "zstd")]
 #[cfg(feature = "index")]
 use crate::advice::Advice;
+#[cfg(feature = "zstd")]
 use crate::aligned;
 use crate::container::Contents;
 #[cfg(feature = "zstd")]
 use crate::container::{FramePlace, Seekable};
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::Result;
+#[cfg(any(feature = "index", feature = "zstd"))]
+use crate::error::{Error, ErrorKind};
 use crate::extent::{ClusterEntry, Extent, Stored};
 use crate::header::Header;
 use crate::index::ExtentDigest;

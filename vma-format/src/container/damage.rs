@@ -10,6 +10,7 @@ pub(super) fn undone(offset: u64, cause: std::io::Error) -> Error {
         .caused_by(cause)
 }
 
+#[cfg(any(feature = "lzop", feature = "zstd"))]
 pub(super) fn damaged(offset: u64, what: impl std::fmt::Display) -> Error {
     Error::new(
         ErrorKind::Container,

@@ -79,10 +79,6 @@ impl<I> Checks<I> {
         match self.0 {}
     }
 
-    pub(crate) const fn are_current(&self) -> bool {
-        match self.0 {}
-    }
-
     pub(crate) const fn extents(&self, _: &mut dyn FnMut(u64, &[Run]) -> Result<()>) -> Result<()> {
         match self.0 {}
     }

@@ -1,5 +1,6 @@
 //! Where each cluster of each device is stored.
 
+#[cfg(feature = "zstd")]
 use crate::aligned;
 use crate::error::{Error, ErrorKind, Result};
 use crate::extent::run::Run;
@@ -155,6 +156,7 @@ impl ClusterMap {
     }
 
     /// Whether the payload of each part of a device is in one piece of which `is` says yes.
+    #[cfg(feature = "zstd")]
     pub(super) fn all_parts(&self, is: &mut dyn FnMut(u64, u64) -> bool) -> bool {
         self.devices.iter().all(|device| device.all_parts(is))
     }
@@ -207,6 +209,7 @@ impl ClusterMap {
 }
 
 impl DeviceMap {
+    #[cfg(feature = "zstd")]
     fn all_parts(&self, is: &mut dyn FnMut(u64, u64) -> bool) -> bool {
         // Number, place and length of the part that was begun last.
         let mut open: Option<(u64, u64, u64)> = None;
