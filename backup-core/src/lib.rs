@@ -125,6 +125,7 @@
 mod readme {}
 
 pub mod cbw;
+pub mod clock;
 pub mod dump;
 pub mod input;
 mod job;
@@ -162,7 +163,7 @@ pub use pipeline::transfer::GuestWatch;
 pub use report::error::{Error, ErrorKind};
 pub use report::foresight::Foreseen;
 pub use report::units;
-pub use report::{Counters, Event, Progress, Reporter, Warning};
+pub use report::{Counters, Event, Phase, Progress, Reporter, Warning};
 pub use target::base::BaseArchive;
 pub use target::cache::Cache;
 pub use target::compression::Compression;

@@ -18,6 +18,39 @@ use crate::report::error::Error;
 pub trait Reporter {
     /// Takes one event.
     fn report(&self, event: &Event);
+
+    /// Hears that a phase begins, and may refuse: then the job ends with this error. It waits as long as this takes.
+    ///
+    /// # Errors
+    /// Whatever there is to say against it.
+    fn enter(&self, _phase: Phase) -> Result<(), Error> {
+        Ok(())
+    }
+}
+
+/// What is done with the guest so that its disks are of one instant; called as Proxmox's `vzdump` calls it. All three
+/// come in this order in every mode, whether the guest is stopped or not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Phase {
+    /// Before it is stopped, if it is.
+    PreStop,
+    /// The instant is fixed. A guest that was powered down boots behind this; another one goes on already.
+    PreRestart,
+    /// It runs again.
+    PostRestart,
+}
+
+impl Phase {
+    /// Its name: `pre-stop`, `pre-restart` or `post-restart`.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::PreStop => "pre-stop",
+            Self::PreRestart => "pre-restart",
+            Self::PostRestart => "post-restart",
+        }
+    }
 }
 
 /// Something worth telling.
@@ -115,6 +148,10 @@ impl Reporter for Counting<'_> {
             self.warnings.set(self.warnings.get().saturating_add(1));
         }
         self.to.report(event);
+    }
+
+    fn enter(&self, phase: Phase) -> Result<(), Error> {
+        self.to.enter(phase)
     }
 }
 

@@ -76,6 +76,17 @@ shapes! {
         paused_ms: Option<f64>, frozen_ms: Option<f64>, down_ms: Option<f64>, fleecing_peak: Option<u64>, shared: Option<u64>,
         read_of_guest: Option<u64>, read_of_archive: Option<u64>, disks_by_bitmap: Option<u64>, warnings: u64,
     }
+    RanGuest {
+        guest: String, exit_code: u64, kind: Option<String>, message: Option<String>, attempts: u64, seconds: f64,
+        archive: Option<String>, size: Option<u64>,
+    }
+    Due { what: String, guest: Option<String>, target: String, exit_code: u64, message: Option<String> }
+    Run { job: Option<String>, dry_run: bool, exit_code: u64, guests: Vec<RanGuest>, afterwards: Vec<Due> }
+    Seen {
+        guest: String, job: Option<String>, archive: Option<String>, pid: u32, running: bool, began: Option<String>,
+        stands_still: u64, message: String, done: u64, total: u64, rate: f64, eta: Option<f64>, fleecing: Option<u64>,
+    }
+    Examined { check: String, result: String, message: String }
     EndedDomain { domain: String, exit_code: u64 }
     BackupOfAll { domains: Vec<EndedDomain> }
     PlannedDevice { name: String, size: u64 }
@@ -106,6 +117,15 @@ shapes! {
 enum ComparedOrMissing {
     Compared(Compared),
     Missing(Missing),
+}
+
+/// What a run prints: of its guests, and at the end of all.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum OfRun {
+    Run(Run),
+    Backup(Backup),
+    Checked(Checked),
 }
 
 #[derive(Deserialize)]
@@ -475,6 +495,65 @@ fn every_command_of_fleece_prints_what_is_documented() {
     assert_eq!(kinds, ["request"]);
     let (_, kinds) = of::<Value>(&fleece(&["cleanup", "7"]), 1);
     assert_eq!(kinds, ["request"]);
+}
+
+#[test]
+fn a_run_prints_what_its_backups_print_with_the_guest_of_each() {
+    let dir = TempDir::new().unwrap();
+    let config = "state-dir = 'state'\n[backup]\nto = 'to'\n[run]\nverify-after = 0\nno-retry = true\n\
+                  [guest.web]\nimage = ['disk.raw']\n[guest.lost]\nimage = ['lost.raw']\n";
+    fs::write(dir.path().join("fleece.toml"), config).unwrap();
+    fs::write(dir.path().join("disk.raw"), disk(1 << 20)).unwrap();
+    fs::create_dir(dir.path().join("to")).unwrap();
+    let fleece = |args: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_fleece"));
+        command.current_dir(dir.path()).args(args).arg("--json");
+        command
+            .env("FLEECE_CONFIG", "fleece.toml")
+            .output()
+            .unwrap()
+    };
+    let output = fleece(&["run", "--all"]);
+    let text = String::from_utf8(output.stdout).unwrap();
+    let mut guests = BTreeSet::new();
+    let without_guests = text.lines().map(|line| {
+        let mut value: Value = serde_json::from_str(line).unwrap();
+        if value["event"] != "summary" {
+            let guest = value.as_object_mut().unwrap().remove("guest").unwrap();
+            guests.extend(guest.as_str().map(str::to_owned));
+        } else if value.get("payload_checked").is_some() {
+            assert_eq!(
+                value.as_object_mut().unwrap().remove("guest").unwrap(),
+                "web"
+            );
+        }
+        format!("{value}\n")
+    });
+    let (summaries, kinds) = lines::<OfRun>(&without_guests.collect::<String>());
+    assert_eq!(
+        guests,
+        BTreeSet::from(["lost".to_owned(), "web".to_owned()])
+    );
+    assert_eq!(kinds.len(), 1, "{text}");
+    let [OfRun::Backup(_), OfRun::Checked(_), OfRun::Run(run)] = &summaries[..] else {
+        panic!("{text}");
+    };
+    assert_eq!((run.guests.len(), run.afterwards.len()), (2, 1));
+    assert_eq!(output.status.code(), i32::try_from(run.exit_code).ok());
+
+    let none = fleece(&["status"]);
+    assert!(
+        lines::<Seen>(std::str::from_utf8(&none.stdout).unwrap())
+            .0
+            .is_empty()
+    );
+    let examined = fleece(&["doctor", "web"]);
+    let (examined, _) = lines::<Examined>(std::str::from_utf8(&examined.stdout).unwrap());
+    assert!(
+        examined
+            .iter()
+            .any(|one| one.check == "backup" && one.result == "ok")
+    );
 }
 
 #[test]

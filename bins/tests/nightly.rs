@@ -28,19 +28,22 @@ fn setting(key: &str, guest: &str) -> String {
 fn systemd_has_nothing_against_the_units() {
     let dir = tempfile::tempdir().unwrap();
     let program = env!("CARGO_BIN_EXE_fleece");
-    for ending in ["service", "timer"] {
+    let mut units = Vec::new();
+    for entry in std::fs::read_dir(unit("")).unwrap() {
+        let from = entry.unwrap().path();
+        let name = from.file_name().unwrap().to_string_lossy();
         // Where `fleece` is installed is not known here, and systemd looks for it.
-        let text = std::fs::read_to_string(unit(&format!("fleece-backup@.{ending}"))).unwrap();
+        let text = std::fs::read_to_string(&from).unwrap();
         let text = text.replace("=fleece ", &format!("={program} "));
-        let path = dir.path().join(format!("fleece-backup@100.{ending}"));
-        std::fs::write(path, text).unwrap();
+        let text = text.replace("=-fleece ", &format!("=-{program} "));
+        let path = dir.path().join(name.replace('@', "@100"));
+        std::fs::write(&path, text).unwrap();
+        units.push(path);
     }
+    assert!(units.len() >= 4, "{units:?}");
     let verify = Command::new("systemd-analyze")
         .args(["verify", "--man=no"])
-        .args(
-            ["service", "timer"]
-                .map(|ending| dir.path().join(format!("fleece-backup@100.{ending}"))),
-        )
+        .args(&units)
         .output()
         .unwrap();
     let said = String::from_utf8_lossy(&verify.stderr);
@@ -54,16 +57,18 @@ fn systemd_has_nothing_against_the_units() {
 #[test]
 fn the_service_has_little_that_it_does_not_need() {
     let dir = tempfile::tempdir().unwrap();
-    let path = dir.path().join("fleece-backup@100.service");
-    std::fs::copy(unit("fleece-backup@.service"), &path).unwrap();
-    // Below 3.0, of 10.
-    let checked = Command::new("systemd-analyze")
-        .args(["security", "--offline=true", "--threshold=29", "--no-pager"])
-        .arg(&path)
-        .output()
-        .unwrap();
-    let said = String::from_utf8_lossy(&checked.stdout);
-    assert!(checked.status.success(), "{said}");
+    for name in ["fleece-backup@.service", "fleece.service"] {
+        let path = dir.path().join(name.replace('@', "@100"));
+        std::fs::copy(unit(name), &path).unwrap();
+        // Below 3.0, of 10.
+        let checked = Command::new("systemd-analyze")
+            .args(["security", "--offline=true", "--threshold=29", "--no-pager"])
+            .arg(&path)
+            .output()
+            .unwrap();
+        let said = String::from_utf8_lossy(&checked.stdout);
+        assert!(checked.status.success(), "{said}");
+    }
 }
 
 #[test]

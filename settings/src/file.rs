@@ -12,8 +12,9 @@ use crate::setting::{Origin, Section, Setting};
 /// The longest file, in bytes.
 pub(crate) const MAX_SIZE: u64 = 1 << 20;
 
-/// The name of the table of guests.
+/// The names of the tables of guests and of jobs.
 const GUEST: &str = "guest";
+const JOB: &str = "job";
 
 /// All settings of a text, in the order of its lines.
 pub(crate) fn parse(text: &str, file: &Path) -> Result<Vec<Setting>, Error> {
@@ -28,10 +29,15 @@ pub(crate) fn parse(text: &str, file: &Path) -> Result<Vec<Setting>, Error> {
     let mut settings = Vec::new();
     for (key, value) in document.get_ref() {
         match value.get_ref() {
-            DeValue::Table(guests) if key.get_ref() == GUEST => {
-                for (pattern, table) in guests {
-                    let section = Section::Guest(pattern.get_ref().to_string());
-                    let table = parser.table(pattern, table)?;
+            DeValue::Table(named) if matches!(key.get_ref().as_ref(), GUEST | JOB) => {
+                let kind = key.get_ref().as_ref();
+                for (name, table) in named {
+                    let table = parser.table(kind, name, table)?;
+                    let name = name.get_ref().to_string();
+                    let section = match kind {
+                        JOB => Section::Job(name),
+                        _ => Section::Guest(name),
+                    };
                     settings.append(&mut parser.settings(&section, table)?);
                 }
             }
@@ -63,6 +69,7 @@ impl Parser<'_> {
 
     fn table<'v, 'i>(
         &self,
+        kind: &str,
         key: &Spanned<impl AsRef<str>>,
         value: &'v Spanned<DeValue<'i>>,
     ) -> Result<&'v DeTable<'i>, Error> {
@@ -70,7 +77,7 @@ impl Parser<'_> {
             DeValue::Table(table) => Ok(table),
             _ => {
                 let key = key.get_ref().as_ref();
-                let message = format!("{key:?} is no guest: write [guest.\"{key}\"]");
+                let message = format!("{key:?} is no {kind}: write [{kind}.\"{key}\"]");
                 let origin = self.origin(&value.span());
                 Err(Error::at(ErrorKind::Unknown, &origin, &message))
             }

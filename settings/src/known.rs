@@ -8,6 +8,7 @@ pub struct Known<'a> {
     all: Vec<&'a str>,
     commands: Vec<(&'a str, Vec<&'a str>)>,
     guests: Vec<&'a str>,
+    jobs: Vec<&'a str>,
 }
 
 impl<'a> Known<'a> {
@@ -18,6 +19,7 @@ impl<'a> Known<'a> {
             all: all.to_vec(),
             commands: Vec::new(),
             guests: Vec::new(),
+            jobs: Vec::new(),
         }
     }
 
@@ -35,16 +37,24 @@ impl<'a> Known<'a> {
         self
     }
 
+    /// And those of jobs.
+    #[must_use]
+    pub fn with_jobs(mut self, keys: &[&'a str]) -> Self {
+        self.jobs = keys.to_vec();
+        self
+    }
+
     /// What is wrong with a key in a section.
     pub(crate) fn fault(&self, section: &Section, key: &str) -> Option<String> {
         let keys = match section {
             Section::All => &self.all,
             Section::Guest(_) => &self.guests,
+            Section::Job(_) => &self.jobs,
             Section::Command(name) => match self.commands.iter().find(|(known, _)| known == name) {
                 Some((_, keys)) => keys,
                 None => {
                     let names = self.commands.iter().map(|(name, _)| *name);
-                    return Some(unknown("section", name, names.chain(["guest"])));
+                    return Some(unknown("section", name, names.chain(["guest", "job"])));
                 }
             },
         };

@@ -12,9 +12,13 @@
 //! # Of guests whose number or name this matches: `*` is any text, and `?` any character.
 //! [guest."web-*"]
 //! bwlimit = "100M"
+//!
+//! # Of a job, which is several guests.
+//! [job.nightly]
+//! jobs = 2
 //! ```
 //!
-//! What is said of a guest counts more than what is said of a command, and that more than what is said of all; what
+//! What is said of a guest or a job counts more than what is said of a command, and that more than what is said of all; what
 //! is said later counts more than what is said before. A list replaces another one.
 //!
 //! A [`Setting`] knows its [`Origin`]. What keys there are is for the program to say: [`Known`].
@@ -29,11 +33,14 @@ mod file;
 #[doc(hidden)]
 pub mod fuzzing;
 mod known;
+mod lines;
 mod pattern;
 mod setting;
 mod settings;
 
 pub use error::{Error, ErrorKind};
 pub use known::Known;
-pub use setting::{Origin, Section, Setting};
+pub use lines::Meaning;
+pub use pattern::matches;
+pub use setting::{For, Origin, Section, Setting};
 pub use settings::Settings;

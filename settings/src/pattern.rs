@@ -1,7 +1,13 @@
 //! Patterns of names.
 
+/// Whether it stands for more than one name.
+pub(crate) fn is_pattern(name: &str) -> bool {
+    name.contains(['*', '?'])
+}
+
 /// Whether `pattern` matches all of `name`: `*` is any text, and `?` any character.
-pub(crate) fn matches(pattern: &str, name: &str) -> bool {
+#[must_use]
+pub fn matches(pattern: &str, name: &str) -> bool {
     let pattern: Vec<char> = pattern.chars().collect();
     let name: Vec<char> = name.chars().collect();
     let (mut p, mut n) = (0_usize, 0_usize);

@@ -31,17 +31,43 @@ pub enum Section {
     Command(String),
     /// Guests whose number or name this pattern matches.
     Guest(String),
+    /// The job of this name.
+    Job(String),
+}
+
+/// What settings are asked for besides a command.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(
+    clippy::exhaustive_enums,
+    reason = "as many as there are sections with names of their own"
+)]
+pub enum For<'a> {
+    /// A command alone.
+    Command,
+    /// A guest, by its number or name.
+    Guest(&'a str),
+    /// A job, by its name.
+    Job(&'a str),
+}
+
+impl<'a> From<Option<&'a str>> for For<'a> {
+    /// A guest, or none.
+    fn from(guest: Option<&'a str>) -> Self {
+        guest.map_or(Self::Command, Self::Guest)
+    }
 }
 
 impl Section {
-    /// How much it counts for a command and a guest; `None` if it does not hold for them.
-    pub(crate) fn weight(&self, command: &str, guest: Option<&str>) -> Option<u8> {
-        match self {
-            Self::All => Some(0),
-            Self::Command(name) => (name == command).then_some(1),
-            Self::Guest(wanted) => guest
-                .filter(|guest| pattern::matches(wanted, guest))
-                .map(|_| 2),
+    /// How much it counts for a command and what it is for; `None` if it does not hold for them.
+    pub(crate) fn weight(&self, command: &str, what: For<'_>) -> Option<u8> {
+        match (self, what) {
+            (Self::All, _) => Some(0),
+            (Self::Command(name), _) => (name == command).then_some(1),
+            (Self::Guest(wanted), For::Guest(guest)) => {
+                pattern::matches(wanted, guest).then_some(2)
+            }
+            (Self::Job(name), For::Job(job)) => (name == job).then_some(2),
+            _ => None,
         }
     }
 }

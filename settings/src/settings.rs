@@ -7,7 +7,9 @@ use std::path::{Path, PathBuf};
 use crate::error::{Error, ErrorKind};
 use crate::file::{self, MAX_SIZE};
 use crate::known::Known;
-use crate::setting::{Origin, Setting};
+use crate::lines::{self, Meaning};
+use crate::pattern;
+use crate::setting::{For, Origin, Section, Setting};
 
 /// The settings of files, in the order in which they were read.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -56,19 +58,9 @@ impl Settings {
     /// # Errors
     /// As [`parse`](Self::parse), and [`ErrorKind::Io`].
     pub fn read(&mut self, file: &Path, needed: bool) -> Result<(), Error> {
-        let text = match read(file) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound && !needed => return Ok(()),
-            text => text.map_err(|error| Error::io(file, error))?,
+        let Some(text) = text_of(file, needed)? else {
+            return Ok(());
         };
-        if text.len() as u64 > MAX_SIZE {
-            let (file, line) = (file.to_owned(), 1);
-            let message = "this file is longer than 1 MiB";
-            return Err(Error::at(
-                ErrorKind::Syntax,
-                &Origin { file, line },
-                message,
-            ));
-        }
         let mut more = Self::parse(&text, file)?;
         self.settings.append(&mut more.settings);
         self.files.append(&mut more.files);
@@ -91,6 +83,27 @@ impl Settings {
         paths.retain(|path| path.extension().is_some_and(|ending| ending == "toml"));
         paths.sort();
         paths.iter().try_for_each(|path| self.read(path, true))
+    }
+
+    /// Adds those of another program's `file`, of which each line is `key: value`, before all that is there, so that it
+    /// counts less; nothing if there is no such file, unless it is needed. `translate` says what a key and its value
+    /// mean: settings, each of a section and a key.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Io`], and [`ErrorKind::Syntax`] for a file that is too long.
+    pub fn read_lines(
+        &mut self,
+        file: &Path,
+        needed: bool,
+        translate: &dyn Fn(&str, &str) -> Vec<Meaning>,
+    ) -> Result<(), Error> {
+        let Some(text) = text_of(file, needed)? else {
+            return Ok(());
+        };
+        let settings = lines::parse(&text, file, translate);
+        self.settings.splice(0..0, settings);
+        self.files.insert(0, file.to_owned());
+        Ok(())
     }
 
     /// The files that were read.
@@ -117,13 +130,42 @@ impl Settings {
         self.settings.iter().find_map(fault).map_or(Ok(()), Err)
     }
 
-    /// What holds for a command, and a guest if it has one: one setting for each key, in the order of the keys.
+    /// The guests that have a section of their own and not only a pattern, in the order of the files.
     #[must_use]
-    pub fn of(&self, command: &str, guest: Option<&str>) -> Vec<&Setting> {
+    pub fn guests(&self) -> Vec<&str> {
+        self.names(|section| match section {
+            Section::Guest(name) if !pattern::is_pattern(name) => Some(name),
+            _ => None,
+        })
+    }
+
+    /// The jobs that have a section, in the order of the files.
+    #[must_use]
+    pub fn jobs(&self) -> Vec<&str> {
+        self.names(|section| match section {
+            Section::Job(name) => Some(name),
+            _ => None,
+        })
+    }
+
+    fn names<'s>(&'s self, name: impl Fn(&'s Section) -> Option<&'s str>) -> Vec<&'s str> {
+        let mut names = Vec::new();
+        for name in self.settings.iter().filter_map(|one| name(&one.section)) {
+            if !names.contains(&name) {
+                names.push(name);
+            }
+        }
+        names
+    }
+
+    /// What holds for a command, and for a guest or a job: one setting for each key, in the order of the keys.
+    #[must_use]
+    pub fn of<'f>(&self, command: &str, what: impl Into<For<'f>>) -> Vec<&Setting> {
+        let what = what.into();
         let mut settings: Vec<_> = self
             .settings
             .iter()
-            .filter_map(|setting| Some((setting.section.weight(command, guest)?, setting)))
+            .filter_map(|setting| Some((setting.section.weight(command, what)?, setting)))
             .collect();
         // The sort is stable: of those that weigh the same, the last was read last.
         settings.sort_by(|(a, one), (b, other)| one.key.cmp(&other.key).then(a.cmp(b)));
@@ -137,10 +179,10 @@ impl Settings {
         chosen
     }
 
-    /// What a key is set to for a command and a guest.
+    /// What a key is set to for a command, and for a guest or a job.
     #[must_use]
-    pub fn get(&self, command: &str, guest: Option<&str>, key: &str) -> Option<&Setting> {
-        let mut settings = self.of(command, guest).into_iter();
+    pub fn get<'f>(&self, command: &str, what: impl Into<For<'f>>, key: &str) -> Option<&Setting> {
+        let mut settings = self.of(command, what).into_iter();
         settings.find(|setting| setting.key == key)
     }
 }
@@ -152,6 +194,24 @@ fn own_directory() -> Option<PathBuf> {
         path.filter(|path| path.is_absolute())
     };
     absolute("XDG_CONFIG_HOME").or_else(|| Some(absolute("HOME")?.join(".config")))
+}
+
+/// What is in a file; `None` if there is none, unless it is needed.
+fn text_of(file: &Path, needed: bool) -> Result<Option<String>, Error> {
+    let text = match read(file) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound && !needed => return Ok(None),
+        text => text.map_err(|error| Error::io(file, error))?,
+    };
+    if text.len() as u64 > MAX_SIZE {
+        let (file, line) = (file.to_owned(), 1);
+        let message = "this file is longer than 1 MiB";
+        return Err(Error::at(
+            ErrorKind::Syntax,
+            &Origin { file, line },
+            message,
+        ));
+    }
+    Ok(Some(text))
 }
 
 fn read(path: &Path) -> io::Result<String> {
@@ -200,6 +260,49 @@ mod tests {
         let keys = settings.of("backup", Some("web"));
         let keys: Vec<_> = keys.iter().map(|setting| setting.key()).collect();
         assert_eq!(keys, ["compress", "to"]);
+    }
+
+    #[test]
+    fn a_job_has_its_section_and_guests_are_those_with_a_name() {
+        let settings = parse(
+            "[run]\njobs = 1\n[job.night]\njobs = 2\n[guest.'w*']\nto = 'w'\n[guest.web]\nto = 'web'\n[guest.7]\nto = 'x'\n",
+        );
+        let jobs = |what| settings.get("run", what, "jobs").unwrap().values();
+        assert_eq!(jobs(For::Job("night")), ["2"]);
+        assert_eq!(jobs(For::Job("noon")), ["1"]);
+        assert_eq!(jobs(For::Command), ["1"]);
+        assert_eq!(settings.guests(), ["web", "7"]);
+        assert_eq!(settings.jobs(), ["night"]);
+        let known = Known::new(&[]).with_guests(&["to"]).with_jobs(&["jobs"]);
+        let fault = Settings::parse("[job.a]\nto = 'x'\n", "f").and_then(|one| one.check(&known));
+        assert_eq!(
+            fault.unwrap_err().to_string(),
+            "f:2: there is no key \"to\""
+        );
+    }
+
+    #[test]
+    fn lines_of_another_programs_file_count_least() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("vzdump.conf");
+        std::fs::write(&file, "# to: x\nto: /a:b\n\nverify : 1\nodd\n").unwrap();
+        let mut settings = parse("[backup]\nverify = false\n");
+        let translate = |key: &str, value: &str| {
+            let section = Section::Command("backup".to_owned());
+            vec![(section, key.to_owned(), value.to_owned())]
+        };
+        settings.read_lines(&file, true, &translate).unwrap();
+        let get = |key| settings.get("backup", None, key).unwrap();
+        assert_eq!(get("to").values(), ["/a:b"]);
+        assert_eq!(
+            get("to").origin().to_string(),
+            format!("{}:2", file.display())
+        );
+        assert_eq!(get("verify").values(), ["false"]);
+        assert_eq!(settings.all().len(), 3);
+        let none = dir.path().join("none");
+        settings.read_lines(&none, false, &translate).unwrap();
+        settings.read_lines(&none, true, &translate).unwrap_err();
     }
 
     #[test]

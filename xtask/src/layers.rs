@@ -5,7 +5,7 @@ use crate::metadata::{self, Kind, Member};
 use crate::run::Outcome;
 
 /// Each crate with its layer. Those of layer 1 depend on no other member but layer 0.
-const LAYERS: [(&str, u8); 12] = [
+const LAYERS: [(&str, u8); 13] = [
     ("fleece-plain-text", 0),
     ("fleece-staged-file", 0),
     ("fleece-vma-format", 1),
@@ -13,6 +13,7 @@ const LAYERS: [(&str, u8); 12] = [
     ("fleece-nbd", 1),
     ("fleece-guest-config", 1),
     ("fleece-settings", 1),
+    ("fleece-fleet", 1),
     ("fleece-storage", 2),
     ("fleece-libvirt", 2),
     ("fleece-fleecing", 3),

@@ -8,10 +8,11 @@ use std::path::{Path, PathBuf};
 use fleece_guest_config::GuestId;
 use fleece_staged_file::regular::{self, Links};
 use jiff::civil::DateTime;
-use jiff::{SignedDuration, Timestamp, Zoned};
+use jiff::{SignedDuration, Timestamp};
 
 use super::name::archive_stem;
 use super::{Backup, BackupName, Fault, KeepRules, Verdict, Verified, fault, plan, side_files};
+use crate::clock;
 use crate::report::error::{Error, ErrorKind};
 use crate::target::base::BaseArchive;
 
@@ -239,7 +240,7 @@ impl DumpDirectory {
                 backup.fault = Fault::of_header(backup.path());
             }
         }
-        let verdicts = plan(&backups, rules, Zoned::now().datetime());
+        let verdicts = plan(&backups, rules, clock::now().datetime());
         let judged = backups.into_iter().zip(verdicts);
         Ok(judged
             .map(|(backup, verdict)| Pruned {

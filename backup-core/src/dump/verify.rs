@@ -4,9 +4,9 @@ use std::io::Read;
 use std::path::Path;
 
 use fleece_vma_format::verify::{self as format, Damage, MAX_TOLD, Watch};
-use jiff::Timestamp;
 
 use super::{Backup, DumpDirectory, Verified};
+use crate::clock;
 use crate::input::Input;
 use crate::job::cancel::CancelToken;
 use crate::report::error::{Error, ErrorKind};
@@ -89,7 +89,7 @@ impl DumpDirectory {
                 return Err(Error::caused(ErrorKind::Target, message, error));
             }
         };
-        let now = Timestamp::now();
+        let now = clock::now().timestamp();
         match checked {
             Checked { damages: 1.., .. } => self.set_verified(backup, Verified::Damaged(now))?,
             Checked { deep: true, .. } => self.set_verified(backup, Verified::Sound(now))?,

@@ -13,6 +13,7 @@ use jiff::Timestamp;
 
 use super::job::{GuestBackup, Incrementally};
 use super::trust;
+use crate::clock;
 use crate::dump::base::{self, Search};
 use crate::job::Tracked;
 use crate::job::archive::content::Content;
@@ -73,7 +74,7 @@ impl Plan {
             generations: Vec::new(),
             base,
             trusted: None,
-            begun: Timestamp::now(),
+            begun: clock::now().timestamp(),
             origins: Arc::default(),
         };
         let mut depth = 0;
@@ -265,7 +266,7 @@ impl Plan {
         match (complete, generations.as_mut_slice()) {
             (true, [.., new]) => {
                 let verified = self.trusted.unwrap_or(self.begun);
-                new.sound = Some(trust::sound(verified, Timestamp::now()));
+                new.sound = Some(trust::sound(verified, clock::now().timestamp()));
             }
             (false, [old, _]) if self.trusted.is_some() => old.sound = None,
             _ => return Ok(()),

@@ -8,9 +8,9 @@ use super::job::{GuestBackup, Mode};
 use crate::job::cancel::CancelToken;
 use crate::job::left_frozen;
 use crate::qemu::quiesce::{Frozen, Quiesce, Timeouts};
-use crate::report::Counting;
 use crate::report::error::Error;
 use crate::report::units;
+use crate::report::{Counting, Phase, Reporter as _};
 
 /// How it was fixed.
 pub(super) struct Fixed {
@@ -28,6 +28,7 @@ pub(super) fn fix(
     reporter: &Counting<'_>,
     cancel: &CancelToken,
 ) -> Result<Fixed, Error> {
+    reporter.enter(Phase::PreStop)?;
     let down = match job.mode {
         Mode::Stop => power_down(job, session, reporter)?,
         Mode::Snapshot | Mode::Suspend => None,
@@ -37,9 +38,13 @@ pub(super) fn fix(
         Some(_) => (session.switch()?, None),
         None => switch(job, session, reporter, cancel)?,
     };
+    let entered = reporter.enter(Phase::PreRestart);
+    // It comes up again, whatever there is to say against it.
     if down.is_some() {
         session.start_again()?;
     }
+    entered?;
+    reporter.enter(Phase::PostRestart)?;
     let down = down.map(|since| since.elapsed());
     if let Some(reason) = cancel.reason() {
         return Err(Error::cancelled(reason));

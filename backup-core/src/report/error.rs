@@ -28,6 +28,8 @@ pub enum ErrorKind {
     Damage,
     /// What was asked for is done, but a power failure may undo it: a warning.
     Unsynced,
+    /// A program of the administrator's that is called meanwhile.
+    Hook,
     /// Somebody cancelled the job.
     Cancelled(CancelReason),
     /// A fault of ours: a worker died.
@@ -47,6 +49,7 @@ impl ErrorKind {
             Self::Archive => "archive",
             Self::Damage => "archive-damaged",
             Self::Unsynced => "unsynced",
+            Self::Hook => "hook",
             Self::Cancelled(_) => "cancelled",
             Self::Internal => "internal",
         }

@@ -65,7 +65,7 @@ impl Content {
     /// The same for an archive that is made now, with a random identity.
     #[must_use]
     pub fn now() -> Self {
-        let now = jiff::Timestamp::now().as_second();
+        let now = crate::clock::now().timestamp().as_second();
         Self::new(uuid::Uuid::new_v4().into_bytes(), now)
     }
 

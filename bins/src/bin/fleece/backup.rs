@@ -2,6 +2,7 @@
 
 mod disks;
 mod every;
+mod hooks;
 mod job;
 mod live;
 
@@ -12,36 +13,47 @@ use std::time::Duration;
 use fleece_backup_core::dump::{self, Afterwards, Checked};
 use fleece_backup_core::{
     ArchiveOptions, ArchiveTarget, BaseArchive, CancelToken, Content, Error, ErrorKind, Event,
-    Outcome, Places, Reporter as _, units,
+    Outcome, Places, Reporter as _, clock, units,
 };
+use fleece_fleet::{Variables, expand, host, worst};
 use fleece_guest_config::GuestId;
 use jiff::Zoned;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use self::job::Job;
 use crate::cli::backup::Backup;
 use crate::log::Log;
 use crate::namesake;
+use crate::script::Script;
 use crate::verify;
+use crate::watch::Watch;
 use fleece_bins::{exit, signals};
 
 pub(crate) fn run(arguments: &Backup, places: &Places, log: &Log) -> Result<ExitCode, Error> {
     let cancel = signals::watch_all()?;
     let one = |arguments: &Backup| one(arguments, places, log, &cancel);
-    let code = match arguments.which.libvirt {
-        Some(None) => every::domain(arguments, log, &cancel, one)?,
-        _ => one(arguments)?,
+    let work = || match arguments.which.libvirt {
+        Some(None) => every::domain(arguments, log, &cancel, one),
+        _ => one(arguments),
     };
-    Ok(ExitCode::from(code))
+    if arguments.dry_run {
+        return work().map(ExitCode::from);
+    }
+    let result = match arguments.of_job {
+        Some(_) => work(),
+        None => hooks::job(arguments, places, (log, &cancel), work),
+    };
+    let unsent = hooks::tell(arguments, &result, log);
+    result.map(|code| ExitCode::from(worst([code, exit::done(unsent)])))
 }
 
 /// Backs up one guest; returns the exit code.
 fn one(arguments: &Backup, places: &Places, log: &Log, cancel: &CancelToken) -> Result<u8, Error> {
-    let afterwards = afterwards(arguments)?;
+    let mut afterwards = afterwards(arguments)?;
     let images = places.state_dir().join("images");
     let rehearsal = arguments.dry_run.then(|| places.rehearsal()).transpose()?;
     let places = rehearsal.as_ref().map_or(places, |(places, _copy)| places);
-    let now = Zoned::now();
+    let now = clock::now();
     let guest = arguments.which.to_who().settle(places, log, cancel)?;
     let storages = places.storages()?;
     let to = Some(arguments.to.as_path()).filter(|to| to.as_os_str() != "-");
@@ -75,6 +87,19 @@ fn one(arguments: &Backup, places: &Places, log: &Log, cancel: &CancelToken) -> 
         incomplete = domain.describe(&mut archive.content)?;
     }
 
+    let domain = guest.domain.as_ref().map(|domain| domain.domain().name());
+    let name = hooks::name(&archive, domain);
+    if let Some(notes) = &arguments.notes {
+        afterwards.notes = Some(expanded(notes, name.as_deref(), &guest.id)?);
+    }
+    let (id, of_job) = (guest.id.to_string(), arguments.of_job.as_deref());
+    let about = (
+        name.as_deref(),
+        hooks::target(&archive),
+        arguments.mode.name(),
+    );
+    let script = Script::new(&arguments.hooks, to, &storages, of_job, (log, cancel));
+    let script = script.about(&id, about);
     let job = Job {
         arguments,
         places,
@@ -82,12 +107,54 @@ fn one(arguments: &Backup, places: &Places, log: &Log, cancel: &CancelToken) -> 
         storages,
         guest: &guest,
         archive,
+        script,
         log,
         cancel: cancel.clone(),
     };
     if arguments.dry_run {
         return dry_run(&job, config.as_deref());
     }
+    let archive = job.archive.target.path();
+    let watch = Watch::begin(&places.state_dir(), &id, archive, of_job);
+    let _watched = log.watched(
+        watch,
+        &[
+            ("FLEECE_GUEST", &id),
+            ("FLEECE_JOB", of_job.unwrap_or_default()),
+        ],
+    );
+    let run = || -> Result<Outcome, Error> {
+        let mut done = run_job(&job, &now, config.as_deref(), &afterwards)?;
+        for warning in &incomplete {
+            log.report(&Event::Warning(warning.clone()));
+        }
+        let more = incomplete.len().saturating_add(warned);
+        done.warnings = done.warnings.saturating_add(more);
+        tell(&done, &guest.id, log);
+        let result = json!({ "result": summary(&done, &guest.id) });
+        job.script.guest("backup-end", result)?;
+        Ok(done)
+    };
+    let done = run();
+    if let Err(error) = &done {
+        let error = json!({ "kind": error.kind().word(), "message": error.chain() });
+        job.script
+            .guest("backup-abort", json!({ "error": error }))?;
+    }
+    job.script.guest("log-end", json!({}))?;
+    let done = done?;
+    log.result(&summary(&done, &guest.id));
+    Ok(exit::done(done.warnings))
+}
+
+/// The backup, and what is to be done when it is complete.
+fn run_job(
+    job: &Job<'_>,
+    now: &Zoned,
+    config: Option<&Path>,
+    afterwards: &Afterwards,
+) -> Result<Outcome, Error> {
+    let Job { guest, log, .. } = job;
     log.info(&format!("Starting Backup of VM {} (qemu)", guest.id));
     log.info(&format!(
         "Backup started at {}",
@@ -96,28 +163,43 @@ fn one(arguments: &Backup, places: &Places, log: &Log, cancel: &CancelToken) -> 
     if let Some(path) = job.archive.target.path() {
         log.info(&format!("creating vzdump archive '{}'", path.display()));
     }
-    let which = &arguments.which;
+    job.script.guest("backup-start", json!({}))?;
+    let which = &job.arguments.which;
+    if guest.qmp.is_none() {
+        hooks::pass_phases(job)?;
+    }
     let done = match (&which.nbd, &which.native, &guest.qmp) {
-        (Some(server), ..) => disks::exports(&job, server),
-        (_, Some(control), _) => disks::served(&job, control),
-        (.., Some(qmp)) => live::guest(&job, qmp, config.as_deref()),
-        _ => disks::images(&job),
+        (Some(server), ..) => disks::exports(job, server),
+        (_, Some(control), _) => disks::served(job, control),
+        (.., Some(qmp)) => live::guest(job, qmp, config),
+        _ => disks::images(job),
     };
     let mut done = done.inspect_err(|_| log.info(&format!("Backup of VM {} failed", guest.id)))?;
     let mut checked = |checked: &Checked| {
         let name = done.archived.path.as_deref().and_then(Path::file_name);
         verify::result(&name.unwrap_or_default().to_string_lossy(), checked, log);
     };
-    let warnings = afterwards.run(&done.archived, &guest.id, log, cancel, &mut checked)?;
-    for warning in &incomplete {
-        log.report(&Event::Warning(warning.clone()));
-    }
-    let warnings = warnings
-        .saturating_add(incomplete.len())
-        .saturating_add(warned);
+    let warnings = afterwards.run(&done.archived, &guest.id, *log, &job.cancel, &mut checked)?;
     done.warnings = done.warnings.saturating_add(warnings);
-    tell(&done, &guest.id, log);
-    Ok(exit::done(done.warnings))
+    Ok(done)
+}
+
+/// Notes with a variable in them are a template, as Proxmox's `notes-template` is.
+fn expanded(notes: &str, name: Option<&str>, guest: &GuestId) -> Result<String, Error> {
+    if !notes.contains("{{") {
+        return Ok(notes.to_owned());
+    }
+    let (vmid, node, cluster) = (guest.to_string(), host::node(), host::cluster());
+    let nameless = format!("VM {vmid}");
+    let mut variables = Variables::default();
+    variables.guestname = name.unwrap_or(&nameless);
+    (variables.vmid, variables.node, variables.cluster) = (&vmid, &node, &cluster);
+    expand(notes, &variables).map_err(|why| {
+        Error::new(
+            ErrorKind::Request,
+            format!("the notes cannot be written: {why}"),
+        )
+    })
 }
 
 /// The archive with which the new one shares what has not changed.
@@ -240,7 +322,12 @@ fn tell(done: &Outcome, guest: &GuestId, log: &Log) {
         "Finished Backup of VM {guest} ({})",
         units::duration(archived.took)
     ));
-    log.result(&json!({
+}
+
+/// The same for programs.
+fn summary(done: &Outcome, guest: &GuestId) -> Value {
+    let archived = &done.archived;
+    json!({
         "guest": guest.to_string(),
         "archive": archived.path,
         "size": archived.size,
@@ -257,7 +344,7 @@ fn tell(done: &Outcome, guest: &GuestId, log: &Log) {
         "read_of_archive": done.tracked.map(|tracked| tracked.from_archive),
         "disks_by_bitmap": done.tracked.map(|tracked| tracked.disks),
         "warnings": done.warnings,
-    }));
+    })
 }
 
 fn millis(duration: Option<Duration>) -> Option<f64> {

@@ -49,6 +49,7 @@ pub(crate) fn run(arguments: &Cleanup, places: &Places, log: &Log) -> Result<Exi
             log.warning(&format!("{guest}: {}", advice::text(&error.into())));
         }
     }
+    fleece_fleet::status::forget_dead(&places.state_dir());
     Ok(ExitCode::from(code))
 }
 

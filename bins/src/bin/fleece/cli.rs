@@ -11,10 +11,18 @@ pub(crate) mod cleanup;
 pub(crate) mod config;
 #[path = "cli/demo.rs"]
 pub(crate) mod demo;
+#[path = "cli/doctor.rs"]
+pub(crate) mod doctor;
+#[path = "cli/hooks.rs"]
+pub(crate) mod hooks;
 #[path = "cli/restore.rs"]
 pub(crate) mod restore;
+#[path = "cli/run.rs"]
+pub(crate) mod run;
 #[path = "cli/serve.rs"]
 pub(crate) mod serve;
+#[path = "cli/status.rs"]
+pub(crate) mod status;
 #[path = "cli/storage.rs"]
 pub(crate) mod storage;
 #[path = "cli/values.rs"]
@@ -31,8 +39,11 @@ use backups::{Delete, List, Note, Protect, Prune, Verify};
 use cleanup::Cleanup;
 use config::ConfigCommand;
 use demo::Demo;
+use doctor::Doctor;
 use restore::Restore;
+use run::Run;
 use serve::Serve;
+use status::Status;
 use storage::StorageCommand;
 
 /// Backs up running QEMU/KVM guests on stock QEMU without slowing them down.
@@ -51,6 +62,10 @@ pub(crate) struct Cli {
     /// Print one JSON object per line instead of text.
     #[arg(long, global = true)]
     pub(crate) json: bool,
+
+    /// Say only what is wrong. Results are printed all the same, but for the table of a run in which all went well.
+    #[arg(long, short, global = true)]
+    pub(crate) quiet: bool,
 }
 
 const EXIT_CODES: &str = "Options that are not given are looked for in the environment (FLEECE_BACKUP_TO is --to of `fleece backup`) and \
@@ -93,6 +108,12 @@ impl Places {
 pub(crate) enum Command {
     /// Back up a running guest into a VMA archive.
     Backup(Box<Backup>),
+    /// Back up several guests: a job of the configuration, or all (docs/FLEET.md).
+    ///
+    /// Each guest is backed up as by `fleece backup`, with what the configuration says of it. One that fails does not
+    /// keep the others from theirs, and is tried once more if that can help. Afterwards older archives are pruned and
+    /// verified as configured, also those of guests that are gone. The exit code is the worst.
+    Run(Box<Run>),
     /// Restore a guest from an archive: volumes on storages, and its configuration.
     ///
     /// Nothing appears half-made: the configuration is written when all disks are complete, and a failed
@@ -130,6 +151,13 @@ pub(crate) enum Command {
     /// Check the configuration files, or show what they set and in which line (docs/CONFIGURATION.md).
     #[command(subcommand)]
     Config(ConfigCommand),
+    /// Tell what a backup of a guest would do, and what stands in its way, all of it at once.
+    ///
+    /// Looks at the configuration, the guest's monitor and agent, the method, room, rights, the target, and what is
+    /// called meanwhile. Nothing is changed.
+    Doctor(Doctor),
+    /// Show which backups run, since when, and how far they are.
+    Status(Status),
     /// Remove what a killed backup or restore left: jobs, filters, exports, images, half an archive.
     ///
     /// QEMU may still be running, have been restarted, or have ended. Running it twice does no harm.

@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use crate::cli::backups::{List, Prune};
 use crate::log::Log;
 use crate::namesake;
-use crate::table::table;
+use crate::table::{fitted, table};
 use fleece_bins::exit;
 
 /// Prints a table, or an object a backup.
@@ -31,34 +31,71 @@ pub(crate) fn list(arguments: &List, places: &Places, log: &Log) -> Result<ExitC
         log.info("there are no backups");
         return Ok(ExitCode::SUCCESS);
     }
-    let rows = backups.iter().map(|backup| {
-        let guest = backup
-            .guest()
-            .map_or_else(|| "-".into(), |id| id.to_string());
-        let notes = backup.notes().unwrap_or_default();
-        [
-            guest,
-            time(backup),
-            units::bytes(backup.size()),
-            backup.own().map_or_else(|| "-".into(), units::bytes),
-            backup.verified().to_string(),
-            if backup.is_protected() { "yes" } else { "-" }.into(),
-            backup.file_name().to_owned(),
-            notes.lines().next().unwrap_or_default().to_owned(),
-        ]
-    });
-    let titles = [
-        "GUEST",
-        "TIME",
-        "SIZE",
-        "OWN",
-        "VERIFIED",
-        "PROTECTED",
-        "ARCHIVE",
-        "NOTES",
-    ];
-    log.data(&table(titles, rows.collect()));
+    match width() {
+        Some(width) => log.data(&grouped(&backups, width)),
+        None => log.data(&table(TITLES, backups.iter().map(row).collect())),
+    }
     Ok(ExitCode::SUCCESS)
+}
+
+const TITLES: [&str; 8] = [
+    "GUEST",
+    "TIME",
+    "SIZE",
+    "OWN",
+    "VERIFIED",
+    "PROTECTED",
+    "ARCHIVE",
+    "NOTES",
+];
+
+/// Columns that can be dispensed with on a narrow terminal, the first one first: `OWN`, `PROTECTED`, and `TIME`, which
+/// the archive's name has, too.
+const DISPENSABLE: [usize; 3] = [3, 5, 1];
+
+/// How wide the terminal is, if there is one.
+fn width() -> Option<usize> {
+    let size = rustix::termios::tcgetwinsize(std::io::stdout()).ok()?;
+    Some(usize::from(size.ws_col)).filter(|width| *width > 0)
+}
+
+/// A table for each guest.
+fn grouped(backups: &[Backup], width: usize) -> String {
+    let mut text = String::new();
+    for group in backups.chunk_by(|one, other| one.guest() == other.guest()) {
+        let size = group.iter().map(Backup::size);
+        let size = size.fold(0_u64, u64::saturating_add);
+        let guest = group.first().and_then(Backup::guest);
+        let guest = guest.map_or_else(|| "other names".to_owned(), |id| format!("guest {id}"));
+        let count = units::count(group.len(), "backup", "backups");
+        text.push_str(&format!("{guest}: {count}, {}\n", units::bytes(size)));
+        let mut titles = TITLES;
+        titles[0] = "";
+        let rows = group.iter().map(|backup| {
+            let mut row = row(backup);
+            row[0].clear();
+            row
+        });
+        text.push_str(&fitted(titles, rows.collect(), width, &DISPENSABLE));
+    }
+    text
+}
+
+fn row(backup: &Backup) -> [String; 8] {
+    let guest = backup
+        .guest()
+        .map_or_else(|| "-".into(), |id| id.to_string());
+    let notes = backup.notes().unwrap_or_default();
+    [
+        guest,
+        time(backup),
+        units::bytes(backup.size()),
+        backup.own().map_or_else(|| "-".into(), units::bytes),
+        backup.verified().to_string(),
+        if backup.is_protected() { "yes" } else { "-" }.into(),
+        backup.file_name().to_owned(),
+        notes.lines().next().unwrap_or_default().to_owned(),
+    ]
 }
 
 /// Removes what no rule keeps, and tells of each backup what became of it and why.

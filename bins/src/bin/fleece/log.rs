@@ -1,32 +1,76 @@
 //! What people and programs see: vzdump's lines, or JSON.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::io::Write as _;
 use std::time::Instant;
 
 use fleece_backup_core::{Error, Event, Progress, Reporter, Warning, units};
+use fleece_fleet::Journal;
 use fleece_plain_text::message;
 use serde_json::{Value, json};
 
 use fleece_bins::events;
 
 use crate::advice;
+use crate::watch::Watch;
 
 /// Prints events.
 pub(crate) struct Log {
     json: bool,
     /// Standard output carries an archive; JSON goes to standard error then.
     stdout_is_data: bool,
+    /// Only what is wrong is said.
+    quiet: bool,
     last_line: Cell<Option<(Instant, u64)>>,
+    last_result: RefCell<Option<Value>>,
+    /// What others see of the backup that runs.
+    watch: RefCell<Option<Watch>>,
+    journal: Option<Journal>,
+    /// What all lines are about, in the journal.
+    fields: RefCell<Vec<(&'static str, String)>>,
+}
+
+/// While this is there, others see how the backup goes.
+pub(crate) struct Watched<'a>(&'a Log);
+
+impl Drop for Watched<'_> {
+    fn drop(&mut self) {
+        self.0.watch.take();
+        self.0.fields.take();
+    }
 }
 
 impl Log {
-    pub(crate) fn new(json: bool, stdout_is_data: bool) -> Self {
+    pub(crate) fn new(json: bool, quiet: bool, stdout_is_data: bool) -> Self {
         Self {
             json,
             stdout_is_data,
+            quiet,
             last_line: Cell::new(None),
+            last_result: RefCell::default(),
+            watch: RefCell::default(),
+            journal: Journal::of_environment(),
+            fields: RefCell::default(),
         }
+    }
+
+    /// Lets others see how a backup goes; in the journal, its lines have these fields.
+    pub(crate) fn watched(&self, watch: Watch, fields: &[(&'static str, &str)]) -> Watched<'_> {
+        self.watch.replace(Some(watch));
+        let fields = fields.iter().filter(|(_, value)| !value.is_empty());
+        let fields = fields.map(|(key, value)| (*key, (*value).to_owned()));
+        self.fields.replace(fields.collect());
+        Watched(self)
+    }
+
+    /// The last result that was told.
+    pub(crate) fn last_result(&self) -> Option<Value> {
+        self.last_result.borrow().clone()
+    }
+
+    /// Whether only what is wrong is to be said.
+    pub(crate) fn is_quiet(&self) -> bool {
+        self.quiet
     }
 
     pub(crate) fn info(&self, message: &str) {
@@ -47,6 +91,7 @@ impl Log {
 
     /// What the command has found or done, for programs: all of it, or one of several things.
     pub(crate) fn result(&self, result: &Value) {
+        self.last_result.replace(Some(result.clone()));
         if self.json {
             self.object(&events::summary(result.clone()));
         }
@@ -60,7 +105,43 @@ impl Log {
         }
     }
 
+    /// Whether nobody asked for JSON.
+    pub(crate) fn is_for_people(&self) -> bool {
+        !self.json
+    }
+
+    /// An event of another process, for programs.
+    pub(crate) fn pass_on(&self, event: &Value) {
+        if self.json {
+            self.object(event);
+        }
+    }
+
+    /// A line for people, about a guest.
+    pub(crate) fn line(&self, level: &str, guest: &str, message: &str) {
+        if !self.json {
+            let fields = vec![("FLEECE_GUEST", guest.to_owned())];
+            let before = self.fields.replace(fields);
+            self.text(level, message);
+            self.fields.replace(before);
+        }
+    }
+
     fn text(&self, level: &str, message: &str) {
+        if self.quiet && level == "INFO" {
+            return;
+        }
+        if let Some(journal) = &self.journal {
+            let fields = self.fields.borrow();
+            let fields: Vec<_> = fields
+                .iter()
+                .filter(|(_, value)| !value.is_empty())
+                .map(|(key, value)| (*key, &**value))
+                .collect();
+            if journal.line(level, message, &fields) {
+                return;
+            }
+        }
         let mut stderr = std::io::stderr().lock();
         // Nobody to tell that nobody listens.
         let _ = writeln!(stderr, "{level}: {message}");
@@ -107,6 +188,9 @@ impl Log {
 
 impl Reporter for Log {
     fn report(&self, event: &Event) {
+        let mut watch = self.watch.borrow_mut();
+        let said = watch.as_mut().and_then(|watch| watch.take(event));
+        drop(watch);
         match (event, self.json) {
             (Event::Info(info), false) => self.text("INFO", &message(info)),
             (Event::Warning(warning), false) => self.text("WARN", &told(warning)),
@@ -132,6 +216,9 @@ impl Reporter for Log {
                 "fleecing_limit": progress.fleecing_limit,
             }))),
             _ => {}
+        }
+        if let Some(said) = said {
+            self.warning(&said);
         }
     }
 }

@@ -7,18 +7,25 @@ mod cleanup;
 mod cli;
 mod config;
 mod demo;
+mod doctor;
 #[cfg(feature = "faults")]
 mod faults;
 mod guest;
 mod list;
 mod log;
 mod namesake;
+mod notices;
 mod options;
 mod restore;
+mod run;
+mod script;
 mod serve;
+mod status;
 mod storage;
 mod table;
 mod verify;
+mod vzdump;
+mod watch;
 
 use std::process::ExitCode;
 
@@ -34,14 +41,15 @@ fn main() -> ExitCode {
         Ok(cli) => cli,
         Err(error) => {
             let json = std::env::args_os().any(|argument| argument == "--json");
-            log::Log::new(json, false).error(&error);
+            log::Log::new(json, false, false).error(&error);
             return exit::code(&error);
         }
     };
-    let log = log::Log::new(cli.json, cli.command.stdout_is_data());
+    let log = log::Log::new(cli.json, cli.quiet, cli.command.stdout_is_data());
     let places = &cli.places.settle();
     let result = match &cli.command {
         Command::Backup(arguments) => backup::run(arguments, places, &log),
+        Command::Run(arguments) => run::run(arguments, places, &log),
         Command::Restore(arguments) => restore::run(arguments, places, &log),
         Command::List(arguments) => list::list(arguments, places, &log),
         Command::Verify(arguments) => verify::run(arguments, places, &log),
@@ -51,6 +59,8 @@ fn main() -> ExitCode {
         Command::Delete(arguments) => backups::delete(arguments, &log),
         Command::Storage(command) => storage::run(command, places, &log),
         Command::Config(command) => config::run(command, &log),
+        Command::Doctor(arguments) => doctor::run(arguments, places, &log),
+        Command::Status(arguments) => status::run(arguments, places, &log),
         Command::Cleanup(arguments) => cleanup::run(arguments, places, &log),
         Command::Serve(arguments) => serve::run(arguments, places, &log),
         Command::Demo(arguments) => demo::run(arguments, &log),

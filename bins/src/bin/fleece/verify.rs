@@ -3,8 +3,8 @@
 use std::process::ExitCode;
 
 use fleece_backup_core::dump::{Backup, Checked, DumpDirectory, Verified};
-use fleece_backup_core::{CancelToken, Error, ErrorKind, Places, units};
-use jiff::{SignedDuration, Timestamp};
+use fleece_backup_core::{CancelToken, Error, ErrorKind, Places, clock, units};
+use jiff::SignedDuration;
 use serde_json::json;
 
 use crate::advice;
@@ -19,7 +19,7 @@ pub(crate) fn run(arguments: &Verify, places: &Places, log: &Log) -> Result<Exit
     let cancel = signals::watch_all()?;
     let storages = places.storages()?;
     let age = SignedDuration::from_hours(i64::from(arguments.outdated_after).saturating_mul(24));
-    let now = Timestamp::now();
+    let now = clock::now().timestamp();
     let mut damaged = 0_usize;
     let mut unread = 0_usize;
     for place in &arguments.places {

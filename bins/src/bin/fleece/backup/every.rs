@@ -1,13 +1,17 @@
 //! All domains of a libvirt that run, one after the other.
 
+use fleece_backup_core::fleece_libvirt::Domain;
 use fleece_backup_core::qemu::running_domains;
 use fleece_backup_core::{CancelToken, Error, ErrorKind};
 use serde_json::json;
 
 use crate::advice;
+use crate::cli::Command;
 use crate::cli::backup::Backup;
 use crate::log::Log;
+use crate::options;
 use fleece_bins::exit;
+use fleece_fleet::worst;
 
 /// Backs each of them up by `one`, which returns an exit code. One that fails does not keep the others from theirs;
 /// returns the worst exit code.
@@ -34,9 +38,8 @@ pub(super) fn domain(
     }
     let mut ended = Vec::new();
     for domain in &domains {
-        let mut each = arguments.clone();
-        each.which.libvirt = Some(Some(domain.address().uuid().to_owned()));
-        let code = one(&each).unwrap_or_else(|error| {
+        let code = of_domain(domain).and_then(|each| one(&each));
+        let code = code.unwrap_or_else(|error| {
             log.warning(&format!("{}: {}", domain.name(), advice::text(&error)));
             exit::number(&error)
         });
@@ -58,25 +61,13 @@ pub(super) fn domain(
     Ok(worst(ended.iter().map(|(_, code)| *code)))
 }
 
-/// Failures are worse than warnings, whatever their numbers.
-fn worst(codes: impl Iterator<Item = u8>) -> u8 {
-    let rank = |code: &u8| match *code {
-        0 => (0, 0),
-        exit::WARNINGS => (1, 0),
-        code => (2, code),
+/// The same backup of this domain, with what its section of the configuration says.
+fn of_domain(domain: &Domain) -> Result<Backup, Error> {
+    let cli = options::parse_with(&format!("--libvirt={}", domain.name()))?;
+    let Command::Backup(mut each) = cli.command else {
+        let message = "the command line of one domain is no backup";
+        return Err(Error::new(ErrorKind::Internal, message));
     };
-    codes.max_by_key(rank).unwrap_or(0)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_failure_is_worse_than_any_warning() {
-        assert_eq!(worst([].into_iter()), 0);
-        assert_eq!(worst([0, 3, 0].into_iter()), 3);
-        assert_eq!(worst([3, 1, 0].into_iter()), 1);
-        assert_eq!(worst([1, 5, 3].into_iter()), 5);
-    }
+    each.which.libvirt = Some(Some(domain.address().uuid().to_owned()));
+    Ok(*each)
 }

@@ -7,6 +7,7 @@ use fleece_staged_file::create_directories;
 
 use crate::cli::backup::Backup;
 use crate::log::Log;
+use crate::script::Script;
 
 /// What all kinds of backups need.
 pub(super) struct Job<'a> {
@@ -17,6 +18,7 @@ pub(super) struct Job<'a> {
     pub(super) storages: Storages,
     pub(super) guest: &'a Guest,
     pub(super) archive: ArchiveOptions,
+    pub(super) script: Script<'a>,
     pub(super) log: &'a Log,
     pub(super) cancel: CancelToken,
 }

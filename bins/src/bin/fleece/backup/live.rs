@@ -6,6 +6,7 @@ use fleece_backup_core::qemu::{self, Fleecing, GuestBackup, Incrementally};
 use fleece_backup_core::{Error, Foreseen, Outcome};
 use fleece_fleecing::GuestAddress;
 
+use super::hooks::Phased;
 use super::job::Job;
 
 pub(super) fn guest(
@@ -13,7 +14,7 @@ pub(super) fn guest(
     qmp: &GuestAddress,
     config: Option<&Path>,
 ) -> Result<Outcome, Error> {
-    qemu::backup(&of_guest(job, qmp, config)?, job.log, &job.cancel)
+    qemu::backup(&of_guest(job, qmp, config)?, &Phased(job), &job.cancel)
 }
 
 /// What a backup of it would do.

@@ -12,6 +12,7 @@ use fleece_backup_core::{Compression, NamedFile, Rename};
 use fleece_qmp_client::Address;
 use fleece_storage::VolumeFormat;
 
+use super::hooks::Hooks;
 use super::values::{FinishWithin, compression, days, finish_within, millis, mode, pause, seconds};
 use super::which::Which;
 
@@ -134,7 +135,8 @@ pub(crate) struct Backup {
     #[arg(long, value_name = "SECONDS", default_value = "600", value_parser = seconds)]
     pub(crate) target_timeout: Duration,
 
-    /// Store these notes next to the archive.
+    /// Store these notes next to the archive. {{guestname}}, {{vmid}}, {{node}} and {{cluster}} stand for what vzdump
+    /// puts there; with one of them, \\n is a line's end.
     #[arg(long, value_name = "TEXT")]
     pub(crate) notes: Option<String>,
 
@@ -204,4 +206,11 @@ pub(crate) struct Backup {
     /// An NBD server that is already running in this QEMU (it can have only one).
     #[arg(long, value_name = "SOCKET", help_heading = "The guest")]
     pub(crate) nbd_server: Option<Address>,
+
+    #[command(flatten)]
+    pub(crate) hooks: Hooks,
+
+    /// The job of `fleece run` of which this is a part: that calls the hooks of jobs itself.
+    #[arg(long, value_name = "JOB", hide = true)]
+    pub(crate) of_job: Option<String>,
 }

@@ -85,6 +85,20 @@ pub(super) fn seconds(text: &str) -> Result<Duration, String> {
     }
 }
 
+/// Seconds that may be none.
+pub(super) fn wait(text: &str) -> Result<Duration, String> {
+    match text.parse() {
+        Ok(seconds @ 0..=86_400) => Ok(Duration::from_secs(seconds)),
+        _ => Err("expected seconds, from 0 to 86400".into()),
+    }
+}
+
+/// A time within which something must be done.
+pub(super) fn window(text: &str) -> Result<Duration, String> {
+    let time = finish_within(text)?.0;
+    time.ok_or_else(|| "expected hours or minutes, from 1m to 999h".into())
+}
+
 pub(super) fn days(text: &str) -> Result<Duration, String> {
     match text.parse::<u64>() {
         Ok(days @ 0..=3650) => Ok(Duration::from_secs(days.saturating_mul(24 * 3600))),

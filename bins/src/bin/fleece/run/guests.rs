@@ -1,0 +1,202 @@
+//! Which guests a run is for, and what the configuration says of each.
+
+use std::ffi::OsString;
+
+use clap::ArgMatches;
+use fleece_backup_core::qemu::running_domains;
+use fleece_backup_core::units::parse_size;
+use fleece_backup_core::{CancelToken, Error, ErrorKind, Places};
+use fleece_fleet::{Task, find};
+use fleece_guest_config::GuestId;
+use fleece_settings::{Settings, matches};
+
+use crate::cli::run::Run;
+use crate::log::Log;
+use crate::options::{self, Set};
+
+/// A guest that is to be backed up.
+pub(super) struct Guest {
+    pub(super) name: String,
+    /// How `fleece backup` is told of it.
+    pub(super) way: Vec<OsString>,
+    /// Where its archive goes; empty if nobody says.
+    pub(super) target: String,
+    /// Limits of its own.
+    pub(super) bwlimit: Option<u64>,
+    pub(super) fleecing_limit: Option<u64>,
+    /// Whether its section names a hook of its own.
+    pub(super) has_script: bool,
+    /// Why it cannot be backed up.
+    pub(super) refused: Option<String>,
+}
+
+impl Guest {
+    pub(super) fn task(&self) -> Task {
+        Task::new(&self.name, &self.target)
+    }
+}
+
+/// Whether anything says which guests are meant.
+pub(super) fn are_named(arguments: &Run) -> bool {
+    let lists = [
+        &arguments.guest,
+        &arguments.qmp,
+        &arguments.native,
+        &arguments.image,
+    ];
+    arguments.all
+        || arguments.libvirt
+        || arguments.proxmox
+        || lists.iter().any(|list| !list.is_empty())
+}
+
+/// The guests in the order in which they are backed up. One that is found in several ways is backed up in the first.
+pub(super) fn select(
+    arguments: &Run,
+    settings: &Settings,
+    places: &Places,
+    cancel: &CancelToken,
+    log: &Log,
+) -> Result<Vec<Guest>, Error> {
+    let mut found = Found {
+        settings,
+        exclude: &arguments.exclude,
+        guests: Vec::new(),
+    };
+    for guest in &arguments.guest {
+        found.add(guest, Vec::new())?;
+    }
+    if arguments.all || !are_named(arguments) {
+        for guest in settings.guests() {
+            found.add(guest, Vec::new())?;
+        }
+    }
+    for (option, patterns) in [
+        ("--qmp", &arguments.qmp),
+        ("--native", &arguments.native),
+        ("--image", &arguments.image),
+    ] {
+        for pattern in patterns {
+            found.add_paths(option, pattern)?;
+        }
+    }
+    if arguments.libvirt {
+        let uri = arguments.connect.as_deref();
+        for domain in running_domains(uri, cancel)? {
+            let mut way = vec![format!("--libvirt={}", domain.name()).into()];
+            way.extend(uri.map(|uri| format!("--connect={uri}").into()));
+            found.add_by(domain.name(), way)?;
+        }
+    }
+    if arguments.proxmox {
+        found.add_proxmox(places, log)?;
+    }
+    Ok(found.guests)
+}
+
+struct Found<'a> {
+    settings: &'a Settings,
+    exclude: &'a [String],
+    guests: Vec<Guest>,
+}
+
+impl Found<'_> {
+    /// One that is called so, and perhaps how it is reached.
+    fn add(&mut self, name: &str, mut way: Vec<OsString>) -> Result<(), Error> {
+        let is_number = name.parse().is_ok_and(|id: GuestId| id.number().is_some());
+        let option = if is_number { "--vmid" } else { "--name" };
+        way.insert(0, format!("{option}={name}").into());
+        self.add_by(name, way)
+    }
+
+    /// One that is reached so.
+    fn add_by(&mut self, name: &str, way: Vec<OsString>) -> Result<(), Error> {
+        let is_excluded = self.exclude.iter().any(|pattern| matches(pattern, name));
+        if is_excluded || self.guests.iter().any(|guest| guest.name == name) {
+            return Ok(());
+        }
+        let none = ArgMatches::default();
+        let set = options::options(self.settings, "backup", Some(name), &none)?;
+        let value = |key: &str| {
+            let set = set.iter().find(|set| set.option == key)?;
+            set.values.first().map(String::as_str)
+        };
+        let size = |key| value(key).and_then(|text| parse_size(text).ok());
+        let target = value("to").unwrap_or_default().to_owned();
+        self.guests.push(Guest {
+            refused: refusal(name, &way, &set, &target),
+            name: name.to_owned(),
+            bwlimit: size("bwlimit"),
+            fleecing_limit: size("fleecing-limit"),
+            has_script: value("script").is_some(),
+            target,
+            way,
+        });
+        Ok(())
+    }
+
+    fn add_paths(&mut self, option: &str, pattern: &str) -> Result<(), Error> {
+        let before = self.guests.len();
+        for found in find(pattern).map_err(|error| {
+            let message = format!("cannot look for guests at {pattern}");
+            Error::caused(ErrorKind::Request, message, error)
+        })? {
+            let way: Vec<OsString> = vec![option.into(), found.path.into()];
+            // Several images may be one guest's.
+            let at = (before..self.guests.len()).find(|&at| {
+                self.guests
+                    .get(at)
+                    .is_some_and(|guest| guest.name == found.name)
+            });
+            match at.and_then(|at| self.guests.get_mut(at)) {
+                Some(guest) => guest.way.extend(way),
+                None => self.add(&found.name, way)?,
+            }
+        }
+        Ok(())
+    }
+
+    /// Those that Proxmox has a configuration of, and that run.
+    fn add_proxmox(&mut self, places: &Places, log: &Log) -> Result<(), Error> {
+        let directory = places.config_dir();
+        let pattern = format!("{}/*.conf", directory.display());
+        let found = find(&pattern).map_err(|error| {
+            let message = format!("cannot list {}", directory.display());
+            Error::caused(ErrorKind::Request, message, error)
+        })?;
+        let mut numbers: Vec<u32> = found
+            .iter()
+            .filter_map(|found| found.name.parse().ok())
+            .collect();
+        numbers.sort_unstable();
+        for number in numbers {
+            let monitor = format!("/var/run/qemu-server/{number}.qmp");
+            let name = number.to_string();
+            let section = self.settings.guests().contains(&&*name);
+            match section || std::path::Path::new(&monitor).exists() {
+                true => self.add(&name, Vec::new())?,
+                false => log.info(&format!("guest {number} does not run, and is left out")),
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Why the guest cannot be backed up, as far as that can be told.
+fn refusal(name: &str, way: &[OsString], set: &[Set], target: &str) -> Option<String> {
+    if target.is_empty() {
+        return Some("nothing says where its archive goes: set `to` in [backup]".to_owned());
+    }
+    if target == "-" {
+        return Some("its archive cannot go to standard output: set `to` in [backup]".to_owned());
+    }
+    let ways = ["qmp", "libvirt", "native", "image", "nbd"];
+    let is_configured = set.iter().any(|set| ways.contains(&&*set.option));
+    let is_number = way.first().is_some_and(|first| {
+        let first = first.to_string_lossy();
+        first.starts_with("--vmid") || first.starts_with("--libvirt")
+    });
+    (!is_configured && !is_number && way.len() == 1).then(|| {
+        format!("nothing says how it is reached: set qmp, libvirt, native or image in [guest.\"{name}\"]")
+    })
+}

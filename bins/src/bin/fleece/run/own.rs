@@ -1,0 +1,90 @@
+//! Another command of this program, as a process of its own.
+
+use std::ffi::OsStr;
+use std::os::unix::process::CommandExt as _;
+use std::process::Command;
+
+use crossbeam_channel::{Sender, bounded, never, select};
+use fleece_backup_core::{CancelToken, Error, ErrorKind, Places};
+use fleece_fleet::{Ended, Told, Worker};
+
+/// How many events may wait to be taken in.
+pub(super) const BACKLOG: usize = 256;
+
+/// A command that tells in JSON how it goes.
+pub(crate) struct OwnCommand(Command);
+
+impl OwnCommand {
+    /// That command, with our places.
+    pub(crate) fn new(name: &str, places: &Places) -> Self {
+        // Whatever has become of the file since we were started.
+        let mut command = Command::new("/proc/self/exe");
+        command.arg0("fleece").arg(name).arg("--json");
+        // We tell the service manager of all of them.
+        command.env_remove("NOTIFY_SOCKET");
+        for (option, place) in [
+            ("--state-dir", &places.state_dir),
+            ("--config-dir", &places.config_dir),
+            ("--firewall-dir", &places.firewall_dir),
+            ("--storage-config", &places.storage_config),
+        ] {
+            if let Some(place) = place {
+                command.arg(option).arg(place);
+            }
+        }
+        Self(command)
+    }
+
+    pub(crate) fn arg(&mut self, argument: impl AsRef<OsStr>) -> &mut Self {
+        self.0.arg(argument);
+        self
+    }
+
+    pub(crate) fn args(
+        &mut self,
+        arguments: impl IntoIterator<Item = impl AsRef<OsStr>>,
+    ) -> &mut Self {
+        self.0.args(arguments);
+        self
+    }
+
+    /// Starts it; what it tells goes to `to`, with `number`.
+    pub(super) fn start(
+        mut self,
+        number: usize,
+        to: &Sender<(usize, Told)>,
+    ) -> std::io::Result<Worker> {
+        Worker::start(&mut self.0, number, to)
+    }
+
+    /// Runs it to its end, or ends it if the job is to end; `tell` gets what it tells.
+    pub(crate) fn run(
+        self,
+        cancel: &CancelToken,
+        tell: &mut dyn FnMut(&Told),
+    ) -> Result<Ended, Error> {
+        let (to, from) = bounded(BACKLOG);
+        let mut worker = self.start(0, &to).map_err(lost)?;
+        drop(to);
+        let mut fired = cancel.fired().clone();
+        loop {
+            select! {
+                recv(from) -> told => match told {
+                    Ok((_, told)) => {
+                        worker.note(&told);
+                        tell(&told);
+                    }
+                    Err(_) => return worker.wait().map_err(lost),
+                },
+                recv(fired) -> _ => {
+                    worker.terminate();
+                    fired = never();
+                }
+            }
+        }
+    }
+}
+
+pub(super) fn lost(error: std::io::Error) -> Error {
+    Error::caused(ErrorKind::Internal, "cannot run this program", error)
+}

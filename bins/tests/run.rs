@@ -1,0 +1,258 @@
+//! `fleece run`: the backups of several guests. What needs QEMU is in `live_run.rs`.
+
+#![expect(clippy::unwrap_used, reason = "a test may fail by a panic")]
+
+mod support;
+
+use std::fs;
+use std::os::unix::net::UnixListener;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use serde_json::Value;
+use support::ended::Ended;
+use support::running::Running;
+use tempfile::TempDir;
+
+/// A host with images of two guests and a configuration.
+struct Host(TempDir);
+
+impl Host {
+    fn new(config: &str) -> Self {
+        let host = Self(tempfile::tempdir().unwrap());
+        for name in ["to", "guests/web", "guests/db"] {
+            fs::create_dir_all(host.path(name)).unwrap();
+        }
+        for name in ["web", "db"] {
+            let image = host.path(&format!("guests/{name}/disk.raw"));
+            fs::write(image, vec![7; 1 << 20]).unwrap();
+        }
+        host.configure(config);
+        host
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
+    }
+
+    fn configure(&self, config: &str) {
+        let config =
+            format!("state-dir = 'state'\n[backup]\nto = 'to'\ncompress = 'none'\n{config}");
+        fs::write(self.path("fleece.toml"), config).unwrap();
+    }
+
+    fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_fleece"));
+        command.current_dir(self.0.path()).args(arguments);
+        command.env("FLEECE_CONFIG", "fleece.toml");
+        command
+    }
+
+    fn fleece(&self, arguments: &[&str]) -> Ended {
+        Ended::of(&mut self.command(arguments))
+    }
+
+    /// The last line of a run with `--json`, and its exit code.
+    fn run(&self, arguments: &[&str]) -> (i32, Value) {
+        let output = self.command(arguments).arg("--json").output().unwrap();
+        let said = String::from_utf8(output.stdout).unwrap();
+        let last = said.lines().last().unwrap_or_default();
+        let summary = serde_json::from_str(last).unwrap();
+        (output.status.code().unwrap(), summary)
+    }
+
+    /// The archives of a guest.
+    fn archives(&self, guest: &str) -> Vec<PathBuf> {
+        let mut archives = support::entries(&self.path("to"));
+        let prefix = format!("vzdump-qemu-{guest}-");
+        archives.retain(|path| {
+            let name = path.file_name().unwrap().to_string_lossy().into_owned();
+            name.starts_with(&prefix) && name.ends_with(".vma")
+        });
+        archives
+    }
+}
+
+const JOB: &str = "[job.nightly]
+image = ['guests/*/disk.raw']
+guest = ['lost', 'nowhere']
+retry-after = 0
+
+[guest.lost]
+image = ['guests/lost.raw']
+";
+
+/// Of each guest: its exit code and how many attempts there were.
+fn results(summary: &Value) -> Vec<(String, u64, u64)> {
+    let guests = summary["guests"].as_array().unwrap().iter();
+    let result = |guest: &Value| {
+        let name = guest["guest"].as_str().unwrap().to_owned();
+        let [code, attempts] = ["exit_code", "attempts"].map(|key| guest[key].as_u64().unwrap());
+        (name, code, attempts)
+    };
+    guests.map(result).collect()
+}
+
+#[test]
+fn a_guest_that_fails_does_not_keep_the_others_from_their_backups() {
+    let host = Host::new(JOB);
+    let (code, summary) = host.run(&["run", "nightly"]);
+    let results = results(&summary);
+    let names: Vec<_> = results.iter().map(|(name, ..)| name.as_str()).collect();
+    assert_eq!(names, ["lost", "nowhere", "db", "web"]);
+    assert_eq!(results[2].1, 0, "{summary}");
+    assert_eq!(results[3].1, 0, "{summary}");
+    // The image may come back; who says nothing of a guest is refused at once.
+    assert!(results[0].1 > 0 && results[0].2 == 2, "{summary}");
+    assert_eq!((results[1].1, results[1].2), (2, 0), "{summary}");
+    let worst = results.iter().map(|(_, code, _)| *code).max().unwrap();
+    assert_eq!(u64::try_from(code), Ok(worst));
+    for guest in ["web", "db"] {
+        assert_eq!(host.archives(guest).len(), 1);
+    }
+    // No lock, no status, no image.
+    let left = support::entries(&host.path("state"));
+    let left: Vec<_> = left
+        .iter()
+        .filter(|path| path.extension().is_none_or(|ending| ending != "claim"))
+        .filter(|path| !path.is_dir())
+        .collect();
+    assert!(left.is_empty(), "{left:?}");
+}
+
+#[test]
+fn people_get_a_table_on_standard_output_and_talk_on_standard_error() {
+    let host = Host::new(JOB);
+    let output = host.command(&["run", "nightly", "--exclude", "nowhere"]);
+    let output = { output }.output().unwrap();
+    let table = String::from_utf8(output.stdout).unwrap();
+    let lines: Vec<_> = table.lines().collect();
+    assert!(lines[0].starts_with("GUEST "), "{table}");
+    assert_eq!(lines.len(), 4, "{table}");
+    assert!(
+        lines[1].contains("FAILED") && lines[1].contains("lost.raw"),
+        "{table}"
+    );
+    assert!(
+        lines[2].contains("done") && lines[2].contains("vzdump-qemu-db-"),
+        "{table}"
+    );
+    let talk = String::from_utf8(output.stderr).unwrap();
+    assert!(
+        talk.contains("INFO: web: creating vzdump archive"),
+        "{talk}"
+    );
+    assert!(
+        talk.contains("WARN: lost: failed, and is tried again"),
+        "{talk}"
+    );
+    assert!(talk.contains("ERROR: lost: failed ("), "{talk}");
+    assert!(!talk.contains("100%"), "{talk}");
+}
+
+#[test]
+fn a_dry_run_changes_nothing_and_tells_the_same() {
+    let host = Host::new(JOB);
+    let (code, summary) = host.run(&["run", "nightly", "--dry-run"]);
+    assert_ne!(code, 0);
+    assert_eq!(results(&summary)[3], ("web".to_owned(), 0, 1));
+    assert!(support::entries(&host.path("to")).is_empty());
+    assert!(!host.path("state").exists());
+}
+
+#[test]
+fn what_is_not_said_is_asked_for() {
+    let host = Host::new(JOB);
+    host.fleece(&["run"])
+        .expect(1, &["it has nightly", "--all"]);
+    host.fleece(&["run", "weekly"])
+        .expect(1, &["there is no job \"weekly\"", "nightly"]);
+    host.fleece(&["run", "--image", "guests/web/disk.raw"])
+        .expect(1, &["exactly one *"]);
+    host.fleece(&["run", "--image", "none/*.raw"])
+        .expect(3, &["no guest is found"]);
+    host.configure("[job.nightly]\njobss = 1\n");
+    host.fleece(&["run", "nightly"])
+        .expect(1, &["fleece.toml:6", "is \"jobs\" meant?"]);
+}
+
+/// A guest whose server takes connections and never answers.
+fn hung(host: &Host, name: &str) -> UnixListener {
+    fs::create_dir_all(host.path("run")).unwrap();
+    UnixListener::bind(host.path(&format!("run/{name}.sock"))).unwrap()
+}
+
+#[test]
+fn a_second_run_of_a_job_says_who_runs_it_and_a_signal_ends_all_in_order() {
+    let host = Host::new("[job.nightly]\nnative = ['run/*.sock']\nimage = ['guests/*/disk.raw']\n");
+    let _server = hung(&host, "mail");
+    let mut running = Running::start(&mut host.command(&["run", "nightly"]));
+    running.until("creating vzdump archive");
+    let seen = host
+        .fleece(&["status"])
+        .expect(0, &["mail", "creating vzdump archive"]);
+    assert!(seen.contains("GUEST"), "{seen}");
+    let who = format!(
+        "process {} is running the job nightly since ",
+        running.child.id()
+    );
+    host.fleece(&["run", "nightly"]).expect(1, &[&who]);
+    // Another job is another matter.
+    host.fleece(&["run", "--image", "guests/w*/disk.raw"])
+        .expect_code(0);
+    running.signal("-TERM");
+    let ended = running.end();
+    assert_eq!(ended.status.code(), Some(143), "{}", ended.said);
+    assert!(ended.said.contains("not begun"), "{}", ended.said);
+    assert!(!host.path("state/job=nightly.lock").exists());
+    assert!(!has_process_in(host.0.path()), "{}", ended.said);
+}
+
+/// Whether a process has its working directory there.
+fn has_process_in(directory: &Path) -> bool {
+    let processes = fs::read_dir("/proc").unwrap().flatten();
+    processes
+        .filter_map(|process| fs::read_link(process.path().join("cwd")).ok())
+        .any(|cwd| cwd == directory)
+}
+
+#[test]
+fn what_guests_that_are_gone_have_left_is_pruned_and_verified_and_others_archives_stay() {
+    let host = Host::new("[guest.old]\nimage = ['guests/web/disk.raw']\n");
+    for _ in 0..3 {
+        host.fleece(&["backup", "--name", "old"]).expect_code(0);
+    }
+    // Of another host, at the same target.
+    let [first, ..] = &host.archives("old")[..] else {
+        unreachable!()
+    };
+    for second in 0..3 {
+        let name = format!("vzdump-qemu-others-2026_01_01-00_00_0{second}.vma");
+        fs::copy(first, host.path("to").join(name)).unwrap();
+    }
+    host.configure(
+        "prune-backups = 'keep-last=2'\n[job.nightly]\nimage = ['guests/d*/disk.raw']\nverify-after = 30\n",
+    );
+    let (code, summary) = host.run(&["run", "nightly"]);
+    assert_eq!(code, 0, "{summary}");
+    assert_eq!(host.archives("old").len(), 2);
+    assert_eq!(host.archives("others").len(), 3);
+    for guest in ["old", "b"] {
+        for archive in host.archives(guest) {
+            let verified = format!("{}.verified", archive.display());
+            assert!(Path::new(&verified).exists(), "{verified}");
+        }
+    }
+    let done = summary["afterwards"].as_array().unwrap();
+    let done: Vec<_> = done
+        .iter()
+        .map(|done| {
+            format!(
+                "{} {}",
+                done["what"].as_str().unwrap(),
+                done["guest"].as_str().unwrap()
+            )
+        })
+        .collect();
+    assert_eq!(done, ["verify b", "prune old", "verify old"]);
+}
