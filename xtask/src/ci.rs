@@ -1,5 +1,6 @@
 //! `cargo ci`: everything that must hold before a change is accepted.
 
+use std::thread;
 use std::time::{Duration, Instant};
 
 use clap::ValueEnum;
@@ -86,12 +87,19 @@ impl Step {
 pub(crate) fn run(only: &[Step]) -> Outcome {
     let mut table = Vec::new();
     let mut failed = Vec::new();
-    for step in Step::value_variants() {
-        if !only.is_empty() && !only.contains(step) {
-            continue;
+    let chosen = |step: &Step| only.is_empty() || only.contains(step);
+    let mut beside = None;
+    for step in Step::value_variants().iter().filter(|step| chosen(step)) {
+        if *step == Step::Test && chosen(&Step::Fuzz) {
+            beside = Some(thread::spawn(fuzz::build_beside));
         }
         println!("==> {}", step.name());
         let start = Instant::now();
+        if *step == Step::Fuzz
+            && let Some(build) = beside.take()
+        {
+            let _panicked = build.join();
+        }
         let outcome = step.run();
         let time = start.elapsed();
         match &outcome {
