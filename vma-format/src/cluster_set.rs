@@ -1,6 +1,7 @@
 //! Which clusters of a device have been seen.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::ops::Range;
 
 use crate::error::{Error, ErrorKind, Result};
@@ -38,17 +39,17 @@ impl ClusterSet {
         if piece < self.full {
             return Ok(false);
         }
-        if !self.pieces.contains_key(&piece) {
-            let scattered = || {
-                let detail = "the clusters are too scattered to keep track of them";
-                Error::new(ErrorKind::TooFragmented, detail)
-            };
-            *room = room.checked_sub(1).ok_or_else(scattered)?;
-        }
-        let slot = self
-            .pieces
-            .entry(piece)
-            .or_insert_with(|| Piece::Partial(Box::default()));
+        let slot = match self.pieces.entry(piece) {
+            Entry::Occupied(slot) => slot.into_mut(),
+            Entry::Vacant(slot) => {
+                let scattered = || {
+                    let detail = "the clusters are too scattered to keep track of them";
+                    Error::new(ErrorKind::TooFragmented, detail)
+                };
+                *room = room.checked_sub(1).ok_or_else(scattered)?;
+                slot.insert(Piece::Partial(Box::default()))
+            }
+        };
         let Piece::Partial(words) = slot else {
             return Ok(false);
         };
@@ -59,7 +60,7 @@ impl ClusterSet {
             return Ok(false);
         }
         *word |= bit;
-        if words.iter().all(|&word| word == u64::MAX) {
+        if *word == u64::MAX && words.iter().all(|&word| word == u64::MAX) {
             *slot = Piece::Full;
             self.advance(room);
         }

@@ -281,12 +281,26 @@ impl ExtentBuffer {
 
     /// Empties the buffer and sets it to `len` bytes, whose contents are whatever was there.
     pub(crate) fn reset(&mut self, len: usize) -> &mut [u8] {
-        if self.bytes.is_empty() {
-            // Zeroed memory straight from the system costs nothing until it is touched.
-            self.bytes = vec![0; MAX_EXTENT_SIZE];
-        }
+        self.make_room(len);
         self.len = len.min(self.bytes.len());
         self.bytes.get_mut(..self.len).unwrap_or_default()
+    }
+
+    /// Memory for `len` bytes. What an extent without payload takes is its header; all others get the most at once.
+    fn make_room(&mut self, len: usize) {
+        if self.bytes.len() >= len {
+            return;
+        }
+        let size = match len <= EXTENT_HEADER_SIZE {
+            true => EXTENT_HEADER_SIZE,
+            // Zeroed memory straight from the system costs nothing until it is touched.
+            false => MAX_EXTENT_SIZE,
+        };
+        let mut bytes = vec![0; size];
+        if let Some(head) = bytes.get_mut(..self.len) {
+            head.copy_from_slice(self.filled());
+        }
+        self.bytes = bytes;
     }
 
     /// The first `len` bytes.
@@ -297,6 +311,7 @@ impl ExtentBuffer {
     /// Appends `data`, which must fit.
     pub(crate) fn push(&mut self, data: &[u8]) {
         let end = self.len.saturating_add(data.len());
+        self.make_room(end);
         if let Some(room) = self.bytes.get_mut(self.len..end) {
             room.copy_from_slice(data);
             self.len = end;
@@ -306,6 +321,7 @@ impl ExtentBuffer {
     /// Appends `count` zero bytes, which must fit.
     pub(crate) fn push_zeroes(&mut self, count: usize) {
         let end = self.len.saturating_add(count);
+        self.make_room(end);
         if let Some(room) = self.bytes.get_mut(self.len..end) {
             room.fill(0);
             self.len = end;

@@ -39,6 +39,7 @@ mod foreign;
 #[cfg(feature = "full")]
 #[doc(hidden)]
 pub mod fuzzing;
+mod gathered;
 mod header;
 mod header_walk;
 #[cfg(feature = "index")]

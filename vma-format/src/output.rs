@@ -7,6 +7,7 @@ use crate::container::Written;
 use crate::container::{FrameOptions, FrameWriter};
 use crate::error::{Error, ErrorKind, Result};
 use crate::extent::Extent;
+use crate::gathered::Gathered;
 use crate::header::Header;
 use crate::index::ExtentDigest;
 #[cfg(all(feature = "index", feature = "zstd"))]
@@ -49,7 +50,7 @@ pub struct Output<W: Write> {
 }
 
 enum Archive<W: Write> {
-    Plain(W),
+    Plain(Gathered<W>),
     #[cfg(any(feature = "gzip", feature = "zstd"))]
     Framed(FrameWriter<W>),
 }
@@ -81,7 +82,7 @@ impl<W: Write> Output<W> {
             return Err(crate::index::absent());
         }
         let archive = match compression {
-            Compression::None => Archive::Plain(out),
+            Compression::None => Archive::Plain(Gathered::new(out)),
             #[cfg(feature = "gzip")]
             Compression::Gzip(options) => Archive::Framed(FrameWriter::gzip(out, options)?),
             #[cfg(feature = "zstd")]
@@ -150,6 +151,8 @@ impl<W: Write> Output<W> {
             };
         };
         let bytes = extent.as_bytes();
+        let failed = |e| Error::io("cannot write the archive", e);
+        let out = out.direct().map_err(failed)?;
         for stretch in reuse.stretches(extent, digest) {
             let done = match stretch {
                 Stretch::Here(range) => out.write_all(bytes.get(range).unwrap_or_default()),
@@ -158,7 +161,7 @@ impl<W: Write> Output<W> {
                 }
                 Stretch::There { place, length } => take_over.take_unread(out, place, length),
             };
-            done.map_err(|e| Error::io("cannot write the archive", e))?;
+            done.map_err(failed)?;
         }
         self.written = self.written.saturating_add(extent.size() as u64);
         Ok(())
@@ -240,8 +243,9 @@ impl<W: Write> Output<W> {
                 .map_err(|e| Error::io("cannot write the index", e))?;
         }
         match self.archive {
-            Archive::Plain(mut out) => {
-                out.flush()
+            Archive::Plain(out) => {
+                let out = out
+                    .finish()
                     .map_err(|e| Error::io("cannot write the archive", e))?;
                 Ok((
                     out,

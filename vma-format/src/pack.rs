@@ -3,7 +3,6 @@
 
 use std::io::Write;
 use std::ops::Range;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::{io, thread};
 
@@ -28,7 +27,6 @@ pub trait Source: Send + Sync {
     fn read_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<()>;
 
     /// What is at `offset`, and for at most `length` bytes: data, or zeroes as far as is known without reading them.
-    /// It is not asked again for what it has told.
     ///
     /// # Errors
     /// Whatever the disk says.
@@ -38,9 +36,15 @@ pub trait Source: Send + Sync {
 /// The unit of addressing as a 64-bit number.
 const CLUSTER: u64 = CLUSTER_SIZE as u64;
 
+/// What an extent has of a disk, in bytes.
+const EXTENT: u64 = CLUSTER * EXTENT_CLUSTERS as u64;
+
 /// Reads are at most this long in bytes: what was read is still in the processor's second cache
 /// when it is looked through and copied.
 const READ_SIZE: usize = 4 * CLUSTER_SIZE;
+
+/// Extents in one hole are made together, up to this many: to take turns takes longer than to make one.
+const MOST_EMPTY: u64 = 64;
 
 /// More do not help: one at a time writes.
 const MAX_THREADS: usize = 4;
@@ -71,12 +75,12 @@ pub fn pack<W: Write + Send>(
         }),
         turn: Condvar::new(),
     };
-    let claimed = AtomicU64::new(0);
+    let unclaimed = Mutex::new(0);
     thread::scope(|scope| {
         for _ in 0..default_threads().min(MAX_THREADS) {
             let thread = thread::Builder::new().name("pack".to_owned());
-            if let Err(error) = thread.spawn_scoped(scope, || work(&plan, &claimed, &line)) {
-                line.lock().fail(Error::io("cannot start a thread", error));
+            if let Err(error) = thread.spawn_scoped(scope, || work(&plan, &unclaimed, &line)) {
+                line.fail(Error::io("cannot start a thread", error));
             }
         }
     });
@@ -93,29 +97,51 @@ pub fn pack<W: Write + Send>(
     Ok((summary, out, written))
 }
 
-/// Makes one extent after the other.
-fn work<W: Write>(plan: &Plan<'_>, claimed: &AtomicU64, line: &Line<'_, W>) {
+/// Makes what it claims, until there is no more.
+fn work<W: Write>(plan: &Plan<'_>, unclaimed: &Mutex<u64>, line: &Line<'_, W>) {
     let _leaving = Leaving(line);
     let indexed = line.lock().output.is_indexed();
     let mut buffer = vec![0; READ_SIZE];
     let mut extent = Extent::default();
+    let digest = |extent: &Extent| indexed.then(|| ExtentDigest::of(extent));
     loop {
-        let number = claimed.fetch_add(1, Ordering::Relaxed);
-        if number >= plan.extents {
-            return;
-        }
-        let made = plan.extent(number, &mut buffer, &mut extent);
-        let digest = (indexed && made.is_ok()).then(|| ExtentDigest::of(&extent));
-        let Some(mut state) = line.wait_for(number) else {
-            return;
+        let (first, what) = match plan.claim(unclaimed) {
+            Ok(Some(claim)) => claim,
+            Ok(None) => return,
+            Err(error) => return line.fail(error),
         };
-        let written = made.and_then(|()| state.write(&mut extent, digest.as_ref()));
-        if let Err(error) = written {
-            state.fail(error);
+        let written = match what {
+            Claim::One(stretch) => {
+                let made = plan.extent(first, stretch, &mut buffer, &mut extent);
+                let digest = made.is_ok().then(|| digest(&extent)).flatten();
+                let Some(mut state) = line.wait_for(first) else {
+                    return;
+                };
+                made.and_then(|()| state.write(&extent, digest.as_ref()))
+            }
+            Claim::Empty(count) => {
+                let Some(mut state) = line.wait_for(first) else {
+                    return;
+                };
+                (first..first.saturating_add(count)).try_for_each(|number| {
+                    plan.empty(number, &mut extent);
+                    state.write(&extent, digest(&extent).as_ref())
+                })
+            }
+        };
+        match written {
+            Ok(()) => line.turn.notify_all(),
+            Err(error) => line.fail(error),
         }
-        drop(state);
-        line.turn.notify_all();
     }
+}
+
+/// What a thread makes next.
+enum Claim {
+    /// One extent. What is where it begins, if that is known.
+    One(Option<Stretch>),
+    /// So many, all of them in a hole of one disk.
+    Empty(u64),
 }
 
 /// Which clusters of which disks go into which extent: all in order, 58 to an extent.
@@ -158,40 +184,101 @@ impl<'a> Plan<'a> {
         }
     }
 
-    fn extent(&self, number: u64, buffer: &mut [u8], extent: &mut Extent) -> Result<()> {
-        let first = number.saturating_mul(EXTENT_CLUSTERS as u64);
-        let end = first.saturating_add(EXTENT_CLUSTERS as u64);
-        extent.begin(self.uuid);
-        for disk in &self.disks {
-            let start = disk.clusters.start;
-            let from = first.max(start);
-            let to = end.min(disk.clusters.end);
-            if from < to {
-                let clusters = from.saturating_sub(start)..to.saturating_sub(start);
-                disk.add_to(extent, clusters, buffer)?;
+    /// The number of the first extent that nobody makes yet, and how many from there on are for one thread.
+    fn claim(&self, unclaimed: &Mutex<u64>) -> Result<Option<(u64, Claim)>> {
+        let mut unclaimed = unclaimed.lock().unwrap_or_else(PoisonError::into_inner);
+        let first = *unclaimed;
+        if first >= self.extents {
+            return Ok(None);
+        }
+        let cluster = first.saturating_mul(EXTENT_CLUSTERS as u64);
+        let mut disks = self.disks.iter();
+        let stretch = match disks.find(|disk| disk.clusters.contains(&cluster)) {
+            Some(disk) => {
+                let offset = cluster_offset(cluster.saturating_sub(disk.clusters.start));
+                let left = disk.device.size().saturating_sub(offset);
+                let length = left.min(MOST_EMPTY.saturating_mul(EXTENT));
+                let stretch = disk.source.stretch_at(offset, length);
+                Some(stretch.map_err(|error| disk.failed(offset, error))?)
             }
+            None => None,
+        };
+        let empty = match stretch {
+            // No longer than asked for: what is behind the disk is another one's.
+            Some(stretch) if !stretch.data => {
+                stretch.length.min(MOST_EMPTY.saturating_mul(EXTENT)) / EXTENT
+            }
+            _ => 0,
+        };
+        *unclaimed = first.saturating_add(empty.max(1));
+        Ok(Some(match empty {
+            0 => (first, Claim::One(stretch)),
+            count => (first, Claim::Empty(count)),
+        }))
+    }
+
+    /// Makes an extent, with what is known to be where it begins.
+    fn extent(
+        &self,
+        number: u64,
+        stretch: Option<Stretch>,
+        buffer: &mut [u8],
+        extent: &mut Extent,
+    ) -> Result<()> {
+        extent.begin(self.uuid);
+        let mut known = stretch;
+        for (disk, clusters) in self.parts(number) {
+            disk.add_to(extent, clusters, known.take(), buffer)?;
         }
         extent.seal();
         Ok(())
     }
+
+    /// Makes an extent of zeroes.
+    fn empty(&self, number: u64, extent: &mut Extent) {
+        extent.begin(self.uuid);
+        for (disk, clusters) in self.parts(number) {
+            disk.add_zeroes(extent, clusters);
+        }
+        extent.seal();
+    }
+
+    /// The disks of which an extent has clusters, and those.
+    fn parts(&self, number: u64) -> impl Iterator<Item = (&Disk<'a>, Range<u64>)> {
+        let first = number.saturating_mul(EXTENT_CLUSTERS as u64);
+        let end = first.saturating_add(EXTENT_CLUSTERS as u64);
+        self.disks.iter().filter_map(move |disk| {
+            let start = disk.clusters.start;
+            let from = first.max(start);
+            let to = end.min(disk.clusters.end);
+            let clusters = from.saturating_sub(start)..to.saturating_sub(start);
+            (from < to).then_some((disk, clusters))
+        })
+    }
 }
 
 impl Disk<'_> {
-    /// Adds a row of clusters to an extent.
-    fn add_to(&self, extent: &mut Extent, clusters: Range<u64>, buffer: &mut [u8]) -> Result<()> {
+    /// Adds a row of clusters to an extent, with what is known to be where they begin.
+    fn add_to(
+        &self,
+        extent: &mut Extent,
+        clusters: Range<u64>,
+        mut known: Option<Stretch>,
+        buffer: &mut [u8],
+    ) -> Result<()> {
         let end = cluster_offset(clusters.end).min(self.device.size());
         let mut index = clusters.start;
         // Up to where there is data.
         let mut data = 0;
         while index < clusters.end {
             let offset = cluster_offset(index);
-            let failed = |e| {
-                let name = self.device.name();
-                Error::io(format!("cannot read {name} at {offset}"), e)
-            };
+            let failed = |error| self.failed(offset, error);
             let left = end.saturating_sub(offset);
             if data <= offset {
-                let stretch = self.source.stretch_at(offset, left).map_err(failed)?;
+                let stretch = match known.take() {
+                    Some(stretch) => stretch,
+                    None => self.source.stretch_at(offset, left).map_err(failed)?,
+                };
                 let length = stretch.length.min(left);
                 let next = match stretch.data {
                     true => index,
@@ -199,7 +286,7 @@ impl Disk<'_> {
                     false => offset.saturating_add(length) / CLUSTER,
                 };
                 if next > index {
-                    (index..next).for_each(|index| extent.push(self.entry(index, 0), &[]));
+                    self.add_zeroes(extent, index..next);
                     index = next;
                     continue;
                 }
@@ -217,6 +304,15 @@ impl Disk<'_> {
             }
         }
         Ok(())
+    }
+
+    fn add_zeroes(&self, extent: &mut Extent, clusters: Range<u64>) {
+        clusters.for_each(|index| extent.push(self.entry(index, 0), &[]));
+    }
+
+    fn failed(&self, offset: u64, error: io::Error) -> Error {
+        let name = self.device.name();
+        Error::io(format!("cannot read {name} at {offset}"), error)
     }
 
     fn entry(&self, index: u64, mask: u16) -> ClusterEntry {
@@ -258,20 +354,21 @@ impl<'a, W: Write> Line<'a, W> {
             .unwrap_or_else(PoisonError::into_inner);
         state.failure.is_none().then_some(state)
     }
+
+    fn fail(&self, error: Error) {
+        self.lock().failure.get_or_insert(error);
+        self.turn.notify_all();
+    }
 }
 
 impl<W: Write> State<'_, W> {
-    fn write(&mut self, extent: &mut Extent, digest: Option<&ExtentDigest>) -> Result<()> {
+    fn write(&mut self, extent: &Extent, digest: Option<&ExtentDigest>) -> Result<()> {
         self.output.write(extent, digest)?;
         self.next = self.next.saturating_add(1);
         for entry in extent.header().entries() {
             DeviceSummary::account(&mut self.devices, entry);
         }
         (self.progress)(&self.devices)
-    }
-
-    fn fail(&mut self, error: Error) {
-        self.failure.get_or_insert(error);
     }
 }
 
@@ -282,8 +379,7 @@ impl<W: Write> Drop for Leaving<'_, '_, W> {
     fn drop(&mut self) {
         if thread::panicking() {
             let died = Error::new(ErrorKind::Io, "a thread that makes the archive has died");
-            self.0.lock().fail(died);
-            self.0.turn.notify_all();
+            self.0.fail(died);
         }
     }
 }

@@ -21,7 +21,7 @@ pub(super) struct Worker<'a> {
 }
 
 /// How many extents without payload go to the store together: handing one over takes longer than making it.
-pub(super) const MOST_EMPTY: usize = 8;
+pub(super) const MOST_EMPTY: usize = 32;
 
 impl Worker<'_> {
     pub(super) fn run(

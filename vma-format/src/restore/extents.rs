@@ -20,6 +20,9 @@ use crate::threads::default_threads;
 /// second cache still.
 const PIECE: usize = 4 * CLUSTER_SIZE;
 
+/// Extents without payload are taken together, up to this many: to take turns takes longer than to read one.
+const MOST_EMPTY: usize = 64;
+
 /// Restores from an uncompressed archive in a file, or from
 /// [`Seekable`](crate::container::Seekable) contents, which each thread decompresses for itself.
 ///
@@ -36,7 +39,7 @@ pub fn from_file<S: ReadAt>(
     let header = header(source)?;
     let walk = Mutex::new(HeaderWalk::new(source, &header)?);
     let failure = Failure::default();
-    let (done_in, done) = crossbeam_channel::unbounded::<ExtentHeader>();
+    let (done_in, done) = crossbeam_channel::unbounded::<Vec<(u64, ExtentHeader)>>();
     let mut tally = Tally::new(&header);
     thread::scope(|scope| {
         for _ in 0..default_threads().min(MAX_THREADS) {
@@ -44,32 +47,27 @@ pub fn from_file<S: ReadAt>(
             spawn(scope, move || {
                 let mut piece = Extent::default();
                 while !failure.happened() {
-                    let next = walk
-                        .lock()
-                        .unwrap_or_else(PoisonError::into_inner)
-                        .next_extent();
-                    let copied = next.and_then(|next| match next {
-                        None => Ok(None),
-                        Some((offset, extent)) => {
-                            copy(source, offset, &extent, header, targets, &mut piece)?;
-                            Ok(Some(extent))
+                    let taken = take(&mut walk.lock().unwrap_or_else(PoisonError::into_inner));
+                    let copied = taken.and_then(|extents| {
+                        for (offset, extent) in &extents {
+                            copy(source, *offset, extent, header, targets, &mut piece)?;
                         }
+                        Ok(extents)
                     });
                     match copied {
-                        Ok(None) => return,
-                        Ok(Some(extent)) => drop(done_in.send(extent)),
+                        Ok(extents) if extents.is_empty() => return,
+                        Ok(extents) => drop(done_in.send(extents)),
                         Err(error) => failure.set(error),
                     }
                 }
             })?;
         }
         drop(done_in);
-        for extent in &done {
-            for entry in extent.entries() {
-                if targets.contains_key(&entry.device()) {
-                    tally.add(entry);
-                }
-            }
+        for extents in &done {
+            let entries = extents.iter().flat_map(|(_, extent)| extent.entries());
+            entries
+                .filter(|entry| targets.contains_key(&entry.device()))
+                .for_each(|entry| tally.add(entry));
             if let Err(error) = progress(&tally) {
                 failure.set(error);
             }
@@ -77,6 +75,21 @@ pub fn from_file<S: ReadAt>(
         Ok(())
     })?;
     failure.first().map_or(Ok(()), Err)
+}
+
+/// The next extents, with where they begin: up to one with payload. None, when there are no more.
+fn take<S: ReadAt>(walk: &mut HeaderWalk<'_, S>) -> Result<Vec<(u64, ExtentHeader)>> {
+    let mut taken = Vec::new();
+    while taken.len() < MOST_EMPTY
+        && let Some((offset, extent)) = walk.next_extent()?
+    {
+        let has_payload = extent.size() > EXTENT_HEADER_SIZE;
+        taken.push((offset, extent));
+        if has_payload {
+            break;
+        }
+    }
+    Ok(taken)
 }
 
 /// Copies an extent's clusters that have a target, in pieces: each is an extent of its own with a
