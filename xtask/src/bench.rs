@@ -21,11 +21,11 @@ enum Program {
     Bench(&'static str, &'static [&'static str]),
     /// The models of guests and disks.
     Models,
-    /// The models of what another order of reading does.
-    Order,
+    /// All rows that one test on models prints, by its name.
+    Test(&'static str),
 }
 
-const TABLES: [Table; 10] = [
+const TABLES: [Table; 11] = [
     bench("calls", "syscalls", &["target"]),
     bench("archive", "archive", &["target", "2048", "ROUNDS"]),
     bench("restore", "restore-vs-convert", &["2048", "ROUNDS"]),
@@ -47,8 +47,12 @@ const TABLES: [Table; 10] = [
         program: Program::Models,
     },
     Table {
+        name: "predicted",
+        program: Program::Test("models_predict"),
+    },
+    Table {
         name: "order",
-        program: Program::Order,
+        program: Program::Test("reading_first"),
     },
     bench("incremental", "changed", &["1024", "ROUNDS"]),
 ];
@@ -135,7 +139,7 @@ fn measure(program: Program, rounds: usize) -> Result<String, String> {
             Run::new(&path, &with.collect::<Vec<_>>()).quietly()
         }
         Program::Models => Ok(models(&tests_of_pace("")?)),
-        Program::Order => Ok(order(&tests_of_pace("reading_first")?)),
+        Program::Test(name) => Ok(all_rows(&tests_of_pace(name)?)),
     }
 }
 
@@ -153,8 +157,8 @@ fn tests_of_pace(only: &str) -> Result<String, String> {
     Ok(rows.collect::<Vec<_>>().join("\n"))
 }
 
-/// All rows.
-fn order(said: &str) -> String {
+/// All rows, of which the first is the head.
+fn all_rows(said: &str) -> String {
     let mut rows: Vec<&str> = said.lines().filter(|line| line.starts_with("| ")).collect();
     let columns = rows.first().map_or(0, |head| head.matches('|').count());
     let rule = "|---".repeat(columns.saturating_sub(1)) + "|";
@@ -197,6 +201,7 @@ fn machine(accelerator: &str) -> String {
         .and_then(|text| text.strip_suffix(" kB")?.parse::<u64>().ok())
         .map_or(0, |kib| kib.div_ceil(1 << 20));
     let kernel = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
+    let kernel = kernel.split('-').next().unwrap_or_default();
     let file_system = Run::new("findmnt", &["-no", "FSTYPE", "-T", "target"]).quietly();
     format!(
         "{cores} processors ({model}), {memory} GiB, Linux {}, {}, guests on {accelerator}.",

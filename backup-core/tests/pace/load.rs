@@ -156,6 +156,22 @@ pub(crate) const HOT: [Load; 3] = [
     },
 ];
 
+/// The benchmarks' guests, which write to a quarter of their disk.
+pub(crate) const MEASURED: [Load; 3] = [
+    Load {
+        name: "4 KiB at random, one at a time",
+        threads: &[random(4 << 10, 0.25, 0.0)],
+    },
+    Load {
+        name: "64 KiB in sequence",
+        threads: &[sequential(64 << 10, 0.0)],
+    },
+    Load {
+        name: "100 writes a second",
+        threads: &[random(4 << 10, 0.25, 100.0)],
+    },
+];
+
 impl Thread {
     /// The request number `n` on a disk of `size` bytes.
     pub(crate) fn request(&self, n: u64, size: u64, random: &mut Random) -> Request {

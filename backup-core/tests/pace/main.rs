@@ -15,6 +15,7 @@
 
 mod load;
 mod machine;
+mod measured;
 mod model;
 mod order;
 
