@@ -102,6 +102,7 @@ pub struct FrameWriter<W> {
 struct Plain {
     bytes: Vec<u8>,
     /// Whether the frame begins on a boundary of blocks.
+    #[cfg(feature = "zstd")]
     aligned: bool,
 }
 
@@ -215,7 +216,9 @@ impl<W: Write> FrameWriter<W> {
     pub(crate) fn aligned_frame(&mut self, bytes: &[u8]) -> Result<()> {
         self.end_frame();
         self.frame.extend_from_slice(bytes);
-        self.submit(true);
+        let mut plain = self.plain();
+        plain.aligned = true;
+        self.workers.submit(plain);
         self.drain(self.max_pending)
     }
 
@@ -230,7 +233,7 @@ impl<W: Write> FrameWriter<W> {
     #[cfg(feature = "zstd")]
     fn end_frame(&mut self) {
         if !self.frame.is_empty() {
-            self.submit(false);
+            self.submit();
         }
     }
 
@@ -246,7 +249,7 @@ impl<W: Write> FrameWriter<W> {
     /// [`ErrorKind::Io`].
     pub fn finish(mut self) -> Result<(W, Written)> {
         if !self.frame.is_empty() || self.written.frames == 0 && self.workers.pending() == 0 {
-            self.submit(false);
+            self.submit();
         }
         self.drain(0)?;
         #[cfg(feature = "zstd")]
@@ -258,10 +261,19 @@ impl<W: Write> FrameWriter<W> {
         Ok((self.out, self.written))
     }
 
-    fn submit(&mut self, aligned: bool) {
+    fn submit(&mut self) {
+        let plain = self.plain();
+        self.workers.submit(plain);
+    }
+
+    /// What the next frame is made of.
+    fn plain(&mut self) -> Plain {
         let empty = self.spare.pop().unwrap_or_default();
-        let bytes = std::mem::replace(&mut self.frame, empty);
-        self.workers.submit(Plain { bytes, aligned });
+        Plain {
+            bytes: std::mem::replace(&mut self.frame, empty),
+            #[cfg(feature = "zstd")]
+            aligned: false,
+        }
     }
 
     /// Writes out finished frames until at most `left` are pending.
@@ -336,7 +348,7 @@ impl<W: Write> Write for FrameWriter<W> {
             .reserve_exact(self.frame_size.saturating_sub(self.frame.len()));
         self.frame.extend_from_slice(part);
         if self.frame.len() >= self.frame_size {
-            self.submit(false);
+            self.submit();
             self.drain(self.max_pending)?;
         }
         Ok(part.len())
