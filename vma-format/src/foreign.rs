@@ -58,6 +58,12 @@ const fn piped(
     }
 }
 
+/// What `gpg` writes begins with a packet for a passphrase, or for a key: RSA of 2048, 3072 and 4096 bits, and
+/// Curve25519 (RFC 9580, section 5).
+const fn gpg(mark: &'static [u8]) -> Kind {
+    piped(mark, "encrypted with PGP", "decrypt", "gpg -d FILE")
+}
+
 const PBS: &str =
     "a file of a Proxmox Backup Server's datastore; restore it with proxmox-backup-client";
 const BLOB: &str =
@@ -68,7 +74,7 @@ const PARTITIONS: &str = "a disk, or a raw image of one";
 
 /// The marks, by the formats' own descriptions; those of Proxmox Backup Server are in its manual, "File
 /// Formats". The last one is the weakest.
-const KINDS: [Kind; 33] = [
+const KINDS: [Kind; 38] = [
     piped(
         b"BZh",
         "compressed by bzip2",
@@ -92,7 +98,7 @@ const KINDS: [Kind; 33] = [
         b"\x5d\0\0",
         "compressed by lzma",
         "decompress",
-        "xz --format=lzma -dc FILE",
+        "unlzma -c FILE",
     ),
     piped(
         b"\x1f\x9d",
@@ -131,6 +137,11 @@ const KINDS: [Kind; 33] = [
         "decrypt",
         "gpg -d FILE",
     ),
+    gpg(b"\x8c\x0d\x04"),
+    gpg(b"\x85\x01\x0c\x03"),
+    gpg(b"\x85\x01\x8c\x03"),
+    gpg(b"\x85\x02\x0c\x03"),
+    gpg(b"\x84\x5e\x03"),
     wrapping(
         0,
         b"Salted__",
@@ -259,13 +270,14 @@ mod tests {
             (b"\n <!DOCTYPE HTML><title>404", "failed download"),
             (b"\xef\xbb\xbf<html>", "failed download"),
             (b"\xef\xbb\xbfVMA\0\0\0\0\x01", "byte order mark"),
+            (b"\x8c\x0d\x04\x09\x03\x08", "PGP"),
             (b"INFO: starting backup\n", "log"),
             (b"\x2f\x7f\x41\xed\x91\xfd\x0f\xcd", "Proxmox Backup Server"),
             (b"VIX1\0\0", "index"),
             (&disk, "raw image"),
         ] {
             let error = not_vma(start);
-            let wraps = ["bzip2", "xz", "unzip", "tar -tf"].contains(&what);
+            let wraps = ["bzip2", "xz", "unzip", "tar -tf", "PGP"].contains(&what);
             let kind = [ErrorKind::Foreign, ErrorKind::Wrapped][usize::from(wraps)];
             assert_eq!(error.kind(), kind, "{start:?}");
             assert!(error.to_string().contains(what), "{error}");
