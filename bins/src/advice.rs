@@ -1,6 +1,7 @@
 //! What can be done about an archive, in the words of `vma`.
 
 use fleece_staged_file::meaning;
+use fleece_storage::block::Look;
 use fleece_vma_format::{Advice, Error};
 
 /// An error and its causes in one line, and at its end what can be done about it.
@@ -27,6 +28,15 @@ pub fn words(advice: Advice) -> Option<String> {
         _ => return None,
     };
     Some(words)
+}
+
+/// How what looks like this becomes an image that is read.
+#[must_use]
+pub const fn made_raw(look: Look) -> &'static str {
+    match look {
+        Look::Packed(_) => "unpack it first",
+        _ => "convert it first with `qemu-img convert`",
+    }
 }
 
 /// An error and its causes in one line, without saying anything twice.

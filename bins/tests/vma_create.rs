@@ -216,11 +216,35 @@ fn an_image_of_another_format_is_not_taken_for_a_raw_one() {
     let dir = TempDir::new().unwrap();
     let raw = path(&dir, "a.raw");
     fs::write(&raw, disk(1 << 20)).unwrap();
-    for format in ["qcow2", "vmdk", "vdi", "vhdx", "vpc", "qed", "parallels"] {
-        let image = path(&dir, &format!("{format}.img"));
+    let image_of = |format: &str| path(&dir, &format!("{format}.img"));
+    let convert = |format: &str, name: &str, options: &[&str]| {
         let mut convert = Command::new("qemu-img");
-        convert.args(["convert", "-f", "raw", "-O", format, &raw, &image]);
-        assert!(convert.status().unwrap().success(), "{format}");
+        convert.args(["convert", "-f", "raw", "-O", format]);
+        convert.args(options).args([&raw, &image_of(name)]);
+        assert!(convert.status().unwrap().success(), "{name}");
+    };
+    let formats = ["qcow2", "vmdk", "vdi", "vhdx", "vpc", "qed", "parallels"];
+    for format in formats {
+        convert(format, format, &[]);
+    }
+    // Of these only the last sector, or the first file of several, tells.
+    convert("vpc", "fixed", &["-o", "subformat=fixed"]);
+    convert("vmdk", "text", &["-o", "subformat=monolithicFlat"]);
+    let packed = ["gzip", "xz", "zstd", "bzip2"];
+    for program in packed {
+        let mut pack = Command::new(program);
+        let file = fs::File::create(image_of(program)).unwrap();
+        assert!(
+            pack.arg("-c")
+                .arg(&raw)
+                .stdout(file)
+                .status()
+                .unwrap()
+                .success()
+        );
+    }
+    for format in formats.iter().chain(&["fixed", "text"]).chain(&packed) {
+        let image = image_of(format);
         let to = path(&dir, &format!("{format}.vma"));
         let refused = run(&["create", &to, &format!("a={image}")]);
         let said = String::from_utf8(refused.stderr).unwrap();

@@ -45,7 +45,7 @@ use std::fs::File;
 use std::sync::Arc;
 
 pub use error::{Error, ErrorKind, Operation, Result};
-pub use format::{FORMAT_BYTES, image_format};
+pub use format::Look;
 pub use image_lock::ImageLock;
 pub use memory::MemoryDevice;
 pub use qcow2::{Backing, Qcow2, Qcow2Header};

@@ -6,8 +6,7 @@ use std::sync::Arc;
 
 use fleece_storage::VolumeFormat;
 use fleece_storage::block::{
-    Access, Backing, BlockDevice, FORMAT_BYTES, ImageLock, Qcow2, RawFile, ReadDevice, Result,
-    image_format,
+    Access, Backing, BlockDevice, ImageLock, Look, Qcow2, RawFile, ReadDevice, Result,
 };
 
 use crate::report::advice::Advice;
@@ -103,7 +102,9 @@ impl Image {
             Ok((device, lock))
         };
         let (device, lock) = open().map_err(cannot_use)?;
-        self.check_format(|start| device.read_at(start, 0), device.size())?;
+        self.check_format(device.size(), |buffer, offset| {
+            device.read_at(buffer, offset)
+        })?;
         Ok((device, lock))
     }
 
@@ -122,7 +123,9 @@ impl Image {
             Ok((device, lock))
         };
         let (device, lock) = open().map_err(cannot_use)?;
-        self.check_format(|start| device.read_at(start, 0), device.size())?;
+        self.check_format(device.size(), |buffer, offset| {
+            device.read_at(buffer, offset)
+        })?;
         Ok((device, lock))
     }
 
@@ -140,25 +143,18 @@ impl Image {
     /// That it does not look like what nobody has said it is.
     fn check_format(
         &self,
-        read: impl FnOnce(&mut [u8]) -> Result<()>,
         size: u64,
+        read: impl Fn(&mut [u8], u64) -> Result<()>,
     ) -> StdResult<(), Error> {
         if self.format.is_some() || self.is_qcow2() {
             return Ok(());
         }
-        let mut start = [0; FORMAT_BYTES];
-        let length = usize::try_from(size).unwrap_or(usize::MAX).min(start.len());
-        let start = start.get_mut(..length).unwrap_or_default();
-        read(start).map_err(cannot_use)?;
-        match image_format(start) {
-            None => Ok(()),
-            Some(format) => {
-                let path = self.path.display();
-                let message =
-                    format!("{path} would be read as a raw image, and looks like a {format} image");
-                Err(Error::new(ErrorKind::Storage, message).advise(Advice::NameFormat(format)))
-            }
-        }
+        let Some(look) = Look::of(size, read).map_err(cannot_use)? else {
+            return Ok(());
+        };
+        let path = self.path.display();
+        let message = format!("{path} would be read as a raw image, and looks like {look}");
+        Err(Error::new(ErrorKind::Storage, message).advise(Advice::NameFormat(look)))
     }
 }
 
@@ -194,15 +190,17 @@ mod tests {
     fn what_looks_like_another_format_is_raw_only_if_it_is_called_so() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("disk.img");
-        for (at, mark, format) in [
-            (0, &b"QFI\xfb"[..], "qcow2"),
-            (64, b"\x7f\x10\xda\xbe", "VDI"),
+        for (at, mark, look) in [
+            (0, &b"QFI\xfb"[..], Look::Image("qcow2")),
+            (64, b"\x7f\x10\xda\xbe", Look::Image("VDI")),
+            (4096 - 512, b"conectix", Look::Image("VHD")),
+            (0, b"\x1f\x8b\x08", Look::Packed("gzip")),
         ] {
             let mut content = vec![0; 4096];
             content[at..at + mark.len()].copy_from_slice(mark);
             std::fs::write(&path, content).unwrap();
             let error = Image::new(&path).open_for_reading().unwrap_err();
-            assert_eq!(error.advice(), Some(&Advice::NameFormat(format)), "{error}");
+            assert_eq!(error.advice(), Some(&Advice::NameFormat(look)), "{error}");
             assert!(Image::new(&path).open_for_writing().is_err());
             let insisted = format!("format=raw:{}", path.display());
             assert!(Image::named(&insisted).open_for_reading().is_ok());

@@ -4,6 +4,8 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use fleece_storage::block::Look;
+
 /// The next step, where there is one that a caller can offer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -12,8 +14,8 @@ pub enum Advice {
     Fleecing(fleece_fleecing::Advice),
     /// About the archive that is read.
     Archive(fleece_vma_format::Advice),
-    /// Say what format an image has: raw, or qcow2; it looks like this one.
-    NameFormat(&'static str),
+    /// Say what format an image has: raw, or qcow2; it looks like this.
+    NameFormat(Look),
     /// Make room on the fleecing storage, or use another.
     MakeRoom,
     /// Use a fleecing storage that shares nothing with the guest's disks, or limit the fleecing images.
@@ -56,6 +58,8 @@ pub enum Advice {
     NameFirewallDirectory,
     /// Print this configuration of the archive.
     PrintConfig(String),
+    /// See what this configuration of the archive has QEMU do, and take it over as it is if it can be trusted.
+    TrustDomain(String),
     /// Install `virsh`, which belongs to libvirt.
     InstallVirsh,
     /// Become a user whom libvirt serves: root, or one of its group.

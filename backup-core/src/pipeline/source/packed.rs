@@ -4,9 +4,7 @@ use std::io;
 use std::path::Path;
 
 use fleece_storage::VolumeFormat;
-use fleece_storage::block::{
-    Access, Backing, FORMAT_BYTES, Qcow2, RawFile, ReadDevice, Result, Status, image_format,
-};
+use fleece_storage::block::{Access, Backing, Look, Qcow2, RawFile, ReadDevice, Result, Status};
 use fleece_vma_format::{Source, Stretch};
 
 /// QEMU's disks are whole sectors of so many bytes.
@@ -37,14 +35,14 @@ impl PackedDisk {
         }))
     }
 
-    /// Which other format its bytes look like, if they do.
+    /// What its bytes look like, if that is no disk.
     ///
     /// # Errors
     /// When they cannot be read.
-    pub fn looks_like(&self) -> io::Result<Option<&'static str>> {
-        let mut start = [0; FORMAT_BYTES];
-        self.read_at(0, &mut start)?;
-        Ok(image_format(&start))
+    pub fn looks_like(&self) -> Result<Option<Look>> {
+        Look::of(self.0.size(), |buffer, offset| {
+            self.0.read_at(buffer, offset)
+        })
     }
 
     /// Its size in bytes, as a device of an archive.

@@ -18,7 +18,7 @@ use crate::job::cancel::CancelToken;
 use crate::qemu::domain::{DOMAIN_XML, failed, unreachable};
 use crate::report::advice::Advice;
 use crate::report::error::{Error, ErrorKind};
-use crate::report::{Counting, Reporter};
+use crate::report::{Counting, Reporter, Warning};
 use crate::restore::Restored;
 use crate::restore::choice::DiskChoice;
 use crate::restore::config;
@@ -294,11 +294,12 @@ fn of_archived(
     let made = rewrite(text, &wish);
     let made = made.map_err(|error| failed("cannot understand the archived domain", error))?;
     if !made.dropped.is_empty() {
-        reporter.warning(format!(
-            "left out of the domain, since whoever wrote the archive could harm this host with it: {}; `vma config -c \
-             {DOMAIN_XML}` shows it, and --trust-xml takes it over",
+        let message = format!(
+            "left out of the domain, since whoever wrote the archive could harm this host with it: {}",
             made.dropped.join("; ")
-        ));
+        );
+        let advice = Advice::TrustDomain(DOMAIN_XML.to_owned());
+        reporter.warning(Warning::advised(message, advice));
     }
     for disk in &made.unused {
         reporter.warning(format!(

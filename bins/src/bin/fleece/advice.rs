@@ -4,6 +4,7 @@ use std::path::Path;
 
 use fleece_backup_core::{Advice, Error};
 use fleece_fleecing::{Advice as Fleecing, CleanUp, GuestAddress};
+use fleece_storage::block::Look;
 
 /// An error with its causes and, at its end, what can be done about it.
 pub(crate) fn text(error: &Error) -> String {
@@ -39,13 +40,11 @@ fn backup(advice: &Advice) -> Option<String> {
                 .into()
         }
         Advice::NameFormat(format) => {
-            let right = match *format {
-                "qcow2" => "give it as format=qcow2:PATH".to_owned(),
-                format => {
-                    format!("convert it first with `qemu-img convert` ({format} is not read)")
-                }
+            let right = match format {
+                Look::Image("qcow2") => "give it as format=qcow2:PATH",
+                look => fleece_bins::advice::made_raw(*look),
             };
-            format!("{right}, or as format=raw:PATH if these are the disk's own bytes")
+            format!("{right}, or give it as format=raw:PATH if these are the disk's own bytes")
         }
         Advice::RaiseFleecingLimit => {
             "allow more with --fleecing-limit, or back up while the guest writes less".into()
@@ -89,6 +88,9 @@ fn backup(advice: &Advice) -> Option<String> {
             "give --firewall-dir, or print them with `vma config -c qemu-server.fw`".into()
         }
         Advice::PrintConfig(name) => format!("`vma config -c {name}` prints it"),
+        Advice::TrustDomain(name) => {
+            format!("`vma config -c {name}` shows it, and --trust-xml takes it over")
+        }
         Advice::InstallVirsh => "install it (Debian: libvirt-clients), or name a QMP socket with --qmp".into(),
         Advice::BecomeLibvirtUser => "run as root, or as a member of the group libvirt".into(),
         Advice::NameConnection => {

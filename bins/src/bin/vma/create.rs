@@ -7,6 +7,8 @@ use std::path::{Path, PathBuf};
 use fleece_vma_format::{Compression, DeviceSummary, Header, Source, Summary, pack};
 
 use fleece_backup_core::{BaseArchive, Compression as Kind, NamedFile, PackedDisk, VolumeFormat};
+use fleece_bins::advice::made_raw;
+use fleece_storage::block::Look;
 use jiff::Timestamp;
 use serde_json::json;
 
@@ -200,17 +202,15 @@ fn image_format(name: &str) -> Result<VolumeFormat> {
 
 /// That a raw image does not look like one of another format.
 fn check_format(disk: &PackedDisk, path: &Path) -> Result<()> {
-    let found = disk.looks_like();
-    let found = found.map_err(|e| Failure::io(format!("cannot read {}", path.display()), e))?;
-    let Some(format) = found else {
+    let Some(look) = disk.looks_like()? else {
         return Ok(());
     };
-    let right = match format {
-        "qcow2" => "use -d format=qcow2:NAME=PATH",
-        _ => "convert it first with `qemu-img convert`",
+    let right = match look {
+        Look::Image("qcow2") => "use -d format=qcow2:NAME=PATH",
+        look => made_raw(look),
     };
     Err(Failure::new(format!(
-        "{}: this looks like a {format} image; {right}, or -d format=raw:NAME=PATH if these are the disk's own bytes",
+        "{}: this looks like {look}; {right}, or use -d format=raw:NAME=PATH if these are the disk's own bytes",
         path.display()
     )))
 }

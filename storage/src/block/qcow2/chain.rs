@@ -5,9 +5,9 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use super::header::Head;
+use crate::block::format::{FORMAT_BYTES, image_format};
 use crate::block::{
-    Access, Error, ErrorKind, FORMAT_BYTES, Geometry, Operation, RawFile, ReadAt, ReadDevice,
-    Result, image_format,
+    Access, Error, ErrorKind, Geometry, Operation, RawFile, ReadAt, ReadDevice, Result,
 };
 
 /// Whether an image may name other files that are then opened too.
