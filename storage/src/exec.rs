@@ -257,7 +257,7 @@ fn command_line(argv: &[&str]) -> String {
 /// The last lines of what a program complained about.
 fn summary(stderr: &[u8]) -> String {
     /// More of it than is told, so that the end of it is, in bytes.
-    const END: usize = 4096;
+    const END: usize = 64 << 10;
     let start = stderr.len().saturating_sub(END);
     let text = String::from_utf8_lossy(stderr.get(start..).unwrap_or_default());
     let lines = text.lines().map(str::trim);
@@ -277,9 +277,9 @@ fn summary(stderr: &[u8]) -> String {
     }
 }
 
-/// What programs say before the reason why they fail, and which is none: LVM of descriptors that it inherits and of
-/// thin pools, Ceph of its own start, in lines like `2026-01-01T00:00:00.000+0000 7f00 0 …`, of which those of level
-/// -1 are errors.
+/// What programs say beside the reason why they fail, and which is none: all that they call a warning; LVM of
+/// descriptors that it inherits, of thin pools and of drives without a medium; Ceph of its own start, in lines like
+/// `2026-01-01T00:00:00.000+0000 7f00 0 …`, of which those of level -1 are errors.
 fn is_noise(line: &str) -> bool {
     let mut words = line.split_whitespace();
     let is_dated = words
@@ -290,15 +290,15 @@ fn is_noise(line: &str) -> bool {
             .nth(1)
             .is_some_and(|level| level.parse::<u8>().is_ok());
     let starts = [
-        "WARNING: Sum of all thin volume sizes",
-        "WARNING: You have not turned on protection against thin pools",
-        "WARNING: Set activation/thin_pool_autoextend_threshold",
-        "For thin pool auto extension activation/",
+        "warning:",
+        "for thin pool auto extension activation/",
         "did not load config file, using default settings",
     ];
+    let lower = line.to_ascii_lowercase();
     of_ceph
         || (line.starts_with("File descriptor ") && line.contains(" leaked on "))
-        || starts.iter().any(|start| line.starts_with(start))
+        || line.ends_with("open failed: No medium found")
+        || starts.iter().any(|start| lower.starts_with(start))
 }
 
 #[cfg(test)]
@@ -350,6 +350,8 @@ mod tests {
     #[test]
     fn noise_hides_no_cause() {
         let noise = [
+            "WARNING: PV /dev/sdb in VG fast is using an old PV header, modify the VG to update.",
+            "/dev/sr0: open failed: No medium found",
             "File descriptor 9 (pipe:[1]) leaked on lvcreate invocation. Parent PID 7: fleece",
             "WARNING: You have not turned on protection against thin pools running out of space.",
             "2026-01-01T00:00:00.000+0000 7f00dead 1 librados: starting",
