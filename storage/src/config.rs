@@ -245,6 +245,15 @@ impl StorageSection {
         matches!(value.as_deref(), Some("" | "1" | "on" | "yes" | "true"))
     }
 
+    /// Whether something must be mounted where it is, and its directory is not to be made by anybody
+    /// (`is_mountpoint`).
+    pub fn needs_mount(&self) -> bool {
+        !matches!(
+            self.get("is_mountpoint"),
+            None | Some("0" | "no" | "off" | "false")
+        )
+    }
+
     /// All properties in their order.
     pub fn properties(&self) -> impl Iterator<Item = (&str, &str)> {
         self.lines.iter().filter_map(|line| parse_property(line))

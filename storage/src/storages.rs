@@ -62,18 +62,21 @@ impl Storages {
         Ok(Self::new(config))
     }
 
-    /// Whether there is a plugin for the type of a storage; what else may be wrong with it shows when it is used.
+    /// Whether there is a plugin for the type of a storage, and the section says what that needs; what else may be
+    /// wrong with it shows when it is used.
     ///
     /// # Errors
     ///
-    /// `Unsupported` if there is none.
+    /// `Unsupported` if there is none; `InvalidConfig` and `InvalidName` for what it says.
     pub fn knows(section: &StorageSection) -> Result<(), Error> {
-        let mut alone = StorageConfig::default();
-        alone.add(section.clone())?;
-        match Self::new(alone).open(section.id()) {
-            Err(error) if error.kind() == ErrorKind::Unsupported => Err(error),
-            _ => Ok(()),
-        }
+        factory::build(section, Path::new(PLUGIN_DIRECTORY)).map(drop)
+    }
+
+    /// Whether the configuration means a storage to be used, and on this host: it is not disabled, and not on other
+    /// nodes only.
+    #[must_use]
+    pub fn is_in_use(section: &StorageSection) -> bool {
+        factory::check_use(section).is_ok()
     }
 
     /// The configuration that was read.

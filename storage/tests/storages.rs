@@ -4,8 +4,8 @@ use std::fs;
 
 use fleece_guest_config::GuestId;
 use fleece_storage::{
-    AllocationRequest, ErrorKind, Freed, StorageConfig, Storages, VolumeFormat, VolumeId,
-    free_names,
+    AllocationRequest, ErrorKind, Freed, StorageConfig, StorageSection, Storages, VolumeFormat,
+    VolumeId, free_names,
 };
 
 #[test]
@@ -122,6 +122,20 @@ fn options_of_the_configuration_reach_the_plugins() {
         moved.dump_directory().unwrap(),
         directory.path().join("saved")
     );
+    // However deep below its path, they are made; the path itself is not.
+    moved.activate().unwrap();
+    assert!(directory.path().join("vm/disks").is_dir());
+    let mut gone = StorageSection::new("dir", "gone").unwrap();
+    for (key, value) in [
+        ("path", "/no/such/directory"),
+        ("content-dirs", "images=a/b"),
+    ] {
+        gone.set(key, value).unwrap();
+    }
+    let mut config = StorageConfig::default();
+    config.add(gone).unwrap();
+    let gone = Storages::new(config).open("gone").unwrap();
+    assert_eq!(gone.activate().unwrap_err().kind(), ErrorKind::NotFound);
 }
 
 #[test]

@@ -27,6 +27,8 @@ const MAX_TRIES: u32 = 100;
 #[derive(Debug, Clone)]
 pub struct DirPlugin {
     id: String,
+    /// What must be there before anything is made in it.
+    root: PathBuf,
     /// Where the volumes lie.
     images: PathBuf,
     layout: Layout,
@@ -52,16 +54,18 @@ impl DirPlugin {
         let images = path.to_owned();
         Ok(Self {
             id,
+            root: images.clone(),
             dump: images.clone(),
             images,
             layout: Layout::Flat,
         })
     }
 
-    /// A storage of Proxmox's layout below `path`.
-    pub(crate) fn configured(id: &str, images: PathBuf, dump: PathBuf) -> Self {
+    /// A storage of Proxmox's layout below `root`.
+    pub(crate) fn configured(id: &str, root: &Path, images: PathBuf, dump: PathBuf) -> Self {
         Self {
             id: id.to_owned(),
+            root: root.to_owned(),
             images,
             layout: Layout::PerGuest,
             dump,
@@ -173,9 +177,7 @@ impl Plugin for DirPlugin {
 
     fn status(&self) -> Result<Status, Error> {
         match probe::status(&self.images) {
-            Err(error) if error.kind() == ErrorKind::NotFound && self.layout != Layout::Flat => {
-                probe::status(self.images.parent().unwrap_or(&self.images))
-            }
+            Err(error) if error.kind() == ErrorKind::NotFound => probe::status(&self.root),
             status => status,
         }
     }

@@ -17,15 +17,16 @@ use crate::config::StorageSection;
 use crate::error::{Error, ErrorKind};
 use crate::exec::{Runner, System};
 
-/// The plugin of a configured storage. `external` is where executables for other types lie.
+/// The plugin of a configured storage that is to be used here. `external` is where executables for other types lie.
 pub(crate) fn plugin(section: &StorageSection, external: &Path) -> Result<Arc<dyn Plugin>, Error> {
+    check_use(section)?;
+    build(section, external)
+}
+
+/// The same, whether it is to be used or not.
+pub(crate) fn build(section: &StorageSection, external: &Path) -> Result<Arc<dyn Plugin>, Error> {
     let id = section.id().to_owned();
     let tools: Arc<dyn Runner> = Arc::new(System);
-    if section.flag("disable") {
-        let message = "the storage is disabled in the configuration";
-        return Err(Error::new(ErrorKind::Unsupported, id, message));
-    }
-    check_nodes(section)?;
     Ok(match section.kind() {
         "dir" => directory(section)?,
         "nfs" | "cifs" => network(section)?,
@@ -86,9 +87,15 @@ pub(crate) fn plugin(section: &StorageSection, external: &Path) -> Result<Arc<dy
     })
 }
 
+/// That the configuration means a storage to be used on this host.
+///
 /// All nodes of a cluster share one configuration, in which `nodes` says where a storage is. Elsewhere the
 /// same path may be a directory of the root file system.
-fn check_nodes(section: &StorageSection) -> Result<(), Error> {
+pub(crate) fn check_use(section: &StorageSection) -> Result<(), Error> {
+    let refuse = |message: String| Err(Error::new(ErrorKind::Unsupported, section.id(), message));
+    if section.flag("disable") {
+        return refuse("the storage is disabled in the configuration".to_owned());
+    }
     let Some(nodes) = section.get("nodes").filter(|nodes| !nodes.is_empty()) else {
         return Ok(());
     };
@@ -101,18 +108,19 @@ fn check_nodes(section: &StorageSection) -> Result<(), Error> {
     if nodes.split(is_separator).any(|node| node == name) {
         return Ok(());
     }
-    let message = format!("the storage is on {nodes} only, by its 'nodes', and this is {name}");
-    Err(Error::new(ErrorKind::Unsupported, section.id(), message))
+    refuse(format!(
+        "the storage is on {nodes} only, by its 'nodes', and this is {name}"
+    ))
 }
 
 fn directory(section: &StorageSection) -> Result<Arc<dyn Plugin>, Error> {
     let path = path_of(section)?;
     let plugin = proxmox_layout(section, &path)?;
-    let mount = match section.get("is_mountpoint") {
-        None | Some("0" | "no" | "off" | "false") => return Ok(Arc::new(plugin)),
-        Some(mount) if mount.starts_with('/') => PathBuf::from(mount),
-        Some(_) => path,
-    };
+    if !section.needs_mount() {
+        return Ok(Arc::new(plugin));
+    }
+    let mount = section.get("is_mountpoint").map(PathBuf::from);
+    let mount = mount.filter(|mount| mount.is_absolute()).unwrap_or(path);
     Ok(Arc::new(MountedPlugin {
         directory: plugin,
         kind: "dir",
@@ -201,6 +209,7 @@ fn proxmox_layout(section: &StorageSection, path: &Path) -> Result<DirPlugin, Er
     };
     Ok(DirPlugin::configured(
         section.id(),
+        path,
         below("images", "images")?,
         below("backup", "dump")?,
     ))

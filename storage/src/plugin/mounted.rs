@@ -153,7 +153,7 @@ mod tests {
 
     fn storage(root: &Path, mount: &str) -> MountedPlugin {
         MountedPlugin {
-            directory: DirPlugin::configured("net", root.join("images"), root.join("dump")),
+            directory: DirPlugin::configured("net", root, root.join("images"), root.join("dump")),
             kind: "nfs",
             mount: PathBuf::from(mount),
             fstypes: &["proc"],

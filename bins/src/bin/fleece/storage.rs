@@ -34,7 +34,8 @@ fn list(places: &Places, log: &Log) -> Result<ExitCode, Error> {
     for section in storages.config().sections() {
         let [id, kind] = [section.id(), section.kind()].map(str::to_owned);
         let room = room(section, &storages);
-        failed |= room.is_err();
+        // What is not meant to work here is shown with the reason, and no failure.
+        failed |= room.is_err() && Storages::is_in_use(section);
         log.result(&match &room {
             Ok(room) => json!({
                 "id": id, "type": kind,
@@ -62,9 +63,6 @@ fn list(places: &Places, log: &Log) -> Result<ExitCode, Error> {
 }
 
 fn room(section: &StorageSection, storages: &Storages) -> Result<fleece_storage::Status, String> {
-    if section.flag("disable") {
-        return Err("disabled".into());
-    }
     let room = storages
         .open(section.id())
         .and_then(|storage| storage.status());
@@ -72,20 +70,22 @@ fn room(section: &StorageSection, storages: &Storages) -> Result<fleece_storage:
 }
 
 fn add(arguments: &StorageAdd, places: &Places, log: &Log) -> Result<ExitCode, Error> {
+    let is_directory = ["dir", "btrfs"].contains(&arguments.kind.as_str());
     let section = || {
         let mut section = StorageSection::new(&arguments.kind, &arguments.id)?;
         for (key, value) in &arguments.properties {
-            section.set(key, value)?;
+            match (key.as_str(), is_directory) {
+                ("path", true) => section.set(key, &absolute(value))?,
+                _ => section.set(key, value)?,
+            }
         }
         Ok(section)
     };
     let section = section().map_err(failed)?;
     Storages::knows(&section).map_err(failed)?;
     let directory = section.get("path").map(PathBuf::from);
-    let is_own =
-        ["dir", "btrfs"].contains(&section.kind()) && section.get("is_mountpoint").is_none();
-    if let Some(directory) = directory.filter(|path| is_own && path.is_absolute() && !path.exists())
-    {
+    let is_own = is_directory && !section.needs_mount();
+    if let Some(directory) = directory.filter(|path| is_own && !path.is_dir()) {
         create_directories(&directory, 0o755).map_err(|error| {
             let message = format!("cannot create {}", directory.display());
             Error::caused(ErrorKind::Storage, message, error)
@@ -97,6 +97,13 @@ fn add(arguments: &StorageAdd, places: &Places, log: &Log) -> Result<ExitCode, E
         .map_err(failed)?;
     log.info(&format!("added the storage {}", arguments.id));
     Ok(ExitCode::SUCCESS)
+}
+
+/// The configuration is read from any working directory.
+fn absolute(path: &str) -> String {
+    let absolute = std::path::absolute(path).ok();
+    let absolute = absolute.and_then(|path| path.into_os_string().into_string().ok());
+    absolute.unwrap_or_else(|| path.to_owned())
 }
 
 fn remove(arguments: &StorageRemove, places: &Places, log: &Log) -> Result<ExitCode, Error> {

@@ -9,7 +9,7 @@ fn request(name: &str, format: VolumeFormat, size: u64) -> AllocationRequest {
 }
 
 fn configured(path: &Path) -> DirPlugin {
-    DirPlugin::configured("local", path.join("images"), path.join("dump"))
+    DirPlugin::configured("local", path, path.join("images"), path.join("dump"))
 }
 
 #[test]
