@@ -181,7 +181,9 @@ fn without_fleecing_old_data_lies_beside_the_archive_while_it_is_needed() {
     let archives = field.bench.path("archives");
     let mut command = field.bench.fleece("backup");
     command.arg("--qmp").arg(field.daemon.qmp_socket());
-    command.arg("--to").arg(&archives);
+    // A name alone is of a file in the working directory.
+    command.current_dir(&archives);
+    command.args(["--to", "vzdump-qemu-7-mine.vma.zst"]);
     command.arg("--nbd-server").arg(field.daemon.nbd_socket());
     command.args(["--vmid", "7", "--no-fleecing"]);
     let running = begun(&mut command);

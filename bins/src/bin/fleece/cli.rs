@@ -95,11 +95,14 @@ pub(crate) struct Places {
 impl Places {
     /// The same for the library.
     pub(crate) fn settle(self) -> fleece_backup_core::Places {
+        // Some of them go into records, which are read from other working directories.
+        let absolute =
+            |path: Option<PathBuf>| path.map(|path| std::path::absolute(&path).unwrap_or(path));
         let mut places = fleece_backup_core::Places::default();
-        places.state_dir = self.state_dir;
-        places.config_dir = self.config_dir;
-        places.firewall_dir = self.firewall_dir;
-        places.storage_config = self.storage_config;
+        places.state_dir = absolute(self.state_dir);
+        places.config_dir = absolute(self.config_dir);
+        places.firewall_dir = absolute(self.firewall_dir);
+        places.storage_config = absolute(self.storage_config);
         places
     }
 }

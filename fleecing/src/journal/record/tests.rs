@@ -53,6 +53,18 @@ fn a_record_grows_and_shrinks_and_leaves_no_file() {
 }
 
 #[test]
+fn a_configuration_on_record_is_found_from_any_working_directory() {
+    let dir = tempfile::tempdir().unwrap();
+    let place = Place::new(dir.path(), guest("100"), None);
+    let record = Record::open(&place).unwrap();
+    record.begin_restore(Path::new("configs/100.conf")).unwrap();
+    let restores = record.contents().unwrap().restores.unwrap();
+    assert!(restores.is_absolute(), "{}", restores.display());
+    assert!(restores.ends_with("configs/100.conf"));
+    record.end_restore(&[]).unwrap();
+}
+
+#[test]
 fn the_guests_own_configuration_names_the_images_and_is_otherwise_untouched() {
     let dir = tempfile::tempdir().unwrap();
     let config = dir.path().join("100.conf");

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use fleece_storage::VolumeId;
 
+use super::place::absolute;
 use super::{RESTORES, Record, VOLUMES, text, volumes};
 use crate::error::Error;
 
@@ -14,7 +15,7 @@ impl Record {
     /// # Errors
     /// When the record cannot be written; nothing may be made then.
     pub fn begin_restore(&self, config: &Path) -> Result<(), Error> {
-        self.note(RESTORES, Some(text(config)?))
+        self.note(RESTORES, Some(text(&absolute(config))?))
     }
 
     /// Notes that a restore is over: its configuration names these volumes. What else is on record, an

@@ -52,13 +52,16 @@ impl Job<'_> {
                 Ok(directory.to_string_lossy().into_owned())
             }
             (None, true) => {
-                let beside = archive.and_then(Path::parent).ok_or_else(|| {
+                let archive = archive.ok_or_else(|| {
                     Error::new(
                         ErrorKind::Request,
                         "--no-fleecing saves old data beside the archive, and standard output has no \
                          place beside it",
                     )
                 })?;
+                // A name alone is of a file here, and not of one in the root.
+                let archive = std::path::absolute(archive).unwrap_or_else(|_| archive.to_owned());
+                let beside = archive.parent().unwrap_or(&archive);
                 Ok(format!("{}/", beside.display()))
             }
         }
