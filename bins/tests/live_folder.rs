@@ -36,8 +36,18 @@ fn a_guest_that_was_backed_up_while_it_ran_starts_by_its_script() {
         let line = format!("echo 'I am {disk}' | dd of=/dev/{disk} conv=sync oflag=direct bs=4096");
         guest.run(&line, SOON).unwrap();
     }
-    support::succeed(&mut bench.backup(&guest.qmp_socket()));
+    let said = support::succeed(&mut bench.backup(&guest.qmp_socket()));
     drop(guest);
+    // The lab's guests are started by QEMU itself from a kernel.
+    let said = support::text(&said);
+    assert!(said.contains("starts from the kernel"), "{said}");
+    let mut record = Command::new(env!("CARGO_BIN_EXE_vma"));
+    record.arg("config").arg(bench.archive());
+    let record = support::succeed(record.args(["-c", "fleece-machine.json"]));
+    let record = String::from_utf8_lossy(&record.stdout).into_owned();
+    for field in ["\"kernel\"", "\"initrd\"", "\"append\""] {
+        assert!(record.contains(field), "{field}: {record}");
+    }
 
     for machine in ["pc", "q35"] {
         // The archive has no configuration: another one is made of its disks, with one.

@@ -22,6 +22,15 @@ pub struct MachineRecord {
     version: u32,
     /// The machine's type and version, such as `pc-q35-10.0`.
     pub machine: String,
+    /// The file of the kernel that QEMU starts, if it starts one itself; no archive holds it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub kernel: Option<String>,
+    /// The file of that kernel's first file system.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub initrd: Option<String>,
+    /// That kernel's command line.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub append: Option<String>,
     /// Threads of each core.
     pub threads: u32,
     /// Flags of the processor on top of its model, as on QEMU's command line: `+aes`, `hv_relaxed=on`.

@@ -5,6 +5,7 @@ use std::path::Path;
 use fleece_fleecing::{Advice as FleecingAdvice, Disk, Hardware, Inventory, Severity};
 use fleece_guest_config::{ConfigFile, MACHINE_FILE};
 use fleece_qmp_client::Client;
+use fleece_vma_format::MAX_BLOB_SIZE;
 
 use super::job::GuestBackup;
 use crate::job::archive::content::Content;
@@ -115,8 +116,18 @@ pub(super) fn described(
             let (config, maps, notes) = hardware.config(&disks);
             (content.guest, content.drives) = (Some(config), Some(maps));
             if !content.configs.iter().any(|(name, _)| name == MACHINE_FILE) {
-                let record = hardware.record(client, &disks)?.to_bytes();
-                content.configs.push((MACHINE_FILE.to_owned(), record));
+                let mut record = hardware.record(client, &disks)?;
+                if record.to_bytes().len() > MAX_BLOB_SIZE {
+                    record.command_line.clear();
+                }
+                match record.to_bytes() {
+                    fits if fits.len() <= MAX_BLOB_SIZE => {
+                        content.configs.push((MACHINE_FILE.to_owned(), fits));
+                    }
+                    _ => reporter.warning(format!(
+                        "the record of the machine, {MACHINE_FILE}, is too large for an archive and left out"
+                    )),
+                }
             }
             for note in notes {
                 reporter.info(format!("the archived configuration: {note}"));

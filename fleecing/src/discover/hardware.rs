@@ -40,8 +40,12 @@ pub struct Hardware {
     pub cpu: Option<String>,
     /// The machine's type and version, such as `pc-q35-10.0`.
     pub machine: String,
-    /// Whether it starts from UEFI firmware in flash memory.
+    /// Whether it starts from UEFI firmware.
     pub uefi: bool,
+    /// The file of other firmware than QEMU's own.
+    pub firmware: Option<String>,
+    /// The file of a kernel that QEMU starts itself.
+    pub kernel: Option<String>,
     /// The QOM type of the graphics card, if there is one.
     pub screen: Option<String>,
     /// Network cards.
@@ -141,6 +145,18 @@ impl Hardware {
         hardware.uefi = flash.is_some_and(|node| !node.is_empty())
             || qom::get(client, "/machine/system.flash0", "drive")?
                 .is_some_and(|drive| drive != Value::String(String::new()));
+        let file = |property| -> Result<Option<String>, Error> {
+            let file = qom::text(client, "/machine", property)?;
+            Ok(file.filter(|file| !file.is_empty()))
+        };
+        hardware.kernel = file("kernel")?;
+        hardware.firmware = file("firmware")?;
+        let firmware = hardware.firmware.as_deref().unwrap_or_default();
+        hardware.uefi |= is_uefi(firmware);
+        // A name alone is of a file that comes with QEMU.
+        if is_uefi(firmware) || !firmware.contains('/') {
+            hardware.firmware = None;
+        }
         for place in ["peripheral", "peripheral-anon", "unattached"] {
             for (path, kind) in qom::children(client, &format!("/machine/{place}"))? {
                 hardware.add(client, place, path, kind)?;
@@ -191,6 +207,14 @@ impl Hardware {
         }
         Ok(())
     }
+}
+
+/// Whether firmware that is not in flash memory is UEFI's, by the names that distributions give it.
+fn is_uefi(file: &str) -> bool {
+    let lower = file.to_ascii_lowercase();
+    ["ovmf", "edk2", "efi"]
+        .iter()
+        .any(|word| lower.contains(word))
 }
 
 fn ask<C: Command>(client: &Client, command: &C) -> Result<C::Reply, Error> {

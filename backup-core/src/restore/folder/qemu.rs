@@ -9,7 +9,7 @@ pub(in super::super) const PROGRAM: &str = "qemu-system-x86_64";
 
 const USE: &str = r"#   -machine accel=tcg            # where there is no KVM
 #   -display none                 # without a window, or the VNC socket that there is without a desktop
-# Its monitor is qmp.sock, for `fleece backup --qmp`; its network is QEMU's own, behind the host's address.
+# Its monitor is qmp.sock, by which it can be backed up; its network is QEMU's own, behind the host's address.
 ";
 
 const BEGIN: &str = r#"set -eu
@@ -18,6 +18,9 @@ if [ -z "${DISPLAY:-}${WAYLAND_DISPLAY:-}" ]; then
     set -- -vnc unix:vnc.sock "$@"
 fi
 "#;
+
+/// Processors that every QEMU has.
+const EVERYWHERE: [&str; 2] = ["kvm64", "qemu64"];
 
 /// Where distributions have UEFI firmware, without and with the large set of variables.
 const SMALL_FIRMWARE: &str = "/usr/share/OVMF/OVMF_CODE.fd /usr/share/edk2/ovmf/OVMF_CODE.fd \
@@ -39,6 +42,13 @@ set -- -drive "if=pflash,unit=0,format=raw,readonly=on,file=$ovmf" "$@"
 const FIND_MACHINE: &str = r#"# The machine as it was, if this QEMU has it; else the newest of its kind.
 if qemu-system-x86_64 -machine help | grep -q '^VERSION '; then
     set -- -machine type=VERSION "$@"
+fi
+"#;
+
+const FIND_PROCESSOR: &str = r#"# The processor as it was, if this QEMU has it; else all that there is here.
+if ! qemu-system-x86_64 -cpu help | grep -qE '(^| )MODEL( |$)'; then
+    echo "this QEMU has no processor MODEL; the guest gets all that there is here" >&2
+    set -- -cpu max "$@"
 fi
 "#;
 
@@ -68,6 +78,11 @@ pub(super) fn script(machine: &Machine) -> String {
     script.push_str(BEGIN);
     if let Some(version) = &machine.version {
         script.push_str(&FIND_MACHINE.replace("VERSION", version));
+    }
+    if let Model::Named(model) = &machine.cpu.model
+        && !EVERYWHERE.contains(&model.as_str())
+    {
+        script.push_str(&FIND_PROCESSOR.replace("MODEL", model));
     }
     if machine.ovmf {
         let files = match machine.variables.is_some() && machine.small_variables {

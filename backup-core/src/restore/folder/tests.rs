@@ -192,6 +192,16 @@ fn nothing_that_means_something_elsewhere_gets_through() {
     }
 }
 
+#[test]
+fn a_processor_that_a_qemu_lacks_is_replaced_where_the_guest_starts() {
+    let script = |text: &str| qemu::script(&machine(text));
+    let newest = script("cpu: EPYC-Turin,flags=+aes\n");
+    assert_has(&newest, &["'(^| )EPYC-Turin( |$)'", "set -- -cpu max"]);
+    for common in ["cores: 1\n", "cpu: host\n", "cpu: x86-64-v3\n"] {
+        assert!(!script(common).contains("-cpu help"), "{common}");
+    }
+}
+
 /// The models that Proxmox VE offers or has offered, but for those that QEMU 7.2 does not have yet.
 const MODELS: &str = "486 athlon Broadwell Broadwell-IBRS Broadwell-noTSX Broadwell-noTSX-IBRS Cascadelake-Server \
     Cascadelake-Server-noTSX Cascadelake-Server-v2 Cascadelake-Server-v4 Cascadelake-Server-v5 Conroe Cooperlake \

@@ -118,6 +118,13 @@ impl Hardware {
             lines.insert(format!("serial{port}"), "socket".into());
         }
         self.describe(&mut lines);
+        for (what, file) in [("kernel", &self.kernel), ("firmware", &self.firmware)] {
+            if let Some(file) = file {
+                notes.push(format!(
+                    "the guest starts from the {what} {file}, which no archive holds; keep a copy of it"
+                ));
+            }
+        }
         if !self.others.is_empty() {
             let others: Vec<&str> = self.others.iter().map(String::as_str).collect();
             notes.push(format!(

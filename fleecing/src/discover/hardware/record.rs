@@ -5,7 +5,7 @@ use fleece_qmp_client::Client;
 use serde_json::Value;
 
 use super::Hardware;
-use crate::command_line;
+use crate::command_line::{self, without_secrets};
 use crate::discover::qom;
 use crate::disk::Disk;
 use crate::error::Error;
@@ -22,7 +22,15 @@ impl Hardware {
         let mut record = MachineRecord::new();
         record.machine.clone_from(&self.machine);
         record.threads = u32::try_from(self.threads).unwrap_or(1);
-        let line = command_line::without_secrets(&self.command_line);
+        if self.kernel.is_some() {
+            record.kernel.clone_from(&self.kernel);
+            let text = |property| qom::text(client, "/machine", property);
+            let said = |text: &String| !text.is_empty();
+            record.initrd = text("initrd")?.filter(said);
+            let append = text("append")?.filter(said);
+            record.append = append.and_then(|append| without_secrets(&[append]).pop());
+        }
+        let line = without_secrets(&self.command_line);
         if line.iter().map(String::len).sum::<usize>() <= MAX_COMMAND_LINE {
             record.command_line = line;
         }

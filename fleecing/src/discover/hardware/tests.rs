@@ -76,3 +76,26 @@ fn a_machine_is_described_by_what_qemu_says_of_it() {
         assert_eq!(notes, ["devices that a restore cannot recreate: intel-hda"]);
     }
 }
+
+#[test]
+fn firmware_of_its_own_is_uefi_by_its_name_or_told() {
+    let Some(qemu) = fleece_lab::qemu("10.0") else {
+        return;
+    };
+    for (name, uefi) in [("OVMF.fd", true), ("coreboot.rom", false)] {
+        let machine = Machine::builder(&qemu).unwrap();
+        let firmware = machine.folder().join(name);
+        std::fs::write(&firmware, vec![0xf4; 64 << 10]).unwrap();
+        let firmware = firmware.display().to_string();
+        let machine = machine.option("-bios", firmware).start().unwrap();
+        let client = Client::connect_unix(machine.test_socket()).unwrap();
+        let hardware = Hardware::of(&client).unwrap().unwrap();
+        let (config, _, notes) = hardware.config(&[]);
+        assert_eq!(config.main().get("bios") == Some("ovmf"), uefi, "{name}");
+        assert_eq!(
+            notes.iter().any(|note| note.contains(name)),
+            !uefi,
+            "{notes:?}"
+        );
+    }
+}

@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use fleece_guest_config::{DiskRecord, MachineRecord};
+use fleece_guest_config::{DiskRecord, MACHINE_FILE, MachineRecord};
 
 use super::drive::is_serial;
 use super::words::{is_plain, is_word};
@@ -23,6 +23,16 @@ impl Machine {
     /// Takes what is recorded; `keys` are the drives of the archive's devices.
     pub(in super::super) fn refine(&mut self, record: &MachineRecord, keys: &BTreeMap<&str, &str>) {
         self.version = Some(record.machine.clone()).filter(|name| is_version(name, self.q35));
+        if !record.machine.is_empty() && !record.machine.starts_with("pc") {
+            self.notes
+                .push("machine: it was of another type, and is a pc here".to_owned());
+        }
+        if record.kernel.is_some() {
+            self.notes.push(format!(
+                "the kernel that QEMU started is no part of an archive, and is to be given to the script: -kernel FILE, \
+                 -initrd FILE, -append WORDS, as {MACHINE_FILE} has them"
+            ));
+        }
         if (2..=MAX_THREADS).contains(&record.threads) && self.cores.is_multiple_of(record.threads)
         {
             self.threads = record.threads;
