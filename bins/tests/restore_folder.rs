@@ -359,6 +359,7 @@ fn a_guest_is_started_from_its_folder() {
 #[test]
 fn a_hostile_record_of_the_machine_gets_nothing_into_the_script() {
     let hostile = r#"{"format": "fleece-machine", "version": 1, "machine": "pc-i440fx-9.0 '; touch x",
+        "kernel": "/x '; touch x", "append": "$(touch x)",
         "threads": 4000000000, "cpu-flags": ["+a,kvm=off", "$(touch x)", "-x'\n", "+aes"],
         "disks": [{"device": "drive-scsi0", "serial": "'; touch x", "target": 99999, "lun": 1,
         "logical-block-size": 1000, "physical-block-size": 3}, {"device": "../x"}],
@@ -375,7 +376,8 @@ fn a_hostile_record_of_the_machine_gets_nothing_into_the_script() {
         archived,
         folder,
     };
-    host.restore(&[]).expect(3, &["not all of its flags"]);
+    let words = ["not all of its flags", "-kernel FILE"];
+    host.restore(&[]).expect(3, &words);
     let arguments = arguments(&host, &host.folder.join("start.sh")).join(" ");
     assert!(arguments.contains("+aes"), "{arguments}");
     for word in [
@@ -438,4 +440,40 @@ fn files_beside_an_archive_may_be_named_with_it_and_a_directory_by_its_name() {
     ]);
     Ended::of(&mut restore).expect_code(0);
     assert!(host.bench.path("plain/vm-9-disk-0.qcow2").exists());
+}
+
+/// An archive holds more disks than any bus.
+#[test]
+fn disks_without_a_name_of_a_drive_fill_one_bus_after_the_other() {
+    let bench = Bench::new();
+    let image = bench.path("image.raw");
+    fs::write(&image, [7; 4096]).unwrap();
+    let made = |count: usize| {
+        let archive = bench.path(&format!("{count}.vma"));
+        let mut create = Command::new(env!("CARGO_BIN_EXE_vma"));
+        create.arg("create").arg(&archive);
+        for number in 0..count {
+            create.arg("-d");
+            create.arg(format!("format=raw:d{number}={}", image.display()));
+        }
+        support::succeed(&mut create);
+        archive
+    };
+    let restore = |archive: &Path, folder: &str| {
+        let mut command = bench.fleece("restore");
+        command.arg(archive).arg("--to").arg(bench.path(folder));
+        Ended::of(&mut command)
+    };
+    restore(&made(53), "all").expect(3, &["no guest configuration"]);
+    let script = fs::read_to_string(bench.path("all/start.sh")).unwrap();
+    for id in ["scsi30", "virtio15", "sata5"] {
+        assert!(
+            script.contains(&format!("\"id\":\"{id}\"")),
+            "{id}: {script}"
+        );
+    }
+    assert_libvirt_takes(&bench.path("all/domain.xml"));
+    let words = ["no slot left for d53", "--disk d53=skip"];
+    restore(&made(54), "more").expect(6, &words);
+    assert!(!bench.path("more").exists());
 }

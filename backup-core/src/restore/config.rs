@@ -121,7 +121,7 @@ fn add_drive(
     reporter: &Counting<'_>,
 ) -> Result<(), Error> {
     let free = |key: &String| is_drive_key(key) && config.main().get(key).is_none();
-    let mut keys = found.key.clone().into_iter().chain(scsi_keys());
+    let mut keys = found.key.clone().into_iter().chain(free_keys());
     let name = found.device.name();
     let Some(key) = keys.find(free) else {
         let message = format!("the guest has no slot left for {name}");
@@ -134,11 +134,13 @@ fn add_drive(
     config.main_mut().set(&key, &value).map_err(malformed)
 }
 
-/// Where a disk goes of which the configuration does not tell.
-pub(super) fn scsi_keys() -> impl Iterator<Item = String> {
-    (0..)
-        .map(|n| format!("scsi{n}"))
-        .take_while(|key| is_drive_key(key))
+/// Where a disk goes of which the configuration does not tell: `scsi0` and on, then the buses with fewer places.
+pub(super) fn free_keys() -> impl Iterator<Item = String> {
+    let of = |bus: &'static str| {
+        let keys = (0..).map(move |n| format!("{bus}{n}"));
+        keys.take_while(|key| is_drive_key(key))
+    };
+    ["scsi", "virtio", "sata"].into_iter().flat_map(of)
 }
 
 /// Whether the guest's own volume of that name is there.

@@ -288,7 +288,7 @@ fn images(
 /// A place for a disk of which the configuration does not tell.
 fn free_key(archived: &GuestConfig, taken: &[String], name: &str) -> Result<String, Error> {
     let free = |key: &String| archived.main().get(key).is_none() && !taken.contains(key);
-    config::scsi_keys().find(free).ok_or_else(|| {
+    config::free_keys().find(free).ok_or_else(|| {
         let message = format!("the guest has no slot left for {name}");
         Error::new(ErrorKind::Target, message).advise(Advice::SkipDisk(name.to_owned()))
     })
