@@ -374,6 +374,10 @@ fn what_cannot_be_looked_into_is_neither_damaged_nor_in_the_way_of_others() {
     support::succeed(&mut create);
     let wrapped = path("vzdump-qemu-100-2026_11_01-02_00_00.vma.bz2");
     fs::write(&wrapped, b"BZh91AY&SY").unwrap();
+    let listed = support::text(&dumps.fleece(&["list", "."]));
+    for words in ["not read", "bunzip2 -c"] {
+        assert!(listed.contains(words), "{words}: {listed}");
+    }
     let output = dumps.fleece(&["verify", "."]);
     let said = support::text(&output);
     assert_eq!(output.status.code(), Some(6), "{said}");
@@ -539,7 +543,15 @@ fn a_backup_is_of_the_time_that_its_name_says_wherever_it_is_listed() {
 fn what_is_no_regular_file_is_no_backup_for_any_command() {
     let dumps = Dumps(tempfile::tempdir().unwrap());
     let at = |name: &str| dumps.0.path().join(name);
-    let kinds = ["fifo", "directory", "socket", "dangling", "device"];
+    let kinds = [
+        "fifo",
+        "directory",
+        "socket",
+        "dangling",
+        "device",
+        "circle",
+        "astray",
+    ];
     let name = |kind: &str| {
         let number = kinds
             .iter()
@@ -552,6 +564,8 @@ fn what_is_no_regular_file_is_no_backup_for_any_command() {
     let _socket = std::os::unix::net::UnixListener::bind(name("socket")).unwrap();
     std::os::unix::fs::symlink("nowhere", name("dangling")).unwrap();
     std::os::unix::fs::symlink("/dev/null", name("device")).unwrap();
+    std::os::unix::fs::symlink(name("circle"), name("circle")).unwrap();
+    std::os::unix::fs::symlink("/dev/null/x", name("astray")).unwrap();
     let fleece = |arguments: &[&str], path: &std::path::Path| {
         let mut command = Command::new("timeout");
         command.arg("20").arg(env!("CARGO_BIN_EXE_fleece"));

@@ -56,6 +56,34 @@ fn storages_come_and_go_and_what_is_unknown_stays() {
     assert_eq!(host.config().trim_end(), BEFORE.trim_end());
 }
 
+/// The configuration is read from anywhere, and one that is the same on all nodes is wrong on none.
+#[test]
+fn a_storage_is_added_by_a_relative_path_and_one_that_is_not_for_here_is_no_failure() {
+    let host = Host::new();
+    fs::write(host.0.path().join("storage.cfg"), "").unwrap();
+    let store = host.0.path().join("a/store");
+    let added = host.fleece(&["add", "dir", "near", "path=a/store", "is_mountpoint=0"]);
+    assert!(added.status.success(), "{}", support::text(&added));
+    assert!(store.is_dir());
+    let path = format!("path {}\n", store.canonicalize().unwrap().display());
+    assert!(host.config().contains(&path), "{}", host.config());
+    let later = host.fleece(&["add", "dir", "later", "path=/srv", "disable=1"]);
+    assert!(later.status.success(), "{}", support::text(&later));
+    let more =
+        "dir: off\n\tpath /nowhere\n\tdisable\n\ndir: far\n\tpath /nowhere\n\tnodes elsewhere\n";
+    fs::write(
+        host.0.path().join("storage.cfg"),
+        format!("{}{more}", host.config()),
+    )
+    .unwrap();
+    let listed = host.fleece(&["list"]);
+    let said = support::text(&listed);
+    assert!(listed.status.success(), "{said}");
+    for words in ["disabled", "elsewhere"] {
+        assert!(said.contains(words), "{words}: {said}");
+    }
+}
+
 #[test]
 fn what_cannot_be_done_changes_nothing() {
     let host = Host::new();
@@ -65,6 +93,9 @@ fn what_cannot_be_done_changes_nothing() {
         (&["add", "dir", "bad id", "path=/srv"], 6, "bad id"),
         (&["add", "dir", "new", "path"], 2, "KEY=VALUE"),
         (&["add", "nonsense", "new"], 6, "there is no plugin"),
+        (&["add", "dir", "new", "path=storage.cfg"], 6, "storage.cfg"),
+        (&["add", "dir", "new"], 6, "lacks its 'path'"),
+        (&["add", "nfs", "new", "server=a"], 6, "lacks its 'export'"),
     ] {
         let output = host.fleece(arguments);
         let said = support::text(&output);
@@ -109,6 +140,13 @@ fn a_new_storage_takes_backups_and_prunes_them_by_its_own_rules() {
     };
     let before = archives();
     assert_eq!(before.len(), 2);
+    // One that keeps all is no error, every night.
+    let config = root.join("storage.cfg");
+    let last = fs::read_to_string(&config).unwrap();
+    fs::write(&config, last.replace("keep-last=1", "keep-all=1")).unwrap();
+    assert!(fleece(&["prune", "bb"]).contains("keep (no rule"));
+    assert_eq!(archives(), before);
+    fs::write(&config, last).unwrap();
     fleece(&["prune", "bb"]);
     assert_eq!(archives(), before[1..]);
     fleece(&["list", "./bb"]);

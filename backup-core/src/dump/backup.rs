@@ -8,6 +8,7 @@ use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
 use serde_json::{Value, json};
 
+use super::name::UNREAD;
 use super::{BackupName, Fault, Verified, space};
 
 /// A backup, with what lies beside its archive.
@@ -94,6 +95,11 @@ impl Backup {
     /// pruned.
     pub fn fault(&self) -> Option<&Fault> {
         self.fault.as_ref()
+    }
+
+    /// Whether its archive can be read as it is: one in bzip2 has to be decompressed first.
+    pub fn is_readable(&self) -> bool {
+        !self.file_name.ends_with(UNREAD)
     }
 
     /// All of it for programs. Times are RFC 3339, in UTC.

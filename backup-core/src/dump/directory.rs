@@ -283,7 +283,12 @@ impl DumpDirectory {
     /// Reads what there is under a name; `None` if that is no file.
     fn look(&self, file_name: &str) -> io::Result<Option<Backup>> {
         let path = self.path.join(file_name);
-        let metadata = fs::metadata(&path)?;
+        let metadata = match fs::metadata(&path) {
+            // A link to what is not there, or to itself, or to where nobody may go: one of them must not be in the
+            // way of all others.
+            Err(_) if path.is_symlink() => return Ok(None),
+            metadata => metadata?,
+        };
         if !metadata.is_file() {
             return Ok(None);
         }

@@ -20,9 +20,12 @@ pub struct BackupName {
     extension: String,
 }
 
-/// What archives are wrapped in, by the ends of their names. Proxmox has one more, which is read by
-/// nobody any more but still counts as a backup.
-pub(super) const EXTENSIONS: [&str; 5] = ["vma", "vma.zst", "vma.gz", "vma.lzo", "vma.bz2"];
+/// What archives are wrapped in, by the ends of their names. The last one is read by nobody any more, but
+/// still counts as a backup, as it does for Proxmox.
+pub(super) const EXTENSIONS: [&str; 5] = ["vma", "vma.zst", "vma.gz", "vma.lzo", UNREAD];
+
+/// The end of the name of an archive that has to be decompressed first.
+pub(super) const UNREAD: &str = "vma.bz2";
 
 const PREFIX: &str = "vzdump-qemu-";
 

@@ -35,6 +35,11 @@ pub(crate) fn list(arguments: &List, places: &Places, log: &Log) -> Result<ExitC
         Some(width) => log.data(&grouped(&backups, width)),
         None => log.data(&table(TITLES, backups.iter().map(row).collect())),
     }
+    if backups.iter().any(|backup| !backup.is_readable()) {
+        log.info(
+            "archives in bzip2 are not read; restore one with bunzip2 -c FILE | fleece restore -",
+        );
+    }
     Ok(ExitCode::SUCCESS)
 }
 
@@ -91,7 +96,10 @@ fn row(backup: &Backup) -> [String; 8] {
         time(backup),
         units::bytes(backup.size()),
         backup.own().map_or_else(|| "-".into(), units::bytes),
-        backup.verified().to_string(),
+        match backup.is_readable() {
+            true => backup.verified().to_string(),
+            false => "not read".into(),
+        },
         if backup.is_protected() { "yes" } else { "-" }.into(),
         backup.file_name().to_owned(),
         notes.lines().next().unwrap_or_default().to_owned(),
@@ -105,7 +113,7 @@ pub(crate) fn prune(arguments: &Prune, places: &Places, log: &Log) -> Result<Exi
         Some(rules) => rules,
         None => configured(&arguments.place, &storages)?,
     };
-    if rules.keeps_all() {
+    if rules.keeps_all() && arguments.keep.is_some() {
         return Err(Error::new(
             ErrorKind::Request,
             "nothing would ever be removed: --keep needs a rule, e.g. keep-last=3,keep-weekly=4",
