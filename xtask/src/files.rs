@@ -29,9 +29,46 @@ use crate::run::workspace;
 
 /// What is wrong in the library or program whose root is this file.
 pub(crate) fn breaches(root: &Path) -> Result<Vec<String>, String> {
-    breaches_in(root, &|file| {
-        fs::read_to_string(workspace().join(file)).ok()
+    breaches_in(root, &from_disk)
+}
+
+/// The long options of the command line whose program's root is this file.
+pub(crate) fn options(root: &Path) -> Result<Vec<String>, String> {
+    let tree = Tree::read(root, &from_disk)?;
+    let modules = tree.modules.into_iter();
+    Ok(modules.flat_map(|module| module.options).collect())
+}
+
+/// Where a library whose root is this file names one of these options in a text: it knows no command line, and tells
+/// what can be done as data.
+pub(crate) fn names_of_options(
+    root: &Path,
+    options: &BTreeSet<String>,
+) -> Result<Vec<String>, String> {
+    let tree = Tree::read(root, &from_disk)?;
+    let mut breaches = Vec::new();
+    for module in &tree.modules {
+        let named = module.texts.iter();
+        for option in named.filter_map(|text| named_option(text, options)) {
+            let file = module.file.display();
+            breaches.push(format!("{file} names --{option} in a text"));
+        }
+    }
+    Ok(breaches)
+}
+
+/// An option that stands in a sentence: what begins with one is an argument of another program.
+fn named_option<'a>(text: &'a str, options: &BTreeSet<String>) -> Option<&'a str> {
+    let mut words = text.split([' ', '\n', '`', '(']).skip(1);
+    words.find_map(|word| {
+        let ends = |c: char| !(c.is_ascii_lowercase() || c == '-');
+        let option = word.strip_prefix("--")?.split(ends).next()?;
+        options.contains(option).then_some(option)
     })
+}
+
+fn from_disk(file: &Path) -> Option<String> {
+    fs::read_to_string(workspace().join(file)).ok()
 }
 
 fn breaches_in(root: &Path, read: Read<'_>) -> Result<Vec<String>, String> {

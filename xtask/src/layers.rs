@@ -1,4 +1,7 @@
-//! The rule that dependencies between crates only go down (`ARCHITECTURE.md`).
+//! The rule that dependencies between crates only go down (`ARCHITECTURE.md`), and that no library knows the command
+//! line of a program above it.
+
+use std::collections::BTreeSet;
 
 use crate::files;
 use crate::metadata::{self, Kind, Member};
@@ -18,8 +21,11 @@ const LAYERS: [(&str, u8); 13] = [
     ("fleece-libvirt", 2),
     ("fleece-fleecing", 3),
     ("fleece-backup-core", 4),
-    ("fleece-bins", 5),
+    (PROGRAMS, 5),
 ];
+
+/// The crate of the command lines.
+const PROGRAMS: &str = "fleece-bins";
 
 /// What only tests and tasks use: the lab is below all layers and knows nothing of them.
 const LAB: [&str; 2] = ["fleece-lab", "fleece-lab-guest"];
@@ -33,11 +39,28 @@ pub(crate) fn check() -> Outcome {
     for root in members.iter().flat_map(|member| &member.roots) {
         breaches.extend(files::breaches(root)?);
     }
+    breaches.extend(names_of_options(&members)?);
     if breaches.is_empty() {
         Ok(format!("{} crates", members.len()))
     } else {
         Err(breaches.join("\n"))
     }
+}
+
+/// Libraries that name options of our programs.
+fn names_of_options(members: &[Member]) -> Result<Vec<String>, String> {
+    let (programs, others): (Vec<_>, Vec<_>) =
+        members.iter().partition(|member| member.name == PROGRAMS);
+    let mut options = BTreeSet::new();
+    for root in programs.iter().flat_map(|member| &member.roots) {
+        options.extend(files::options(root)?);
+    }
+    let libraries = others.iter().filter(|member| layer(&member.name).is_some());
+    let mut breaches = Vec::new();
+    for root in libraries.flat_map(|member| &member.roots) {
+        breaches.extend(files::names_of_options(root, &options)?);
+    }
+    Ok(breaches)
 }
 
 fn breaches(members: &[Member]) -> Vec<String> {

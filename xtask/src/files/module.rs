@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use proc_macro2::{TokenStream, TokenTree};
 use syn::visit::{self, Visit};
-use syn::{Attribute, ImplItemFn, Item, ItemUse, Macro, UseTree, Visibility};
+use syn::{Attribute, Field, ImplItemFn, Item, ItemUse, LitStr, Macro, Meta, UseTree, Visibility};
 
 /// A module: a file, or a part of one that stands in braces.
 #[derive(Debug, Default)]
@@ -18,6 +18,10 @@ pub(crate) struct Module {
     pub(crate) imports: Vec<Import>,
     /// Paths in code, other than those of imports.
     pub(crate) mentions: Vec<Segments>,
+    /// Texts in code.
+    pub(crate) texts: Vec<String>,
+    /// Long options of a command line that are defined here.
+    pub(crate) options: Vec<String>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -131,7 +135,20 @@ impl<'ast> Visit<'ast> for Module {
 
     fn visit_macro(&mut self, call: &'ast Macro) {
         self.visit_path(&call.path);
-        in_tokens(call.tokens.clone(), &mut self.mentions);
+        self.read_tokens(call.tokens.clone());
+    }
+
+    fn visit_lit_str(&mut self, text: &'ast LitStr) {
+        self.texts.push(text.value());
+    }
+
+    fn visit_field(&mut self, field: &'ast Field) {
+        if let Some(name) = &field.ident
+            && field.attrs.iter().any(is_long_option)
+        {
+            self.options.push(name.to_string().replace('_', "-"));
+        }
+        visit::visit_field(self, field);
     }
 
     // What stands there is no use of code.
@@ -169,40 +186,53 @@ fn flatten(tree: &UseTree, before: &[String], is_export: bool, imports: &mut Vec
     });
 }
 
-/// A macro's input may be anything; what looks like a path of several segments is taken for one.
-fn in_tokens(tokens: TokenStream, paths: &mut Vec<Segments>) {
-    let mut path = Segments::new();
-    let mut colons = 0_u8;
-    let mut end = |path: &mut Segments| {
+/// Whether clap makes a long option of a field.
+fn is_long_option(attribute: &Attribute) -> bool {
+    let Meta::List(list) = &attribute.meta else {
+        return false;
+    };
+    let is_long = |token| matches!(token, TokenTree::Ident(ident) if ident == "long");
+    list.path.is_ident("arg") && list.tokens.clone().into_iter().any(is_long)
+}
+
+impl Module {
+    /// A macro's input may be anything; what looks like a path of several segments is taken for one.
+    fn read_tokens(&mut self, tokens: TokenStream) {
+        let mut path = Segments::new();
+        let mut colons = 0_u8;
+        for token in tokens {
+            match token {
+                TokenTree::Ident(ident) => {
+                    if colons != 2 {
+                        self.mention(&mut path);
+                    }
+                    path.push(ident.to_string());
+                    colons = 0;
+                }
+                TokenTree::Punct(punct) if punct.as_char() == ':' && !path.is_empty() => {
+                    colons = colons.saturating_add(1);
+                }
+                other => {
+                    self.mention(&mut path);
+                    colons = 0;
+                    match other {
+                        TokenTree::Group(group) => self.read_tokens(group.stream()),
+                        TokenTree::Literal(literal) => {
+                            let text = syn::parse_str::<LitStr>(&literal.to_string());
+                            self.texts.extend(text.map(|text| text.value()));
+                        }
+                        _ => {}
+                    }
+                }
+            }
+        }
+        self.mention(&mut path);
+    }
+
+    fn mention(&mut self, path: &mut Segments) {
         let path = std::mem::take(path);
         if path.len() > 1 {
-            paths.push(path);
+            self.mentions.push(path);
         }
-    };
-    let mut groups = Vec::new();
-    for token in tokens {
-        match token {
-            TokenTree::Ident(ident) => {
-                if colons != 2 {
-                    end(&mut path);
-                }
-                path.push(ident.to_string());
-                colons = 0;
-            }
-            TokenTree::Punct(punct) if punct.as_char() == ':' && !path.is_empty() => {
-                colons = colons.saturating_add(1);
-            }
-            other => {
-                end(&mut path);
-                colons = 0;
-                if let TokenTree::Group(group) = other {
-                    groups.push(group.stream());
-                }
-            }
-        }
-    }
-    end(&mut path);
-    for group in groups {
-        in_tokens(group, paths);
     }
 }

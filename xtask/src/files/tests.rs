@@ -1,6 +1,7 @@
 use std::path::Path;
 
-use super::breaches_in;
+use super::module::Module;
+use super::{breaches_in, named_option};
 
 /// The breaches in a library of these files.
 fn breaches(files: &[(&str, &str)]) -> Vec<String> {
@@ -162,5 +163,25 @@ fn a_name_that_the_root_only_hands_on_is_taken_from_where_it_is_defined() {
         let root = ("src/lib.rs", "mod a; mod b; pub use b::B; pub struct Own;");
         let breaches = breaches(&[root, ("src/a.rs", code), b]);
         assert_eq!(breaches.is_empty(), is_fine, "{code}");
+    }
+}
+
+#[test]
+fn options_of_a_program_are_found_and_so_is_a_text_that_names_one() {
+    let source = r#"struct Cli { #[arg(long, global = true)] trust_xml: bool, #[arg(short)] quiet: bool }
+        fn f() { warn(format!("a {}", g("or --trust-xml"))); }
+        #[cfg(test)] mod tests { fn t() { g("in a test"); } }"#;
+    let module = Module::read(&syn::parse_file(source).unwrap().items);
+    assert_eq!(module.options, ["trust-xml"]);
+    assert_eq!(module.texts, ["a {}", "or --trust-xml"]);
+    let options = module.options.into_iter().collect();
+    for (text, named) in [
+        ("or --trust-xml", true),
+        ("see `fleece restore --trust-xml=1`", true),
+        ("--trust-xml of another program", false),
+        ("with --trust-xmls or --quiet", false),
+        ("a--trust-xml", false),
+    ] {
+        assert_eq!(named_option(text, &options).is_some(), named, "{text}");
     }
 }
