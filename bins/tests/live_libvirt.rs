@@ -399,8 +399,11 @@ fn all_domains_that_run_are_backed_up_and_one_that_cannot_be_does_not_keep_the_o
         command.arg("--to").arg(bench.path("archives"));
         command.arg("--fleecing").arg(bench.path("fleecing"));
         command.args(["--json", "--libvirt"]);
+        command.env("FLEECE_CONFIG", bench.path("fleece.toml"));
         command
     };
+    let config = "[guest.web]\nnotes = '{{guestname}} ({{vmid}})'\n";
+    std::fs::write(bench.path("fleece.toml"), config).unwrap();
     Ended::of(&mut all()).expect(0, &["no domain runs"]);
     let one = |name| {
         let disk = Disk::raw(SIZE);
@@ -430,7 +433,17 @@ fn all_domains_that_run_are_backed_up_and_one_that_cannot_be_does_not_keep_the_o
     codes.sort_unstable();
     let expected = [("db", 5), ("mail", 0), ("web", 0)];
     assert_eq!(codes, expected.map(|(name, code)| (Some(name), Some(code))));
-    let archives = support::entries(&bench.path("archives"));
+    let mut archives = support::entries(&bench.path("archives"));
+    // What the section of a guest says holds for that one.
+    let notes = archives
+        .iter()
+        .position(|path| path.extension().is_some_and(|ending| ending == "notes"));
+    let notes = archives.remove(notes.unwrap());
+    assert!(
+        notes.to_string_lossy().contains("vzdump-qemu-web-"),
+        "{notes:?}"
+    );
+    assert_eq!(std::fs::read_to_string(notes).unwrap().trim(), "web (web)");
     for name in ["vzdump-qemu-web-", "vzdump-qemu-mail-"] {
         let is_there = |path: &std::path::PathBuf| path.to_string_lossy().contains(name);
         assert!(archives.iter().any(is_there), "{archives:?}");

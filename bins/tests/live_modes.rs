@@ -6,6 +6,7 @@
 mod support;
 
 use std::io::Read as _;
+use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::process::ExitStatusExt as _;
 use std::process::Command;
 
@@ -45,8 +46,17 @@ fn a_guest_powers_down_for_the_instant_and_boots_again_while_it_is_read() {
         let guest = Guest::boot(&qemu, 1, qemu.version().major == 10);
         let bench = Bench::new();
         let mut command = backup(&bench, &guest, "stop");
+        // It writes down in which phases it is called.
+        let (hook, called) = (bench.path("hook"), bench.path("called"));
+        let script = format!("#!/bin/sh\necho $1 $2 $3 >> {}\n", called.display());
+        std::fs::write(&hook, script).unwrap();
+        std::fs::set_permissions(&hook, std::fs::Permissions::from_mode(0o755)).unwrap();
+        command.arg("--script").arg(&hook);
         let mut running = Running::start(command.args(["--bwlimit", "8M"]));
         running.until("the guest boots again after");
+        let called = std::fs::read_to_string(&called).unwrap();
+        let expected = "job-init\njob-start\nbackup-start stop 7\npre-stop stop 7\npre-restart stop 7\npost-restart stop 7\n";
+        assert_eq!(called, expected);
         guest.await_boots(2);
         assert_eq!(guest.status(), "running");
         guest.write("write -P 0x55 1M 8M");

@@ -227,8 +227,15 @@ mod tests {
         let (lines, result) = said(&hook);
         assert_eq!(result, Err(ErrorKind::Deadline));
         // What it has started has ended, too, though perhaps nobody has waited for it yet.
-        let started = std::fs::read_to_string(format!("/proc/{}/stat", lines[0]));
-        assert!(started.is_err() || started.unwrap().contains(") Z "));
+        let has_ended = || {
+            let stat = std::fs::read_to_string(format!("/proc/{}/stat", lines[0]));
+            !stat.is_ok_and(|stat| !stat.contains(") Z "))
+        };
+        let deadline = Instant::now() + Duration::from_secs(20);
+        while !has_ended() {
+            assert!(Instant::now() < deadline, "it runs on");
+            thread::yield_now();
+        }
         assert_eq!(
             shell("sleep 600")
                 .call(&mut |_| {}, &|| true)

@@ -13,6 +13,9 @@ use serde::{Deserialize, Serialize};
 /// How the names of the files end.
 const ENDING: &str = ".status";
 
+/// The same while one is written.
+const TEMPORARY: &str = ".status-tmp";
+
 /// The longest file that is read, in bytes.
 const MAX_SIZE: u64 = 64 << 10;
 
@@ -121,7 +124,7 @@ impl Drop for StatusFile {
 /// # Errors
 /// Those of reading the directory; a missing one is empty.
 pub fn all(directory: &Path) -> io::Result<Vec<Status>> {
-    let mut all: Vec<Status> = files(directory)?
+    let mut all: Vec<Status> = files(directory, ENDING)?
         .iter()
         .filter_map(|path| read(path))
         .collect();
@@ -129,17 +132,30 @@ pub fn all(directory: &Path) -> io::Result<Vec<Status>> {
     Ok(all)
 }
 
-/// Removes the files of processes that are gone.
-pub fn forget_dead(directory: &Path) {
-    for path in files(directory).unwrap_or_default() {
-        if !read(&path).is_some_and(|status| status.is_alive()) {
-            let _ = fs::remove_file(&path);
-            let _ = fs::remove_file(path.with_extension("status-tmp"));
+/// Removes the files of processes that are gone, also those that were being written.
+///
+/// # Errors
+/// Those of reading the directory and of removing files; all others are removed all the same.
+pub fn forget_dead(directory: &Path) -> io::Result<()> {
+    let is_alive = |path: &Path| read(path).is_some_and(|status| status.is_alive());
+    let mut result = Ok(());
+    for path in files(directory, ENDING)?
+        .into_iter()
+        .chain(files(directory, TEMPORARY)?)
+    {
+        if is_alive(&path.with_extension("status")) {
+            continue;
+        }
+        match fs::remove_file(&path) {
+            // Its process has ended meanwhile.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            removed => result = result.and(removed),
         }
     }
+    result
 }
 
-fn files(directory: &Path) -> io::Result<Vec<PathBuf>> {
+fn files(directory: &Path, ending: &str) -> io::Result<Vec<PathBuf>> {
     let entries = match directory.read_dir() {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
         entries => entries?,
@@ -148,7 +164,7 @@ fn files(directory: &Path) -> io::Result<Vec<PathBuf>> {
     for entry in entries {
         let path = entry?.path();
         let name = path.file_name().and_then(|name| name.to_str());
-        if name.is_some_and(|name| name.ends_with(ENDING)) {
+        if name.is_some_and(|name| name.ends_with(ending)) {
             paths.push(path);
         }
     }
@@ -190,7 +206,7 @@ mod tests {
         file.write(&mut status).unwrap();
         assert_eq!(all(dir.path()).unwrap(), [status.clone()]);
         assert!(status.is_alive());
-        forget_dead(dir.path());
+        forget_dead(dir.path()).unwrap();
         assert_eq!(all(dir.path()).unwrap().len(), 1);
 
         // The number of the process is another's now.
@@ -199,8 +215,9 @@ mod tests {
         other.pid_began += 1;
         dead.write(&mut other).unwrap();
         fs::write(dir.path().join("odd.status"), "{").unwrap();
+        fs::write(dir.path().join("100.status-tmp"), "{").unwrap();
         assert!(!other.is_alive());
-        forget_dead(dir.path());
+        forget_dead(dir.path()).unwrap();
         assert_eq!(all(dir.path()).unwrap(), [status]);
         drop((file, dead));
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0);

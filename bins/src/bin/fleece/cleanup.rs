@@ -4,6 +4,7 @@ use std::process::ExitCode;
 
 use fleece_backup_core::{Error, ErrorKind, Places};
 use fleece_fleecing::{ErrorKind as Kind, GuestAddress, Place, Record, bitmaps, remove_dead_locks};
+use fleece_fleet::status::forget_dead;
 use fleece_guest_config::GuestId;
 use fleece_qmp_client::Options;
 
@@ -49,7 +50,12 @@ pub(crate) fn run(arguments: &Cleanup, places: &Places, log: &Log) -> Result<Exi
             log.warning(&format!("{guest}: {}", advice::text(&error.into())));
         }
     }
-    fleece_fleet::status::forget_dead(&places.state_dir());
+    if let Err(error) = forget_dead(&places.state_dir()) {
+        code = code.max(exit::WARNINGS);
+        log.warning(&format!(
+            "what killed backups showed of themselves cannot be removed: {error}"
+        ));
+    }
     Ok(ExitCode::from(code))
 }
 
