@@ -155,3 +155,37 @@ fn what_is_wrong_is_told_with_its_line_and_what_may_be_meant() {
     host.fleece(&["config", "check"])
         .expect(0, &["fleece.toml is fine"]);
 }
+
+#[test]
+fn what_proxmox_s_vzdump_conf_says_counts_least() {
+    let host = Host::new("[backup]\nto = 'archives'\n[guest.web]\nimage = ['disk.raw']\n");
+    let conf = "# dumpdir: /nowhere\ndumpdir: nowhere\ncompress: 0\nnotes-template: {{guestname}} {{vmid}}\\n{{cluster}}\n\
+                prune-backups: keep-last=1\nionice: 7\nperformance: max-workers=4\nwhat-comes-later: 1\n";
+    fs::write(host.path().join("vzdump.conf"), conf).unwrap();
+    let command = |arguments: &[&str]| {
+        let mut command = host.command(arguments);
+        command.env("FLEECE_VZDUMP_CONF", "vzdump.conf");
+        Ended::of(&mut command)
+    };
+    let shown = command(&["config", "show", "web"]).expect_code(0);
+    let row = |option: &str| {
+        let row = shown.lines().find(|row| row.starts_with(option));
+        row.unwrap().to_owned()
+    };
+    assert!(row("compress").ends_with("vzdump.conf:3"), "{shown}");
+    assert!(row("to ").ends_with("fleece.toml:2"), "{shown}");
+    command(&["config", "check"]).expect_code(0);
+    for _ in 0..2 {
+        command(&["backup", "--name", "web"]).expect_code(0);
+    }
+    let notes = fs::read_dir(host.path().join("archives")).unwrap();
+    let mut notes = notes.map(|entry| entry.unwrap().path());
+    let notes = notes.find(|path| path.extension().is_some_and(|ending| ending == "notes"));
+    let notes = fs::read_to_string(notes.unwrap()).unwrap();
+    assert_eq!(notes.trim(), "VM web web\nstandalone node");
+    let names = host.archives();
+    assert!(
+        matches!(&names[..], [name] if name.ends_with(".vma")),
+        "{names:?}"
+    );
+}

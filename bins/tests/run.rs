@@ -256,3 +256,59 @@ fn what_guests_that_are_gone_have_left_is_pruned_and_verified_and_others_archive
         .collect();
     assert_eq!(done, ["verify b", "prune old", "verify old"]);
 }
+
+#[test]
+fn with_quiet_only_trouble_is_told() {
+    let host = Host::new(
+        "[guest.web]\nimage = ['guests/web/disk.raw']\n[guest.lost]\nimage = ['lost.raw']\n[run]\nno-retry = true\n",
+    );
+    let quiet = |arguments: &[&str]| host.command(arguments).arg("--quiet").output().unwrap();
+    let fine = quiet(&["run", "--guest", "web"]);
+    assert_eq!(
+        (fine.status.code(), fine.stdout.len(), fine.stderr.len()),
+        (Some(0), 0, 0),
+        "{fine:?}"
+    );
+    let trouble = quiet(&["run", "--all"]);
+    let table = String::from_utf8(trouble.stdout).unwrap();
+    assert!(
+        table.contains("FAILED") && table.contains("done"),
+        "{table}"
+    );
+    let talk = String::from_utf8(trouble.stderr).unwrap();
+    assert_eq!(talk.lines().count(), 1, "{talk}");
+    assert!(talk.starts_with("ERROR: lost: failed ("), "{talk}");
+    let fine = quiet(&["backup", "--name", "web"]);
+    assert_eq!((fine.stdout.len(), fine.stderr.len()), (0, 0), "{fine:?}");
+}
+
+#[test]
+fn on_a_terminal_there_are_bars_and_lists_are_as_wide_as_that_and_grouped() {
+    if Command::new("script").arg("--version").output().is_err() {
+        println!("SKIP: script is missing");
+        return;
+    }
+    let host = Host::new("[job.nightly]\nimage = ['guests/*/disk.raw']\n");
+    let program = env!("CARGO_BIN_EXE_fleece");
+    let on_terminal = |arguments: &str| {
+        let line = format!("stty cols 72; {program} {arguments}");
+        let mut command = Command::new("script");
+        command.args(["--quiet", "--return", "--command", &line, "/dev/null"]);
+        command
+            .current_dir(host.0.path())
+            .env("FLEECE_CONFIG", "fleece.toml");
+        Ended::of(command.env("TERM", "xterm")).expect_code(0)
+    };
+    let said = on_terminal("run nightly");
+    assert!(said.contains("0 of 2"), "{said}");
+    let listed = on_terminal("list to");
+    for guest in ["guest db: 1 backup, ", "guest web: 1 backup, "] {
+        assert!(listed.contains(guest), "{listed}");
+    }
+    let lines = listed
+        .lines()
+        .skip(1)
+        .map(|line| line.trim_end().chars().count());
+    assert!(lines.max().unwrap() <= 72, "{listed}");
+    assert!(listed.contains("vzdump-qemu-web-"), "{listed}");
+}
