@@ -3,14 +3,16 @@
 //! ```text
 //! vzdump-qemu-100-2026_11_23-02_00_01.vma.zst             the archive
 //! vzdump-qemu-100-2026_11_23-02_00_01.log                 what was said while it was made
+//! vzdump-qemu-100-2026_11_23-02_00_01.stats.json          what the run was like, and what the guest felt
 //! vzdump-qemu-100-2026_11_23-02_00_01.vma.zst.notes       text of people, UTF-8
 //! vzdump-qemu-100-2026_11_23-02_00_01.vma.zst.protected   is not removed while this is there
 //! vzdump-qemu-100-2026_11_23-02_00_01.vma.zst.idx         the index of the archive
 //! vzdump-qemu-100-2026_11_23-02_00_01.vma.zst.verified    what the last verification found
 //! ```
 //!
-//! The first four are Proxmox VE's (`PVE::Storage::archive_info`), so that both see the same
-//! backups; the last two are ours, and Proxmox ignores them.
+//! Archive, log, notes and protection are Proxmox VE's (`PVE::Storage::archive_info`), so that both see the same
+//! backups; the others are ours, and Proxmox ignores them. A run that failed leaves a log and `.stats.json`
+//! without an archive.
 
 mod afterwards;
 mod backup;
@@ -19,10 +21,14 @@ mod directory;
 mod fault;
 mod name;
 mod named;
+mod outlook;
 mod place;
 mod prune;
+mod recorder;
+mod runs;
 mod side_files;
 mod space;
+pub(crate) mod stats;
 mod verified;
 mod verify;
 
@@ -33,8 +39,12 @@ pub use directory::{DumpDirectory, Pruned};
 pub use fault::Fault;
 pub use name::BackupName;
 pub use named::only_archive;
+pub use outlook::{Outlook, outlook};
 pub use place::{new_archive, storage_id};
 pub use prune::{KeepRules, Reason, Verdict, plan};
+pub use recorder::Recorder;
+pub use runs::Run;
 pub use space::frees;
+pub use stats::{Earlier, RunError, RunResult, Stats};
 pub use verified::Verified;
 pub use verify::Checked;

@@ -162,6 +162,7 @@ pub use pipeline::source::{Extent, Source};
 pub use pipeline::transfer::GuestWatch;
 pub use report::error::{Error, ErrorKind};
 pub use report::foresight::Foreseen;
+pub use report::series::{Point, Series};
 pub use report::units;
 pub use report::{Counters, Event, Phase, Progress, Reporter, Warning};
 pub use target::base::BaseArchive;
@@ -178,6 +179,7 @@ pub use target::throttled::ThrottledTarget;
 /// What fuzz targets call; no part of the API.
 #[doc(hidden)]
 pub mod fuzzing {
+    pub use crate::dump::stats::fuzz as run_stats;
     pub use crate::native::fuzzing::control_messages;
     pub use crate::restore::fuzzing::start_of_a_guest;
 }

@@ -4,6 +4,7 @@ pub(crate) mod advice;
 pub(crate) mod error;
 pub(crate) mod foresight;
 pub(crate) mod meter;
+pub(crate) mod series;
 pub mod units;
 
 use std::cell::Cell;
@@ -11,6 +12,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use crate::pace::latency::WriteLatency;
 use crate::report::advice::Advice;
 use crate::report::error::Error;
 
@@ -183,6 +185,10 @@ pub struct Progress {
     pub fleecing: Option<u64>,
     /// Bytes that they may hold.
     pub fleecing_limit: Option<u64>,
+    /// What the guest's writes took over the last interval; `None` if it wrote nothing, or cannot be watched.
+    pub latency: Option<WriteLatency>,
+    /// What 99 of 100 of them took before the backup touched the guest, if it wrote then.
+    pub latency_before: Option<Duration>,
 }
 
 /// Counters that the pipeline's threads advance.

@@ -25,7 +25,16 @@ fn assert_empty(directory: &Path) {
 #[test]
 fn the_demo_prints_its_table_and_leaves_nothing() {
     let dir = tempfile::tempdir().unwrap();
+    let pages = tempfile::tempdir().unwrap();
+    let (html, svg) = (
+        pages.path().join("demo.html"),
+        pages.path().join("demo.svg"),
+    );
     let output = demo(dir.path(), &["--size", "32M", "--target-speed", "16M"])
+        .arg("--html")
+        .arg(&html)
+        .arg("--svg")
+        .arg(&svg)
         .output()
         .unwrap();
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
@@ -44,6 +53,26 @@ fn the_demo_prints_its_table_and_leaves_nothing() {
     ]) {
         assert!(row.starts_with(start), "{table}");
     }
+    let (html, svg) = (
+        std::fs::read_to_string(html).unwrap(),
+        std::fs::read_to_string(svg).unwrap(),
+    );
+    for act in ["(a) no backup", "(b) no fleecing", "(c) fleecing"] {
+        assert!(html.contains(act) && svg.contains(act), "{act}");
+    }
+    // Each act has its line, and the last one what the images held. The page has the table's numbers.
+    assert_eq!(
+        (
+            svg.matches("class=\"line\"").count(),
+            svg.matches("class=\"fill\"").count()
+        ),
+        (3, 1)
+    );
+    let median = rows[1].split_whitespace().rev().take(2).collect::<Vec<_>>();
+    assert!(
+        html.contains(&format!("{} {}", median[1], median[0])),
+        "{table}"
+    );
     assert_empty(dir.path());
 }
 
@@ -57,6 +86,9 @@ fn without_fleecing_the_guest_waits_for_the_target_and_programs_can_read_that() 
     assert!(output.status.success(), "{said}");
     let last: Value = serde_json::from_str(said.lines().last().unwrap()).unwrap();
     assert_eq!(last["event"], "summary");
+    let felt =
+        |line: &&str| line.contains("\"latency_p99\":") && !line.contains("\"latency_p99\":null");
+    assert!(said.lines().any(|line| felt(&line)), "{said}");
     assert_eq!(last["restored_equal"], true);
     let slowest = last["no_fleecing"]["guest"]["max"].as_f64().unwrap();
     assert!(slowest >= 0.125, "{said}");

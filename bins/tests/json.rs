@@ -46,6 +46,7 @@ shapes! {
     Progress {
         done: u64, total: u64, read: u64, zero: u64, written: u64, elapsed: f64, rate: f64, write_rate: f64,
         eta: Option<f64>, depth: f64, fleecing: Option<u64>, fleecing_limit: Option<u64>,
+        latency_p50: Option<f64>, latency_p99: Option<f64>,
     }
     ConfigSize { name: String, size: u64 }
     Device { id: u8, name: String, size: u64, vmstate: bool }
@@ -109,7 +110,29 @@ shapes! {
         removed: bool, error: Option<String>,
     }
     Checked { file: String, damages: u64, payload_checked: bool }
+    Night { state: String, runs: Vec<String> }
+    ReportedBackup {
+        began: String, file: Option<String>, state: String, why: String, size: Option<u64>, own: Option<u64>,
+        notes: Option<String>, protected: bool, verified_at: Option<String>, verdict: Option<String>,
+        until: Option<String>, slowest_us: Option<u64>,
+    }
+    ReportedGuest {
+        guest: String, name: Option<String>, state: String, why: String, newest: Option<String>,
+        newest_age: Option<i64>, newest_verified: Option<String>, every_nights: Option<u16>, nights: Vec<Option<Night>>,
+        size: u64, growth_percent: Option<i64>, backups: Vec<ReportedBackup>,
+    }
+    ReportedAll {
+        place: String, made: String, nights: Vec<String>, guests: u64, attention: u64, backups: u64, size: u64,
+        used: Option<u64>, saved: Option<u64>,
+    }
     PassedOver { file: String, verified: String, verified_at: Option<String>, passed_over: bool }
+}
+
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Reported {
+    Guest(ReportedGuest),
+    All(ReportedAll),
 }
 
 #[derive(Deserialize)]
@@ -475,6 +498,15 @@ fn every_command_of_fleece_prints_what_is_documented() {
     of::<Checked>(&fleece(&["verify", "dump"]), 0);
     let (passed_over, _) = of::<PassedOver>(&fleece(&["verify", "dump"]), 0);
     assert!(passed_over[0].passed_over);
+    let report = ["report", "dump", "--keep", "keep-last=1"];
+    let (reported, _) = of::<Reported>(&fleece(&report), 0);
+    let [Reported::Guest(guest), Reported::All(all)] = &reported[..] else {
+        panic!("a guest, and all of them");
+    };
+    assert_eq!(
+        (&*guest.state, guest.backups.len(), all.backups),
+        ("sound", 1, 1)
+    );
     of::<Pruned>(&fleece(&["prune", "dump", "--keep", "keep-last=1"]), 0);
     let restored = fleece(&["restore", archive, "--to", "out"]);
     assert!(

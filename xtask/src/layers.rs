@@ -8,7 +8,7 @@ use crate::metadata::{self, Kind, Member};
 use crate::run::Outcome;
 
 /// Each crate with its layer. Those of layer 1 depend on no other member but layer 0.
-const LAYERS: [(&str, u8); 13] = [
+const LAYERS: [(&str, u8); 14] = [
     ("fleece-plain-text", 0),
     ("fleece-staged-file", 0),
     ("fleece-vma-format", 1),
@@ -21,7 +21,8 @@ const LAYERS: [(&str, u8); 13] = [
     ("fleece-libvirt", 2),
     ("fleece-fleecing", 3),
     ("fleece-backup-core", 4),
-    (PROGRAMS, 5),
+    ("fleece-report", 5),
+    (PROGRAMS, 6),
 ];
 
 /// The crate of the command lines.

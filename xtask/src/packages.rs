@@ -6,7 +6,7 @@ use crate::peers;
 use crate::run::{Outcome, Run, has};
 
 /// A program, and the package that has it.
-const PROGRAMS: [(&str, &str); 35] = [
+const PROGRAMS: [(&str, &str); 36] = [
     ("cc", "gcc"),
     // For libFuzzer.
     ("c++", "g++"),
@@ -50,6 +50,8 @@ const PROGRAMS: [(&str, &str); 35] = [
     // A libvirt of the tests' own, which needs no systemd.
     ("libvirtd", "libvirt-daemon"),
     ("xmllint", "libxml2-utils"),
+    // The page of all backups is shown by a browser.
+    ("chromium", "chromium"),
     // The units for nightly backups are checked by systemd, which need not run.
     ("systemd-analyze", "systemd"),
     // Our own packages are made, looked at, and installed on a system of their own.

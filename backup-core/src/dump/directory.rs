@@ -151,7 +151,7 @@ impl DumpDirectory {
     }
 
     /// The names of all files; none of a storage's directory that is not made yet.
-    fn names(&self) -> Result<Vec<OsString>, Error> {
+    pub(super) fn names(&self) -> Result<Vec<OsString>, Error> {
         let failed = |error| target("list the backups in", &self.path, error);
         let entries = match fs::read_dir(&self.path) {
             Err(error) if error.kind() == IoKind::NotFound && self.of_storage => {
@@ -252,7 +252,8 @@ impl DumpDirectory {
     }
 
     /// Removes the backups that no rule keeps, of one guest or of all. One that cannot be removed
-    /// does not stop the others. [`judge`](Self::judge) tells beforehand what would happen.
+    /// does not stop the others. With them go the records of runs that left no archive, if they are older than all
+    /// that stays. [`judge`](Self::judge) tells beforehand what would happen.
     ///
     /// # Errors
     ///
@@ -277,6 +278,8 @@ impl DumpDirectory {
                 pruned.error = removed.err();
             }
         }
+        // What stays of these goes the next time.
+        let _ = self.sweep_runs(guest);
         Ok(pruned)
     }
 

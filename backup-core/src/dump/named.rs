@@ -10,7 +10,7 @@ use crate::report::error::{Error, ErrorKind};
 /// # Errors
 /// Kind [`ErrorKind::Request`] if there are several.
 pub fn only_archive(files: &[PathBuf]) -> Result<&Path, Error> {
-    const KINDS: [&str; 5] = ["idx", "verified", "log", "notes", "protected"];
+    const KINDS: [&str; 6] = ["idx", "verified", "log", "stats.json", "notes", "protected"];
     let is_beside = |file: &PathBuf, archive: &PathBuf| {
         let mut kinds = KINDS.iter();
         kinds.any(|kind| *file == side_files::path(archive, kind))
@@ -49,6 +49,7 @@ mod tests {
         let archive = "vzdump-qemu-1-2026_01_01-00_00_00.vma.zst";
         let all = files(&[
             "vzdump-qemu-1-2026_01_01-00_00_00.log",
+            "vzdump-qemu-1-2026_01_01-00_00_00.stats.json",
             archive,
             &format!("{archive}.notes"),
             &format!("{archive}.protected"),

@@ -8,14 +8,24 @@ use fleece_staged_file::{StagedFile, remove_stale, rename_new, sync_directory, s
 
 use fleece_vma_format::index;
 
-use super::name::{EXTENSIONS, archive_stem};
+use super::name::{BackupName, EXTENSIONS, archive_stem};
 use crate::report::error::{Error, ErrorKind};
 
 /// What there may be beside an archive, but for its protection, with which it is not removed.
-const KINDS: [&str; 4] = [index::EXTENSION, "verified", "log", "notes"];
+const KINDS: [&str; 5] = [index::EXTENSION, "verified", "log", "stats.json", "notes"];
 
 /// What there may be that is written here.
-const WRITTEN: [&str; 4] = [index::EXTENSION, "verified", "notes", "protected"];
+const WRITTEN: [&str; 6] = [
+    index::EXTENSION,
+    "verified",
+    "log",
+    "stats.json",
+    "notes",
+    "protected",
+];
+
+/// What an archive shares with the same one compressed in another way, since its name lacks the extension.
+const OF_STEM: [&str; 2] = ["log", "stats.json"];
 
 /// Who may read notes: whoever may list the backups.
 const MODE: u32 = 0o644;
@@ -23,8 +33,8 @@ const MODE: u32 = 0o644;
 /// The side file of that kind.
 pub(super) fn path(archive: &Path, kind: &str) -> PathBuf {
     let name = archive.file_name().unwrap_or_default().to_string_lossy();
-    match archive_stem(&name).filter(|_| kind == "log") {
-        Some(stem) => archive.with_file_name(format!("{stem}.log")),
+    match archive_stem(&name).filter(|_| OF_STEM.contains(&kind)) {
+        Some(stem) => archive.with_file_name(format!("{stem}.{kind}")),
         None => archive.with_file_name(format!("{name}.{kind}")),
     }
 }
@@ -111,7 +121,7 @@ impl Aside {
     fn of(archive: &Path, going: &[&Path]) -> Result<Self, Error> {
         let mut aside = Self::default();
         for kind in KINDS {
-            if kind != "log" || !has_sibling(archive, going) {
+            if !OF_STEM.contains(&kind) || !has_sibling(archive, going) {
                 aside.put(archive, kind)?;
             }
         }
@@ -154,7 +164,7 @@ impl Drop for Aside {
     }
 }
 
-/// Whether there is, and stays, the same archive compressed in another way, with which it shares its log.
+/// Whether there is, and stays, the same archive compressed in another way.
 fn has_sibling(archive: &Path, going: &[&Path]) -> bool {
     let name = archive.file_name().unwrap_or_default().to_string_lossy();
     let Some(stem) = archive_stem(&name) else {
@@ -183,23 +193,34 @@ pub(super) fn sweep(directory: &Path) {
         let Some(name) = name.strip_prefix('.') else {
             continue;
         };
-        if let Some((_, kind)) = name.strip_suffix(".tmp").and_then(of_archive)
-            && WRITTEN.contains(&kind)
-        {
+        if name.strip_suffix(".tmp").is_some_and(is_written) {
             let _ = remove_stale(&path);
         }
-        if let Some((archive, kind)) = name.strip_suffix(".removed").and_then(of_archive)
-            && KINDS.contains(&kind)
-        {
+        if let Some((archive, kind)) = name.strip_suffix(".removed").and_then(of_archive) {
             restore(&path, &directory.join(archive), kind);
         }
     }
 }
 
-/// The archive and the kind of a side file of this name.
+/// Whether a side file that is written here has this name.
+fn is_written(name: &str) -> bool {
+    WRITTEN.iter().any(|kind| {
+        let beside = name
+            .strip_suffix(kind)
+            .and_then(|rest| rest.strip_suffix('.'));
+        beside.is_some_and(|beside| match OF_STEM.contains(kind) {
+            true => format!("{beside}.vma").parse::<BackupName>().is_ok(),
+            false => archive_stem(beside).is_some(),
+        })
+    })
+}
+
+/// The archive and the kind of a side file that was put aside under this name.
 fn of_archive(name: &str) -> Option<(&str, &str)> {
-    let (archive, kind) = name.rsplit_once('.')?;
-    archive_stem(archive).map(|_| (archive, kind))
+    KINDS.iter().find_map(|kind| {
+        let archive = name.strip_suffix(kind)?.strip_suffix('.')?;
+        archive_stem(archive).map(|_| (archive, *kind))
+    })
 }
 
 fn restore(aside: &Path, archive: &Path, kind: &str) {
@@ -263,6 +284,7 @@ mod tests {
     #[test]
     fn what_killed_processes_left_is_swept_and_nothing_else() {
         let stays = [
+            ".other.log.tmp".to_owned(),
             ".other.notes.tmp".to_owned(),
             format!(".{ARCHIVE}.tmp"),
             ARCHIVE.to_owned(),
@@ -270,6 +292,8 @@ mod tests {
         let goes = [
             format!(".{ARCHIVE}.notes.tmp"),
             format!(".{ARCHIVE}.protected.tmp"),
+            ".vzdump-qemu-100-2026_01_01-00_00_00.log.tmp".to_owned(),
+            ".vzdump-qemu-100-2026_01_01-00_00_00.stats.json.tmp".to_owned(),
             format!(".{}.notes.removed", ARCHIVE.replace("100", "101")),
         ];
         let dir = with(&[&stays[..], &goes[..]].concat());
@@ -284,10 +308,12 @@ mod tests {
     fn side_files_come_back_to_an_archive_that_stayed() {
         let aside = format!(".{ARCHIVE}.notes.removed");
         let log = format!(".{ARCHIVE}.log.removed");
-        let dir = with(&[ARCHIVE.to_owned(), aside, log]);
+        let stats = format!(".{ARCHIVE}.stats.json.removed");
+        let dir = with(&[ARCHIVE.to_owned(), aside, log, stats]);
         sweep(dir.path());
         let expected = [
             "vzdump-qemu-100-2026_01_01-00_00_00.log",
+            "vzdump-qemu-100-2026_01_01-00_00_00.stats.json",
             ARCHIVE,
             &format!("{ARCHIVE}.notes"),
         ];

@@ -122,6 +122,7 @@ impl Guest {
         };
         let settings = Settings {
             idle: self.before.is_none(),
+            before: self.before,
             ..Settings::new(&options.pacing, &options.target)
         };
         let watch: Option<&mut dyn GuestWatch> = Some(&mut watch);

@@ -72,6 +72,7 @@ mod tests {
         WriteLatency {
             writes: 1000,
             slow: Duration::from_micros(slow),
+            median: Duration::ZERO,
             mean: Duration::from_micros(mean),
         }
     }
@@ -100,6 +101,7 @@ mod tests {
         let forever = WriteLatency {
             writes: 1,
             slow: Duration::MAX,
+            median: Duration::MAX,
             mean: Duration::MAX,
         };
         assert!(exceeds(Budget::relative_to(latency(1, 1)), forever));

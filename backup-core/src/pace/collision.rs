@@ -63,6 +63,7 @@ mod tests {
         let latency = |slow, mean| WriteLatency {
             writes: 100,
             slow: Duration::from_millis(slow),
+            median: Duration::ZERO,
             mean: Duration::from_millis(mean),
         };
         let collision = Collision {

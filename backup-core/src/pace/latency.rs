@@ -72,6 +72,8 @@ pub struct WriteLatency {
     /// What 99 of 100 of them took at most, on the disk where that is longest; for disks that do not class
     /// their writes, the mean. Of ten and more the slowest is left out, too: it happens to any guest.
     pub slow: Duration,
+    /// What half of them took at most, likewise.
+    pub median: Duration,
     /// What they took on average.
     pub mean: Duration,
 }
@@ -94,6 +96,7 @@ impl WriteLatency {
         Self {
             writes,
             slow: self.slow.max(other.slow),
+            median: self.median.max(other.median),
             mean: Duration::from_nanos(mean.unwrap_or(u64::MAX)),
         }
     }
@@ -109,6 +112,7 @@ impl WriteLatency {
         Self {
             writes: other.writes,
             slow: middle(self.slow, other.slow),
+            median: middle(self.median, other.median),
             mean: middle(self.mean, other.mean),
         }
     }
@@ -124,34 +128,39 @@ impl DiskWrites {
             .time
             .checked_sub(earlier.time)?
             .checked_div(u32::try_from(writes).ok()?)?;
+        let classes = Classes::since(self, earlier);
+        let bound = |left_out: fn(u64) -> u64| classes.as_ref()?.bound(left_out);
         Some(WriteLatency {
             writes,
-            slow: self.slow_since(earlier).unwrap_or(mean),
+            slow: bound(|total| (total / 100).max(u64::from(total >= MANY))).unwrap_or(mean),
+            median: bound(|total| total / 2).unwrap_or(mean),
             mean,
         })
     }
+}
 
-    /// The bound of the class below which 99 of 100 are.
-    fn slow_since(&self, earlier: &Self) -> Option<Duration> {
-        if self.classes.len() != earlier.classes.len() {
+/// The writes of an interval, by latency.
+struct Classes(Vec<(Duration, u64)>);
+
+impl Classes {
+    fn since(now: &DiskWrites, earlier: &DiskWrites) -> Option<Self> {
+        if now.classes.len() != earlier.classes.len() {
             return None;
         }
-        let counts: Option<Vec<(Duration, u64)>> = self
-            .classes
-            .iter()
-            .zip(&earlier.classes)
-            .map(|(now, then)| Some((now.0, now.1.checked_sub(then.1)?)))
-            .collect();
-        let counts = counts?;
-        let total = counts
-            .iter()
-            .fold(0_u64, |sum, (_, count)| sum.saturating_add(*count));
-        let left_out = (total / 100).max(u64::from(total >= MANY));
-        let wanted = total.saturating_sub(left_out);
+        let pairs = now.classes.iter().zip(&earlier.classes);
+        let counts = pairs.map(|(now, then)| Some((now.0, now.1.checked_sub(then.1)?)));
+        counts.collect::<Option<_>>().map(Self)
+    }
+
+    /// The bound of the class below which all are but the slowest, of which so many are left out.
+    fn bound(&self, left_out: fn(u64) -> u64) -> Option<Duration> {
+        let counts = self.0.iter();
+        let total = counts.fold(0_u64, |sum, (_, count)| sum.saturating_add(*count));
+        let wanted = total.saturating_sub(left_out(total));
         let mut sum = 0_u64;
-        counts.into_iter().find_map(|(bound, count)| {
-            sum = sum.saturating_add(count);
-            (wanted > 0 && sum >= wanted).then_some(bound)
+        self.0.iter().find_map(|(bound, count)| {
+            sum = sum.saturating_add(*count);
+            (wanted > 0 && sum >= wanted).then_some(*bound)
         })
     }
 }
@@ -221,6 +230,22 @@ mod tests {
             (40, ms(5), ms(2))
         );
         assert_eq!(now.write_latency_since(&now), None);
+    }
+
+    #[test]
+    fn half_of_the_writes_took_no_longer_than_the_median() {
+        let earlier = GuestWrites::of(vec![disk([0, 0, 0])]);
+        let median = |counts| {
+            let now = GuestWrites::of(vec![disk(counts)]);
+            now.write_latency_since(&earlier).unwrap().median
+        };
+        assert_eq!(median([51, 49, 0]), ms(1));
+        assert_eq!(median([49, 51, 0]), ms(8));
+        assert_eq!(median([1, 0, 0]), ms(1));
+        assert_eq!(median([0, 0, 3]), Duration::MAX);
+        let earlier = GuestWrites::new(10, ms(10));
+        let latency = GuestWrites::new(12, ms(16)).write_latency_since(&earlier);
+        assert_eq!(latency.unwrap().median, ms(3), "without classes the mean");
     }
 
     #[test]

@@ -8,7 +8,7 @@ use fleece_vma_format::{Header, Summary};
 use crate::job::cancel::CancelToken;
 use crate::pace::effort::Pace;
 use crate::pace::gate::DepthGate;
-use crate::pace::latency::GuestWrites;
+use crate::pace::latency::{GuestWrites, WriteLatency};
 use crate::pace::options::Pacing;
 use crate::pace::pacer::{self, Pacer, Sample};
 use crate::pace::rate::RateLimit;
@@ -27,6 +27,8 @@ pub(crate) struct Settings {
     pub(crate) pacing: Pacing,
     /// Whether the guest wrote nothing before.
     pub(crate) idle: bool,
+    /// What 99 of 100 of its writes took before, if that is known.
+    pub(crate) before: Option<Duration>,
     /// How long the target may take for one write.
     pub(crate) target_timeout: Duration,
 }
@@ -37,6 +39,7 @@ impl Settings {
         Self {
             pacing: pacing.clone(),
             idle: false,
+            before: None,
             target_timeout: target.timeout,
         }
     }
@@ -133,6 +136,7 @@ impl Transfer<'_> {
         let mut meter = Meter::new(total, start);
         let mut last_report = start;
         let mut limit = fleecing_limit.map(FleecingLimit::new);
+        let mut felt = Felt::default();
         loop {
             let ended = pipeline.wait(pacer::INTERVAL);
             if ended.is_some() || last_report.elapsed() >= REPORT {
@@ -143,6 +147,8 @@ impl Transfer<'_> {
                     depth: gate.pace().reads,
                     fleecing,
                     fleecing_limit,
+                    latency: felt.tell(),
+                    latency_before: settings.before,
                     ..read
                 };
                 self.reporter.report(&Event::Progress(progress));
@@ -165,9 +171,11 @@ impl Transfer<'_> {
             if let Some(watch) = watch.as_mut() {
                 let at = start.elapsed();
                 let reads = gate.done();
+                let writes = watch.writes();
+                felt.note(writes.as_ref());
                 let sample = Sample {
                     at,
-                    writes: watch.writes(),
+                    writes,
                     read: reads.bytes,
                     left: total.saturating_sub(Counters::get(&self.counters.done)),
                     reading: reads.took,
@@ -179,6 +187,28 @@ impl Transfer<'_> {
                 }
             }
         }
+    }
+}
+
+/// What the guest's writes took from one report to the next.
+#[derive(Default)]
+struct Felt {
+    told: Option<GuestWrites>,
+    last: Option<GuestWrites>,
+}
+
+impl Felt {
+    fn note(&mut self, writes: Option<&GuestWrites>) {
+        if let Some(writes) = writes {
+            self.told.get_or_insert_with(|| writes.clone());
+            self.last = Some(writes.clone());
+        }
+    }
+
+    fn tell(&mut self) -> Option<WriteLatency> {
+        let latency = self.last.as_ref()?.write_latency_since(self.told.as_ref()?);
+        self.told.clone_from(&self.last);
+        latency
     }
 }
 

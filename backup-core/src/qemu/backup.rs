@@ -300,6 +300,7 @@ fn move_data(
         let (header, devices) = archive::devices(content, &sources)?;
         let settings = Settings {
             idle,
+            before,
             ..Settings::new(&job.archive.pacing, &job.archive.target)
         };
         let transfer = Transfer {

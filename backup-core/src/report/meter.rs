@@ -51,6 +51,8 @@ impl Meter {
             depth: 0.0,
             fleecing: None,
             fleecing_limit: None,
+            latency: None,
+            latency_before: None,
         };
         self.last = Sample {
             at: now,

@@ -327,7 +327,9 @@ impl Work {
                         "vma create @/dump/{name} -d format=raw:drive-scsi0=@/disk.raw"
                     ));
                     self.write(&format!("dump/{name}.notes"), "old");
-                    self.write(&format!("dump/{}", name.replace(".vma", ".log")), "log");
+                    for (kind, text) in [(".log", "log"), (".stats.json", "record")] {
+                        self.write(&format!("dump/{}", name.replace(".vma", kind)), text);
+                    }
                 }
             }
             Storages => {

@@ -7,6 +7,8 @@ use std::hash::{Hash as _, Hasher as _};
 use std::path::Path;
 use std::process::{Command, Stdio};
 
+use fleece_backup_core::dump::Stats;
+
 /// Each name with what is under it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct State(BTreeMap<String, String>);
@@ -23,7 +25,7 @@ impl State {
             let entry = entry.unwrap();
             let name = format!("{prefix}{}", entry.file_name().to_str().unwrap());
             // Whose a number is stays known for as long as there is a state directory.
-            if name.ends_with(".claim") {
+            if name.ends_with(".claim") || is_record(&entry.path()) {
                 continue;
             }
             if entry.file_type().unwrap().is_dir() {
@@ -75,6 +77,16 @@ impl State {
         names.dedup();
         names.join(", ")
     }
+}
+
+/// Whether it is a whole log or record of a run, which one that fails leaves, too. What is not whole counts as left over.
+fn is_record(path: &Path) -> bool {
+    let (name, text) = (path.to_str().unwrap(), fs::read_to_string(path));
+    let text = text.unwrap_or_default();
+    if name.ends_with(".stats.json") {
+        return Stats::parse(text.as_bytes()).is_some();
+    }
+    name.ends_with(".log") && text.contains(" INFO: Starting Backup") && text.ends_with('\n')
 }
 
 /// What a file holds, whatever its time and its uuid are.

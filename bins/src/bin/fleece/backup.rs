@@ -5,6 +5,7 @@ mod every;
 mod hooks;
 mod job;
 mod live;
+mod record;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -135,12 +136,13 @@ fn one(arguments: &Backup, places: &Places, log: &Log, cancel: &CancelToken) -> 
         job.script.guest("backup-end", result)?;
         Ok(done)
     };
-    let done = run();
-    if let Err(error) = &done {
-        let error = json!({ "kind": error.kind().word(), "message": error.chain() });
-        job.script
-            .guest("backup-abort", json!({ "error": error }))?;
-    }
+    let done = record::kept(&job, &now, name.as_deref(), || {
+        run().or_else(|error| {
+            let told = json!({ "kind": error.kind().word(), "message": error.chain() });
+            job.script.guest("backup-abort", json!({ "error": told }))?;
+            Err(error)
+        })
+    });
     job.script.guest("log-end", json!({}))?;
     let done = done?;
     log.result(&summary(&done, &guest.id));

@@ -15,6 +15,8 @@ pub(crate) mod demo;
 pub(crate) mod doctor;
 #[path = "cli/hooks.rs"]
 pub(crate) mod hooks;
+#[path = "cli/report.rs"]
+pub(crate) mod report;
 #[path = "cli/restore.rs"]
 pub(crate) mod restore;
 #[path = "cli/run.rs"]
@@ -40,6 +42,7 @@ use cleanup::Cleanup;
 use config::ConfigCommand;
 use demo::Demo;
 use doctor::Doctor;
+use report::{Metrics, Report};
 use restore::Restore;
 use run::Run;
 use serve::Serve;
@@ -142,6 +145,15 @@ pub(crate) enum Command {
     /// archive fills no slot, and is removed only if a newer one is sound and no rule would keep it if it
     /// were sound. One dated in the future fills no slot either, and is kept.
     Prune(Prune),
+    /// Show how the backups of all guests stand: in a table, in a page for browsers, or for programs.
+    ///
+    /// Night by night: sound, unverified, warning, failed, or missing, where a guest's usual rhythm says that one was due. With
+    /// --html also what each guest felt during each backup, what the archives take, and how long each will stay.
+    ///
+    /// Exit code 3 says that a guest needs a look.
+    Report(Report),
+    /// Print or write metrics for Prometheus.
+    Metrics(Metrics),
     /// Print or replace the notes of a backup.
     Note(Note),
     /// Protect a backup from removal.

@@ -37,8 +37,25 @@ pub(crate) fn run(arguments: &Demo, log: &Log) -> Result<ExitCode, Error> {
         log.info("The restored disks equal the copies, byte for byte.");
     }
     log.data(&table.to_string());
+    if let Some(file) = &arguments.html {
+        crate::report::write(file, &table.page(&about(arguments)), log)?;
+    }
+    if let Some(file) = &arguments.svg {
+        crate::report::write(file, &table.chart().svg(), log)?;
+    }
     log.result(&table.to_json(arguments, equal));
     Ok(ExitCode::from(if equal { 0 } else { exit::DAMAGE }))
+}
+
+fn about(arguments: &Demo) -> String {
+    format!(
+        "A guest wants to write {}/s to two disks of {} together, (a) without a backup, (b) during one that saves old data \
+         straight to a target that takes {}/s, and (c) during one to the same target with fleecing. Shown is what its writes \
+         take, from the median to the 99th percentile, and what the fleecing images hold.",
+        units::bytes(arguments.guest_speed),
+        units::bytes(arguments.size),
+        units::bytes(arguments.target_speed)
+    )
 }
 
 /// Returns the table, and whether the restored disks are what they were.

@@ -2,8 +2,9 @@
 
 use std::cell::{Cell, RefCell};
 use std::io::Write as _;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
+use fleece_backup_core::dump::Recorder;
 use fleece_backup_core::{Error, Event, Progress, Reporter, Warning, units};
 use fleece_fleet::Journal;
 use fleece_plain_text::message;
@@ -28,6 +29,8 @@ pub(crate) struct Log {
     journal: Option<Journal>,
     /// What all lines are about, in the journal.
     fields: RefCell<Vec<(&'static str, String)>>,
+    /// What keeps all that is said, while a run goes on.
+    recorder: RefCell<Option<Recorder>>,
 }
 
 /// While this is there, others see how the backup goes.
@@ -51,6 +54,7 @@ impl Log {
             watch: RefCell::default(),
             journal: Journal::of_environment(),
             fields: RefCell::default(),
+            recorder: RefCell::default(),
         }
     }
 
@@ -71,6 +75,20 @@ impl Log {
     /// Whether only what is wrong is to be said.
     pub(crate) fn is_quiet(&self) -> bool {
         self.quiet
+    }
+
+    /// From now on all that is said is kept, too.
+    pub(crate) fn record(&self, recorder: Recorder) {
+        self.recorder.replace(Some(recorder));
+    }
+
+    /// What was kept, which ends here; `error` is its last line.
+    pub(crate) fn recorded(&self, error: Option<&Error>) -> Option<Recorder> {
+        let mut recorder = self.recorder.take()?;
+        if let Some(error) = error {
+            recorder.line("ERROR", &advice::text(error));
+        }
+        Some(recorder)
     }
 
     pub(crate) fn info(&self, message: &str) {
@@ -128,7 +146,10 @@ impl Log {
     }
 
     fn text(&self, level: &str, message: &str) {
-        if self.quiet && level == "INFO" {
+        if let Some(recorder) = &mut *self.recorder.borrow_mut() {
+            recorder.line(level, message);
+        }
+        if self.json || (self.quiet && level == "INFO") {
             return;
         }
         if let Some(journal) = &self.journal {
@@ -191,36 +212,48 @@ impl Reporter for Log {
         let mut watch = self.watch.borrow_mut();
         let said = watch.as_mut().and_then(|watch| watch.take(event));
         drop(watch);
-        match (event, self.json) {
-            (Event::Info(info), false) => self.text("INFO", &message(info)),
-            (Event::Warning(warning), false) => self.text("WARN", &told(warning)),
-            (Event::Progress(progress), false) => self.progress_line(progress),
-            (Event::Info(info), true) => {
-                self.object(&events::status(info));
-            }
-            (Event::Warning(warning), true) => {
-                self.object(&events::warning(&told(warning)));
-            }
-            (Event::Progress(progress), true) => self.object(&events::status_of(json!({
-                "total": progress.total,
-                "done": progress.done,
-                "read": progress.read,
-                "zero": progress.zero,
-                "written": progress.written,
-                "elapsed": progress.elapsed.as_secs_f64(),
-                "rate": progress.rate,
-                "write_rate": progress.write_rate,
-                "eta": progress.eta.map(|eta| eta.as_secs_f64()),
-                "depth": progress.depth,
-                "fleecing": progress.fleecing,
-                "fleecing_limit": progress.fleecing_limit,
-            }))),
+        if let Some(recorder) = &mut *self.recorder.borrow_mut() {
+            recorder.take(event);
+        }
+        match event {
+            Event::Info(info) => self.text("INFO", &message(info)),
+            Event::Warning(warning) => self.text("WARN", &told(warning)),
+            Event::Progress(progress) => self.progress_line(progress),
+            _ => {}
+        }
+        match event {
+            _ if !self.json => {}
+            Event::Info(info) => self.object(&events::status(info)),
+            Event::Warning(warning) => self.object(&events::warning(&told(warning))),
+            Event::Progress(progress) => self.object(&events::status_of(numbers(progress))),
             _ => {}
         }
         if let Some(said) = said {
             self.warning(&said);
         }
     }
+}
+
+/// Progress for programs.
+fn numbers(progress: &Progress) -> Value {
+    let latency = progress.latency;
+    let seconds = |time: Option<Duration>| time.map(|time| time.as_secs_f64());
+    json!({
+        "total": progress.total,
+        "done": progress.done,
+        "read": progress.read,
+        "zero": progress.zero,
+        "written": progress.written,
+        "elapsed": progress.elapsed.as_secs_f64(),
+        "rate": progress.rate,
+        "write_rate": progress.write_rate,
+        "eta": seconds(progress.eta),
+        "depth": progress.depth,
+        "fleecing": progress.fleecing,
+        "fleecing_limit": progress.fleecing_limit,
+        "latency_p50": seconds(latency.map(|latency| latency.median)),
+        "latency_p99": seconds(latency.map(|latency| latency.slow)),
+    })
 }
 
 fn told(warning: &Warning) -> String {

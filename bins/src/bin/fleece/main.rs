@@ -16,6 +16,7 @@ mod log;
 mod namesake;
 mod notices;
 mod options;
+mod report;
 mod restore;
 mod run;
 mod script;
@@ -54,6 +55,8 @@ fn main() -> ExitCode {
         Command::List(arguments) => list::list(arguments, places, &log),
         Command::Verify(arguments) => verify::run(arguments, places, &log),
         Command::Prune(arguments) => list::prune(arguments, places, &log),
+        Command::Report(arguments) => report::report(arguments, places, &log),
+        Command::Metrics(arguments) => report::metrics(arguments, places, &log),
         Command::Note(arguments) => backups::note(arguments, &log),
         Command::Protect(arguments) => backups::protect(arguments),
         Command::Delete(arguments) => backups::delete(arguments, &log),

@@ -9,6 +9,7 @@ use fastrand::Rng;
 use fleece_backup_core::cbw::Filter;
 use fleece_backup_core::pace::GuestWrites;
 use fleece_backup_core::{Error, ErrorKind, RateLimit};
+use fleece_report::Felt;
 use fleece_storage::block::{Geometry as _, WriteAt as _};
 use hdrhistogram::Histogram;
 
@@ -20,6 +21,9 @@ const PAGE: u64 = 4 << 10;
 
 /// The longest write in pages: 64 KiB.
 const MAX_PAGES: u64 = 16;
+
+/// What was felt is told for stretches of this length, or of one write if it takes longer.
+const STRETCH: Duration = Duration::from_millis(250);
 
 /// Threads that write to random places until they are stopped.
 pub(super) struct Load {
@@ -44,6 +48,12 @@ struct Tally {
     latency: Histogram<u64>,
     sum: Duration,
     bytes: u64,
+    /// The same of the stretch under way, and where it ends.
+    stretch: Histogram<u64>,
+    end: Duration,
+    felt: Vec<Felt>,
+    /// Bytes in the fleecing images, when they were last looked at.
+    held: Option<u64>,
     error: Option<Error>,
 }
 
@@ -54,6 +64,8 @@ pub(super) struct Measured {
     pub(super) latency: Histogram<u64>,
     pub(super) bytes: u64,
     pub(super) time: Duration,
+    /// Stretch by stretch.
+    pub(super) felt: Vec<Felt>,
 }
 
 impl Measured {
@@ -103,6 +115,11 @@ impl Load {
         self.shared.tally().restart();
     }
 
+    /// What the fleecing images hold now.
+    pub(super) fn note_held(&self, held: u64) {
+        self.shared.tally().held = Some(held);
+    }
+
     /// For the backup, which goes by what the guest feels.
     pub(super) fn writes(&self) -> GuestWrites {
         let tally = self.shared.tally();
@@ -117,12 +134,14 @@ impl Load {
         let time = self.shared.tally().since.elapsed();
         self.join();
         let mut tally = self.shared.tally();
+        tally.end_stretch();
         match tally.error.take() {
             Some(error) => Err(error),
             None => Ok(Measured {
                 latency: tally.latency.clone(),
                 bytes: tally.bytes,
                 time,
+                felt: std::mem::take(&mut tally.felt),
             }),
         }
     }
@@ -195,9 +214,13 @@ impl Tally {
         })?;
         Ok(Self {
             since: Instant::now(),
+            stretch: latency.clone(),
             latency,
             sum: Duration::ZERO,
             bytes: 0,
+            end: STRETCH,
+            felt: Vec::new(),
+            held: None,
             error: None,
         })
     }
@@ -207,6 +230,10 @@ impl Tally {
         self.latency.reset();
         self.sum = Duration::ZERO;
         self.bytes = 0;
+        self.stretch.reset();
+        self.end = STRETCH;
+        self.felt.clear();
+        self.held = None;
         self.error = None;
     }
 
@@ -215,6 +242,28 @@ impl Tally {
         self.latency.saturating_record(nanoseconds);
         self.sum = self.sum.saturating_add(latency);
         self.bytes = self.bytes.saturating_add(bytes);
+        self.stretch.saturating_record(nanoseconds);
+        if self.since.elapsed() >= self.end {
+            self.end_stretch();
+        }
+    }
+
+    fn end_stretch(&mut self) {
+        let now = self.since.elapsed();
+        let of = |share| self.stretch.value_at_quantile(share) / 1000;
+        // What is left at the end may be too short to tell anything.
+        let begin = self.felt.last().map_or(0.0, |felt| felt.until);
+        let is_short = now.as_secs_f64() - begin < STRETCH.as_secs_f64() / 2.0;
+        if !self.stretch.is_empty() && (!is_short || self.felt.is_empty()) {
+            self.felt.push(Felt {
+                until: now.as_secs_f64(),
+                p50_us: Some(of(0.5)),
+                p99_us: Some(of(0.99)),
+                fleecing: self.held,
+            });
+        }
+        self.stretch.reset();
+        self.end = now.saturating_add(STRETCH);
     }
 
     fn fail(&mut self, error: fleece_storage::block::Error) {

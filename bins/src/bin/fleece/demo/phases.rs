@@ -247,7 +247,11 @@ impl GuestWatch for Watch<'_> {
     }
 
     fn fleecing_used(&mut self) -> Option<u64> {
-        self.1.map(|snapshot| snapshot.usage().held)
+        let held = self.1.map(|snapshot| snapshot.usage().held);
+        if let Some(held) = held {
+            self.0.note_held(held);
+        }
+        held
     }
 }
 

@@ -4,6 +4,7 @@ use std::fmt;
 use std::time::Duration;
 
 use fleece_backup_core::units;
+use fleece_report::{Chart, Panel};
 use serde_json::{Value, json};
 
 use super::phases::{Backup, Phase};
@@ -23,7 +24,7 @@ impl Table {
     pub(super) fn to_json(&self, arguments: &Demo, equal: bool) -> Value {
         let [alone, straight, fleeced] = self.0.each_ref().map(phase_to_json);
         json!({
-                "size": arguments.size,
+            "size": arguments.size,
             "target_speed": arguments.target_speed,
             "guest_speed": arguments.guest_speed,
             "no_backup": alone,
@@ -31,6 +32,48 @@ impl Table {
             "fleecing": fleeced,
             "restored_equal": equal,
         })
+    }
+}
+
+impl Table {
+    /// What the guest felt in each act.
+    pub(super) fn chart(&self) -> Chart {
+        let panels = NAMES.iter().zip(&self.0).map(|(name, phase)| Panel {
+            title: (*name).to_owned(),
+            felt: phase.guest.felt.clone(),
+            before_us: None,
+        });
+        Chart::new(panels.collect())
+    }
+
+    /// The rows, the first of which has the names.
+    fn rows(&self) -> Vec<[String; 4]> {
+        let row = |name: &str, [a, b, c]: [String; 3]| [name.to_owned(), a, b, c];
+        let each = |of: &dyn Fn(&Phase) -> String| self.0.each_ref().map(of);
+        let latency = |share| each(&|phase| millis(phase.guest.latency(share)));
+        let peak = |phase: &Phase| {
+            let peak = phase.backup.and_then(|backup| backup.fleecing_peak);
+            peak.map_or_else(none, units::bytes)
+        };
+        vec![
+            row("", NAMES.map(str::to_owned)),
+            row("guest's writes, median", latency(0.5)),
+            row("  99 of 100 within", latency(0.99)),
+            row("  slowest", latency(1.0)),
+            row("guest writes", each(&|phase| units::rate(rate(phase)))),
+            row("backup", each(&ending)),
+            row("fleecing images, at most", each(&peak)),
+        ]
+    }
+
+    /// A page of both.
+    pub(super) fn page(&self, about: &str) -> String {
+        fleece_report::chart_page(
+            "What a backup costs a guest",
+            about,
+            &self.chart(),
+            &self.rows(),
+        )
     }
 }
 
@@ -55,26 +98,10 @@ fn phase_to_json(phase: &Phase) -> Value {
 
 impl fmt::Display for Table {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut row = |name: &str, cells: [String; 3]| {
-            let [a, b, c] = cells;
-            writeln!(f, "{name:26}{a:>18}{b:>18}{c:>18}")
-        };
-        let latency = |share| {
-            let of = move |phase: &Phase| millis(phase.guest.latency(share));
-            self.0.each_ref().map(of)
-        };
-        row("", NAMES.map(str::to_owned))?;
-        row("guest's writes, median", latency(0.5))?;
-        row("  99 of 100 within", latency(0.99))?;
-        row("  slowest", latency(1.0))?;
-        let written = |phase: &Phase| units::rate(rate(phase));
-        row("guest writes", self.0.each_ref().map(written))?;
-        row("backup", self.0.each_ref().map(ending))?;
-        let peak = |phase: &Phase| {
-            let peak = phase.backup.and_then(|backup| backup.fleecing_peak);
-            peak.map_or_else(none, units::bytes)
-        };
-        row("fleecing images, at most", self.0.each_ref().map(peak))
+        for [name, a, b, c] in self.rows() {
+            writeln!(f, "{name:26}{a:>18}{b:>18}{c:>18}")?;
+        }
+        Ok(())
     }
 }
 
@@ -115,6 +142,7 @@ mod tests {
             latency,
             bytes: 3 << 20,
             time: Duration::from_secs(2),
+            felt: Vec::new(),
         };
         Phase { guest, backup }
     }
