@@ -5,11 +5,12 @@
 
 mod support;
 
+use std::path::Path;
 use std::time::Duration;
 
-use fleece_lab::{Background, Definition, Disk, Guest, Interface, Qemu};
+use fleece_lab::{Background, Definition, Disk, Guest, Machine};
 use fleece_qmp_client::Client;
-use fleece_qmp_client::commands::QueryBlock;
+use serde_json::json;
 use support::ended::Ended;
 use support::mounted::Tmpfs;
 use support::running::Running;
@@ -18,23 +19,25 @@ use support::{Bench, ordered};
 const SIZE: u64 = 64 << 20;
 const SOON: Duration = Duration::from_secs(60);
 
-/// A guest with two disks, on one of them that many MiB of data that cannot be compressed.
-fn guest_with(qemu: &Qemu, interface: Interface, noise: u32) -> Guest {
-    let disk = || {
-        Disk::raw(SIZE)
-            .interface(interface)
-            .define(Definition::Drive)
-    };
-    let builder = Guest::builder(qemu).disk(disk()).disk(disk());
-    let guest = builder.boot().unwrap();
-    let noise = format!("dd if=/dev/urandom of=/dev/disk0 bs=1M count={noise} 2>/dev/null");
-    guest.run(&noise, SOON).unwrap();
-    guest
-}
-
+/// A guest with two disks, on one of them 32 MiB of data that cannot be compressed.
 fn guest() -> Option<Guest> {
     let qemu = fleece_lab::qemu("10.0")?;
-    Some(guest_with(&qemu, Interface::VirtioBlk, 32))
+    let disk = || Disk::raw(SIZE).define(Definition::Drive);
+    let builder = Guest::builder(&qemu).disk(disk()).disk(disk());
+    let guest = builder.boot().unwrap();
+    let noise = "dd if=/dev/urandom of=/dev/disk0 bs=1M count=32 2>/dev/null";
+    guest.run(noise, SOON).unwrap();
+    Some(guest)
+}
+
+/// A machine in the place of a guest that does not write.
+fn machine() -> Option<Machine> {
+    let qemu = fleece_lab::qemu("10.0")?;
+    Some(support::machine_with_data(
+        &qemu,
+        "virtio-blk-pci",
+        32 << 20,
+    ))
 }
 
 fn write_in(guest: &Guest) -> Background<'_> {
@@ -42,8 +45,8 @@ fn write_in(guest: &Guest) -> Background<'_> {
 }
 
 /// A backup of guest 7 that takes long, and reads.
-fn begun(bench: &Bench, guest: &Guest) -> Running {
-    Running::begin(&mut bench.backup(&guest.qmp_socket()))
+fn begun(bench: &Bench, qmp: &Path) -> Running {
+    Running::begin(&mut bench.backup(qmp))
 }
 
 fn assert_still_writing(guest: &Guest, writer: Background<'_>) {
@@ -58,7 +61,7 @@ fn a_signal_ends_the_backup_and_undoes_everything() {
     let writer = write_in(&guest);
     for (name, code) in [("-INT", 130), ("-TERM", 143), ("-HUP", 129)] {
         let bench = Bench::new();
-        let backup = begun(&bench, &guest);
+        let backup = begun(&bench, &guest.qmp_socket());
         backup.signal(name);
         backup.end().expect_code(code);
         bench.assert_clean(&guest.test_socket());
@@ -72,7 +75,7 @@ fn a_killed_backup_is_cleaned_up_while_qemu_runs() {
     let Some(guest) = guest() else { return };
     let writer = write_in(&guest);
     let bench = Bench::new();
-    begun(&bench, &guest).kill();
+    begun(&bench, &guest.qmp_socket()).kill();
     assert_eq!(
         support::entries(&bench.path("fleecing")).len(),
         2,
@@ -88,31 +91,31 @@ fn a_killed_backup_is_cleaned_up_while_qemu_runs() {
 
 #[test]
 fn the_next_backup_removes_what_a_killed_one_left() {
-    let Some(guest) = guest() else { return };
+    let Some(machine) = machine() else { return };
     let bench = Bench::new();
-    begun(&bench, &guest).kill();
-    let next = Ended::of(bench.backup(&guest.qmp_socket()).args(["--vmid", "7"]));
+    begun(&bench, &machine.qmp_socket()).kill();
+    let next = Ended::of(bench.backup(&machine.qmp_socket()).args(["--vmid", "7"]));
     next.expect(0, &["was not finished"]);
-    bench.assert_clean(&guest.test_socket());
+    bench.assert_clean(&machine.test_socket());
     bench.restore();
 }
 
 #[test]
 fn a_killed_backup_is_cleaned_up_when_qemu_is_gone_too() {
-    let Some(mut guest) = guest() else { return };
+    let Some(mut machine) = machine() else { return };
     let bench = Bench::new();
-    begun(&bench, &guest).kill();
-    guest.kill();
+    begun(&bench, &machine.qmp_socket()).kill();
+    machine.kill();
     support::succeed(bench.fleece("cleanup").arg("7"));
     bench.assert_clean_folders();
 }
 
 #[test]
 fn a_qemu_that_dies_ends_the_backup_with_that_cause() {
-    let Some(mut guest) = guest() else { return };
+    let Some(mut machine) = machine() else { return };
     let bench = Bench::new();
-    let backup = begun(&bench, &guest);
-    guest.kill();
+    let backup = begun(&bench, &machine.qmp_socket());
+    machine.kill();
     backup.end().expect_code(5);
     bench.assert_clean_folders();
     bench.assert_no_archive();
@@ -138,26 +141,24 @@ fn a_full_fleecing_storage_breaks_the_backup_and_not_the_guest() {
 
 #[test]
 fn a_full_target_ends_the_backup_with_that_cause() {
-    let Some(guest) = guest() else { return };
+    let Some(machine) = machine() else { return };
     let bench = Bench::new();
     let _small = Tmpfs::mount(bench.path("archives"), "4m");
-    let mut backup = bench.backup(&guest.qmp_socket());
+    let mut backup = bench.backup(&machine.qmp_socket());
     let ended = Ended::of(backup.arg("--compress=none"));
     ended.expect(6, &["the backup target is full"]);
-    bench.assert_clean(&guest.test_socket());
+    bench.assert_clean(&machine.test_socket());
     bench.assert_no_archive();
 }
 
 #[test]
 fn a_disk_that_is_unplugged_leaves_nothing_behind() {
     for qemu in fleece_lab::qemus() {
-        let guest = guest_with(&qemu, Interface::VirtioScsi, 16);
+        let machine = support::machine_with_data(&qemu, "scsi-hd,bus=controller.0", 16 << 20);
         let bench = Bench::new();
-        let backup = begun(&bench, &guest);
-        let test = Client::connect_unix(guest.test_socket()).unwrap();
-        let blocks = test.execute(&QueryBlock {}).unwrap();
-        let device = blocks.iter().find_map(|block| block.qdev.clone()).unwrap();
-        test.execute_raw("device_del", Some(serde_json::json!({"id": device})))
+        let backup = begun(&bench, &machine.qmp_socket());
+        let test = Client::connect_unix(machine.test_socket()).unwrap();
+        test.execute_raw("device_del", Some(json!({"id": "disk0"})))
             .unwrap();
         drop(test);
         if qemu.version().major >= 11 {
@@ -168,7 +169,7 @@ fn a_disk_that_is_unplugged_leaves_nothing_behind() {
             backup.end().expect_code(0);
             assert_eq!(bench.restore().len(), 2);
         }
-        bench.assert_clean(&guest.test_socket());
-        support::assert_running(&guest.test_socket());
+        bench.assert_clean(&machine.test_socket());
+        support::assert_running(&machine.test_socket());
     }
 }

@@ -235,8 +235,12 @@ fn an_nbd_connection_that_is_cut_ends_the_backup_with_that_cause() {
 
 #[test]
 fn a_clean_up_of_all_guests_passes_over_one_that_is_being_backed_up() {
-    let Some(guest) = the_guest() else { return };
-    let (bench, backup) = begin(&guest);
+    let Some(qemu) = fleece_lab::qemu("10.0") else {
+        return;
+    };
+    let machine = support::machine_with_data(&qemu, "virtio-blk-pci", 8 << 20);
+    let bench = Bench::new();
+    let backup = Running::begin(&mut bench.backup(&machine.qmp_socket()));
     // What a backup of another guest left.
     let left = bench.path("archives").join(".left.vma.tmp");
     std::fs::write(&left, "").unwrap();
@@ -246,7 +250,7 @@ fn a_clean_up_of_all_guests_passes_over_one_that_is_being_backed_up() {
     let said = cleaned.expect(3, &["7: process "]);
     assert!(!left.exists(), "{said}");
     backup.end().expect_code(0);
-    bench.assert_clean(&guest.test_socket());
+    bench.assert_clean(&machine.test_socket());
     bench.restore();
 }
 

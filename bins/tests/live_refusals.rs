@@ -9,7 +9,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::net::UnixListener;
 use std::process::Command;
 
-use fleece_lab::{Definition, Disk, Guest, Interface, StorageDaemon};
+use fleece_lab::{Disk, Machine, StorageDaemon};
 use fleece_qmp_client::Client;
 use support::Bench;
 
@@ -78,11 +78,8 @@ fn targets_and_storages_that_cannot_be_used() {
     let Some(qemu) = fleece_lab::qemu("10.0") else {
         return;
     };
-    let disk = Disk::raw(8 << 20)
-        .interface(Interface::VirtioBlk)
-        .define(Definition::Drive);
-    let guest = Guest::builder(&qemu).disk(disk).boot().unwrap();
-    let qmp = guest.qmp_socket();
+    let machine = support::machine_with_data(&qemu, "virtio-blk-pci", 0);
+    let qmp = machine.qmp_socket();
     let bench = Bench::new();
     let backup = |to: &str, fleecing: &str| {
         let mut command = bench.fleece("backup");
@@ -121,7 +118,7 @@ fn targets_and_storages_that_cannot_be_used() {
         &["'scsi9'", "it has"],
     );
     refused(
-        backup(&archives, &fleecing).arg("--exclude=virtio0"),
+        backup(&archives, &fleecing).arg("--exclude=disk0,disk1"),
         1,
         &["nothing to back up"],
     );
@@ -140,8 +137,8 @@ fn targets_and_storages_that_cannot_be_used() {
         2,
         &["'x'"],
     );
-    bench.assert_clean(&guest.test_socket());
-    support::assert_running(&guest.test_socket());
+    bench.assert_clean(&machine.test_socket());
+    support::assert_running(&machine.test_socket());
 }
 
 #[test]
@@ -164,14 +161,14 @@ fn a_qemu_without_a_writable_disk() {
     let Some(qemu) = fleece_lab::qemu("10.0") else {
         return;
     };
-    let guest = Guest::builder(&qemu).boot().unwrap();
+    let machine = Machine::builder(&qemu).unwrap().start().unwrap();
     let bench = Bench::new();
     refused(
-        &mut bench.backup(&guest.qmp_socket()),
+        &mut bench.backup(&machine.qmp_socket()),
         5,
         &["no writable disk"],
     );
-    bench.assert_clean(&guest.test_socket());
+    bench.assert_clean(&machine.test_socket());
 }
 
 #[test]
@@ -179,15 +176,9 @@ fn a_second_backup_of_the_same_guest_while_one_runs() {
     let Some(qemu) = fleece_lab::qemu("10.0") else {
         return;
     };
-    let disk = Disk::raw(64 << 20)
-        .interface(Interface::VirtioBlk)
-        .define(Definition::Drive);
-    let guest = Guest::builder(&qemu).disk(disk).boot().unwrap();
-    guest
-        .run("dd if=/dev/urandom of=/dev/disk0 bs=1M count=8", SOON)
-        .unwrap();
+    let machine = support::machine_with_data(&qemu, "virtio-blk-pci", 8 << 20);
     let bench = Bench::new();
-    let mut first = bench.backup(&guest.qmp_socket());
+    let mut first = bench.backup(&machine.qmp_socket());
     let mut first = first
         .args(["--vmid", "7", "--bwlimit", "1M"])
         .spawn()
@@ -200,7 +191,7 @@ fn a_second_backup_of_the_same_guest_while_one_runs() {
         );
         std::thread::yield_now();
     }
-    let mut second = bench.backup(&guest.test_socket());
+    let mut second = bench.backup(&machine.test_socket());
     refused(
         second.args(["--vmid", "7"]),
         1,
@@ -213,7 +204,5 @@ fn a_second_backup_of_the_same_guest_while_one_runs() {
         &["backing up, restoring or cleaning up this guest"],
     );
     assert!(first.wait().unwrap().success());
-    bench.assert_clean(&guest.test_socket());
+    bench.assert_clean(&machine.test_socket());
 }
-
-const SOON: std::time::Duration = std::time::Duration::from_secs(60);

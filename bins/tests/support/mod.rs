@@ -138,6 +138,31 @@ pub(crate) fn machine_at(qemu: &Qemu, qmp: &Path, options: &[&str]) -> Machine {
     builder.start().unwrap()
 }
 
+/// A machine that runs with nothing to start from, for what needs no guest that writes: two disks of 64 MiB, on the first
+/// of them so many bytes of data that cannot be compressed.
+pub(crate) fn machine_with_data(qemu: &Qemu, device: &str, data: u64) -> Machine {
+    let controller = "virtio-scsi-pci,id=controller";
+    let mut builder = Machine::builder(qemu)
+        .unwrap()
+        .option("-device", controller);
+    for (number, data) in [data, 0].into_iter().enumerate() {
+        let image = builder.folder().join(format!("disk{number}.raw"));
+        noise(&image, data);
+        let file = File::options().write(true).open(&image).unwrap();
+        file.set_len(64 << 20).unwrap();
+        let drive = format!(
+            "if=none,id=drive{number},format=raw,file={}",
+            image.display()
+        );
+        let device = format!("{device},id=disk{number},drive=drive{number}");
+        builder = builder.option("-drive", drive).option("-device", device);
+    }
+    let machine = builder.start().unwrap();
+    let client = Client::connect_unix(machine.test_socket()).unwrap();
+    client.execute_raw("cont", None).unwrap();
+    machine
+}
+
 pub(crate) fn assert_clean_qemu(test_socket: &Path) {
     let client = Client::connect_unix(test_socket).unwrap();
     let nodes = client
