@@ -5,13 +5,18 @@ use std::io::{BufReader, Read, Write};
 use std::sync::{Arc, Mutex};
 
 use crate::container::{self, Seekable};
+use crate::encoder::Encoder;
+use crate::error::{Error, Result};
 use crate::extent;
+use crate::extent_writer::ExtentWriter;
 use crate::header::Header;
 use crate::header::HeaderBuilder;
 use crate::header::checksum_without;
 use crate::index;
 use crate::index::fuzz_pieces;
-use crate::layout::{CLUSTER_SIZE, EXTENT_HEADER_SIZE, FIXED_HEADER_SIZE, MAX_HEADER_SIZE};
+use crate::layout::{
+    CLUSTER_SIZE, DeviceId, EXTENT_HEADER_SIZE, FIXED_HEADER_SIZE, MAX_HEADER_SIZE,
+};
 use crate::map;
 use crate::output::{Compression, Output};
 use crate::pack::{Source, pack};
@@ -87,8 +92,7 @@ fn readers(bytes: &[u8]) {
     if let Ok(verified) = verify(bytes, None, &mut Deaf) {
         assert_eq!(strict.is_ok(), verified.damages == 0);
     }
-    let recovered: crate::error::Result<_> =
-        recover(bytes, None, |_| Ok(Targets::new()), &mut Deaf);
+    let recovered: Result<_> = recover(bytes, None, |_| Ok(Targets::new()), &mut Deaf);
     if let Ok(recovered) = recovered {
         assert_eq!(strict.is_ok(), recovered.damages() == 0);
     }
@@ -153,7 +157,7 @@ pub fn round_trip(data: &[u8]) {
         }
         cluster
     };
-    let write = || -> crate::error::Result<Vec<u8>> {
+    let write = || -> Result<Vec<u8>> {
         let mut writer = ArchiveWriter::new(Vec::new(), &header)?;
         // Odd clusters backwards, then even ones.
         let odd = (0..clusters).rev().filter(|index| index % 2 == 1);
@@ -180,7 +184,7 @@ pub fn round_trip(data: &[u8]) {
 /// must be what it is without a base.
 pub fn reuse(data: &[u8]) {
     let disk = Filled(data.first().copied().unwrap_or(0));
-    let make = |base: Option<(Base, Vec<u8>)>| -> crate::error::Result<(Vec<u8>, Vec<u8>)> {
+    let make = |base: Option<(Base, Vec<u8>)>| -> Result<(Vec<u8>, Vec<u8>)> {
         let mut builder = HeaderBuilder::new([0; 16], 0).aligned();
         builder.add_device("disk", 3 << 16)?;
         let header = builder.build()?;
@@ -224,7 +228,63 @@ pub fn reuse(data: &[u8]) {
     let Ok(opened) = Base::open(base.clone(), known) else {
         return;
     };
+    inherit(&opened, &base, &disk);
     assert!(make(Some((opened, base))).is_ok_and(|(again, _)| again == archive));
+}
+
+/// Makes an archive of what the index of a base knows, without looking at a byte of it. If the headers bear the index out,
+/// the new archive has the disk, or its own index finds the damage.
+fn inherit(base: &Base, bytes: &[u8], disk: &Filled) {
+    if !base.is_known() || base.archive().check_headers().is_err() {
+        return;
+    }
+    let inherited = || -> Result<(RandomAccess<Vec<u8>>, DeviceId)> {
+        let mut builder = HeaderBuilder::new([0; 16], 0).aligned();
+        let device = builder.add_device("disk", 3 << 16)?;
+        let header = builder.build()?;
+        let index = Collected::default();
+        let output = Output::new(
+            Vec::new(),
+            &Compression::None,
+            Some(Box::new(index.clone())),
+        )?;
+        let output = output.reusing(base.clone(), Box::new(Equal(bytes.to_vec())));
+        let mut writer = ExtentWriter::new(&header, output)?;
+        let mut encoder = Encoder::new(&header);
+        let mut read = vec![0; CLUSTER_SIZE];
+        for cluster in 0..3 {
+            let full = match base.known(device, cluster) {
+                Some(known) => encoder.known_cluster(device, cluster, known)?,
+                None => {
+                    let there = disk.read_at(cluster << 16, &mut read);
+                    there.map_err(|error| Error::io("a disk", error))?;
+                    encoder.cluster(device, cluster, &read)?
+                }
+            };
+            if let Some(extent) = full {
+                writer.write(extent, &mut |_| {})?;
+            }
+        }
+        if let (Some(extent), _) = encoder.finish()? {
+            writer.write(extent, &mut |_| {})?;
+        }
+        let (archive, _) = writer.finish(&mut |_| {})?;
+        let index = index.0.lock().map(|index| index.clone());
+        let archive = RandomAccess::open_with_index(archive, index.unwrap_or_default())?;
+        Ok((archive, device))
+    };
+    let Ok((archive, device)) = inherited() else {
+        return;
+    };
+    let (mut there, mut expected) = (vec![0; CLUSTER_SIZE], vec![0; CLUSTER_SIZE]);
+    for at in (0..3 << 16).step_by(CLUSTER_SIZE) {
+        let read = archive.read_at(device, at, &mut there);
+        assert!(disk.read_at(at, &mut expected).is_ok());
+        assert!(read.is_err() || there == expected, "at {at}");
+        // Nor is it taken for what is on a disk already.
+        let is_there = archive.is_there(device, at >> 16, &expected);
+        assert!(!is_there || read.is_err() || there == expected);
+    }
 }
 
 /// A disk of one value, and another for each block.

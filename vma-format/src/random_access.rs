@@ -19,10 +19,11 @@ use crate::extent::{self, ExtentHeader};
 use crate::header::Header;
 use crate::index::Checks;
 use crate::known::Known;
-use crate::layout::{DeviceId, EXTENT_HEADER_SIZE, cluster_offset};
+use crate::layout::{BLOCK_SIZE, CLUSTER_SIZE, DeviceId, EXTENT_HEADER_SIZE, cluster_offset};
 use crate::read_at::{Cursor, ReadAt};
 use crate::reader::read_header;
 use crate::tally::Tally;
+use crate::zero::is_zero;
 
 /// Random access to the devices of a complete archive.
 ///
@@ -269,6 +270,33 @@ impl<S: ReadAt, I: ReadAt> RandomAccess<S, I> {
         let (mask, place) = self.map.stored_at(device, cluster)?;
         let sum = self.checks.as_ref()?.sum_at(place)?;
         Some(Known { mask, place, sum })
+    }
+
+    /// Whether `bytes`, all that a device has of a cluster, are what the archive has there, as far as its index can tell:
+    /// not without one, nor with one of version 1, whose checksums of clusters are too short for that.
+    pub(crate) fn is_there(&self, device: DeviceId, cluster: u64, bytes: &[u8]) -> bool {
+        let Some((mask, place)) = self.map.stored_at(device, cluster) else {
+            return is_zero(bytes);
+        };
+        let sum = self.checks.as_ref().and_then(|checks| checks.sum_at(place));
+        let Some(sum) = sum else { return false };
+        if mask == u16::MAX && bytes.len() == CLUSTER_SIZE {
+            return sum.proves(bytes);
+        }
+        let mut stored = Vec::with_capacity(CLUSTER_SIZE);
+        for (number, block) in bytes.chunks(BLOCK_SIZE).enumerate() {
+            let bit = u32::try_from(number).unwrap_or(u32::MAX);
+            if mask.checked_shr(bit).unwrap_or(0) & 1 == 0 {
+                if !is_zero(block) {
+                    return false;
+                }
+                continue;
+            }
+            stored.extend_from_slice(block);
+            // A disk may end within a block.
+            stored.resize(stored.len().next_multiple_of(BLOCK_SIZE), 0);
+        }
+        sum.proves(&stored)
     }
 
     /// Whether the payload of every cluster begins on a boundary of blocks.

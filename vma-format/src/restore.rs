@@ -18,7 +18,7 @@ pub(crate) use place::{write_cluster, write_zero_cluster};
 use crate::error::{Error, Result};
 use crate::extent::Extent;
 use crate::header::Header;
-use crate::layout::DeviceId;
+use crate::layout::{CLUSTER_SIZE, DeviceId};
 use crate::random_access::RandomAccess;
 use crate::read_at::ReadAt;
 use crate::reader::Reader;
@@ -39,6 +39,15 @@ pub trait Target: Send + Sync {
         false
     }
 
+    /// Fills `buffer` with what is there already, so that what an index knows to be the same is not read of the archive.
+    /// `false`: whatever is there is overwritten.
+    ///
+    /// # Errors
+    /// Whatever the target says.
+    fn old_at(&self, _offset: u64, _buffer: &mut [u8]) -> io::Result<bool> {
+        Ok(false)
+    }
+
     /// Makes `length` bytes from `offset` on read as zeroes. Called only if
     /// [`zeroes_needed`](Self::zeroes_needed).
     ///
@@ -57,6 +66,10 @@ impl<T: Target + ?Sized> Target for Arc<T> {
 
     fn share_at(&self, offset: u64, place: u64, length: u64) -> bool {
         (**self).share_at(offset, place, length)
+    }
+
+    fn old_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<bool> {
+        (**self).old_at(offset, buffer)
     }
 
     fn zero_at(&self, offset: u64, length: u64) -> io::Result<()> {
@@ -86,6 +99,8 @@ const MAX_THREADS: usize = 6;
 
 /// How much of a device one thread copies at a time, in bytes.
 const PART: u64 = 16 << 20;
+
+const CLUSTER: u64 = CLUSTER_SIZE as u64;
 
 /// The longest single read, in bytes.
 const MAX_READ: u64 = 1 << 20;
@@ -131,7 +146,8 @@ pub fn from_stream<R: Read>(
     failure.first().map_or(ended, Err)
 }
 
-/// Restores from an archive that can be read anywhere, touching only what the targets need.
+/// Restores from an archive that can be read anywhere, touching only what the targets need: of a target that tells what it
+/// [has already](Target::old_at), not even what is the same by the index.
 ///
 /// # Errors
 /// The first error of the archive or of a target.
@@ -198,21 +214,32 @@ fn copy<S: ReadAt, I: ReadAt>(
     target: &dyn Target,
     buffer: &mut Vec<u8>,
 ) -> Result<()> {
+    let mut old = vec![0; CLUSTER_SIZE];
     let mut at = from;
     while at < to {
         let stretch = archive.stretch_at(device, at)?;
         let most = if stretch.data { MAX_READ } else { u64::MAX };
         let length = stretch.length.min(to.saturating_sub(at)).min(most);
+        let failed = move |e| cannot_write(archive.header(), device, at, e);
+        if at.is_multiple_of(CLUSTER) && (stretch.data || length < CLUSTER) {
+            let whole = usize::try_from(to.saturating_sub(at)).unwrap_or(CLUSTER_SIZE);
+            let old = old.get_mut(..whole.min(CLUSTER_SIZE)).unwrap_or_default();
+            if target.old_at(at, old).map_err(failed)? {
+                let cluster = at / CLUSTER;
+                if !archive.is_there(device, cluster, old) {
+                    archive.read_at(device, at, old)?;
+                    target.write_at(at, old).map_err(failed)?;
+                }
+                at = at.saturating_add(old.len() as u64);
+                continue;
+            }
+        }
         if stretch.data {
             buffer.resize(usize::try_from(length).unwrap_or(0), 0);
             archive.read_at(device, at, buffer)?;
-            target
-                .write_at(at, buffer)
-                .map_err(|e| cannot_write(archive.header(), device, at, e))?;
+            target.write_at(at, buffer).map_err(failed)?;
         } else if target.zeroes_needed() {
-            target
-                .zero_at(at, length)
-                .map_err(|e| cannot_write(archive.header(), device, at, e))?;
+            target.zero_at(at, length).map_err(failed)?;
         }
         at = at.saturating_add(length);
     }

@@ -30,7 +30,7 @@ enum Permission {
 /// A lock on an image, held until it is dropped.
 #[derive(Debug)]
 pub struct ImageLock {
-    _file: File,
+    file: File,
 }
 
 impl ImageLock {
@@ -48,6 +48,12 @@ impl ImageLock {
     /// [`ErrorKind::Busy`] if somebody does, or relies on it not to change.
     pub fn for_writing(path: &Path) -> Result<Self> {
         Self::acquire(path, &[Permission::ConsistentRead, Permission::Write])
+    }
+
+    /// The image, opened for reading: the same one, whatever has its path meanwhile.
+    #[must_use]
+    pub fn file(&self) -> &File {
+        &self.file
     }
 
     fn acquire(path: &Path, used: &[Permission]) -> Result<Self> {
@@ -86,7 +92,7 @@ impl ImageLock {
                 ));
             }
         }
-        Ok(Self { _file: file })
+        Ok(Self { file })
     }
 }
 

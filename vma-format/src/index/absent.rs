@@ -74,6 +74,12 @@ impl IndexBuilder {
     }
 }
 
+impl Sum {
+    pub(crate) const fn proves(self, _: &[u8]) -> bool {
+        match self.0 {}
+    }
+}
+
 impl<I> Checks<I> {
     pub(crate) const fn sum_at(&self, _: u64) -> Option<Sum> {
         match self.0 {}

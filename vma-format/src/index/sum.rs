@@ -17,4 +17,9 @@ impl Sum {
             Self::Leaf(algorithm, leaf) => algorithm.leaf(blocks) == *leaf,
         }
     }
+
+    /// Whether these are the blocks that it was computed from, without any others to compare them with: 32 bits are too few.
+    pub(crate) fn proves(&self, blocks: &[u8]) -> bool {
+        matches!(self, Self::Leaf(..)) && self.fits(blocks)
+    }
 }

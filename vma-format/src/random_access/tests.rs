@@ -71,7 +71,7 @@ fn check(
                 let stretch = archive.stretch_at(device.id(), from as u64).unwrap();
                 let end = from + stretch.length as usize;
                 assert!(stretch.length > 0 && end <= disk.len());
-                assert!(stretch.data || crate::is_zero(&disk[from..end]));
+                assert!(stretch.data || is_zero(&disk[from..end]));
                 let all = archive.stretches_at(device.id(), from as u64, u64::MAX, usize::MAX);
                 let all = all.unwrap();
                 assert_eq!(all[0], stretch);
@@ -158,7 +158,7 @@ fn flipped_bit(index: &[u8], bytes: &[u8], disks: &[Vec<u8>]) {
                 let cluster = at.offset() as usize..at.offset() as usize + 65536;
                 // Of a cluster that is read in parts, those that are zero are not stored.
                 let hit = at.device() == device.id() && from < cluster.end && cluster.start < to;
-                if hit && !crate::is_zero(&disk[from..to]) {
+                if hit && !is_zero(&disk[from..to]) {
                     assert_eq!(read.unwrap_err().kind(), ErrorKind::Payload);
                 } else {
                     read.unwrap();
