@@ -10,7 +10,7 @@
 //! ```
 //!
 //! A [`Filter`] stands in front of each disk of a guest and is used in its place. Without a
-//! snapshot it only counts the writes that pass. [`Snapshot::attach`] closes the gates of all
+//! snapshot it only counts the writes that pass, and keeps an account of which clusters they change. [`Snapshot::attach`] closes the gates of all
 //! filters, waits for the writes that are under way, and opens them again: that moment is the
 //! instant. From then on a write to a cluster that the snapshot still needs first has it copied to
 //! the target; writes to the same cluster wait for that copy, others do not. A [`SnapshotView`]
@@ -45,7 +45,7 @@
 //!   told the first cause.
 //! - Readers never hold back guests.
 //! - A write to clusters that are saved already takes no lock that another write could hold.
-//! - Memory: two bits per cluster, a buffer of at most 1 MiB, or a cluster if that is more, for each
+//! - Memory: one bit per 64 KiB of a disk for the account of changes; of a snapshot two bits per cluster, a buffer of at most 1 MiB, or a cluster if that is more, for each
 //!   of the four threads that save for guests, and what readers ask for at once.
 //!
 //! # Without fleecing
@@ -59,6 +59,7 @@
 //! The last cluster of a disk is as long as what is left of the disk, so any size works, also less
 //! than a cluster; a disk of no bytes is attached and read like others. A larger target is fine.
 
+pub(crate) mod changes;
 mod disk;
 mod error;
 mod fate;

@@ -105,6 +105,11 @@ impl Input {
         matches!(self.source, Source::File(_))
     }
 
+    /// The file itself, for sharing its blocks; `None` for a pipe.
+    pub(crate) fn shared_file(&self) -> Option<File> {
+        self.file()?.try_clone().ok()
+    }
+
     /// Who may read it, as the permission bits of its mode; `None` for a pipe.
     #[must_use]
     pub fn mode(&self) -> Option<u32> {

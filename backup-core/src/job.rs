@@ -3,6 +3,8 @@
 
 pub(crate) mod archive;
 pub(crate) mod cancel;
+pub(crate) mod earlier;
+pub(crate) mod incremental;
 pub(crate) mod places;
 pub(crate) mod who;
 
@@ -46,7 +48,17 @@ impl Job {
         reporter: &dyn Reporter,
         cancel: &CancelToken,
     ) -> Result<Self, Error> {
-        Self::open_record(place, None, storages, reporter, cancel)
+        Self::open_record(place, Purpose::Backup, storages, reporter, cancel)
+    }
+
+    /// The same for a restore of the guest: disks that an earlier one has left half written are what it is for.
+    pub(crate) fn open_for_restore(
+        place: &Place,
+        storages: &Storages,
+        reporter: &dyn Reporter,
+        cancel: &CancelToken,
+    ) -> Result<Self, Error> {
+        Self::open_record(place, Purpose::Restore, storages, reporter, cancel)
     }
 
     /// The same for a job that works inside the QEMU behind `qmp`: there a guest that an earlier one has left
@@ -58,16 +70,20 @@ impl Job {
         reporter: &dyn Reporter,
         cancel: &CancelToken,
     ) -> Result<Self, Error> {
-        Self::open_record(place, Some(qmp), storages, reporter, cancel)
+        Self::open_record(place, Purpose::BackupIn(qmp), storages, reporter, cancel)
     }
 
     fn open_record(
         place: &Place,
-        qmp: Option<&GuestAddress>,
+        purpose: Purpose<'_>,
         storages: &Storages,
         reporter: &dyn Reporter,
         cancel: &CancelToken,
     ) -> Result<Self, Error> {
+        let qmp = match purpose {
+            Purpose::BackupIn(qmp) => Some(qmp),
+            Purpose::Backup | Purpose::Restore => None,
+        };
         let reporter = &Counting::new(reporter);
         let record = Record::open(place)?;
         if record.contents()?.is_empty() {
@@ -92,6 +108,7 @@ impl Job {
                 Kind::Hangs if qmp.is_some() && in_the_way.is_none() => {
                     in_the_way = Some(failed.into());
                 }
+                Kind::HalfRestored if matches!(purpose, Purpose::Restore) => {}
                 _ => reporter.warning(failed),
             }
         }
@@ -172,6 +189,15 @@ impl Job {
         Step::ArchiveCreated.reached();
         Ok((destination, begun))
     }
+}
+
+/// What a record is opened for.
+#[derive(Clone, Copy)]
+enum Purpose<'a> {
+    Backup,
+    /// A backup that works inside the QEMU with this monitor.
+    BackupIn(&'a GuestAddress),
+    Restore,
 }
 
 /// An archive that is under way, on record.

@@ -150,6 +150,7 @@ pub use report::advice::Advice;
 
 pub use job::archive::rename::Rename;
 pub use job::cancel::{CancelReason, CancelToken};
+pub use job::incremental::Incrementally;
 pub use job::places::Places;
 pub use job::who::{Guest, Who};
 pub use job::{Job, Outcome, Tracked};
@@ -180,6 +181,6 @@ pub use target::throttled::ThrottledTarget;
 #[doc(hidden)]
 pub mod fuzzing {
     pub use crate::dump::stats::fuzz as run_stats;
-    pub use crate::native::fuzzing::control_messages;
+    pub use crate::native::fuzzing::{account, control_messages};
     pub use crate::restore::fuzzing::start_of_a_guest;
 }

@@ -5,9 +5,12 @@
 //! [`ImageSource`] an image that nobody writes to. [`crate::archive`] reads them into an archive, through
 //! the same pipeline as the backup of a guest on QEMU.
 //!
-//! [`Server`] serves disks and lets other processes take their instant; [`Guest`] is such a process's
+//! [`Server`] serves disks, keeps an account of what their guests change since an archive (`account`), and lets other
+//! processes take their instant; [`Guest`] is such a process's
 //! side. [`backup_served`] and [`backup_images`] are whole backups, on record.
 
+mod account;
+mod account_file;
 mod backup;
 mod connection;
 pub(crate) mod control;
@@ -18,6 +21,7 @@ pub(crate) mod fuzzing;
 mod guest;
 pub(crate) mod image;
 mod images;
+mod incremental;
 mod latency;
 mod server;
 mod source;

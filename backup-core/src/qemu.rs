@@ -11,10 +11,9 @@ mod quiesce;
 mod source;
 mod space;
 mod tpm;
-mod trust;
 mod watch;
 
 pub use backup::backup;
 pub use domain::{DomainGuest, find_domain, running_domains};
 pub use dry::foresee;
-pub use job::{Fleecing, GuestBackup, Incrementally, Mode};
+pub use job::{Fleecing, GuestBackup, Mode};

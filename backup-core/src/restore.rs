@@ -15,11 +15,16 @@
 //! Whatever fails before the configuration is written, what was made is freed; what a killed restore
 //! made is on record for a clean-up.
 //!
+//! `in_place` keeps the disks of the guest that is there and writes only what differs (`compared`), instead of 4 and 7. What
+//! it writes cannot be undone: that is on record until all of it is written.
+//!
 //! `folder` is for people without storages: images, the archived configurations, and what starts the guest.
 
 mod choice;
+mod compared;
 mod config;
 mod copy;
+mod definition;
 mod directory;
 mod dry;
 mod extraction;
@@ -27,6 +32,7 @@ pub(crate) mod failure;
 mod firewall;
 mod folder;
 mod guest;
+mod in_place;
 mod job;
 mod mapped;
 mod old;
@@ -65,6 +71,8 @@ pub struct Restored {
     pub bytes: u64,
     /// How many of them were zero.
     pub zero: u64,
+    /// How many of them were written, if the disks held something already and only what differed was.
+    pub written: Option<u64>,
     /// From the first byte to the last one synced.
     pub took: Duration,
     /// How many warnings were told.

@@ -13,4 +13,5 @@ pub(crate) mod shared;
 pub(crate) mod staged;
 pub(crate) mod stream;
 pub(crate) mod throttled;
+pub(crate) mod trust;
 pub(crate) mod writeback;

@@ -9,13 +9,15 @@
     reason = "a test may fail by a panic"
 )]
 
+#[path = "incremental/generated.rs"]
+mod generated;
 mod support;
 
 use std::collections::BTreeSet;
 use std::fs;
 use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use fleece_fleecing::Step;
 use fleece_lab::{Disk, Format, LoopMount, Qemu, StorageDaemon};
@@ -35,6 +37,10 @@ struct Field {
     daemon: StorageDaemon,
     bench: Bench,
     random: u64,
+    /// Whether the guest discards anything.
+    discards: bool,
+    /// Daemons that have ended, and what is in their folders.
+    ended: Vec<StorageDaemon>,
 }
 
 /// What a backup said.
@@ -89,6 +95,8 @@ impl Field {
             qemu,
             bench: Bench::new(),
             random: 0x5eed,
+            discards: true,
+            ended: Vec::new(),
         };
         for disk in [0, 1] {
             field.io(disk, &["write -P 0x11 0 6M", "write -P 0x22 7M 70000"]);
@@ -119,6 +127,7 @@ impl Field {
         for _ in 0..count {
             let value = 1 + self.random(255);
             let deed = match self.random(5) {
+                0 | 2 if !self.discards => "write -z".to_owned(),
                 0 => "write -z -u".to_owned(),
                 1 => "write -z".to_owned(),
                 2 => "discard".to_owned(),
@@ -169,7 +178,31 @@ impl Field {
         self.execute("block-export-add", export);
     }
 
-    /// What somebody else does with the only bitmap of disk 0.
+    /// What somebody else does with the only bitmap of a disk.
+    fn meddle_at(&self, disk: usize, command: &str) {
+        let name = self.bitmaps().pop_first().unwrap();
+        let bitmap = json!({"node": format!("disk{disk}-format"), "name": name});
+        self.execute(command, bitmap);
+    }
+
+    /// What is written to disk 0 from now on reaches an overlay.
+    fn take_snapshot(&self) {
+        let overlay = self.bench.path("overlay.qcow2");
+        let mut create = self.qemu.img();
+        create.args(["create", "-q", "-f", "qcow2"]).arg(&overlay);
+        support::succeed(create.arg(SIZE.to_string()));
+        self.execute(
+            "blockdev-add",
+            json!({
+                "driver": "qcow2", "node-name": "overlay", "backing": null,
+                "file": {"driver": "file", "filename": overlay},
+            }),
+        );
+        let snapshot = json!({"node": "disk0-format", "overlay": "overlay"});
+        self.execute("blockdev-snapshot", snapshot);
+    }
+
+    /// The same with disk 0, and with other arguments.
     fn meddle(&self, command: &str, more: &[(&str, u64)]) {
         let name = self.bitmaps().pop_first().unwrap();
         let mut arguments = json!({"node": "disk0-format", "name": name});
@@ -402,21 +435,8 @@ fn a_bitmap_that_others_use_or_of_another_qemu_or_below_a_snapshot_is_not_believ
         "{}",
         said.text
     );
-    // What is written from now on reaches an overlay.
     field.change(0, 3);
-    let overlay = field.bench.path("overlay.qcow2");
-    let mut create = field.qemu.img();
-    create.args(["create", "-q", "-f", "qcow2"]).arg(&overlay);
-    support::succeed(create.arg(SIZE.to_string()));
-    field.execute(
-        "blockdev-add",
-        json!({
-            "driver": "qcow2", "node-name": "overlay", "backing": null,
-            "file": {"driver": "file", "filename": overlay},
-        }),
-    );
-    let snapshot = json!({"node": "disk0-format", "overlay": "overlay"});
-    field.execute("blockdev-snapshot", snapshot);
+    field.take_snapshot();
     field.change(0, 3);
     let said = field.checked(&none);
     expect_first_in_full(&said, "a snapshot was taken since");
@@ -634,6 +654,18 @@ fn compressed_archives_are_taken_over_frame_by_frame() {
             "{}",
             said.text
         );
+        // To zstd's own program it is a compressed file like others, and Proxmox pipes it through that.
+        let mut zstd = Command::new("zstd");
+        let plain = support::succeed(zstd.args(["-dcq"]).arg(said.archive())).stdout;
+        let piped = field.bench.path("piped.vma");
+        fs::write(&piped, plain).unwrap();
+        let mut vma = Command::new(env!("CARGO_BIN_EXE_vma"));
+        support::succeed(vma.arg("verify").arg(&piped));
+        for (file, disk) in support::restore(&piped).iter().zip(field.disks()) {
+            let mut there = vec![0; disk.len()];
+            file.read_exact_at(&mut there, 0).unwrap();
+            assert!(there == disk);
+        }
     }
     let said = field.checked(&[&zstd[..], &["--verify-base-after", "0"]].concat());
     assert_eq!(said.code, Some(0), "{}", said.text);
@@ -642,6 +674,73 @@ fn compressed_archives_are_taken_over_frame_by_frame() {
         "{}",
         said.text
     );
+}
+
+/// A backup that stands still once the instant is fixed, until it is told to go on.
+struct Held(std::process::Child);
+
+impl Held {
+    fn begin(field: &Field, options: &[&str]) -> Self {
+        let mut command = field.command(options);
+        command.env("FLEECE_FAULT", "stop@exported").arg("--json");
+        let pipes = command.stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = pipes.spawn().unwrap();
+        let stat = PathBuf::from(format!("/proc/{}/stat", child.id()));
+        while !fs::read_to_string(&stat).unwrap().contains(") T ") {
+            assert!(child.try_wait().unwrap().is_none(), "it ended");
+            std::thread::sleep(std::time::Duration::from_millis(5));
+        }
+        Self(child)
+    }
+
+    fn end(self) -> Said {
+        support::signal(self.0.id(), "-CONT");
+        Said::of(self.0.wait_with_output().unwrap().into())
+    }
+}
+
+#[test]
+fn a_base_that_is_cut_off_or_removed_meanwhile_makes_no_wrong_archive() {
+    let Some(mut field) = Field::new() else {
+        return;
+    };
+    let none = ["--compress", "none"];
+    let cut = |archive: &Path| {
+        let file = fs::File::options().write(true).open(archive).unwrap();
+        file.set_len(file.metadata().unwrap().len() / 2).unwrap();
+    };
+    // Taken over unread, it cannot be completed.
+    let last = field.checked(&none).archive();
+    field.change(0, 3);
+    let held = Held::begin(&field, &none);
+    cut(&last);
+    let said = held.end();
+    assert!(!matches!(said.code, Some(0 | 3)), "{}", said.text);
+    assert!(said.text.contains("archive"), "{}", said.text);
+    let name = last.file_name().unwrap().to_string_lossy();
+    assert!(said.text.contains(&*name), "{}", said.text);
+    let said = field.checked(&none);
+    assert_eq!((said.code, said.by_bitmap()), (Some(3), 0), "{}", said.text);
+    fs::remove_file(&last).unwrap();
+    // What is read and checked is read of the guest where it is gone.
+    let last = field.checked(&none).archive();
+    field.change(0, 3);
+    let held = Held::begin(&field, &["--compress", "none", "--verify-base-after", "0"]);
+    cut(&last);
+    let said = held.end();
+    assert_eq!((said.code, said.by_bitmap()), (Some(3), 2), "{}", said.text);
+    check(&said.archive(), &field.disks());
+    fs::remove_file(&last).unwrap();
+    // One that somebody removes is there as long as it is needed.
+    let last = field.checked(&none).archive();
+    field.change(1, 3);
+    let held = Held::begin(&field, &none);
+    fs::remove_file(format!("{}.idx", last.display())).unwrap();
+    fs::remove_file(&last).unwrap();
+    let said = held.end();
+    assert_eq!((said.code, said.by_bitmap()), (Some(0), 2), "{}", said.text);
+    check(&said.archive(), &field.disks());
+    assert_eq!(field.checked(&none).by_bitmap(), 2);
 }
 
 #[test]

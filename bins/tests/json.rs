@@ -63,6 +63,7 @@ shapes! {
     ExtractedDevice { name: String, size: u64, path: Option<String> }
     Extracted {
         directory: String, configs: Vec<String>, devices: Vec<ExtractedDevice>, bytes: u64, sparse_bytes: u64,
+        written: Option<u64>,
     }
     Streamed { devices: Vec<ExtractedDevice> }
     Verified { sound: bool, damages: u64, payload_checked: bool, extents: u64, bytes: u64, sparse_bytes: u64 }
@@ -74,7 +75,7 @@ shapes! {
     Diff { same: bool, devices: Vec<ComparedOrMissing> }
     Backup {
         guest: String, archive: String, size: u64, disks: u64, zero: u64, seconds: f64, switch_ms: Option<f64>,
-        paused_ms: Option<f64>, frozen_ms: Option<f64>, down_ms: Option<f64>, fleecing_peak: Option<u64>, shared: Option<u64>,
+        paused_ms: Option<f64>, frozen_ms: Option<f64>, down_ms: Option<f64>, fleecing_peak: Option<u64>, shared: Option<u64>, new: u64,
         read_of_guest: Option<u64>, read_of_archive: Option<u64>, disks_by_bitmap: Option<u64>, warnings: u64,
     }
     RanGuest {
@@ -93,12 +94,12 @@ shapes! {
     PlannedDevice { name: String, size: u64 }
     Planned { dry_run: bool, guest: String, archive: Option<String>, devices: Vec<PlannedDevice>, warnings: u64 }
     RestoredToFolder {
-        directory: String, disks: BTreeMap<String, String>, bytes: u64, zero: u64, seconds: f64, warnings: u64,
-        dry_run: bool,
+        directory: String, disks: BTreeMap<String, String>, bytes: u64, zero: u64, written: Option<u64>, seconds: f64,
+        warnings: u64, dry_run: bool,
     }
     RestoredToStorage {
-        vmid: Option<u32>, config: String, disks: BTreeMap<String, String>, bytes: u64, zero: u64, seconds: f64,
-        warnings: u64, dry_run: bool,
+        vmid: Option<u32>, config: String, disks: BTreeMap<String, String>, bytes: u64, zero: u64, written: Option<u64>,
+        seconds: f64, warnings: u64, dry_run: bool,
     }
     Listed {
         file: String, path: String, guest: Option<String>, vmid: Option<u32>, time: String, local_time: String, size: u64,

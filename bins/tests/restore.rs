@@ -3,12 +3,14 @@
 #![expect(
     clippy::unwrap_used,
     clippy::indexing_slicing,
+    clippy::cast_possible_truncation,
     reason = "a test may fail by a panic"
 )]
 
 mod support;
 
 use std::fs;
+use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -446,4 +448,156 @@ fn a_guest_that_cannot_be_started_is_not_restored() {
     host.restore(&fast)
         .expect(1, &["only Proxmox's own", "without --start"]);
     host.assert_nothing_made();
+}
+
+impl Host {
+    /// The archive as `fleece backup` writes it: aligned, with an index.
+    fn indexed(&self) -> PathBuf {
+        let path = self.bench.path("archives").join("indexed.vma");
+        let mut vma = Command::new(env!("CARGO_BIN_EXE_vma"));
+        vma.args(["reframe", "--compress", "none", "--align"]);
+        support::succeed(vma.arg(&self.archived.path).arg(&path));
+        path
+    }
+
+    /// What a restore into the guest's own disks has written.
+    fn in_place(&self, archive: &Path) -> u64 {
+        let mut restore = self.command(archive, &["--in-place"]);
+        let said = support::result(&support::succeed(restore.arg("--json")));
+        for disk in [0, 1] {
+            self.assert_restored("fast", disk);
+        }
+        said["written"].as_u64().unwrap()
+    }
+
+    /// Another part of the first disk, where there was something, and where there were zeroes.
+    fn spoil(&self) {
+        let volume = self.volume("fast", "vm-9-disk-0.raw");
+        let file = fs::File::options().write(true).open(volume).unwrap();
+        for (at, bytes) in [(100_000, &[0; 5000][..]), (2 << 20, &[7; 10])] {
+            file.write_all_at(bytes, at).unwrap();
+        }
+    }
+}
+
+#[test]
+fn into_the_guests_own_disks_only_what_differs_is_written() {
+    let host = Host::new();
+    let indexed = host.indexed();
+    let into = |archive: &Path, options: &[&str], code, words: &[&str]| {
+        let options = [&["--in-place"], options].concat();
+        Ended::of(&mut host.command(archive, &options)).expect(code, words)
+    };
+    into(
+        &indexed,
+        &[],
+        1,
+        &["there is no guest 9", "without --in-place"],
+    );
+    host.restore(FAST).expect_code(0);
+    let config = host.config();
+    assert_eq!(host.in_place(&indexed), 0);
+    assert_eq!(host.config(), config);
+    // With an index, without one, compressed, and through a pipe: two blocks of the first change, one of the second.
+    let zstd = host.bench.path("archives").join("x.vma.zst");
+    let mut vma = Command::new(env!("CARGO_BIN_EXE_vma"));
+    support::succeed(vma.arg("reframe").arg(&indexed).arg(&zstd));
+    let bare = host.bench.path("archives").join("bare.vma");
+    fs::copy(&indexed, &bare).unwrap();
+    for archive in [&indexed, &bare, &zstd] {
+        host.spoil();
+        into(
+            archive,
+            &["--dry-run"],
+            0,
+            &["would restore drive-scsi0", "nothing was changed"],
+        );
+        assert_eq!(host.in_place(archive), 3 * 4096, "{}", archive.display());
+    }
+    // What is the same by the index is not even read of the archive: it may be damaged there.
+    let bytes = fs::read(&indexed).unwrap();
+    let place = bytes.windows(4096).position(|block| block == [0x22; 4096]);
+    let file = fs::File::options().write(true).open(&indexed).unwrap();
+    file.write_all_at(&[0x23], place.unwrap() as u64).unwrap();
+    host.spoil();
+    assert_eq!(host.in_place(&indexed), 3 * 4096);
+    // And what differs is checked.
+    host.spoil();
+    let volume = host.volume("fast", "vm-9-disk-0.raw");
+    let disk = fs::File::options().write(true).open(&volume).unwrap();
+    disk.write_all_at(&[1], 3 << 20).unwrap();
+    into(
+        &indexed,
+        &[],
+        4,
+        &["neither as before nor as in the archive"],
+    );
+    assert_eq!(host.in_place(&host.archived.path), 4096);
+    host.assert_no_record();
+    // Where a disk cannot be kept, nothing is written.
+    into(
+        &indexed,
+        &["--disk", "scsi0=fast"],
+        1,
+        &["--disk DISK=skip"],
+    );
+    disk.set_len(8 << 20).unwrap();
+    into(&indexed, &[], 1, &["has 8388608 bytes", "of its size"]);
+    disk.set_len(host.archived.disks[0].len() as u64).unwrap();
+    let other = host.config_file().with_file_name("10.conf");
+    fs::write(&other, "scsi0: fast:9/vm-9-disk-0.raw\n").unwrap();
+    into(&indexed, &[], 1, &["10.conf names it, too"]);
+    fs::remove_file(other).unwrap();
+    host.assert_no_record();
+}
+
+#[test]
+fn a_restore_into_own_disks_that_did_not_end_is_told_until_one_does() {
+    let host = Host::new();
+    host.restore(FAST).expect_code(0);
+    for disk in [0, 1] {
+        let volume = host.volume("fast", &format!("vm-9-disk-{disk}.raw"));
+        let length = fs::metadata(&volume).unwrap().len();
+        fs::write(&volume, vec![0x99; length as usize]).unwrap();
+    }
+    let state = host.bench.path("state").join("9.state");
+    let mut restore = host.command("-", &["--in-place"]);
+    host.archived.pipe(&mut restore, &state).end("-KILL");
+    let cleanup = || {
+        let mut cleanup = host.bench.fleece("cleanup");
+        let storages = host.bench.path("storage.cfg");
+        cleanup.arg("9").arg("--storage-config").arg(storages);
+        Ended::of(&mut cleanup)
+    };
+    let told = [
+        "fast:9/vm-9-disk-0.raw, fast:9/vm-9-disk-1.raw: neither as before",
+        "--in-place",
+    ];
+    for _ in 0..2 {
+        cleanup().expect(3, &told);
+    }
+    // A backup says so, too.
+    let mut backup = host.bench.fleece("backup");
+    let disk = host.volume("fast", "vm-9-disk-0.raw");
+    backup.arg(format!("--image=drive-scsi0={}", disk.display()));
+    backup
+        .arg("--storage-config")
+        .arg(host.bench.path("storage.cfg"));
+    backup
+        .args(["--vmid", "9", "--to"])
+        .arg(host.bench.path("slow"));
+    Ended::of(&mut backup).expect(3, &["neither as before"]);
+    host.in_place(&host.archived.path);
+    assert!(!state.exists());
+    cleanup().expect(0, &["nothing was left"]);
+    // One in the place of the guest does as well.
+    fs::write(
+        &state,
+        "overwrites: {\"archive\":\"/x\",\"volumes\":[\"fast:9/vm-9-disk-0.raw\"]}\n",
+    )
+    .unwrap();
+    cleanup().expect(3, &["fleece restore /x --vmid 9 --in-place"]);
+    host.restore(&["--storage", "slow", "--force"])
+        .expect_code(0);
+    assert!(!state.exists());
 }

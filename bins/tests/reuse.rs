@@ -235,7 +235,7 @@ fn images_and_archives_are_packed_on_a_base_of_any_name() {
 }
 
 #[test]
-fn extracting_an_aligned_archive_beside_it_takes_no_space() {
+fn extracting_or_restoring_an_aligned_archive_beside_it_takes_no_space() {
     for fstype in ["xfs", "btrfs"] {
         let Some(mounted) = LoopMount::new(fstype) else {
             return;
@@ -256,7 +256,21 @@ fn extracting_an_aligned_archive_beside_it_takes_no_space() {
         extract(&bench.target.join("there"));
         let more = bench.used().saturating_sub(used);
         assert!(more < SIZE / 6, "{fstype}: {more}");
+        let used = bench.used();
+        let restore = |target: &Path| {
+            let mut fleece = Command::new(env!("CARGO_BIN_EXE_fleece"));
+            fleece.arg("restore").arg(&archive).arg("--to").arg(target);
+            // The guest has no configuration.
+            let output = fleece.output().unwrap();
+            assert_eq!(output.status.code(), Some(3), "{output:?}");
+            let image = target.join("disk-drive-disk.raw");
+            assert!(fs::read(image).unwrap() == fs::read(&bench.disk).unwrap());
+        };
+        restore(&bench.target.join("restored"));
+        let more = bench.used().saturating_sub(used);
+        assert!(more < SIZE / 6, "{fstype}: {more}");
         // Elsewhere it is copied.
+        restore(&bench.state.path().join("restored"));
         extract(&bench.state.path().join("elsewhere"));
     }
 }

@@ -116,6 +116,35 @@ fn a_map_says_where_disks_go() {
 }
 
 #[test]
+fn of_disks_that_are_there_only_what_differs_is_written() {
+    let dir = TempDir::new().unwrap();
+    let (disk, map) = (path(&dir, "disk.raw"), path(&dir, "map"));
+    let skipped = ["virtio1", "sata2", "efidisk0", "tpmstate0-backup"];
+    let skipped: String = skipped.map(|name| format!("skip=drive-{name}\n")).concat();
+    fs::write(&map, format!("0:drive-scsi0={disk}\n{skipped}")).unwrap();
+    fs::write(&disk, vec![0xff; 2_097_152]).unwrap();
+    let mut number = 0;
+    let mut extract = || {
+        number += 1;
+        let target = path(&dir, &number.to_string());
+        let archive = archive("multi.vma");
+        let output = run(&["extract", "--in-place", "-r", &map, &archive, &target]);
+        assert!(output.status.success(), "{output:?}");
+        assert_eq!(sha256(&disk), expected("multi.vma", "disk-drive-scsi0.raw"));
+        String::from_utf8(output.stderr).unwrap()
+    };
+    let said = extract();
+    assert!(said.contains("wrote 2.00 MiB of 2.00 MiB"), "{said}");
+    let said = extract();
+    assert!(said.contains("wrote 0 B of 2.00 MiB"), "{said}");
+    let mut bytes = fs::read(&disk).unwrap();
+    bytes[1_000_000] ^= 1;
+    fs::write(&disk, bytes).unwrap();
+    let said = extract();
+    assert!(said.contains("wrote 4.00 KiB of 2.00 MiB"), "{said}");
+}
+
+#[test]
 fn a_map_that_does_not_fit_is_refused() {
     let dir = TempDir::new().unwrap();
     let (disk, file) = (path(&dir, "disk.raw"), path(&dir, "map"));

@@ -40,6 +40,18 @@ pub enum Advice {
     /// Clean up when the guest's agent answers again. If it never does, thaw the guest's file systems by
     /// hand or restart it, and clean up with the word that they are thawed.
     Thaw(CleanUp),
+    /// Restore the guest again, into the same disks or in the place of the guest that is there.
+    RestoreAgain(AgainFrom),
+}
+
+/// A restore that has to be done again.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct AgainFrom {
+    /// The guest.
+    pub guest: GuestId,
+    /// The archive; `None` if it came through a pipe.
+    pub archive: Option<PathBuf>,
 }
 
 /// A clean-up, as far as is known what it is to be called with.

@@ -69,7 +69,7 @@ pub fn clean(
     if remains.cleaned.failed.is_empty() {
         record.forget()?;
     }
-    Ok(())
+    remains.tell_overwritten()
 }
 
 fn lift_freeze(remains: &mut Remains<'_>, qmp: Option<&GuestAddress>) -> Result<(), Error> {

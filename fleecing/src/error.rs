@@ -27,6 +27,8 @@ pub enum ErrorKind {
     Busy,
     /// The guest's file systems are frozen, or may be.
     Frozen,
+    /// A disk of the guest is neither as it was nor as in an archive: a restore into it did not end.
+    HalfRestored,
     /// Something on record that Fleece has not made, or that somebody uses: it is not ours to take away.
     Foreign,
     /// The state of the guest's TPM cannot be read.

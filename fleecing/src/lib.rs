@@ -77,7 +77,7 @@ mod session;
 mod usage;
 
 pub use address::GuestAddress;
-pub use advice::{Advice, CleanUp};
+pub use advice::{Advice, AgainFrom, CleanUp};
 pub use agent::GuestAgent;
 pub use cleanup::{clean, cleanup};
 pub use discover::hardware::{Card, Hardware};
@@ -89,7 +89,7 @@ pub use error::{Error, ErrorKind};
 pub use identity::{Endpoint, Identity, remove_dead_locks};
 pub use journal::cleanup::Cleaned;
 pub use journal::generation::{Generation, Sound, TrackedDisk};
-pub use journal::record::{Contents, Place, Record};
+pub use journal::record::{Contents, Overwritten, Place, Record};
 pub use journal::references::referenced_by_another;
 pub use journal::step::Step;
 pub use keep_alive::KeepAlive;

@@ -143,6 +143,7 @@ subtest 'only what has changed is read, and what is not known to have stayed is 
     is($read, '8.00 MiB', 'one mark of 4 MiB on each of two disks');
     # Nothing has changed but that.
     $night->('reuse');
+    ok((grep { /it is taken over unread/ } @log), 'an archive that was read in full lately is not read');
 
     # One that fails keeps the marks, and nobody relies on them.
     my $failed = $night->('reuse', meanwhile => sub {

@@ -15,9 +15,14 @@ const WITH_GUESTS: [&str; 7] = [
     "live_refusals",
 ];
 
-/// The same of disks that `fleece serve` serves, of failing system calls, and of dirty bitmaps: no guests, and so side by
-/// side.
-const WITHOUT: [&str; 3] = ["live_serve", "fault_sweep", "incremental"];
+/// The same of disks that `fleece serve` serves, of failing system calls, and of dirty bitmaps and what takes their place: no
+/// guests, and so side by side.
+const WITHOUT: [&str; 4] = [
+    "live_serve",
+    "fault_sweep",
+    "incremental",
+    "incremental_served",
+];
 
 /// Where all disks of a backup are proved to be of one instant.
 const ONE_INSTANT: &str = "live_guest";

@@ -19,6 +19,8 @@ pub struct Options {
     /// How long attaching may wait for guest writes that are under way, while new ones wait behind
     /// them. Default 5 s; usually it takes as long as the slowest write in flight.
     pub switch_timeout: Duration,
+    /// Take what the filters have marked as changed, at the instant: they begin anew then. Default no.
+    pub take_changes: bool,
 }
 
 impl Default for Options {
@@ -28,6 +30,7 @@ impl Default for Options {
             policy: Policy::default(),
             timeout: Duration::from_secs(45),
             switch_timeout: Duration::from_secs(5),
+            take_changes: false,
         }
     }
 }

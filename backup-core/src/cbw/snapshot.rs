@@ -22,6 +22,8 @@ pub struct Snapshot {
     fate: Arc<Fate>,
     members: Vec<(Arc<Filter>, Arc<Disk>)>,
     views: Vec<SnapshotView>,
+    /// What had been changed of each disk, if that was asked for.
+    changes: Vec<Vec<u64>>,
 }
 
 /// Threads per disk that save for guests. Two keep a target busy while one of them reads the
@@ -60,7 +62,7 @@ impl Snapshot {
                 Ok((filter, disk))
             })
             .collect::<Result<Vec<_>>>()?;
-        switch(&members, options)?;
+        let changes = switch(&members, options)?;
         let views = members
             .iter()
             .map(|(_, disk)| SnapshotView::new(Arc::clone(disk)))
@@ -69,7 +71,13 @@ impl Snapshot {
             fate,
             members,
             views,
+            changes,
         })
+    }
+
+    /// What the filters had marked as changed at the instant, disk by disk, if [it was to be taken](Options::take_changes).
+    pub(crate) fn take_changes(&mut self) -> Vec<Vec<u64>> {
+        std::mem::take(&mut self.changes)
     }
 
     /// The disks, in the order in which they were given.
@@ -149,8 +157,9 @@ fn new_disk(
     }))
 }
 
-/// The instant itself: close all gates, wait until nobody is inside any, attach, open them again.
-fn switch(members: &[(Arc<Filter>, Arc<Disk>)], options: &Options) -> Result<()> {
+/// The instant itself: close all gates, wait until nobody is inside any, attach, open them again. Returns what was changed
+/// before.
+fn switch(members: &[(Arc<Filter>, Arc<Disk>)], options: &Options) -> Result<Vec<Vec<u64>>> {
     let deadline = deadline(options.switch_timeout);
     let mut in_order: Vec<_> = members.iter().collect();
     in_order.sort_by_key(|(filter, _)| filter.id());
@@ -175,5 +184,9 @@ fn switch(members: &[(Arc<Filter>, Arc<Disk>)], options: &Options) -> Result<()>
     for (filter, disk) in members {
         filter.attach(Arc::clone(disk));
     }
-    Ok(())
+    if !options.take_changes {
+        return Ok(Vec::new());
+    }
+    let changes = members.iter().map(|(filter, _)| filter.changes().take());
+    Ok(changes.collect())
 }

@@ -72,6 +72,22 @@ pub fn find_base(
     Ok((found, reporter.warnings()))
 }
 
+/// The archive at `path` as a base, with what is known of it.
+///
+/// # Errors
+/// As [`BaseArchive::open`].
+pub(crate) fn open_base(path: &Path) -> Result<BaseArchive, Error> {
+    let base = BaseArchive::open(path)?;
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let directory = path.parent().filter(|path| !path.as_os_str().is_empty());
+    let directory = DumpDirectory::new(directory.unwrap_or_else(|| Path::new(".")));
+    // One with a name of its own has nothing beside it that tells.
+    Ok(match directory.find(&name) {
+        Ok(backup) => base.with(backup.verified()),
+        Err(_) => base,
+    })
+}
+
 impl Search {
     /// The archive, if there is one.
     ///

@@ -72,6 +72,8 @@ pub struct Archived {
     pub size: u64,
     /// How many of these it shares with its base, if it has one.
     pub shared: Option<u64>,
+    /// Bytes of the disks that were taken over of an earlier archive without being read.
+    pub unread: u64,
     /// Sum of the disks' sizes in bytes.
     pub disks: u64,
     /// How many of these are zero.
@@ -83,9 +85,16 @@ pub struct Archived {
 }
 
 impl Archived {
+    /// How many bytes of it are new at the target.
+    #[must_use]
+    pub fn new_bytes(&self) -> u64 {
+        self.size.saturating_sub(self.shared.unwrap_or(0))
+    }
+
     pub(crate) fn new(
         published: Published,
         devices: &[DeviceSummary],
+        counters: &Counters,
         took: Duration,
         reporter: &dyn Reporter,
     ) -> Self {
@@ -96,6 +105,7 @@ impl Archived {
             path: published.path,
             size: published.size,
             shared: published.shared,
+            unread: Counters::get(&counters.unread),
             disks: devices.iter().map(DeviceSummary::size).sum(),
             zero: devices.iter().map(DeviceSummary::zero_bytes).sum(),
             took,
@@ -176,7 +186,7 @@ pub(crate) fn write(
     let (archive, summary) = transfer.run(watch)?;
     let published = index.commit(archive, cancel)?;
     let took = start.elapsed();
-    let mut archived = Archived::new(published, summary.devices(), took, reporter);
+    let mut archived = Archived::new(published, summary.devices(), counters, took, reporter);
     archived.warnings.extend(warnings);
     Ok(archived)
 }

@@ -8,15 +8,18 @@ use fleece_storage::Storages;
 
 use super::guest::Guest;
 use super::image::Image;
+use super::incremental;
 use super::source::ImageSource;
 use crate::cbw::Options;
 use crate::job::archive::{ArchiveOptions, Archived};
 use crate::job::cancel::CancelToken;
-use crate::job::{Job, Outcome};
+use crate::job::incremental::Incrementally;
+use crate::job::{Job, Outcome, Tracked};
 use crate::pipeline::source::Source;
 use crate::report::error::{Error, ErrorKind};
 use crate::report::units;
 use crate::report::{Counting, Reporter};
+use crate::target::base::digits;
 
 /// A backup of the disks that another process serves.
 #[derive(Clone, Debug)]
@@ -28,6 +31,8 @@ pub struct ServedBackup {
     pub fleecing: PathBuf,
     /// How the instant is kept.
     pub options: Options,
+    /// Read only what has changed since the last archive at the target, as the server knows it.
+    pub incremental: Option<Incrementally>,
     /// The guest, and where its record is kept.
     pub record: Place,
     /// Storages by name, for cleaning up.
@@ -49,6 +54,7 @@ impl ServedBackup {
             control,
             fleecing,
             options: Options::default(),
+            incremental: None,
             record,
             storages: Storages::none(),
             archive,
@@ -81,7 +87,8 @@ pub fn backup_served(
     let reporter = &Counting::new(reporter);
     let fleecing = job.fleecing_directory()?;
     let on_record = Job::open(&job.record, &job.storages, reporter, cancel)?;
-    let guest = Guest::attach(&job.control, &fleecing, &job.options, cancel)?;
+    let uuid = job.incremental.map(|_| digits(&job.archive.content.uuid));
+    let guest = Guest::attach_for(uuid, &job.control, &fleecing, &job.options, cancel)?;
     if let Some(before) = guest.before() {
         let before = units::millis(before);
         reporter.info(format!(
@@ -89,12 +96,49 @@ pub fn backup_served(
         ));
     }
     reporter.info("copy-before-write is active on all disks; the guest was not stopped".into());
-    let archived = guest.archive(Some(&on_record), &job.archive, reporter, cancel);
+    let archived = match job.incremental {
+        None => {
+            let archived = guest.archive(Some(&on_record), &job.archive, reporter, cancel);
+            archived.map(|archived| (archived, None))
+        }
+        Some(how) => changed(job, how, &guest, &on_record, reporter, cancel),
+    };
     let fleecing_peak = guest.fleecing_peak();
     let detached = guest.detach();
-    let archived = archived?;
+    let (archived, tracked) = archived?;
     detached?;
-    Ok(outcome(archived, fleecing_peak, reporter))
+    Ok(Outcome {
+        tracked,
+        ..outcome(archived, fleecing_peak, reporter)
+    })
+}
+
+/// An archive for which only what has changed is read.
+fn changed(
+    job: &ServedBackup,
+    how: Incrementally,
+    guest: &Guest,
+    on_record: &Job,
+    reporter: &Counting<'_>,
+    cancel: &CancelToken,
+) -> Result<(Archived, Option<Tracked>), Error> {
+    let record = on_record.record();
+    let (earlier, sources) =
+        incremental::sources(&job.archive, how, guest, record, reporter, cancel)?;
+    let mut options = job.archive.clone();
+    options.target.base = earlier.base().cloned();
+    let archived = guest.archive_of(&sources, Some(on_record), &options, reporter, cancel);
+    let complete = archived.as_ref().ok().map(|_| &options.content.uuid);
+    if let Err(error) = earlier.end(record, complete) {
+        reporter.warning(error);
+    }
+    let archived = archived?;
+    // Without it, the next archive has more to read.
+    if let Err(error) = guest.complete() {
+        reporter.warning(error);
+    }
+    let tracked = earlier.tracked(&archived);
+    Ok((archived, Some(tracked)))
 }
 
 /// A backup of the images of a stopped guest.

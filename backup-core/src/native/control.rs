@@ -10,6 +10,10 @@
 //! < "detached"
 //! ```
 //!
+//! An attach that names the archive that is being made, by its uuid, asks for the account of changes, too: each disk has
+//! then, if there is one, `"changes":{"since":"<uuid>","export":"changes-a"}`, an export with one bit for each 64 KiB. After
+//! "complete" the account counts against the new archive; without it, it goes on as before.
+//!
 //! "status" may also be asked without a snapshot: what guests write is counted all the time.
 //!
 //! A snapshot lives no longer than its connection: when that ends, however it ends, the disks are
@@ -30,6 +34,8 @@ pub(crate) enum Request {
     /// Take the instant of all disks.
     Attach(Attach),
     Status,
+    /// The archive that was named is complete.
+    Complete,
     Detach,
 }
 
@@ -40,6 +46,9 @@ pub(crate) struct Attach {
     pub(super) fleecing: PathBuf,
     pub(super) cluster_size: u64,
     pub(super) timeout_ms: u64,
+    /// The uuid of the archive that is being made, in hexadecimal digits.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) archive: Option<String>,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -47,6 +56,7 @@ pub(crate) struct Attach {
 pub(crate) enum Reply {
     Attached(Attached),
     Status(Status),
+    Completed,
     Detached,
     Error(Failure),
 }
@@ -62,6 +72,18 @@ pub(crate) struct Attached {
 pub(crate) struct Disk {
     pub(super) name: String,
     /// The export of the disk as it was; its trims release.
+    pub(super) export: String,
+    /// What had changed, if that is known and was asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) changes: Option<Changes>,
+}
+
+/// What has changed on a disk before the instant.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Changes {
+    /// Since the archive with this uuid.
+    pub(super) since: String,
+    /// The export of the bitmap.
     pub(super) export: String,
 }
 
@@ -177,6 +199,7 @@ mod tests {
             fleecing: "/var/tmp".into(),
             cluster_size: 65536,
             timeout_ms: 45000,
+            archive: None,
         });
         assert_eq!(
             line(&|to| send(to, &attach).unwrap()),

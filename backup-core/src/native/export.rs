@@ -118,6 +118,29 @@ fn to_io(error: Error) -> io::Error {
     io::Error::new(kind, error)
 }
 
+/// Serves a bitmap to a backup.
+#[derive(Debug)]
+pub(super) struct BitmapExport(Vec<u8>);
+
+impl BitmapExport {
+    pub(super) fn new(bitmap: Vec<u8>) -> Self {
+        Self(bitmap)
+    }
+}
+
+impl Export for BitmapExport {
+    fn size(&self) -> u64 {
+        self.0.len() as u64
+    }
+
+    fn read_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<()> {
+        let start = usize::try_from(offset).unwrap_or(usize::MAX);
+        let part = self.0.get(start..start.saturating_add(buffer.len()));
+        buffer.copy_from_slice(part.ok_or(io::ErrorKind::InvalidInput)?);
+        Ok(())
+    }
+}
+
 /// Serves a disk of a snapshot to a backup over NBD: reads, block status, and trims that release.
 #[derive(Debug)]
 pub(super) struct SnapshotExport(SnapshotSource);

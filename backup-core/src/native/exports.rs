@@ -4,18 +4,20 @@
 use std::path::PathBuf;
 use std::str::FromStr;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 use fleece_fleecing::Place;
 pub use fleece_nbd::Address;
 use fleece_nbd::{Client, Options};
 use fleece_storage::Storages;
+use fleece_vma_format::Device;
 
+use crate::dump::base::open_base;
 use crate::job::archive::ArchiveOptions;
 use crate::job::cancel::CancelToken;
-use crate::job::{Job, Outcome, Tracked};
+use crate::job::earlier::Earlier;
+use crate::job::incremental::Incrementally;
+use crate::job::{Job, Outcome};
 use crate::pipeline::source::Source;
-use crate::pipeline::source::incremental::{Incremental, Origins};
 use crate::pipeline::source::marked::marked;
 use crate::pipeline::source::nbd::NbdSource;
 use crate::report::error::{Error, ErrorKind};
@@ -79,6 +81,8 @@ pub struct ExportedBackup {
     pub release: bool,
     /// The archive that the disks' bitmaps count against.
     pub base: Option<PathBuf>,
+    /// How far that is trusted.
+    pub incremental: Incrementally,
     /// The guest, and where its record is kept.
     pub record: Place,
     /// Storages by name, for cleaning up.
@@ -101,6 +105,7 @@ impl ExportedBackup {
             disks,
             release: false,
             base: None,
+            incremental: Incrementally::default(),
             record,
             storages: Storages::none(),
             archive,
@@ -149,7 +154,7 @@ impl ExportedBackup {
             return Ok(None);
         };
         let limit = self.archive.target.timeout;
-        let open = move || BaseArchive::open(&path);
+        let open = move || open_base(&path);
         at_target("opening the earlier archive", limit, cancel, open).map(Some)
     }
 
@@ -158,16 +163,15 @@ impl ExportedBackup {
         &self,
         disk: &ExportedDisk,
         view: Arc<dyn Source>,
-        base: Option<&BaseArchive>,
-        origins: &Arc<Origins>,
+        earlier: &mut Earlier,
     ) -> Result<Arc<dyn Source>, Error> {
-        let (Some(bitmap), Some(base)) = (&disk.bitmap, base) else {
+        let (Some(bitmap), Some(base)) = (&disk.bitmap, earlier.base()) else {
             return Ok(view);
         };
         let header = base.base().archive().header();
         let archived = header.device_named(self.archive.content.name(&disk.name));
         let archived = archived.filter(|device| device.size() == view.size());
-        let device = archived.ok_or_else(|| {
+        let device = archived.map(Device::id).ok_or_else(|| {
             let message = format!(
                 "{}: {} has no such disk of that size, and what its bitmap does not mark is nowhere else",
                 disk.name,
@@ -176,15 +180,13 @@ impl ExportedBackup {
             Error::new(ErrorKind::Request, message)
         })?;
         let dirty = marked(&self.server, &disk.export, bitmap, view.as_ref())?;
-        Ok(Arc::new(Incremental {
-            view,
-            dirty,
-            base: base.clone(),
-            device: device.id(),
-            // Nothing tells when it was verified.
-            trusted: None,
-            origins: Arc::clone(origins),
-        }))
+        Ok(match earlier.disk(Arc::clone(&view), dirty, device) {
+            Some(disk) => {
+                disk.release_unread()?;
+                Arc::new(disk)
+            }
+            None => view,
+        })
     }
 }
 
@@ -200,7 +202,16 @@ pub fn backup_exports(
     let reporter = &Counting::new(reporter);
     job.check()?;
     let base = job.open_base(cancel)?;
-    let origins: Arc<Origins> = Arc::default();
+    let on_record = Job::open(&job.record, &job.storages, reporter, cancel)?;
+    let record = on_record.record();
+    let mut earlier = Earlier::none(job.incremental);
+    if let Some(base) = base
+        && !earlier.take(base, record, &job.archive.target, reporter, cancel)?
+    {
+        let message =
+            "the earlier archive cannot be used, and what the bitmaps do not mark is nowhere else";
+        return Err(Error::new(ErrorKind::Request, message));
+    }
     let mut sources: Vec<Arc<dyn Source>> = Vec::new();
     for disk in &job.disks {
         let client = job.connect(disk)?;
@@ -216,27 +227,26 @@ pub fn backup_exports(
             true => source,
             false => source.keep(),
         });
-        sources.push(job.changed(disk, view, base.as_ref(), &origins)?);
+        sources.push(job.changed(disk, view, &mut earlier)?);
     }
-    let on_record = Job::open(&job.record, &job.storages, reporter, cancel)?;
     let mut archive = job.archive.clone();
-    archive.target.base.clone_from(&base);
-    let archived = on_record.archive(&sources, &archive, None, reporter, cancel)?;
+    archive.target.base = earlier.base().cloned();
+    let archived = on_record.archive(&sources, &archive, None, reporter, cancel);
+    let complete = archived.as_ref().ok().map(|_| &archive.content.uuid);
+    // Of an archive that does not line up nothing is ever taken unread.
+    if (archive.content.aligned || complete.is_none())
+        && let Err(error) = earlier.end(record, complete)
+    {
+        reporter.warning(error);
+    }
+    let archived = archived?;
     Ok(Outcome {
-        archived,
         switched: None,
         frozen: None,
         down: None,
         fleecing_peak: None,
-        tracked: base.map(|_| Tracked {
-            from_guest: origins.guest.load(Ordering::Relaxed),
-            from_archive: origins.base.load(Ordering::Relaxed),
-            disks: job
-                .disks
-                .iter()
-                .filter(|disk| disk.bitmap.is_some())
-                .count(),
-        }),
+        tracked: earlier.base().map(|_| earlier.tracked(&archived)),
+        archived,
         warnings: reporter.warnings(),
     })
 }

@@ -1,5 +1,6 @@
 //! What fuzz targets call.
 
+use crate::native::account_file;
 use crate::native::control::{Reply, Request, receive, send};
 
 /// What a client, or a server, says on a control socket.
@@ -10,6 +11,11 @@ use crate::native::control::{Reply, Request, receive, send};
 pub fn control_messages(data: &[u8]) {
     messages::<Request>(data);
     messages::<Reply>(data);
+}
+
+/// The file of an account of changes.
+pub fn account(data: &[u8]) {
+    account_file::is_account(data);
 }
 
 fn messages<T: serde::Serialize + serde::de::DeserializeOwned>(mut data: &[u8]) {

@@ -16,6 +16,7 @@ use crate::job::archive::{ArchiveOptions, Archived};
 use crate::job::cancel::CancelToken;
 use crate::pace::latency::GuestWrites;
 use crate::pipeline::source::Source;
+use crate::pipeline::source::incremental::DirtyMap;
 use crate::pipeline::source::nbd::NbdSource;
 use crate::pipeline::transfer::GuestWatch;
 use crate::pipeline::transfer::{self, LOOKS, Settings};
@@ -51,6 +52,18 @@ impl Guest {
         options: &Options,
         cancel: &CancelToken,
     ) -> Result<Self, Error> {
+        Self::attach_for(None, control, fleecing, options, cancel)
+    }
+
+    /// The same for the archive with this uuid, in hexadecimal digits, from which on the account of changes counts if the
+    /// archive is [completed](Self::complete).
+    pub(super) fn attach_for(
+        archive: Option<String>,
+        control: &Path,
+        fleecing: &Path,
+        options: &Options,
+        cancel: &CancelToken,
+    ) -> Result<Self, Error> {
         let mut connection = Connection::open(control)?;
         let mut watch = Unattached {
             connection: &mut connection,
@@ -65,6 +78,7 @@ impl Guest {
             fleecing: fleecing.to_owned(),
             cluster_size: options.cluster_size.bytes(),
             timeout_ms: u64::try_from(options.timeout.as_millis()).unwrap_or(u64::MAX),
+            archive,
         };
         match connection.ask(&Request::Attach(attach), cancel)? {
             Reply::Attached(attached) => Ok(Self {
@@ -103,6 +117,40 @@ impl Guest {
             .collect()
     }
 
+    /// Since which archive it is known what has changed on each disk.
+    pub(super) fn since(&self) -> impl Iterator<Item = Option<&str>> {
+        let disks = self.disks.iter();
+        disks.map(|disk| disk.changes.as_ref().map(|known| known.since.as_str()))
+    }
+
+    /// The bitmap of what has changed on a disk.
+    pub(super) fn changes(&self, disk: usize, size: u64) -> Result<DirtyMap, Error> {
+        let known = self.disks.get(disk).map(|disk| (&disk.name, &disk.changes));
+        let Some((name, Some(changes))) = known else {
+            return Ok(DirtyMap::of_bitmap(size, &[]));
+        };
+        let failed = |error| {
+            let message = format!("{name}: cannot read what has changed");
+            Error::caused(ErrorKind::Guest, message, error)
+        };
+        let address = Address::Unix(self.nbd.clone());
+        let options = fleece_nbd::Options::default().with_request_timeout(Some(self.timeout));
+        let client = Client::connect(&address, &changes.export, &options).map_err(failed)?;
+        // No more than belongs to the disk: what is missing counts as changed.
+        let length = client.size().min(size.div_ceil(64 << 16).saturating_mul(8));
+        let mut bitmap = vec![0; usize::try_from(length).unwrap_or(0)];
+        client.read_at(0, &mut bitmap).map_err(failed)?;
+        Ok(DirtyMap::of_bitmap(size, &bitmap))
+    }
+
+    /// The archive is complete: the account of changes counts against it from now on.
+    pub(super) fn complete(&self) -> Result<(), Error> {
+        match self.ask(&Request::Complete)? {
+            Reply::Completed => Ok(()),
+            other => Err(unexpected(&other)),
+        }
+    }
+
     /// Write an archive of all disks, on the record of `job` if there is one. If the snapshot breaks, the
     /// error is why it did.
     ///
@@ -115,10 +163,21 @@ impl Guest {
         reporter: &dyn Reporter,
         cancel: &CancelToken,
     ) -> Result<Archived, Error> {
-        let sources = self.sources()?;
+        self.archive_of(&self.sources()?, job, options, reporter, cancel)
+    }
+
+    /// The same with other ways to read the disks.
+    pub(super) fn archive_of(
+        &self,
+        sources: &[Arc<dyn Source>],
+        job: Option<&Job>,
+        options: &ArchiveOptions,
+        reporter: &dyn Reporter,
+        cancel: &CancelToken,
+    ) -> Result<Archived, Error> {
         let mut watch = Watch {
             guest: self,
-            sources: &sources,
+            sources,
         };
         let settings = Settings {
             idle: self.before.is_none(),
@@ -127,8 +186,8 @@ impl Guest {
         };
         let watch: Option<&mut dyn GuestWatch> = Some(&mut watch);
         let archived = match job {
-            Some(job) => job.archive_with(&sources, options, settings, watch, reporter, cancel),
-            None => archive_with(&sources, options, settings, watch, reporter, cancel),
+            Some(job) => job.archive_with(sources, options, settings, watch, reporter, cancel),
+            None => archive_with(sources, options, settings, watch, reporter, cancel),
         };
         archived.map_err(|error| self.true_cause(error))
     }

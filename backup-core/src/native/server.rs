@@ -10,14 +10,16 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use fleece_nbd::Address;
+use fleece_nbd::{Address, Export};
 use fleece_storage::block::{Access, BlockDevice, Geometry, RawFile};
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::fs::Mode;
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, socket_with};
 
-use super::control::{self, Attach, Attached, Disk, Failure, Reply, Request, Status};
-use super::export::{FilterExport, SnapshotExport};
+use super::account::{Account, Balance, Closed};
+use super::account_file::to_bytes;
+use super::control::{self, Attach, Attached, Changes, Disk, Failure, Reply, Request, Status};
+use super::export::{BitmapExport, FilterExport, SnapshotExport};
 use super::source::{SnapshotSource, kind_of};
 use crate::cbw::{self, ClusterSize, Filter, Options, Snapshot};
 use crate::report::error::{Error, ErrorKind};
@@ -37,6 +39,7 @@ pub struct Server {
     listener: Option<JoinHandle<()>>,
     control: PathBuf,
     nbd: PathBuf,
+    accounts: Vec<(String, Arc<Account>)>,
 }
 
 #[derive(Debug)]
@@ -54,6 +57,7 @@ struct Served {
     name: String,
     filter: Arc<Filter>,
     export: Arc<FilterExport>,
+    account: Arc<Account>,
 }
 
 /// More backups at once than disks can be in snapshots make no sense, nor do many askers of status.
@@ -95,10 +99,12 @@ impl Server {
             .map(|(name, disk)| {
                 let filter = Filter::new(disk);
                 let export = Arc::new(FilterExport::new(Arc::clone(&filter) as _));
+                let account = Arc::new(Account::new(Arc::clone(&filter)));
                 Served {
                     name,
                     filter,
                     export,
+                    account,
                 }
             })
             .collect();
@@ -107,6 +113,9 @@ impl Server {
                 .map_err(nbd_failed)?;
         }
         let listener = listen_privately(&control).map_err(failed)?;
+        let accounts = disks.iter();
+        let accounts = accounts.map(|disk| (disk.name.clone(), Arc::clone(&disk.account)));
+        let accounts = accounts.collect();
         let shared = Shared {
             disks,
             nbd,
@@ -123,7 +132,23 @@ impl Server {
             listener: Some(listener),
             control,
             nbd: nbd_path,
+            accounts,
         })
+    }
+
+    /// Goes on with the account of a disk's changes that an earlier server has kept.
+    pub(super) fn resume(&self, disk: &str, balance: &Balance) {
+        for (_, account) in self.accounts.iter().filter(|(name, _)| name == disk) {
+            account.resume(balance);
+        }
+    }
+
+    /// Ends serving; what has changed on each disk since an archive, where that is known.
+    pub(super) fn stop(mut self) -> Vec<(String, Balance)> {
+        let accounts = std::mem::take(&mut self.accounts);
+        drop(self);
+        let known = |(name, account): (String, Arc<Account>)| Some((name, account.balance()?));
+        accounts.into_iter().filter_map(known).collect()
     }
 
     /// The control socket, for [`super::Guest::attach`].
@@ -247,11 +272,16 @@ impl Shared {
                 let snapshot = session.as_ref().map(|session| &session.snapshot);
                 Ok(Reply::Status(self.status(snapshot)))
             }
+            (Request::Complete, Some(_)) => {
+                let account = session.as_mut().and_then(|session| session.account.take());
+                account.into_iter().for_each(Closed::complete);
+                Ok(Reply::Completed)
+            }
             (Request::Detach, Some(_)) => {
                 *session = None;
                 Ok(Reply::Detached)
             }
-            (Request::Detach, None) => Err(Error::new(
+            (Request::Complete | Request::Detach, None) => Err(Error::new(
                 ErrorKind::Request,
                 "this connection has no snapshot",
             )),
@@ -262,6 +292,7 @@ impl Shared {
         let options = Options {
             cluster_size: ClusterSize::new(attach.cluster_size)?,
             timeout: Duration::from_millis(attach.timeout_ms),
+            take_changes: attach.archive.is_some(),
             ..Options::default()
         };
         let members = self
@@ -272,17 +303,36 @@ impl Shared {
                 Ok((Arc::clone(&disk.filter), Arc::new(target) as _))
             })
             .collect::<Result<Vec<_>, Error>>()?;
+        let mut snapshot = Snapshot::attach(members, &options)?;
+        let account = attach.archive.clone().map(|new| {
+            let accounts = self.disks.iter().map(|disk| Arc::clone(&disk.account));
+            Closed::at(new, accounts.zip(snapshot.take_changes()).collect())
+        });
         let mut session = Session {
-            snapshot: Snapshot::attach(members, &options)?,
+            snapshot,
+            account,
             exports: Exports(&self.nbd, Vec::new()),
         };
         let mut disks = Vec::new();
-        for (disk, view) in self.disks.iter().zip(session.snapshot.views()) {
+        for (n, (disk, view)) in self.disks.iter().zip(session.snapshot.views()).enumerate() {
             let name = disk.name.clone();
             let export = format!("snapshot-{name}");
             let source = SnapshotSource::new(name.clone(), view.clone());
             session.exports.add(&export, SnapshotExport::new(source))?;
-            disks.push(Disk { name, export });
+            let known = session.account.as_ref();
+            let changes = known.and_then(|account| account.balance(n));
+            let changes = changes.map(|Balance { since, marked }| {
+                let export = format!("changes-{name}");
+                let bitmap = BitmapExport::new(to_bytes(&marked));
+                session.exports.add(&export, bitmap)?;
+                Ok::<_, Error>(Changes { since, export })
+            });
+            let changes = changes.transpose()?;
+            disks.push(Disk {
+                name,
+                export,
+                changes,
+            });
         }
         let nbd = self.nbd_path.clone();
         Ok((session, Attached { nbd, disks }))
@@ -341,6 +391,8 @@ fn broken(cause: cbw::Error) -> Error {
 /// its target are woken.
 struct Session<'a> {
     snapshot: Snapshot,
+    /// What had changed before, until the archive is complete.
+    account: Option<Closed>,
     exports: Exports<'a>,
 }
 
@@ -348,7 +400,7 @@ struct Session<'a> {
 struct Exports<'a>(&'a fleece_nbd::Server, Vec<String>);
 
 impl Exports<'_> {
-    fn add(&mut self, name: &str, export: SnapshotExport) -> Result<(), Error> {
+    fn add(&mut self, name: &str, export: impl Export + 'static) -> Result<(), Error> {
         self.0.add_export(name, Arc::new(export)).map_err(|error| {
             Error::caused(ErrorKind::Request, "cannot serve the snapshot", error)
         })?;

@@ -4,6 +4,7 @@ pub(crate) mod incremental;
 pub(crate) mod marked;
 pub(crate) mod nbd;
 pub(crate) mod packed;
+mod sample;
 
 use fleece_vma_format::Known;
 

@@ -167,13 +167,15 @@ fn on_locked_guest(
     let committed = index.commit(archive, cancel);
     settle(committed.is_ok());
     begun.end(committed.is_ok(), reporter);
+    let took = start.elapsed();
+    let archived = Archived::new(committed?, summary.devices(), &counters, took, reporter);
     Ok(Outcome {
-        archived: Archived::new(committed?, summary.devices(), start.elapsed(), reporter),
         switched: Some(instant.switched),
         frozen: instant.frozen,
         down: instant.down,
         fleecing_peak,
-        tracked: plan.as_ref().map(|plan| plan.tracked(&counters)),
+        tracked: plan.as_ref().map(|plan| plan.tracked(&archived)),
+        archived,
         warnings: reporter.warnings(),
     })
 }

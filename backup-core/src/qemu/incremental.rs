@@ -2,31 +2,29 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Duration;
 
 use fleece_fleecing::bitmaps::{self, Tracking};
 use fleece_fleecing::{Disk, Generation, Record, Session};
 use fleece_nbd::Address;
 use fleece_qmp_client::Client;
-use fleece_vma_format::{CLUSTER_SIZE, DeviceId};
+use fleece_vma_format::DeviceId;
 use jiff::Timestamp;
 
-use super::job::{GuestBackup, Incrementally};
-use super::trust;
+use super::job::GuestBackup;
 use crate::clock;
 use crate::dump::base::{self, Search};
 use crate::job::Tracked;
+use crate::job::archive::Archived;
 use crate::job::archive::content::Content;
 use crate::job::cancel::CancelToken;
+use crate::job::incremental::{Incrementally, lie, short};
 use crate::pipeline::source::Source;
 use crate::pipeline::source::incremental::{Incremental, Origins};
 use crate::pipeline::source::marked::marked;
 use crate::report::error::{Error, ErrorKind};
-use crate::report::{Counters, Counting, units};
+use crate::report::{Counting, units};
 use crate::target::base::{BaseArchive, digits};
-use crate::target::deadline;
-
-const CLUSTER: u64 = CLUSTER_SIZE as u64;
+use crate::target::trust::{self, Trust};
 
 /// One backup's bitmaps and the archive that the old ones count against.
 pub(super) struct Plan {
@@ -79,30 +77,15 @@ impl Plan {
         };
         let mut depth = 0;
         if let (Some(base), Some(mut old)) = (&plan.base, old) {
-            let name = base
-                .path()
-                .file_name()
-                .unwrap_or_default()
-                .to_string_lossy();
+            let name = base.name();
             reporter.info(format!("what has not changed is taken from {name}"));
             plan.believed = believed(client, disks, &old, (base, content), reporter)?;
-            plan.trusted =
-                trust::verified(base, old.sound.as_ref(), how.verify_base_after, plan.begun);
-            let misled = match plan.trusted {
-                Some(_) => None,
-                None => check_headers(base, target.timeout, cancel)?,
-            };
-            if let Some(error) = misled {
-                reporter.warning(error);
+            let age = (how.verify_base_after, plan.begun);
+            let trust = trust::judge(base, old.sound.as_ref(), age, target, reporter, cancel)?;
+            if trust == Trust::Misled {
                 plan.believed.fill(None);
             }
-            plan.trusted = plan
-                .trusted
-                .filter(|_| base.fits(target.compression) && base.base().is_known());
-            reporter.info(match plan.trusted {
-                Some(at) => format!("{name} was verified at {at:.0}: it is taken over unread"),
-                None => format!("{name} is read and checked"),
-            });
+            plan.trusted = trust.unread();
             if how.full_every.is_some_and(|most| old.depth >= most) {
                 reporter.info(format!(
                     "everything is read once after {} archives of which not everything was",
@@ -183,12 +166,10 @@ impl Plan {
                 trusted: None,
                 origins: Arc::clone(&self.origins),
             };
-            match self.compare(&disk)? {
+            let seed = self.generations.last().map_or("", |new| &new.archive);
+            match disk.compare(self.how.check_unchanged, seed)? {
                 Some(cluster) => {
-                    reporter.warning(format!(
-                        "{}: cluster {cluster} has changed although its dirty bitmap does not say so: the bitmap                          is not believed, and the disk is read in full. Was the disk shrunk and grown again, or                          the bitmap changed by another program?",
-                        short(disk.name())
-                    ));
+                    reporter.warning(lie(disk.name(), cluster));
                     self.forget(session.record(), disk.name())?;
                     sources.push(disk.view);
                 }
@@ -201,34 +182,6 @@ impl Plan {
             }
         }
         Ok(sources)
-    }
-
-    /// Compares some clusters that should not have changed with the earlier archive; the first that has.
-    fn compare(&self, disk: &Incremental) -> Result<Option<u64>, Error> {
-        let clean = disk
-            .size()
-            .div_ceil(CLUSTER)
-            .saturating_sub(disk.dirty.dirty());
-        let count = match self.how.check_unchanged {
-            true => clean,
-            false => sampled(clean),
-        };
-        let seed = self.generations.last().map_or("", |new| &new.archive);
-        let mut random =
-            splitmix(u64::from_str_radix(seed.get(..16).unwrap_or("0"), 16).unwrap_or(0));
-        for cluster in disk.dirty.sample(count, &mut random) {
-            let offset = cluster.saturating_mul(CLUSTER);
-            let length = CLUSTER.min(disk.size().saturating_sub(offset));
-            let mut before = vec![0; usize::try_from(length).unwrap_or(0)];
-            let now = disk.view.read(offset, before.clone())?;
-            disk.origins.guest.fetch_add(length, Ordering::Relaxed);
-            let archive = disk.base.base().archive();
-            // What is damaged there says nothing about the bitmap; it will be met again.
-            if archive.read_at(disk.device, offset, &mut before).is_ok() && now != before {
-                return Ok(Some(cluster));
-            }
-        }
-        Ok(None)
     }
 
     /// Never believes a disk's old bitmap again.
@@ -275,29 +228,15 @@ impl Plan {
     }
 
     /// What came from where.
-    pub(super) fn tracked(&self, counters: &Counters) -> Tracked {
+    pub(super) fn tracked(&self, archived: &Archived) -> Tracked {
         Tracked {
             from_guest: self.origins.guest.load(Ordering::Relaxed),
-            from_archive: Counters::get(&counters.unread)
+            from_archive: archived
+                .unread
                 .saturating_add(self.origins.base.load(Ordering::Relaxed)),
             disks: self.believed.iter().flatten().count(),
         }
     }
-}
-
-/// Why the earlier archive is no base, if its index does not describe it.
-fn check_headers(
-    base: &BaseArchive,
-    limit: Duration,
-    cancel: &CancelToken,
-) -> Result<Option<Error>, Error> {
-    let looked_at = base.clone();
-    let look = move || Ok(looked_at.base().archive().check_headers().err());
-    // Its headers are all over the archive: as for a sync, a slow target gets a second for each MiB.
-    let limit = limit.saturating_add(Duration::from_secs(base.base().archive().size() >> 20));
-    let failed = deadline::at_target("a look at the earlier archive", limit, cancel, look)?;
-    let message = || format!("{} is not used", base.path().display());
-    Ok(failed.map(|error| Error::caused(ErrorKind::Archive, message(), error)))
 }
 
 /// Which bitmaps are believed, with the disk of each in the archive; tells of each disk why, or why not.
@@ -328,7 +267,8 @@ fn believed(
             }
             (Ok(_), None) => {
                 reporter.info(format!(
-                    "{name}: dirty-bitmap status: not used, the earlier archive has no such disk of that size;                      it is read in full"
+                    "{name}: dirty-bitmap status: not used, the earlier archive has no such disk of that size; \
+                     it is read in full"
                 ));
                 None
             }
@@ -342,28 +282,4 @@ fn believed(
         believed.push(device);
     }
     Ok(believed)
-}
-
-/// How many of so many clusters are compared: one in 500, at least 64 and at most 1024. If one in two hundred of
-/// them has changed, 64 find it with a probability of 27 %, and 1024 with 99.4 %.
-fn sampled(clean: u64) -> u64 {
-    (clean / 500).clamp(64, 1024)
-}
-
-/// Numbers below a limit, spread evenly (the generator SplitMix64).
-fn splitmix(seed: u64) -> impl FnMut(u64) -> u64 {
-    let mut state = seed;
-    move |below| {
-        state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = state;
-        mixed = (mixed ^ mixed.wrapping_shr(30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ mixed.wrapping_shr(27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed = mixed ^ mixed.wrapping_shr(31);
-        mixed.checked_rem(below).unwrap_or(0)
-    }
-}
-
-/// A disk's name as Proxmox tells it.
-fn short(name: &str) -> &str {
-    name.strip_prefix("drive-").unwrap_or(name)
 }

@@ -7,6 +7,7 @@ use fleece_qmp_client::Address;
 use fleece_storage::{Storages, VolumeFormat};
 
 use crate::job::archive::ArchiveOptions;
+use crate::job::incremental::Incrementally;
 
 /// A backup of a guest that QEMU runs.
 #[derive(Debug)]
@@ -72,30 +73,6 @@ impl Mode {
             Self::Snapshot => "snapshot",
             Self::Suspend => "suspend",
             Self::Stop => "stop",
-        }
-    }
-}
-
-/// How to read only what has changed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Incrementally {
-    /// After so many archives that were made by bitmaps, everything is read once.
-    pub full_every: Option<u32>,
-    /// Read everything all the same, and compare what should not have changed with the earlier archive.
-    pub check_unchanged: bool,
-    /// What has not changed is taken over unread of an archive that was verified less than this ago; of an older one it is
-    /// read and checked.
-    pub verify_base_after: Duration,
-}
-
-impl Default for Incrementally {
-    /// The earlier archive is verified once a week.
-    fn default() -> Self {
-        Self {
-            full_every: None,
-            check_unchanged: false,
-            verify_base_after: Duration::from_secs(7 * 24 * 3600),
         }
     }
 }

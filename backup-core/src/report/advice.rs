@@ -46,6 +46,8 @@ pub enum Advice {
     OnlySkip,
     /// Restore under another number, or replace the guest that is there.
     ReplaceGuest,
+    /// Restore it as a new guest.
+    RestoreAnew,
     /// Restore without starting the guest, and start it by hand.
     StartYourself,
     /// Shut the domain down by hand, back up its images, and start it again; or suspend it only.

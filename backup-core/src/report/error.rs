@@ -146,7 +146,7 @@ impl From<fleece_fleecing::Error> for Error {
     fn from(error: fleece_fleecing::Error) -> Self {
         use fleece_fleecing::ErrorKind as Kind;
         let kind = match error.kind() {
-            Kind::Storage | Kind::Record | Kind::Hangs => ErrorKind::Storage,
+            Kind::Storage | Kind::Record | Kind::Hangs | Kind::HalfRestored => ErrorKind::Storage,
             Kind::Qemu | Kind::Disks | Kind::Unsafe | Kind::Frozen => ErrorKind::Guest,
             _ => ErrorKind::Request,
         };

@@ -2,29 +2,41 @@
 
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use fleece_storage::block::WriteAt;
-use fleece_vma_format::restore::{Targets, from_stream};
-use fleece_vma_format::{CLUSTER_SIZE, Device, DeviceId, Tally};
+use fleece_storage::block::{BlockDevice, WriteAt};
+use fleece_vma_format::{CLUSTER_SIZE, Device, Tally};
 
+use super::extraction::Extraction;
 use super::failure::{archive_error, target_error};
 use super::opened::Opened;
-use super::target::DiskTarget;
 use crate::job::cancel::CancelToken;
 use crate::pace::rate::RateLimit;
-use crate::report::error::Error;
+use crate::report::error::{Error, ErrorKind};
 use crate::report::meter::Meter;
 use crate::report::{Counters, Event, Reporter};
 
 /// A device of the archive and the disk that it is written to.
 #[derive(Debug)]
 pub(super) struct Disk {
-    pub(super) id: DeviceId,
-    pub(super) device: Arc<dyn WriteAt>,
-    /// Whether the disk may hold something else than zeroes.
-    pub(super) zeroes_needed: bool,
+    pub(super) device: Device,
+    pub(super) to: To,
+}
+
+/// Where a device goes.
+#[derive(Debug)]
+pub(super) enum To {
+    /// A new disk, which may hold something else than zeroes if they are needed.
+    New {
+        disk: Arc<dyn WriteAt>,
+        zeroes_needed: bool,
+    },
+    /// One that holds something already, of which only what differs is written, and counted.
+    Old {
+        disk: Arc<dyn BlockDevice>,
+        written: Arc<AtomicU64>,
+    },
 }
 
 /// How much was copied.
@@ -38,31 +50,36 @@ pub(super) struct Copied {
 /// How often progress is reported.
 const REPORT: Duration = Duration::from_secs(1);
 
-/// Writes all `disks`, and waits until they are on stable storage. Every byte of the archive is read
-/// and checked, whatever is skipped.
+/// Writes all `disks`, and waits until they are on stable storage. An archive that can be read anywhere is read no further
+/// than is needed; blocks of one that lines up are shared with new disks where the file system can.
 pub(super) fn copy(
-    input: Opened,
+    mut input: Opened,
     disks: &[Disk],
     bwlimit: Option<u64>,
     reporter: &dyn Reporter,
     cancel: &CancelToken,
 ) -> Result<Copied, Error> {
-    let mut reader = input.reader;
     let limit = bwlimit.map(|rate| Arc::new(RateLimit::new(rate)));
-    let targets: Targets<'_> = disks
-        .iter()
-        .map(|disk| {
-            let target = DiskTarget::new(Arc::clone(&disk.device), disk.zeroes_needed)
-                .limited(limit.clone())
-                .cancelled_by(cancel);
-            (disk.id, Box::new(target) as _)
-        })
-        .collect();
-    // What is skipped is read, and is no progress.
-    let is_wanted = |id| disks.iter().any(|disk| disk.id == id);
-    let devices = reader.header().devices().iter();
-    let clusters = devices.filter(|device| is_wanted(device.id()));
-    let clusters: u64 = clusters.map(Device::clusters).sum();
+    let mut extraction = Extraction::new(false, cancel);
+    for disk in disks {
+        let limit = limit.clone();
+        match &disk.to {
+            To::New {
+                disk: new,
+                zeroes_needed,
+            } => extraction.to_disk(&disk.device, Arc::clone(new), *zeroes_needed, limit),
+            To::Old { disk: old, written } => {
+                extraction.onto_disk(&disk.device, Arc::clone(old), written, limit);
+            }
+        }
+    }
+    if let Some(file) = input.file.take() {
+        extraction.share_with(file);
+    }
+    // What is skipped is no progress, even if it is read.
+    let is_wanted = |id| disks.iter().any(|disk| disk.device.id() == id);
+    let clusters = disks.iter().map(|disk| disk.device.clusters());
+    let clusters: u64 = clusters.sum();
     let begun = Instant::now();
     let mut meter = Meter::new(clusters.saturating_mul(CLUSTER_SIZE as u64), begun);
     let counters = Counters::default();
@@ -80,10 +97,24 @@ pub(super) fn copy(
             None => Ok(()),
         }
     };
-    from_stream(&mut reader, &targets, &mut progress)
+    extraction
+        .run(&mut input.archive, &mut progress)
         .map_err(|error| archive_error(error, cancel))?;
+    if let Some(error) = input.archive.index_error() {
+        let message = "the index of the archive is not used";
+        let warning = Error::caused(
+            ErrorKind::Archive,
+            message,
+            io::Error::other(error.to_string()),
+        );
+        reporter.report(&Event::Warning(warning.into()));
+    }
     for disk in disks {
-        disk.device.flush().map_err(target_error)?;
+        let flushed = match &disk.to {
+            To::New { disk, .. } => disk.flush(),
+            To::Old { disk, .. } => disk.flush(),
+        };
+        flushed.map_err(target_error)?;
     }
     report(Instant::now());
     Ok(Copied {

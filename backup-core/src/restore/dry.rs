@@ -88,6 +88,7 @@ pub(super) fn foresee(
         disks: names.zip(ids.iter().map(ToString::to_string)).collect(),
         bytes: 0,
         zero: 0,
+        written: None,
         took: Duration::ZERO,
         warnings: reporter.warnings(),
     })
@@ -127,7 +128,7 @@ fn volumes(job: &GuestRestore, planned: &[Planned]) -> Result<Vec<VolumeId>, Err
 }
 
 /// Whether a file can be written or replaced in its directory.
-fn writable(file: &Path) -> Result<(), Error> {
+pub(super) fn writable(file: &Path) -> Result<(), Error> {
     let directory = match file.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
         _ => Path::new("."),

@@ -4,15 +4,17 @@ use std::fs::File;
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 
 use fleece_storage::VolumeFormat;
-use fleece_storage::block::WriteAt;
+use fleece_storage::block::{BlockDevice, WriteAt};
 use fleece_vma_format::container::Container;
 use fleece_vma_format::restore::{self, Targets};
 use fleece_vma_format::{self as format, Archive, Device, DeviceId, Tally};
 
+use super::compared::Compared;
 use super::directory::{Directory, Growing};
-use super::target::{DiskTarget, Shared};
+use super::target::DiskTarget;
 use crate::job::cancel::CancelToken;
 use crate::pace::rate::RateLimit;
 use crate::report::error::{Error, ErrorKind};
@@ -25,7 +27,7 @@ pub struct Extraction {
     vmstate: Option<(DeviceId, Arc<Growing>)>,
     sync: bool,
     cancel: CancelToken,
-    archive: Option<Arc<Shared>>,
+    archive: Option<Arc<File>>,
 }
 
 #[derive(Debug)]
@@ -37,6 +39,8 @@ struct Disk {
     limit: Option<Arc<RateLimit>>,
     /// What sends it to the disk meanwhile.
     writeback: Option<Arc<Writeback>>,
+    /// The disk itself, if what is there is compared.
+    old: Option<Arc<dyn BlockDevice>>,
 }
 
 impl Extraction {
@@ -56,7 +60,7 @@ impl Extraction {
     /// Shares with the file of an archive, which is not compressed, the blocks that images can have of it: where the file
     /// systems can, and without a word where not.
     pub fn share_with(&mut self, archive: File) {
-        self.archive = Some(Arc::new(Shared::new(archive)));
+        self.archive = Some(Arc::new(archive));
     }
 
     /// Sends a device to a file of its own in a directory, an image of this `format`. The result is its path until the
@@ -90,6 +94,7 @@ impl Extraction {
             write_zeroes: false,
             limit: None,
             writeback,
+            old: None,
         });
         Ok(Some(path))
     }
@@ -110,7 +115,24 @@ impl Extraction {
             limit,
             // Devices and their caches are the storage's business.
             writeback: None,
+            old: None,
         });
+    }
+
+    /// Sends a device to a disk that holds something already: what is there is read, and only what differs is written, and
+    /// counted in `written`, in bytes. Of an archive with an index that can be read anywhere, only that is read, too.
+    pub fn onto_disk(
+        &mut self,
+        device: &Device,
+        disk: Arc<dyn BlockDevice>,
+        written: &Arc<AtomicU64>,
+        limit: Option<Arc<RateLimit>>,
+    ) {
+        let compared = Compared::new(Arc::clone(&disk), Arc::clone(written));
+        self.to_disk(device, Arc::new(compared), true, limit);
+        if let Some(added) = self.disks.last_mut() {
+            added.old = Some(disk);
+        }
     }
 
     /// What is to be written to.
@@ -122,6 +144,7 @@ impl Extraction {
                 .limited(disk.limit.clone())
                 .cancelled_by(&self.cancel)
                 .sharing(self.archive.clone())
+                .comparing(disk.old.clone())
                 .written_back(disk.writeback.clone());
             targets.insert(disk.device, Box::new(target));
         }
@@ -151,6 +174,13 @@ impl Extraction {
         progress: &mut dyn FnMut(&Tally) -> format::Result<()>,
     ) -> format::Result<()> {
         let targets = self.targets();
+        if self.disks.iter().any(|disk| disk.old.is_some())
+            && let Some(archive) = archive.if_random_access()?
+        {
+            // What is not read must be what the index describes.
+            archive.check_headers()?;
+            return restore::from_archive(archive, &targets, progress);
+        }
         // Frames with nothing but what is skipped need not be decompressed.
         let is_partial = targets.len() < archive.header().devices().len();
         if is_partial

@@ -18,7 +18,7 @@ use fleece_storage::block::{Qcow2, RawFile, WriteAt};
 use fleece_vma_format::Header;
 
 use super::choice::{Choice, DiskChoice};
-use super::copy::{Disk, copy};
+use super::copy::{Disk, To, copy};
 use super::failure::target_error;
 use super::opened::Opened;
 use super::plan::{self, Found};
@@ -186,6 +186,7 @@ pub fn restore_folder(
         disks: disks.collect(),
         bytes: copied.bytes,
         zero: copied.zero,
+        written: None,
         took: copied.took,
         warnings: reporter.warnings(),
     })
@@ -233,6 +234,7 @@ fn foresee<'a>(
         disks,
         bytes: 0,
         zero: 0,
+        written: None,
         took: Duration::ZERO,
         warnings: reporter.warnings(),
     })
@@ -330,14 +332,16 @@ fn configs<'a>(
 fn make(output: &Output, found: &Found, image: &Image) -> Result<Disk, Error> {
     let path = output.path(&image.file);
     let size = found.device.size();
-    let device: Arc<dyn WriteAt> = match image.format {
+    let disk: Arc<dyn WriteAt> = match image.format {
         VolumeFormat::Qcow2 => Arc::new(Qcow2::create(&path, size).map_err(target_error)?),
         _ => Arc::new(RawFile::create(&path, size).map_err(target_error)?),
     };
     Ok(Disk {
-        id: found.device.id(),
-        device,
-        zeroes_needed: false,
+        device: found.device.clone(),
+        to: To::New {
+            disk,
+            zeroes_needed: false,
+        },
     })
 }
 

@@ -33,6 +33,8 @@ pub struct GuestRestore {
     pub unique: bool,
     /// Replace the guest that is there.
     pub force: bool,
+    /// Replace the guest that is there, but keep its disks, and write into them only what differs.
+    pub in_place: bool,
     /// Bytes per second written to all disks together.
     pub bwlimit: Option<u64>,
     /// Change nothing, and only tell what would be done.
@@ -54,6 +56,7 @@ impl GuestRestore {
             storages: Storages::none(),
             unique: false,
             force: false,
+            in_place: false,
             bwlimit: None,
             dry_run: false,
         }

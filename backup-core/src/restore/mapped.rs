@@ -3,9 +3,10 @@
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 
 use fleece_storage::VolumeFormat;
-use fleece_storage::block::{self, Access, Qcow2, RawFile, WriteAt};
+use fleece_storage::block::{self, Access, BlockDevice, Qcow2, RawFile};
 use fleece_vma_format::Device;
 use fleece_vma_format::map::{Disk, Record};
 
@@ -14,11 +15,12 @@ use crate::pace::rate::RateLimit;
 use crate::report::error::{Error, ErrorKind};
 
 /// How much larger than the device a target may be, in bytes, as in the reference.
-const MAX_EXCESS: u64 = 4 << 20;
+pub(super) const MAX_EXCESS: u64 = 4 << 20;
 
 impl Extraction {
     /// Sends `devices` to where the records of a map say. The result is where each of those goes that is not skipped.
-    /// Saved RAM has no place in a map.
+    /// Saved RAM has no place in a map. If there is something to count it in, only what differs is
+    /// [written](Self::onto_disk).
     ///
     /// # Errors
     /// Kind [`ErrorKind::Request`] for a device that the map does not name, or a target of another size, and what opening it says.
@@ -26,6 +28,7 @@ impl Extraction {
         &mut self,
         devices: &[&'d Device],
         records: Vec<Record>,
+        written: Option<&Arc<AtomicU64>>,
     ) -> Result<Vec<(&'d Device, PathBuf)>, E> {
         let mut disks = HashMap::new();
         for record in records {
@@ -45,7 +48,10 @@ impl Extraction {
             let Some(disk) = disk else { continue };
             let target = open_target::<E>(disk, device.size())?;
             let limit = limit(disk, &mut limits);
-            self.to_disk(device, target, disk.write_zeroes, limit);
+            match written {
+                Some(written) => self.onto_disk(device, target, written, limit),
+                None => self.to_disk(device, target, disk.write_zeroes, limit),
+            }
             places.push((*device, disk.path.clone()));
         }
         Ok(places)
@@ -67,7 +73,7 @@ fn limit(disk: &Disk, limits: &mut HashMap<String, Arc<RateLimit>>) -> Option<Ar
 fn open_target<E: From<Error> + From<block::Error>>(
     disk: &Disk,
     size: u64,
-) -> Result<Arc<dyn WriteAt>, E> {
+) -> Result<Arc<dyn BlockDevice>, E> {
     let path = &disk.path;
     let format: VolumeFormat = match &disk.format {
         Some(format) => format
@@ -75,7 +81,7 @@ fn open_target<E: From<Error> + From<block::Error>>(
             .map_err(|error| Error::caused(ErrorKind::Request, "cannot write the image", error))?,
         None => format_by_name(path),
     };
-    let device: Arc<dyn WriteAt> = if format == VolumeFormat::Qcow2 {
+    let device: Arc<dyn BlockDevice> = if format == VolumeFormat::Qcow2 {
         Arc::new(Qcow2::open_writable(path)?)
     } else {
         Arc::new(RawFile::open(path, Access::ReadWrite)?)

@@ -97,6 +97,32 @@ impl OldGuest {
         })
     }
 
+    /// The volume of its drive `key`.
+    pub(super) fn volume(&self, key: &str) -> Option<&VolumeId> {
+        let mut disks = self.disks.iter();
+        disks.find_map(|(own, volume)| (own == key).then_some(volume))
+    }
+
+    /// Why a volume of its configuration, which is at `path`, is not its own alone, if it is not.
+    pub(super) fn not_its_own(
+        &self,
+        volume: &VolumeId,
+        path: &Path,
+        storages: &Storages,
+    ) -> Result<Option<String>, Error> {
+        if let Some(config) = fleece_fleecing::referenced_by_another(volume, path, storages)? {
+            return Ok(Some(format!("{} names it, too", config.display())));
+        }
+        let failed = |error| {
+            let message = format!("cannot look for the volume {volume}");
+            Error::caused(ErrorKind::Storage, message, error)
+        };
+        let storage = storages.resolve(volume).map_err(failed)?;
+        let own = storage.list(Some(&self.guest)).map_err(failed)?;
+        let is_own = own.iter().any(|own| own.id == *volume);
+        Ok((!is_own).then(|| "it is not the guest's own".to_owned()))
+    }
+
     /// Adds its volumes that `config` does not use as unused disks: nothing that the guest had is
     /// forgotten, whenever we are interrupted.
     pub(super) fn keep_as_unused(&self, config: &mut GuestConfig) -> Result<(), Error> {

@@ -1,9 +1,10 @@
 //! The archive that is restored, which may come through a pipe.
 
+use std::fs::File;
 use std::path::Path;
 
-use fleece_vma_format::container::Stream;
-use fleece_vma_format::{Header, Reader};
+use fleece_vma_format::container::Container;
+use fleece_vma_format::{Archive, Header};
 
 use super::failure::archive_error;
 use crate::input::Input;
@@ -12,24 +13,29 @@ use crate::report::error::Error;
 
 /// An archive whose header has been read.
 pub(super) struct Opened {
-    pub(super) reader: Reader<Stream<'static>>,
+    pub(super) archive: Archive<'static>,
     /// How many bytes it has, compressed as it is; unknown for a pipe.
     pub(super) size: Option<u64>,
+    /// Its file, if blocks of that are blocks of disks.
+    pub(super) file: Option<File>,
 }
 
 impl Opened {
     /// Opens `archive`, `-` being standard input.
     pub(super) fn open(archive: &Path, cancel: &CancelToken) -> Result<Self, Error> {
         let mut input = Input::open(archive, cancel)?;
-        let size = input.size();
-        let reader = input.stream().and_then(Reader::new);
+        let (size, file) = (input.size(), input.shared_file());
+        let archive = input.archive();
+        let archive = archive.map_err(|error| archive_error(error, cancel))?;
+        let is_plain = archive.container() == Container::Plain && archive.is_seekable();
         Ok(Self {
-            reader: reader.map_err(|error| archive_error(error, cancel))?,
+            archive,
             size,
+            file: file.filter(|_| is_plain),
         })
     }
 
     pub(super) const fn header(&self) -> &Header {
-        self.reader.header()
+        self.archive.header()
     }
 }

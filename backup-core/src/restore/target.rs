@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use crossbeam_channel::RecvTimeoutError;
-use fleece_storage::block::WriteAt;
+use fleece_storage::block::{BlockDevice, WriteAt};
 use fleece_vma_format::restore::Target;
 
 use crate::job::cancel::CancelToken;
@@ -22,25 +22,11 @@ pub struct DiskTarget {
     limit: Option<Arc<RateLimit>>,
     cancel: CancelToken,
     writeback: Option<Arc<Writeback>>,
-    /// The archive's file, as long as blocks of it can be shared.
-    archive: Option<Arc<Shared>>,
-}
-
-/// A file of which blocks are shared.
-#[derive(Debug)]
-pub(crate) struct Shared {
-    file: File,
-    /// Whether that was refused: it will be again.
+    /// The archive's file, of which blocks are shared, until that is refused: it will be again.
+    archive: Option<Arc<File>>,
     refused: AtomicBool,
-}
-
-impl Shared {
-    pub(crate) fn new(file: File) -> Self {
-        Self {
-            file,
-            refused: AtomicBool::new(false),
-        }
-    }
+    /// The same disk to read, if what is there is compared.
+    old: Option<Arc<dyn BlockDevice>>,
 }
 
 impl DiskTarget {
@@ -54,13 +40,22 @@ impl DiskTarget {
             cancel: CancelToken::new(),
             writeback: None,
             archive: None,
+            refused: AtomicBool::new(false),
+            old: None,
         }
     }
 
     /// Shares blocks with the archive's file.
     #[must_use]
-    pub(crate) fn sharing(mut self, archive: Option<Arc<Shared>>) -> Self {
+    pub(crate) fn sharing(mut self, archive: Option<Arc<File>>) -> Self {
         self.archive = archive;
+        self
+    }
+
+    /// Does not even read of the archive what `old`, the disk itself, has already.
+    #[must_use]
+    pub(super) fn comparing(mut self, old: Option<Arc<dyn BlockDevice>>) -> Self {
+        self.old = old;
         self
     }
 
@@ -109,18 +104,24 @@ impl Target for DiskTarget {
     }
 
     fn share_at(&self, offset: u64, place: u64, length: u64) -> bool {
-        let usable = |archive: &&Arc<Shared>| {
-            self.limit.is_none() && !archive.refused.load(Ordering::Relaxed)
-        };
-        let Some(archive) = self.archive.as_ref().filter(usable) else {
+        let may = self.limit.is_none() && !self.refused.load(Ordering::Relaxed);
+        let Some(archive) = self.archive.as_ref().filter(|_| may) else {
             return false;
         };
-        let shared = self.device.share_from(&archive.file, place, offset, length);
+        let shared = self.device.share_from(archive, place, offset, length);
         let done = matches!(shared, Ok(true));
         if !done {
-            archive.refused.store(true, Ordering::Relaxed);
+            self.refused.store(true, Ordering::Relaxed);
         }
         done
+    }
+
+    fn old_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<bool> {
+        let Some(old) = &self.old else {
+            return Ok(false);
+        };
+        old.read_at(buffer, offset).map_err(io::Error::other)?;
+        Ok(true)
     }
 
     fn zero_at(&self, offset: u64, length: u64) -> io::Result<()> {

@@ -7,7 +7,7 @@ use fleece_fleecing::Record;
 use fleece_guest_config::GuestId;
 use fleece_storage::{AllocationRequest, Plugin, VolumeId, free_names};
 
-use super::copy::Disk;
+use super::copy::{Disk, To};
 use super::failure::target_error;
 use super::plan::Planned;
 use crate::report::Counting;
@@ -130,9 +130,11 @@ impl<'a> NewVolumes<'a> {
             zeroed.map_err(target_error)?;
         }
         Ok(Disk {
-            id: device.id(),
-            device: target,
-            zeroes_needed,
+            device: device.clone(),
+            to: To::New {
+                disk: target,
+                zeroes_needed,
+            },
         })
     }
 

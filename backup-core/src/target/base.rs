@@ -126,6 +126,12 @@ impl BaseArchive {
         &self.path
     }
 
+    /// The name of its file.
+    pub(crate) fn name(&self) -> String {
+        let name = self.path.file_name().unwrap_or_default();
+        name.to_string_lossy().into_owned()
+    }
+
     /// Whether a new archive that is compressed like this can share parts of it.
     #[must_use]
     pub fn fits(&self, compression: Compression) -> bool {

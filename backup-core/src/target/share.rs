@@ -100,7 +100,11 @@ impl Sharing {
         while place < end {
             let piece = usize::try_from(end.saturating_sub(place)).unwrap_or(COMPARED);
             self.buffer.resize(piece.min(COMPARED), 0);
-            self.base.base().read_at(place, &mut self.buffer)?;
+            let read = self.base.base().read_at(place, &mut self.buffer);
+            read.map_err(|error| {
+                let path = self.base.path().display();
+                io::Error::other(format!("{path} cannot be taken over: {error}"))
+            })?;
             out.write_all(&self.buffer)?;
             place = place.saturating_add(self.buffer.len() as u64);
         }

@@ -17,6 +17,8 @@
     reason = "whatever goes wrong here fails a test, and not all of the library is used"
 )]
 
+#[path = "../../src/cbw/changes.rs"]
+mod changes;
 #[path = "../../src/cbw/disk.rs"]
 mod disk;
 #[path = "../../src/cbw/error.rs"]

@@ -10,6 +10,7 @@ use fleece_guest_config::ConfigFile;
 use fleece_qmp_client::Interrupt;
 use fleece_storage::{Storages, VolumeId};
 
+use crate::advice::{Advice, AgainFrom};
 use crate::error::{Error, ErrorKind};
 use crate::journal::ownership::Volume;
 use crate::journal::record::{Contents, Record};
@@ -114,6 +115,41 @@ impl<'a> Remains<'a> {
             let _ = ConfigFile::new(config).settle();
         }
         self.record.end_restore(&[])
+    }
+
+    /// Tells which disks are neither old nor new. That they are stays on record until a restore of the guest succeeds, or
+    /// they are gone.
+    pub(crate) fn tell_overwritten(&mut self) -> Result<(), Error> {
+        let Some(overwritten) = &self.contents.overwritten else {
+            return Ok(());
+        };
+        let is_gone = |name: &String| {
+            let id: Option<VolumeId> = name.parse().ok();
+            let exists = id.and_then(|id| Some(self.storages.resolve(&id).ok()?.exists(&id)));
+            matches!(exists, Some(Ok(false)))
+        };
+        let volumes = &overwritten.volumes;
+        if !volumes.is_empty() && volumes.iter().all(is_gone) {
+            return self.record.end_overwriting();
+        }
+        let named = match volumes.is_empty() {
+            true => "disks of the guest".to_owned(),
+            false => volumes.join(", "),
+        };
+        let message = format!(
+            "{named}: neither as before nor as in the archive, since a restore into them did not end; do not start the \
+             guest"
+        );
+        let archive = &overwritten.archive;
+        let is_known = !archive.as_os_str().is_empty() && archive.as_os_str() != "-";
+        let again = AgainFrom {
+            guest: self.record.guest().clone(),
+            archive: is_known.then(|| archive.clone()),
+        };
+        let error = Error::new(ErrorKind::HalfRestored, message);
+        let failed = error.advise(Advice::RestoreAgain(again));
+        self.cleaned.failed.push(failed);
+        Ok(())
     }
 
     /// Whether the configuration names a volume that the restore was to write.

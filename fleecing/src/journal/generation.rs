@@ -29,6 +29,20 @@ pub struct Generation {
     pub disks: Vec<TrackedDisk>,
 }
 
+impl Generation {
+    /// An archive against which no bitmap of a QEMU counts: what its disks have changed since is known elsewhere.
+    #[must_use]
+    pub fn untracked(archive: String, depth: u32, sound: Sound) -> Self {
+        Self {
+            archive,
+            depth,
+            qemu: None,
+            sound: Some(sound),
+            disks: Vec::new(),
+        }
+    }
+}
+
 /// When an archive was found to be sound. Times are RFC 3339.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]

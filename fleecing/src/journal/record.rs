@@ -13,6 +13,7 @@
 //! locked: yes                             the guest's configuration has Proxmox's `lock: backup`
 //! restores: /etc/pve/…/100.conf           a restore is making volumes that this file will name
 //! volumes: fast:vm-100-disk-0,…           the volumes
+//! overwrites: {"archive":"/backup/…",…}   a restore is writing into disks that the guest has
 //!
 //! [special:fleecing]
 //! fleecing-images: fast:vm-100-fleece-0.raw,fast:vm-100-fleece-1.raw
@@ -23,6 +24,7 @@
 //! names is made, and removed after the thing is gone. A file with nothing in it is removed.
 
 mod guest_lock;
+mod overwritten;
 mod place;
 mod volumes;
 
@@ -34,6 +36,7 @@ use fleece_qmp_client::Address;
 use fleece_staged_file::{check_owned, create_directories};
 use fleece_storage::VolumeId;
 
+pub use overwritten::Overwritten;
 pub use place::Place;
 pub(crate) use place::{CLAIM, absolute, file_of, guest_of, guests_with};
 
@@ -79,6 +82,8 @@ pub struct Contents {
     pub restores: Option<PathBuf>,
     /// Volume ids that a restore has made or is about to make.
     pub volumes: Vec<String>,
+    /// Disks of the guest that a restore is writing into.
+    pub overwritten: Option<Overwritten>,
     /// A list of files that cannot be understood.
     pub illegible: Option<String>,
 }
@@ -102,6 +107,7 @@ impl Contents {
             frozen: get(FROZEN),
             restores: get(RESTORES).map(Into::into),
             volumes: volumes(state),
+            overwritten: overwritten::of(state),
         }
     }
 
@@ -128,6 +134,7 @@ const LOCKED: &str = "locked";
 const FROZEN: &str = "frozen";
 const RESTORES: &str = "restores";
 const VOLUMES: &str = "volumes";
+const OVERWRITES: &str = "overwrites";
 
 impl Record {
     /// Locks the guest's record.
@@ -148,7 +155,8 @@ impl Record {
     }
 
     /// The guest whose record it is.
-    pub(crate) fn guest(&self) -> &GuestId {
+    #[must_use]
+    pub fn guest(&self) -> &GuestId {
         self.place.guest()
     }
 

@@ -33,6 +33,24 @@ impl DirtyMap {
         }
     }
 
+    /// The same with the clusters that `bitmap` marks: a bit for each, the first in the lowest bit of the first byte. One that
+    /// is too short marks all that it leaves out.
+    pub(crate) fn of_bitmap(size: u64, bitmap: &[u8]) -> Self {
+        let mut map = Self::clean(size);
+        for (word, bits) in map.bits.iter_mut().zip(0_usize..) {
+            let start = bits.saturating_mul(8);
+            let bytes = bitmap.get(start..start.saturating_add(8));
+            let bytes = bytes.and_then(|bytes| <[u8; 8]>::try_from(bytes).ok());
+            *word = bytes.map_or(u64::MAX, u64::from_le_bytes);
+        }
+        // What is behind the end is no cluster.
+        let behind = u32::try_from(map.clusters % 64).unwrap_or(0);
+        if let Some(last) = map.bits.last_mut().filter(|_| behind > 0) {
+            *last &= 1_u64.wrapping_shl(behind).wrapping_sub(1);
+        }
+        map
+    }
+
     /// Marks all clusters with any byte of a range.
     pub(crate) fn mark(&mut self, bytes: Range<u64>) {
         let end = bytes.end.div_ceil(CLUSTER).min(self.clusters);
@@ -281,6 +299,9 @@ mod tests {
                 }
             }
             let is = |cluster: u64| expected[cluster as usize];
+            let bitmap: Vec<u8> = map.bits.iter().flat_map(|word| word.to_le_bytes()).collect();
+            prop_assert_eq!(&DirtyMap::of_bitmap(size, &bitmap).bits, &map.bits);
+            prop_assert_eq!(DirtyMap::of_bitmap(size, &[]).dirty(), clusters);
             prop_assert!((0..clusters).all(|cluster| map.is_dirty(cluster) == is(cluster)));
             let dirty = expected.iter().filter(|dirty| **dirty).count() as u64;
             prop_assert_eq!(map.dirty(), dirty);

@@ -201,6 +201,7 @@ pub fn restore_domain(
         path: folder,
         bytes: copied.bytes,
         zero: copied.zero,
+        written: None,
         took: copied.took,
         warnings: reporter.warnings(),
     })

@@ -76,6 +76,7 @@ fn backup(advice: &Advice) -> Option<String> {
         Advice::SkipDisk(disk) => format!("leave it out with --disk {disk}=skip"),
         Advice::OnlySkip => "leave one out with --disk DISK=skip".into(),
         Advice::ReplaceGuest => "choose another --vmid, or replace it with --force".into(),
+        Advice::RestoreAnew => "restore it without --in-place".into(),
         Advice::StartYourself => "restore it without --start, and start it yourself".into(),
         Advice::StopYourself => {
             "use --mode suspend; or shut the guest down with `virsh shutdown`, and the same backup tells how its images \
@@ -178,6 +179,14 @@ fn fleecing(advice: &Fleecing) -> Option<String> {
              (`fsfreeze -u`) or restart it, and run the same with --thawed",
             command(what)
         ),
+        Fleecing::RestoreAgain(what) => {
+            let archive = what.archive.as_deref().map(Path::to_string_lossy);
+            let archive = archive.as_deref().unwrap_or("ARCHIVE");
+            let guest = what.guest.to_string();
+            let words = ["fleece", "restore", archive, "--vmid", &guest, "--in-place"];
+            let command = shlex::try_join(words).unwrap_or_else(|_| words.join(" "));
+            format!("run `{command}` again, or replace the guest with --force instead of --in-place")
+        }
         _ => return None,
     };
     Some(words)

@@ -319,6 +319,10 @@ fn tell(done: &Outcome, guest: &GuestId, log: &Log) {
             units::bytes(shared),
             units::percent(shared, archived.size)
         ));
+        log.info(&format!(
+            "new at the target: {}",
+            units::bytes(archived.new_bytes())
+        ));
     }
     log.info(&format!(
         "Finished Backup of VM {guest} ({})",
@@ -334,6 +338,7 @@ fn summary(done: &Outcome, guest: &GuestId) -> Value {
         "archive": archived.path,
         "size": archived.size,
         "shared": archived.shared,
+        "new": archived.new_bytes(),
         "disks": archived.disks,
         "zero": archived.zero,
         "seconds": archived.took.as_secs_f64(),

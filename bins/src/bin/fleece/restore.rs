@@ -63,6 +63,7 @@ fn to_storages(
     }
     job.unique = arguments.unique;
     job.force = arguments.force;
+    job.in_place = arguments.in_place;
     job.bwlimit = arguments.bwlimit;
     let start = arguments.start.then(|| Start::of_guest(&job.config, guest));
     let start = start.transpose()?;
@@ -150,6 +151,13 @@ fn tell(restored: &Restored, log: &Log) {
         units::duration(restored.took),
         units::rate(units::speed(restored.bytes, restored.took))
     ));
+    if let Some(written) = restored.written {
+        log.info(&format!(
+            "wrote {} ({}%): the rest was there",
+            units::bytes(written),
+            units::percent(written, restored.bytes)
+        ));
+    }
 }
 
 fn path(restored: &Restored) -> Value {
@@ -166,6 +174,7 @@ fn result<const N: usize>(restored: &Restored, dry_run: bool, first: [(&str, Val
         "disks": disks,
         "bytes": restored.bytes,
         "zero": restored.zero,
+        "written": restored.written,
         "seconds": restored.took.as_secs_f64(),
         "warnings": restored.warnings,
         "dry_run": dry_run,

@@ -158,6 +158,10 @@ pub(super) struct ExtractArgs {
     /// FIFO or file that says where each device goes
     #[arg(short = 'r', value_name = "MAP")]
     pub(super) map: Option<PathBuf>,
+    /// The disks that the map names hold something already: write only what differs. Of an archive with an index only
+    /// that is read. If this is interrupted, they are neither old nor new
+    #[arg(long, requires = "map")]
+    pub(super) in_place: bool,
     /// Image format of the disks written to the directory: raw or qcow2
     #[arg(
         long,

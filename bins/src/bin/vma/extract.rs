@@ -5,8 +5,11 @@ use std::fs::File;
 use std::io::{self, BufReader, IsTerminal as _, Read as _, Write as _};
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use fleece_backup_core::restore::{Directory, Extraction};
+use fleece_backup_core::units;
 use fleece_storage::VolumeFormat;
 use fleece_vma_format::container::Container;
 use fleece_vma_format::map;
@@ -35,6 +38,7 @@ pub(super) fn extract(args: &ExtractArgs) -> Result<()> {
     for config in header.configs() {
         directory.write(config.name(), config.data())?;
     }
+    let written = args.in_place.then(Arc::<AtomicU64>::default);
     let mut job = Job {
         extraction: Extraction::new(!args.no_sync, signals::token()),
         places: Vec::new(),
@@ -42,7 +46,7 @@ pub(super) fn extract(args: &ExtractArgs) -> Result<()> {
     match &args.map {
         Some(path) => {
             list::print(&header)?;
-            job.mapped(&wanted, path, &mut directory)?;
+            job.mapped(&wanted, path, written.as_ref(), &mut directory)?;
         }
         None => wanted
             .iter()
@@ -70,6 +74,13 @@ pub(super) fn extract(args: &ExtractArgs) -> Result<()> {
     job.extraction.finish()?;
     directory.publish(!args.no_sync)?;
     progress.finish(&told)?;
+    let written = written.map(|written| written.load(Ordering::Relaxed));
+    if let Some(written) = written {
+        let (written, bytes) = (units::bytes(written), units::bytes(told.bytes()));
+        report::note(format_args!(
+            "wrote {written} of {bytes}: the rest was there"
+        ));
+    }
     report::summary(|| {
         let configs = header.configs().iter().map(Config::name);
         json!({
@@ -78,6 +89,7 @@ pub(super) fn extract(args: &ExtractArgs) -> Result<()> {
             "devices": job.places,
             "bytes": told.bytes(),
             "sparse_bytes": told.sparse(),
+            "written": written,
         })
     })
 }
@@ -186,7 +198,13 @@ impl Job {
     }
 
     /// Every device to where the map says.
-    fn mapped(&mut self, wanted: &[&Device], path: &Path, directory: &mut Directory) -> Result<()> {
+    fn mapped(
+        &mut self,
+        wanted: &[&Device],
+        path: &Path,
+        written: Option<&Arc<AtomicU64>>,
+        directory: &mut Directory,
+    ) -> Result<()> {
         let cannot_open = |e| Failure::io(format!("unable to open fifo {}", path.display()), e);
         // Both wait for whoever says where the disks go.
         let records = signals::at_once(|| {
@@ -196,7 +214,7 @@ impl Job {
         for device in wanted.iter().filter(|device| device.is_vmstate()) {
             self.in_directory(device, VolumeFormat::Raw, directory)?;
         }
-        let places: Result<Vec<_>> = self.extraction.to_mapped(wanted, records);
+        let places: Result<Vec<_>> = self.extraction.to_mapped(wanted, records, written);
         for (device, path) in places? {
             self.add_place(device, &path);
         }

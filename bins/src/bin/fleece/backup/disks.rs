@@ -23,6 +23,7 @@ fn of_served(job: &Job<'_>, control: &Path) -> Result<ServedBackup, Error> {
     let (fleecing, archive) = (job.fleecing_place()?, job.archive.clone());
     let mut backup = ServedBackup::new(control.to_owned(), fleecing.into(), record, archive);
     backup.options.timeout = job.arguments.cbw_timeout;
+    backup.incremental = job.arguments.incremental.then(|| job.incrementally());
     backup.storages.clone_from(&job.storages);
     Ok(backup)
 }
@@ -62,6 +63,7 @@ fn of_exports(job: &Job<'_>, server: &Address) -> ExportedBackup {
     let mut backup = ExportedBackup::new(server.clone(), disks, record, archive);
     backup.release = job.arguments.release;
     backup.base.clone_from(&job.arguments.base);
+    backup.incremental = job.incrementally();
     backup.storages.clone_from(&job.storages);
     backup
 }

@@ -2,7 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
-use fleece_backup_core::{ArchiveOptions, CancelToken, Error, ErrorKind, Guest, Places, Storages};
+use fleece_backup_core::{
+    ArchiveOptions, CancelToken, Error, ErrorKind, Guest, Incrementally, Places, Storages,
+};
 use fleece_staged_file::create_directories;
 
 use crate::cli::backup::Backup;
@@ -24,6 +26,15 @@ pub(super) struct Job<'a> {
 }
 
 impl Job<'_> {
+    /// How only what has changed is read, and how far the earlier archive is trusted.
+    pub(super) fn incrementally(&self) -> Incrementally {
+        let mut how = Incrementally::default();
+        how.full_every = self.arguments.full_every;
+        how.check_unchanged = self.arguments.check_unchanged;
+        how.verify_base_after = self.arguments.verify_base_after;
+        how
+    }
+
     /// Where old data is saved: a storage's id, or a directory.
     pub(super) fn fleecing_place(&self) -> Result<String, Error> {
         let Job {

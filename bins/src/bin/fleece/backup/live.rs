@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use fleece_backup_core::qemu::{self, Fleecing, GuestBackup, Incrementally};
+use fleece_backup_core::qemu::{self, Fleecing, GuestBackup};
 use fleece_backup_core::{Error, Foreseen, Outcome};
 use fleece_fleecing::GuestAddress;
 
@@ -53,12 +53,6 @@ fn of_guest(
     }
     backup.cbw_timeout = arguments.cbw_timeout;
     backup.nbd_server.clone_from(&arguments.nbd_server);
-    backup.incremental = arguments.incremental.then(|| {
-        let mut how = Incrementally::default();
-        how.full_every = arguments.full_every;
-        how.check_unchanged = arguments.check_unchanged;
-        how.verify_base_after = arguments.verify_base_after;
-        how
-    });
+    backup.incremental = arguments.incremental.then(|| job.incrementally());
     Ok(backup)
 }

@@ -18,6 +18,7 @@ use super::which::Which;
 
 #[derive(Clone, Debug, Args)]
 #[command(group = ArgGroup::new("who").args(["qmp", "libvirt", "native", "image", "nbd", "vmid"]).multiple(true).required(true))]
+#[command(group = ArgGroup::new("earlier").args(["incremental", "base"]))]
 #[command(group = ArgGroup::new("exports").arg("nbd").requires("disk"))]
 pub(crate) struct Backup {
     #[command(flatten)]
@@ -44,8 +45,9 @@ pub(crate) struct Backup {
 
     /// Read of the guest only what has changed since its last archive at the target; the archive is as complete as
     /// any. Dirty bitmaps stay in QEMU between backups, and while they do, QEMU refuses to load snapshots
-    /// (loadvm): `fleece cleanup --bitmaps` removes them. It shares like --reuse. Implies --align.
-    #[arg(long, conflicts_with_all = ["native", "image", "reuse"])]
+    /// (loadvm): `fleece cleanup --bitmaps` removes them. (With --native, `fleece serve` keeps account itself.) It shares
+    /// like --reuse. Implies --align.
+    #[arg(long, conflicts_with_all = ["image", "nbd", "reuse"])]
     pub(crate) incremental: bool,
 
     /// With --incremental: read everything once after this many archives of which not everything was read.
@@ -57,9 +59,9 @@ pub(crate) struct Backup {
     #[arg(long, requires = "incremental")]
     pub(crate) check_unchanged: bool,
 
-    /// With --incremental: what has not changed is taken over unread of an archive that was verified, or read in full
-    /// by a backup, in the last DAYS days; of an older one it is read and checked. 0: always.
-    #[arg(long, value_name = "DAYS", default_value = "7", requires = "incremental", value_parser = days)]
+    /// With --incremental or --base: what has not changed is taken over unread of an archive that was verified, or read in
+    /// full by a backup, in the last DAYS days; of an older one it is read and checked. 0: always.
+    #[arg(long, value_name = "DAYS", default_value = "7", requires = "earlier", value_parser = days)]
     pub(crate) verify_base_after: Duration,
 
     /// Put this file of at most 65,535 bytes into the archive, under its own name or this one (may be given

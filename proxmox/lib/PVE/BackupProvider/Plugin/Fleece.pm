@@ -108,6 +108,8 @@ sub backup_vm {
         '--release',
         '--config-dir', "$configs", '--firewall-dir', "$configs",
         '--compress', "zstd=$level",
+        # So that the next archive can take over unread what has not changed.
+        '--align',
         ($limit ? ('--bwlimit', $limit) : ()),
         '--to', $archive,
     );
