@@ -102,7 +102,7 @@ impl Field {
         bench.assert_clean(&self.guest.test_socket());
         let alive = self.guest.run("touch /mnt/alive && sync", SOON);
         alive.unwrap_or_else(|error| panic!("{when}: {error:?}"));
-        for archive in support::entries(&bench.path("archives")) {
+        for archive in support::archives(&bench.path("archives")) {
             // An archive that has its final name is complete.
             let mut disks = support::restore(&archive);
             disks.truncate(2);
@@ -174,7 +174,7 @@ fn a_signal_at_any_step_ends_the_backup_and_undoes_everything() {
             let when = format!("QEMU {}, {kind:?}, {signal} at {step:?}", qemu.version());
             let bench = Bench::new();
             let ended = fault(&mut field.backup(&bench), signal, step);
-            let archives = support::entries(&bench.path("archives")).len();
+            let archives = support::archives(&bench.path("archives")).len();
             // What comes too late to be of use is of no harm either.
             let expected = if archives == 0 { code } else { 0 };
             let said = ended.said;
@@ -294,7 +294,7 @@ fn sigkill_at_any_step_of_a_backup_of_served_disks_leaves_nothing_either() {
         served.assert_clean(&bench, &qemu);
         bench.assert_clean_folders();
         writer.verify(byte, 0, SIZE);
-        for archive in support::entries(&bench.path("archives")) {
+        for archive in support::archives(&bench.path("archives")) {
             std::fs::remove_file(archive).unwrap();
         }
     }

@@ -433,7 +433,7 @@ fn all_domains_that_run_are_backed_up_and_one_that_cannot_be_does_not_keep_the_o
     codes.sort_unstable();
     let expected = [("db", 5), ("mail", 0), ("web", 0)];
     assert_eq!(codes, expected.map(|(name, code)| (Some(name), Some(code))));
-    let mut archives = support::entries(&bench.path("archives"));
+    let mut archives = support::archives(&bench.path("archives"));
     // What the section of a guest says holds for that one.
     let notes = archives
         .iter()

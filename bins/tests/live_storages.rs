@@ -165,7 +165,7 @@ fn a_target_directory_that_hangs_is_given_up_after_its_time() {
         running.end().expect_code(6);
         support::succeed(bench.fleece("cleanup").arg("7"));
         bench.assert_clean(&guest.test_socket());
-        assert!(support::entries(&bench.path("archives")).is_empty());
+        assert!(support::archives(&bench.path("archives")).is_empty());
         ordered::assert_wrote_well(writer);
     }
 }

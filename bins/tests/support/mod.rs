@@ -83,8 +83,7 @@ impl Bench {
 
     /// The only archive.
     pub(crate) fn archive(&self) -> PathBuf {
-        let mut archives = entries(&self.path("archives"));
-        archives.retain(|path| path.extension().is_none_or(|ending| ending != "idx"));
+        let mut archives = archives(&self.path("archives"));
         assert_eq!(archives.len(), 1, "{archives:?}");
         archives.remove(0)
     }
@@ -114,7 +113,7 @@ impl Bench {
     }
 
     pub(crate) fn assert_no_archive(&self) {
-        let archives = entries(&self.path("archives"));
+        let archives = archives(&self.path("archives"));
         assert!(archives.is_empty(), "{archives:?}");
     }
 }
@@ -235,6 +234,17 @@ pub(crate) fn entries(folder: &Path) -> Vec<PathBuf> {
         .collect();
     entries.sort();
     entries
+}
+
+/// The archives of a folder, finished or not, without what lies beside them: an index, the log and the account of a run.
+pub(crate) fn archives(folder: &Path) -> Vec<PathBuf> {
+    let mut archives = entries(folder);
+    archives.retain(|path| {
+        let name = path.to_string_lossy();
+        let beside = [".idx", ".log", ".stats.json"];
+        !beside.iter().any(|end| name.ends_with(end))
+    });
+    archives
 }
 
 pub(crate) fn restore(archive: &Path) -> Vec<File> {
