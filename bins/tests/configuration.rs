@@ -189,3 +189,25 @@ fn what_proxmox_s_vzdump_conf_says_counts_least() {
         "{names:?}"
     );
 }
+
+/// The blocks of TOML on a page.
+fn examples(page: &str) -> Vec<String> {
+    let blocks = page.split("```toml\n").skip(1);
+    let blocks = blocks.map(|block| block.split("```").next().unwrap().to_owned());
+    blocks.collect()
+}
+
+#[test]
+fn the_examples_in_the_documentation_are_right() {
+    let pages = [
+        include_str!("../../docs/CONFIGURATION.md"),
+        include_str!("../../docs/FLEET.md"),
+        include_str!("../../docs/HOOKS.md"),
+    ];
+    let examples: Vec<_> = pages.into_iter().flat_map(examples).collect();
+    assert!(examples.len() >= 5, "{examples:?}");
+    for example in examples {
+        let host = Host::new(&example);
+        host.fleece(&["config", "check"]).expect_code(0);
+    }
+}
