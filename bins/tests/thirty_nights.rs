@@ -193,6 +193,7 @@ fn thirty_nights_of_six_guests_leave_what_the_rules_keep_and_word_of_what_failed
     assert_eq!(days["stopped"], [1, 8, 13, 14, 15, 16, 17, 18, 19]);
     assert_eq!(days.len(), 4, "{days:?}");
     assert_sound(&lab);
+    assert_shown(&lab);
     lab.bench.assert_clean_folders();
 }
 
@@ -212,5 +213,38 @@ fn assert_sound(lab: &Lab) {
             .output();
         assert!(ended.unwrap().status.success(), "{path}");
         assert!(Path::new(path).is_file());
+    }
+}
+
+/// Beside each archive is its log and what the run was like, and the page and the metrics are of all guests.
+fn assert_shown(lab: &Lab) {
+    let archives = lab.bench.path("archives");
+    for path in support::entries(&archives) {
+        let name = path.to_string_lossy();
+        if let Some(stem) = name.strip_suffix(".vma.zst") {
+            for kind in ["log", "stats.json"] {
+                let beside = format!("{stem}.{kind}");
+                assert!(Path::new(&beside).is_file(), "{beside}");
+            }
+        }
+    }
+    let (archives, page) = (archives.to_str().unwrap(), lab.bench.path("page.html"));
+    let rules = "keep-daily=7,keep-weekly=4";
+    let html = [
+        "report",
+        archives,
+        "--keep",
+        rules,
+        "--html",
+        page.to_str().unwrap(),
+    ];
+    let ended = lab.fleece(NIGHTS, &html);
+    assert!(matches!(ended.status.code(), Some(0 | 3 | 4)), "{ended:?}");
+    let page = fs::read_to_string(page).unwrap();
+    let metrics = lab.fleece(NIGHTS, &["metrics", archives]);
+    let metrics = String::from_utf8(metrics.stdout).unwrap();
+    for guest in ["alpha", "beta", "native", "stopped", "broken"] {
+        assert!(page.contains(guest), "{guest} is not on the page");
+        assert!(metrics.contains(guest), "{metrics}");
     }
 }
