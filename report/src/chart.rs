@@ -1,9 +1,9 @@
 //! What guests felt over time, as SVG.
 //!
-//! The paths are made here rather than by a plotting crate. `plotters` 0.3 writes colours and fonts into each element, so
-//! that a drawing cannot follow the reader's light or dark scheme, gives its elements no classes and no titles, and brings
-//! 17 crates for what are two scales and two kinds of line. `charming` 0.6 draws by ECharts: a megabyte of script in the
-//! page, or a JavaScript engine in the program. `maud` escapes what it is given here as everywhere.
+//! The paths are made here rather than by a plotting crate. `plotters` 0.3, with three crates below it, writes a colour as a
+//! number into each element (`plotters-svg`, `make_svg_color`) and knows neither classes nor titles: a drawing of its cannot
+//! follow the reader's light or dark scheme, nor be read aloud. `charming` 0.6 draws by ECharts: scripts in the page, or 151
+//! crates with a JavaScript engine in the program. What is needed are two scales and two kinds of line.
 
 use fleece_backup_core::{Point, units};
 use maud::{Markup, PreEscaped, html};

@@ -1,7 +1,8 @@
 //! One page for people: everything in it, no script, nothing from elsewhere.
 //!
 //! Made with `maud`: markup is Rust that the compiler checks, every value is escaped unless it is marked as ours, and the
-//! same functions make HTML and the SVG in it. Names and notes of guests are anybody's.
+//! same functions make HTML and the SVG in it. `askama` escapes as well, but its templates are files in a language of their own,
+//! in which nothing can be computed; `minijinja`'s are read, and wrong, at run time. Names and notes of guests are anybody's.
 
 mod backups;
 mod glance;

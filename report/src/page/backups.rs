@@ -12,10 +12,10 @@ use crate::words;
 
 /// Charts in the page, each of about 4 KiB; more would make it slow, and nobody looks at thousands. The newest of each
 /// guest have one.
-const CHARTS: usize = 400;
+const CHARTS: usize = 200;
 
 /// Rows of the table behind a chart.
-const ROWS: usize = 16;
+const ROWS: usize = 12;
 
 /// All guests, each with its backups.
 pub(super) fn all(report: &Report) -> Markup {
