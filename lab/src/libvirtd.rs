@@ -100,7 +100,10 @@ impl Libvirtd {
             ),
         )?;
         let owner = match is_root {
-            true => "user = \"root\"\ngroup = \"root\"\ndynamic_ownership = 0\n",
+            true => {
+                "user = \"root\"\ngroup = \"root\"\ndynamic_ownership = 0\nswtpm_user = \"root\"\n\
+                 swtpm_group = \"root\"\n"
+            }
             false => "",
         };
         let own = "security_driver = \"none\"\nnamespaces = []\ncgroup_controllers = []\n\

@@ -6,7 +6,7 @@ use crate::peers;
 use crate::run::{Outcome, Run, has};
 
 /// A program, and the package that has it.
-const PROGRAMS: [(&str, &str); 36] = [
+const PROGRAMS: [(&str, &str); 37] = [
     ("cc", "gcc"),
     // For libFuzzer.
     ("c++", "g++"),
@@ -43,6 +43,8 @@ const PROGRAMS: [(&str, &str); 36] = [
     // Guests with UEFI and a TPM.
     ("/usr/share/OVMF/OVMF_CODE_4M.fd", "ovmf"),
     ("swtpm", "swtpm"),
+    // With which libvirt makes the state of a TPM.
+    ("swtpm_setup", "swtpm-tools"),
     // The backup provider for Proxmox VE, with Perl's modules for tests.
     ("prove", "perl"),
     // What a restore makes for libvirt is checked by libvirt.
