@@ -39,7 +39,7 @@ impl Tpm {
             return Ok(None);
         }
         let state = match chardev {
-            Some(chardev) => locate(&command_line::of(client), chardev),
+            Some(chardev) => locate(client, chardev),
             None => Err("it is the host's own".to_owned()),
         };
         Ok(Some(Self { state }))
@@ -71,24 +71,48 @@ impl Tpm {
 }
 
 /// The state of the `swtpm` that serves QEMU's character device.
-fn locate(qemu: &[String], chardev: &str) -> Result<PathBuf, String> {
-    let socket = values(qemu, "chardev")
+fn locate(client: &Client, chardev: &str) -> Result<PathBuf, String> {
+    let qemu = command_line::of(client);
+    let socket = values(&qemu, "chardev")
         .find(|value| key(value, "id") == Some(chardev))
         .and_then(|value| key(value, "path"))
         .ok_or("QEMU's command line, which tells where it is, cannot be read")?;
+    let beside = client.peer_process().and_then(namespace);
     let processes = fs::read_dir("/proc").into_iter().flatten().flatten();
     for entry in processes {
         let Some(process) = entry.file_name().to_str().and_then(|id| id.parse().ok()) else {
             continue;
         };
         let arguments = command_line::of_process(process);
-        if let Some(path) = in_arguments(&arguments, socket) {
-            // As the process sees it.
-            let place = fs::read_link(entry.path().join("cwd")).unwrap_or_default();
-            return Ok(place.join(path?));
+        let Some(path) = in_arguments(&arguments, socket) else {
+            continue;
+        };
+        // In another container, the same path is another socket.
+        let there = namespace(process);
+        if there.is_some() && beside.is_some() && there != beside {
+            continue;
         }
+        return path.map(|path| as_seen(&entry.path(), &path));
     }
     Err(format!("no swtpm listens on {socket}"))
+}
+
+/// What tells one container's processes from another's.
+fn namespace(process: u32) -> Option<PathBuf> {
+    fs::read_link(format!("/proc/{process}/ns/pid")).ok()
+}
+
+/// A path as a process (a directory of `/proc`) sees it: from where it stands, and in its own file systems.
+fn as_seen(process: &Path, path: &Path) -> PathBuf {
+    let place = fs::read_link(process.join("cwd")).unwrap_or_default();
+    let path = place.join(path);
+    let there = path
+        .strip_prefix("/")
+        .map(|path| process.join("root").join(path));
+    match there {
+        Ok(there) if there.exists() => there,
+        _ => path,
+    }
 }
 
 /// The file of the state, if these are the arguments of the `swtpm` behind this socket.
