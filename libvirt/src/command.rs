@@ -26,6 +26,17 @@ pub(crate) fn monitor_command(
     format!("qemu-monitor-command {descriptor}{uuid} '{json}'")
 }
 
+/// The command of `virsh` that does what a command of QEMU's does, where libvirt has one of its own: so it knows the
+/// domain's state, and a lock manager gets back the leases on its disks, which libvirt gives up when QEMU stops.
+pub(crate) fn own_command(uuid: &str, name: &str) -> Option<String> {
+    let own = match name {
+        "stop" => "suspend",
+        "cont" => "resume",
+        _ => return None,
+    };
+    Some(format!("{own} {uuid}"))
+}
+
 /// JSON without anything but printable ASCII, and without quotes that `virsh` would take for its own.
 fn plain(json: &str) -> String {
     let mut plain = String::with_capacity(json.len());

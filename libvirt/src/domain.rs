@@ -1,5 +1,8 @@
 //! Domains: found by name, asked how they are, frozen and thawed.
 
+mod power;
+mod pull;
+
 use std::time::Duration;
 
 use fleece_qmp_client::Interrupt;
@@ -178,6 +181,12 @@ impl Domain {
     #[must_use]
     pub fn name(&self) -> &str {
         &self.name
+    }
+
+    /// Whether libvirt, and so its QEMU, runs on this host.
+    #[must_use]
+    pub fn is_local(&self) -> bool {
+        self.address.is_local()
     }
 
     /// The process of its QEMU, if that runs on this host, whatever libvirt says.

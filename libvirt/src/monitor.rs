@@ -2,7 +2,8 @@
 //!
 //! libvirt owns that monitor and passes commands on, one at a time, each under its lock on the domain; it calls
 //! what we do there unsupported, and marks the domain as tainted (`custom-monitor`). What Fleece changes in the
-//! block graph is there between libvirt's own operations only, and taken back.
+//! block graph is there between libvirt's own operations only, and taken back. The guest is stopped and continued by
+//! libvirt's own commands.
 
 use std::os::fd::BorrowedFd;
 use std::process::Stdio;
@@ -18,7 +19,7 @@ use fleece_qmp_client::{
 use serde_json::value::{RawValue, to_raw_value};
 
 use crate::address::DomainAddress;
-use crate::command::monitor_command;
+use crate::command::{monitor_command, own_command};
 use crate::error::{Error, ErrorKind};
 use crate::events::Listener;
 use crate::process;
@@ -128,10 +129,14 @@ impl DomainMonitor {
         let answer = running.run(line, left, &self.virsh).inspect_err(|_| {
             *shell = None;
         })?;
-        if let Some(reply) = replies::line(&answer) {
-            return Ok(parse_reply(reply.as_bytes()));
-        }
-        let error = replies::error(&answer);
+        let error = match replies::line(&answer) {
+            Some(reply) => return Ok(parse_reply(reply.as_bytes())),
+            None if is_monitor_command(line) => replies::error(&answer),
+            None => match replies::own(&answer) {
+                Ok(reply) => return Ok(Ok(reply)),
+                Err(error) => error,
+            },
+        };
         if matches!(error.kind(), ErrorKind::Lost | ErrorKind::Unreachable) {
             *shell = None;
         }
@@ -188,6 +193,10 @@ impl DomainMonitor {
     }
 }
 
+fn is_monitor_command(line: &str) -> bool {
+    line.starts_with("qemu-monitor-command")
+}
+
 /// Whether a command changes nothing.
 fn is_query(name: &str) -> bool {
     name.starts_with("query-") || matches!(name, "qom-get" | "qom-list")
@@ -228,14 +237,16 @@ impl Monitor for DomainMonitor {
         fd: Option<BorrowedFd<'_>>,
         deadline: Duration,
     ) -> Result<Box<RawValue>, QmpError> {
-        let line = monitor_command(self.domain.uuid(), name, arguments, fd.is_some());
+        let uuid = self.domain.uuid();
+        let line = own_command(uuid, name)
+            .unwrap_or_else(|| monitor_command(uuid, name, arguments, fd.is_some()));
         let reply = match fd {
             None if line.len() <= MAX_LINE => self.ask(&line, is_query(name), deadline),
             fd => self
-                .run(&[line], fd, deadline, &mut || {})
+                .run(std::slice::from_ref(&line), fd, deadline, &mut || {})
                 .map_err(Error::into_qmp)
                 .and_then(|(output, said)| {
-                    let mut replies = replies::of(&output, 1, &said);
+                    let mut replies = replies::of(&output, &[line], &said);
                     replies
                         .pop()
                         .unwrap_or_else(|| Err(Error::said(&said).into_qmp()))
@@ -254,6 +265,9 @@ impl Monitor for DomainMonitor {
             .iter()
             .fold(Duration::ZERO, |sum, c| sum.saturating_add(c.deadline));
         let lines = commands.iter().map(|command| {
+            if let Some(own) = own_command(self.domain.uuid(), &command.name) {
+                return Ok(own);
+            }
             let arguments = command.arguments.as_ref().map(to_raw_value).transpose();
             let arguments = arguments
                 .map_err(|error| QmpError::new(QmpErrorKind::InvalidCommand).with_source(error))?;
@@ -268,7 +282,7 @@ impl Monitor for DomainMonitor {
         let results = lines.and_then(|lines| {
             let run = self.run(&lines, None, deadline, sent);
             let (output, said) = run.map_err(Error::into_qmp)?;
-            Ok(replies::of(&output, commands.len(), &said))
+            Ok(replies::of(&output, &lines, &said))
         });
         let results = results.unwrap_or_else(|error| vec![Err(error); commands.len()]);
         let named = results.into_iter().zip(commands);

@@ -19,6 +19,8 @@ pub struct DomainXml {
     pub nvram: Option<PathBuf>,
     /// Whether there is a port for the guest's agent and, of a domain that runs, whether an agent has it open.
     pub agent: Option<bool>,
+    /// What libvirt does when the guest has powered down, such as `destroy`, if it is said.
+    pub on_poweroff: Option<String>,
 }
 
 /// A disk of a domain.
@@ -70,6 +72,9 @@ impl DomainXml {
                 .filter(|path| path.starts_with('/'))
                 .map(PathBuf::from),
             agent: agent.map(|port| port.attribute("state") == Some("connected")),
+            on_poweroff: child(domain, "on_poweroff")
+                .and_then(|action| action.text())
+                .map(|action| action.trim().to_owned()),
         })
     }
 }
