@@ -7,7 +7,6 @@ mod support;
 
 use std::fs;
 use std::io::{ErrorKind, Read as _};
-use std::os::unix::fs::symlink;
 use std::os::unix::net::UnixListener;
 use std::path::PathBuf;
 use std::process::Command;
@@ -15,38 +14,93 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use fleece_lab::{Disk, Qemu, StorageDaemon};
+use fleece_lab::{Machine, MachineBuilder, Qemu};
 use fleece_qmp_client::Client;
-use fleece_qmp_client::commands::QueryVersion;
+use fleece_qmp_client::commands::{Cont, QueryVersion};
+use serde_json::json;
+use support::Bench;
 use support::running::Running;
-use support::{Bench, daemon};
 
 const SIZE: u64 = 24 << 20;
 const CONFIG: &str = "#a note\nmemory: 512\nname: web\n";
 
 struct Host {
-    daemon: StorageDaemon,
+    machine: Machine,
     bench: Bench,
+}
+
+/// A disk as Proxmox VE 9 writes it on QEMU's command line: a throttle node with the drive's name above nodes whose names
+/// are hashes.
+fn disk(builder: MachineBuilder, number: usize) -> MachineBuilder {
+    let image = builder.folder().join(format!("vm-100-disk-{number}.raw"));
+    fs::File::create(&image).unwrap().set_len(SIZE).unwrap();
+    let cache = json!({ "direct": false, "no-flush": false });
+    let hash = format!("{number}0e1d2c3b4a5968778695a4b3c2d1e");
+    let file = json!({
+        "aio": "threads", "cache": cache, "detect-zeroes": "on", "discard": "ignore", "driver": "file",
+        "filename": image, "node-name": format!("e{hash}"),
+    });
+    let format = json!({
+        "cache": cache, "detect-zeroes": "on", "discard": "ignore", "driver": "raw", "file": file,
+        "node-name": format!("f{hash}"), "read-only": false,
+    });
+    let drive = format!("drive-scsi{number}");
+    let group = format!("throttle-{drive}");
+    let node = json!({
+        "detect-zeroes": "on", "discard": "ignore", "driver": "throttle", "file": format, "node-name": drive,
+        "read-only": false, "throttle-group": group,
+    });
+    let object = json!({ "id": group, "limits": {}, "qom-type": "throttle-group" });
+    let device = format!(
+        "scsi-hd,bus=scsihw0.0,scsi-id={number},drive={drive},id=scsi{number},device_id={drive},write-cache=on"
+    );
+    builder
+        .option("-object", object.to_string())
+        .option("-blockdev", node.to_string())
+        .option("-device", device)
 }
 
 impl Host {
     fn new(qemu: &Qemu) -> Self {
-        let mut builder = StorageDaemon::builder(qemu);
-        for _ in 0..2 {
-            builder = builder.disk(Disk::raw(SIZE).throttled());
-        }
-        let daemon = builder.export().start().unwrap();
         let bench = Bench::new();
         for name in ["qemu-server", "configs", "configs/qemu-server"] {
             fs::create_dir(bench.path(name)).unwrap();
         }
-        let host = Self { daemon, bench };
-        symlink(host.daemon.qmp_socket(), host.monitor()).unwrap();
+        let monitor = bench.path("qemu-server/100.qmp");
+        let monitor = format!(
+            "socket,id=qmp,path={},server=on,wait=off",
+            monitor.display()
+        );
+        let builder = Machine::builder(qemu).unwrap();
+        let builder = builder
+            .option("-name", "web,debug-threads=on")
+            .option("-chardev", monitor)
+            .option("-mon", "chardev=qmp,mode=control")
+            .option("-device", "virtio-scsi-pci,id=scsihw0");
+        let machine = disk(disk(builder, 0), 1).start().unwrap();
+        let host = Self { machine, bench };
+        host.client().execute(&Cont {}).unwrap();
         fs::write(host.config(), CONFIG).unwrap();
-        for disk in [0, 1] {
-            daemon::io(qemu, &host.daemon, disk, "write -P 0x11 0 24M");
-        }
+        host.write("write -P 0x11 0 24M");
         host
+    }
+
+    /// By a monitor that Proxmox does not have.
+    fn client(&self) -> Client {
+        Client::connect_unix(self.machine.test_socket()).unwrap()
+    }
+
+    /// Writes to both disks, as the guest would.
+    fn write(&self, command: &str) {
+        for disk in ["scsi0", "scsi1"] {
+            let line = format!("qemu-io -d {disk} \"{command}\"");
+            let arguments = json!({ "command-line": line });
+            let said = self
+                .client()
+                .execute_raw("human-monitor-command", Some(arguments));
+            let said = said.unwrap().to_string();
+            assert!(!said.contains("rror") && !said.contains("failed"), "{said}");
+        }
     }
 
     fn monitor(&self) -> PathBuf {
@@ -66,9 +120,7 @@ impl Host {
     }
 
     fn backup(&self) -> Command {
-        let mut command = self.command(self.bench.backup(&self.monitor()));
-        command.arg("--nbd-server").arg(self.daemon.nbd_socket());
-        command
+        self.command(self.bench.backup(&self.monitor()))
     }
 
     fn is_locked(&self) -> bool {
@@ -79,7 +131,7 @@ impl Host {
 
     fn assert_as_before(&self) {
         assert_eq!(fs::read_to_string(self.config()).unwrap(), CONFIG);
-        self.bench.assert_clean(&self.daemon.qmp_socket());
+        self.bench.assert_clean(&self.machine.test_socket());
     }
 }
 
@@ -88,7 +140,7 @@ fn poll(host: &Host, ends: &AtomicBool) -> Duration {
     let mut longest = Duration::ZERO;
     while !ends.load(Ordering::Relaxed) {
         let begun = Instant::now();
-        let client = Client::connect_unix(host.daemon.qmp_socket()).unwrap();
+        let client = Client::connect_unix(host.monitor()).unwrap();
         client.execute(&QueryVersion {}).unwrap();
         drop(client);
         longest = longest.max(begun.elapsed());
@@ -117,12 +169,10 @@ fn proxmox_never_waits_for_the_monitor_and_finds_the_guest_locked() {
         let ends = AtomicBool::new(false);
         let waited = thread::scope(|scope| {
             let polling = scope.spawn(|| poll(&host, &ends));
-            for disk in [0, 1] {
-                daemon::io(&qemu, &host.daemon, disk, "write -P 0x55 4M 12M");
-            }
+            host.write("write -P 0x55 4M 12M");
             let ended = running.end();
             ends.store(true, Ordering::Relaxed);
-            ended.expect_code(0);
+            ended.expect(0, &["the guest was not stopped"]);
             polling.join().unwrap()
         });
         // Its clients give up after five seconds.
@@ -153,7 +203,7 @@ fn a_guest_that_proxmox_has_locked_is_left_alone() {
         fs::read_to_string(host.config()).unwrap(),
         "lock: migrate\nmemory: 512\n"
     );
-    host.bench.assert_clean(&host.daemon.qmp_socket());
+    host.bench.assert_clean(&host.machine.test_socket());
 }
 
 #[test]
