@@ -24,7 +24,7 @@ mod images;
 mod incremental;
 mod latency;
 mod server;
-mod source;
+pub(crate) mod source;
 
 #[cfg(test)]
 mod tests;

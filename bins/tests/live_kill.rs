@@ -85,6 +85,8 @@ impl Field {
             Step::StopRecorded | Step::PoweringDown | Step::PoweredDown | Step::StartedAgain => {
                 false
             }
+            // Those of libvirt's own backup: `live_libvirt/native.rs`.
+            Step::PullRecorded | Step::Pulled | Step::PullEnded => false,
             _ => true,
         }
     }

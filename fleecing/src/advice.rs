@@ -25,6 +25,8 @@ pub enum Advice {
     OtherFleecingFormat,
     /// Give the guest more time to power down, or do not have it do so.
     WaitLonger,
+    /// Have Fleece make the point in time, not libvirt.
+    PlainMethod,
     /// Name the address of the NBD server that runs in the guest's QEMU.
     NameNbdServer,
     /// Name no NBD server: then one is started.

@@ -3,10 +3,12 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use fleece_libvirt::Domain;
 use fleece_qmp_client::{Interrupt, Options};
 use fleece_storage::Storages;
 
 use crate::address::GuestAddress;
+use crate::domain;
 use crate::error::{Error, ErrorKind};
 use crate::identity::{self, Endpoint};
 use crate::journal::cleanup::{Cleaned, Remains, foreign};
@@ -58,8 +60,10 @@ pub fn clean(
     let contents = record.contents()?;
     let mut remains = Remains::new(record, &contents, storages, cleaned, interrupt);
     lift_freeze(&mut remains, qmp)?;
+    start_again(&mut remains)?;
+    let is_over = end_pull(&mut remains, qmp)?;
     remains.remove_files()?;
-    if leave_qemu(&mut remains, qmp)? {
+    if leave_qemu(&mut remains, qmp)? && is_over {
         remains.free_images()?;
     }
     remains.free_volumes()?;
@@ -99,6 +103,60 @@ fn lift_freeze(remains: &mut Remains<'_>, qmp: Option<&GuestAddress>) -> Result<
         Err(error) => return Err(error),
     }
     Ok(())
+}
+
+/// Has a domain run again that was shut down.
+fn start_again(remains: &mut Remains<'_>) -> Result<(), Error> {
+    match domain::power::undo(remains.record, remains.interrupt) {
+        Ok(true) => remains
+            .cleaned
+            .done
+            .push("halt of the domain, which runs again".into()),
+        Ok(false) => {}
+        Err(error) if error.kind() == ErrorKind::Record => return Err(error),
+        Err(error) => {
+            let clean_up = remains.record.clean_up();
+            remains.cleaned.failed.push(error.of(clean_up));
+        }
+    }
+    Ok(())
+}
+
+/// Has libvirt end a backup of its own; tells whether it has none of ours, so that scratch files can be freed.
+fn end_pull(remains: &mut Remains<'_>, qmp: Option<&GuestAddress>) -> Result<bool, Error> {
+    let Some(socket) = &remains.contents.pull else {
+        return Ok(true);
+    };
+    let recorded = remains.contents.qmp.as_deref().map(address);
+    let of_domain = |address: &GuestAddress| match address {
+        GuestAddress::Domain(domain) => Some(domain.clone()),
+        GuestAddress::Socket(_) => None,
+    };
+    let domain = recorded
+        .as_ref()
+        .and_then(of_domain)
+        .or_else(|| qmp.and_then(of_domain));
+    let Some(domain) = domain.filter(|_| *socket == remains.record.pull_socket()) else {
+        remains.cleaned.failed.push(foreign(format!(
+            "a backup of libvirt's own at {} is on record, but not whose; it is not touched and stays on record",
+            socket.display()
+        )));
+        return Ok(false);
+    };
+    let domain = Domain::at(&domain, remains.interrupt);
+    match domain::pull::end(&domain, remains.record, remains.interrupt) {
+        Ok(was_there) => {
+            let done = was_there.then(|| "backup of libvirt's own".into());
+            remains.cleaned.done.extend(done);
+            Ok(true)
+        }
+        Err(error) if error.kind() == ErrorKind::Record => Err(error),
+        Err(error) => {
+            let clean_up = remains.record.clean_up();
+            remains.cleaned.failed.push(error.of(clean_up));
+            Ok(false)
+        }
+    }
 }
 
 /// Whether there is a QEMU behind a monitor, even one that does not answer.

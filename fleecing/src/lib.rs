@@ -65,6 +65,7 @@ mod cleanup;
 mod command_line;
 mod discover;
 mod disk;
+pub mod domain;
 mod error;
 #[doc(hidden)]
 pub mod fuzzing;
@@ -89,7 +90,7 @@ pub use error::{Error, ErrorKind};
 pub use identity::{Endpoint, Identity, remove_dead_locks};
 pub use journal::cleanup::Cleaned;
 pub use journal::generation::{Generation, Sound, TrackedDisk};
-pub use journal::record::{Contents, Overwritten, Place, Record};
+pub use journal::record::{Contents, Overwritten, Place, Record, ShutDown};
 pub use journal::references::referenced_by_another;
 pub use journal::step::Step;
 pub use keep_alive::KeepAlive;

@@ -20,6 +20,7 @@ use fleece_storage::{Plugin, VolumeFormat, VolumeId};
 use crate::address::GuestAddress;
 use crate::discover::preflight;
 use crate::disk::Disk;
+use crate::domain;
 use crate::error::{Error, ErrorKind};
 use crate::journal::image;
 use crate::journal::record::Record;
@@ -242,7 +243,12 @@ impl<'r> Session<'r> {
     /// # Errors
     /// What QEMU refused.
     pub fn start_again(&self) -> Result<(), Error> {
-        power::start_again(&self.client, self.record)
+        match self.record.contents()?.shut_down {
+            Some(shut_down) => {
+                domain::power::go_on(&shut_down, self.record, self.client.interrupt())
+            }
+            None => power::start_again(&self.client, self.record),
+        }
     }
 
     /// Whether the images are on a storage that can hang. Then whoever reads the instant should not ask
@@ -431,6 +437,9 @@ impl<'r> Session<'r> {
         }
         // Whatever was interrupted: what was made is taken back.
         self.client.interrupt().hear();
+        // The guest first.
+        let mut errors: Vec<Error> = Vec::new();
+        errors.extend(domain::power::undo(self.record, self.client.interrupt()).err());
         let answers = || self.images_must_answer();
         let paths = self.images.iter();
         let known: Vec<_> = paths.filter_map(|id| self.storage.path(id).ok()).collect();
@@ -445,9 +454,9 @@ impl<'r> Session<'r> {
         );
         if let Err(error) = removed {
             // What QEMU may still use must not be freed.
-            return Err(vec![error]);
+            errors.push(error);
+            return Err(errors);
         }
-        let mut errors: Vec<Error> = Vec::new();
         errors.extend(self.record.note_nbd_socket(None).err());
         for image in self.images.drain(..) {
             errors.extend(

@@ -24,6 +24,8 @@ pub struct Places {
     pub firewall_dir: Option<PathBuf>,
     /// The storage configuration.
     pub storage_config: Option<PathBuf>,
+    /// The records are copies: nothing that they tell of is to be undone.
+    pub(crate) is_rehearsal: bool,
 }
 
 /// More than any record has, in bytes.
@@ -134,6 +136,7 @@ impl Places {
         }
         let mut places = self.clone();
         places.state_dir = Some(copy.path().to_owned());
+        places.is_rehearsal = true;
         Ok((places, copy))
     }
 

@@ -2,7 +2,8 @@
 
 use std::path::PathBuf;
 
-use fleece_fleecing::{Endpoint, GuestAddress, Identity};
+use fleece_fleecing::domain::power;
+use fleece_fleecing::{Endpoint, GuestAddress, Identity, Record};
 use fleece_guest_config::GuestId;
 use fleece_libvirt::Domain;
 use fleece_qmp_client::Address;
@@ -10,7 +11,7 @@ use fleece_qmp_client::Address;
 use crate::job::cancel::CancelToken;
 use crate::job::places::Places;
 use crate::native::image::Image;
-use crate::qemu::domain::{DomainGuest, find_domain};
+use crate::qemu::domain::{DomainGuest, find_domain, of_monitor};
 use crate::report::advice::Advice;
 use crate::report::error::{Error, ErrorKind};
 use crate::report::{Event, Reporter};
@@ -69,18 +70,67 @@ impl Who {
             })?;
             return Ok(Guest::new(Identity::vouched(&state, given)?, None, None));
         }
-        let find = |name| DomainGuest::find(name, self.connection.as_deref(), cancel);
-        let domain = self.domain.as_deref().map(find).transpose()?;
+        let find = |name| {
+            let find = || DomainGuest::find(name, self.connection.as_deref(), cancel);
+            match find() {
+                Ok(found) if !found.is_paused() => Ok(found),
+                found => match self.bring_back(name, places, reporter, cancel) {
+                    true => find(),
+                    false => found,
+                },
+            }
+        };
+        let domain = self.domain.as_deref().map(find).transpose();
+        let domain = domain.map_err(|error| match cancel.reason() {
+            // What we waited for was not at fault.
+            Some(reason) => Error::cancelled(reason),
+            None => error,
+        })?;
         let (endpoint, qmp) = match &domain {
             Some(domain) => (domain.endpoint(), Some(domain.monitor().clone())),
             None => self.endpoint()?,
         };
-        let identity = Identity::settle(&state, &endpoint, qmp.as_ref(), self.given.as_ref())?;
+        let identity = Identity::settle(&state, &endpoint, qmp.as_ref(), self.given.as_ref());
+        let identity = identity.map_err(|error| match domain {
+            Some(_) => of_monitor(error.into()),
+            None => error.into(),
+        })?;
         let of_domain = domain.iter().flat_map(DomainGuest::notes);
         for note in identity.notes().iter().cloned().chain(of_domain) {
             reporter.report(&Event::Info(note));
         }
         Ok(Guest::new(identity, qmp, domain))
+    }
+
+    /// Has a domain run again that a killed backup has shut down; whether there was one. What fails is told by the look for
+    /// the domain.
+    fn bring_back(
+        &self,
+        name: &str,
+        places: &Places,
+        reporter: &dyn Reporter,
+        cancel: &CancelToken,
+    ) -> bool {
+        if places.is_rehearsal {
+            return false;
+        }
+        let Ok(domain) = find_domain(name, self.connection.as_deref(), cancel) else {
+            return false;
+        };
+        let endpoint = Endpoint::domain(domain.address(), domain.name());
+        let guests = Identity::find(&places.state_dir(), &endpoint, None);
+        let mut is_back = false;
+        for guest in guests.unwrap_or_default() {
+            let record = Record::open(&places.record(&guest));
+            let undone = record.and_then(|record| power::undo(&record, cancel.interrupt()));
+            if let Ok(true) = undone {
+                is_back = true;
+                reporter.report(&Event::Info(
+                    "an earlier backup had shut the domain down; it runs again".into(),
+                ));
+            }
+        }
+        is_back
     }
 
     /// The guests that this may be of those that are known, and the monitor that was named.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use fleece_fleecing::bitmaps::Tracking;
-use fleece_fleecing::{Disk, GuestAddress, KeepAlive, Record, Session, Step};
+use fleece_fleecing::{Disk, KeepAlive, Record, Session, Step};
 use fleece_qmp_client::Client;
 use fleece_qmp_client::commands::{BlockDevice, Cont, QueryBlock, QueryStatus};
 use fleece_vma_format::Summary;
@@ -12,7 +12,9 @@ use fleece_vma_format::Summary;
 use super::disks;
 use super::incremental::Plan;
 use super::instant::{self, Fixed};
-use super::job::{GuestBackup, Mode};
+use super::job::{GuestBackup, InDomain, Mode};
+use super::peers::{connect, storage};
+use super::pull;
 use super::source;
 use super::space::free_space::SpaceWatch;
 use super::space::shared::SharedSpace;
@@ -26,8 +28,7 @@ use crate::job::{Job, Outcome};
 use crate::pipeline::transfer::{self, LOOKS, Settings, Transfer};
 use crate::report::advice::Advice;
 use crate::report::error::{Error, ErrorKind};
-use crate::report::units;
-use crate::report::{Counters, Counting, Reporter};
+use crate::report::{Counters, Counting, Event, Reporter, foresight, units};
 use crate::target::output::{Counted, Output};
 
 /// Backs up a guest.
@@ -43,7 +44,11 @@ pub fn backup(
     cancel: &CancelToken,
 ) -> Result<Outcome, Error> {
     let reporter = &Counting::new(reporter);
-    run(job, reporter, cancel).map_err(|error| match cancel.reason() {
+    let done = match job.domain.as_ref().filter(|domain| domain.pull) {
+        Some(domain) => pull::run(job, domain, reporter, cancel),
+        None => run(job, reporter, cancel),
+    };
+    done.map_err(|error| match cancel.reason() {
         // What we waited for was not at fault.
         Some(reason) if is_interrupted(&error) => Error::cancelled(reason),
         _ => error,
@@ -76,6 +81,73 @@ fn on_locked_guest(
     job: &GuestBackup,
     on_record: &Job,
     start: Instant,
+    reporter: &Counting<'_>,
+    cancel: &CancelToken,
+) -> Result<Outcome, Error> {
+    let domain = job.domain.as_ref().filter(|_| job.mode == Mode::Stop);
+    let Some(domain) = domain else {
+        return on_running_guest(job, on_record, (start, None), reporter, cancel);
+    };
+    let record = on_record.record();
+    let done = off_and_on(job, domain, record, reporter, cancel)
+        .and_then(|off| on_running_guest(job, on_record, (start, off), reporter, cancel));
+    // However it went: the domain runs again. As a rule it does already.
+    let interrupt = cancel.interrupt();
+    interrupt.hear();
+    match fleece_fleecing::domain::power::undo(record, interrupt) {
+        Err(error) if done.is_ok() => return Err(error.into()),
+        Err(error) => reporter.warning(error),
+        Ok(_) => {}
+    }
+    done
+}
+
+/// Shuts a domain down and has it started again, standing still; since when it was off, if it ran. What would keep a
+/// backup from it is found before.
+fn off_and_on(
+    job: &GuestBackup,
+    domain: &InDomain,
+    record: &Record,
+    reporter: &Counting<'_>,
+    cancel: &CancelToken,
+) -> Result<Option<Instant>, Error> {
+    let client = connect(&job.qmp, cancel)?;
+    fleece_fleecing::check_guest(&client)?;
+    let status = client.execute(&QueryStatus {}).map_err(|error| {
+        Error::caused(ErrorKind::Guest, "cannot ask whether the guest runs", error)
+    })?;
+    if !status.running {
+        return Ok(None);
+    }
+    // Only told once.
+    let silent = &Counting::new(&Silent);
+    let disks = disks::select(job, fleece_fleecing::discover(&client)?, silent)?;
+    session(job, client, record, disks, Tracking::default())?;
+    foresight::target(&job.archive.target, None, silent)?;
+    let limit = units::duration(job.stop_wait);
+    reporter.info(format!(
+        "asking libvirt to shut the domain down, and waiting for at most {limit}"
+    ));
+    let (domain, interrupt) = (&domain.address, cancel.interrupt());
+    let off = fleece_fleecing::domain::power::off_and_on(domain, record, job.stop_wait, interrupt)?;
+    reporter.info(
+        "the domain is off, and started again: it stands still until its disks are fixed".into(),
+    );
+    Ok(Some(off))
+}
+
+/// Hears nothing.
+struct Silent;
+
+impl Reporter for Silent {
+    fn report(&self, _: &Event) {}
+}
+
+/// `off`: a guest that was shut down for the backup stands still, since then.
+fn on_running_guest(
+    job: &GuestBackup,
+    on_record: &Job,
+    (start, off): (Instant, Option<Instant>),
     reporter: &Counting<'_>,
     cancel: &CancelToken,
 ) -> Result<Outcome, Error> {
@@ -135,7 +207,7 @@ fn on_locked_guest(
     let moved = move_data(
         job,
         what,
-        (&session, plan.as_ref()),
+        (&session, plan.as_ref(), off),
         counted,
         reporter,
         cancel,
@@ -182,17 +254,15 @@ fn on_locked_guest(
 
 /// Whether a signal ended a wait.
 fn is_interrupted(error: &Error) -> bool {
-    let causes = std::iter::successors(std::error::Error::source(error), |cause| cause.source());
-    causes
-        .filter_map(|cause| cause.downcast_ref::<fleece_qmp_client::Error>())
-        .any(|cause| cause.kind() == fleece_qmp_client::ErrorKind::Interrupted)
-}
-
-pub(super) fn connect(qmp: &GuestAddress, cancel: &CancelToken) -> Result<Client, Error> {
-    let mut options = fleece_qmp_client::Options::default();
-    options.interrupt = cancel.interrupt().clone();
-    qmp.connect(&options)
-        .map_err(|error| Error::caused(ErrorKind::Guest, "cannot use the guest's monitor", error))
+    let mut causes =
+        std::iter::successors(std::error::Error::source(error), |cause| cause.source());
+    causes.any(|cause| {
+        let by_qemu = cause.downcast_ref::<fleece_qmp_client::Error>();
+        let by_libvirt = cause.downcast_ref::<fleece_libvirt::Error>();
+        by_qemu.is_some_and(|cause| cause.kind() == fleece_qmp_client::ErrorKind::Interrupted)
+            || by_libvirt
+                .is_some_and(|cause| cause.kind() == fleece_libvirt::ErrorKind::Interrupted)
+    })
 }
 
 /// What is going to be made in QEMU; nothing is yet.
@@ -203,17 +273,7 @@ pub(super) fn session<'r>(
     disks: Vec<Disk>,
     tracking: Tracking,
 ) -> Result<Session<'r>, Error> {
-    let storage = job.storages.open(&job.fleecing.storage).map_err(|error| {
-        let message = format!("cannot use the fleecing storage {}", job.fleecing.storage);
-        Error::caused(ErrorKind::Storage, message, error)
-    })?;
-    if !job.storages.may_hold(&job.fleecing.storage, "images") {
-        let message = format!(
-            "the fleecing storage {} is not for disks; choose another, or add images to its content in storage.cfg",
-            job.fleecing.storage
-        );
-        return Err(Error::new(ErrorKind::Storage, message));
-    }
+    let storage = storage(job)?;
     let mut options =
         fleece_fleecing::Options::new(job.record.guest().clone(), job.record.nbd_socket());
     options.format = job.fleecing.format;
@@ -277,7 +337,7 @@ struct Moved {
 fn move_data(
     job: &GuestBackup,
     (content, tpm): (&mut Content, Option<&TpmState>),
-    (session, plan): (&Session<'_>, Option<&Plan>),
+    (session, plan, off): (&Session<'_>, Option<&Plan>, Option<Instant>),
     (output, counters): (Output, &Arc<Counters>),
     reporter: &Counting<'_>,
     cancel: &CancelToken,
@@ -286,7 +346,7 @@ fn move_data(
     let mut watch = QemuWatch::new(session, &space, job.cbw_timeout, reporter);
     check_space(session, &space, job.archive.pacing.fleecing_limit, reporter)?;
     let before = look(job, session, &mut watch, reporter, cancel)?;
-    let instant = instant::fix(job, session, reporter, cancel)?;
+    let instant = instant::fix(job, session, off, reporter, cancel)?;
     if let Some(tpm) = tpm {
         tpm.after(content, reporter);
     }

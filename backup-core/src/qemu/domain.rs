@@ -6,12 +6,12 @@
 use fleece_fleecing::{Endpoint, GuestAddress};
 use fleece_libvirt::xml::read::{DomainDisk, DomainXml};
 use fleece_libvirt::{Domain, ErrorKind as LibvirtErrorKind, Libvirt, State};
-use fleece_qmp_client::Address;
+use fleece_qmp_client::{Address, ErrorKind as QmpErrorKind};
 use fleece_vma_format::MAX_BLOB_SIZE;
 
 use crate::job::archive::content::Content;
 use crate::job::cancel::CancelToken;
-use crate::qemu::job::{GuestBackup, Mode};
+use crate::qemu::job::{GuestBackup, InDomain, Mode};
 use crate::report::Warning;
 use crate::report::advice::Advice;
 use crate::report::error::{Error, ErrorKind};
@@ -65,6 +65,12 @@ impl DomainGuest {
         &self.domain
     }
 
+    /// Whether it stands still.
+    #[must_use]
+    pub fn is_paused(&self) -> bool {
+        self.is_paused
+    }
+
     /// What identifies it.
     #[must_use]
     pub fn endpoint(&self) -> Endpoint {
@@ -100,21 +106,48 @@ impl DomainGuest {
         [Some(found), paused, agent].into_iter().flatten().collect()
     }
 
-    /// Gives a backup of the guest what is known about it: the agent, and the names of its disks.
+    /// Gives a backup of the guest what is known about it: the agent, and the names of its disks. With `pull`, libvirt
+    /// makes the point in time.
     ///
     /// # Errors
-    /// Kind [`ErrorKind::Guest`] if it is to power down: libvirt ends QEMU with its guest.
-    pub fn equip(&self, backup: &mut GuestBackup) -> Result<(), Error> {
+    /// Kind [`ErrorKind::Guest`] if it is to power down, and libvirt would not have it back as it was.
+    pub fn equip(&self, backup: &mut GuestBackup, pull: bool) -> Result<(), Error> {
         if backup.mode == Mode::Stop && !self.is_paused {
-            let message = "libvirt ends QEMU when its guest powers down, so the domain cannot be stopped for the instant";
-            return Err(Error::new(ErrorKind::Guest, message).advise(Advice::StopYourself));
+            self.must_come_back()?;
         }
         let agent = (self.xml.agent == Some(true)).then(|| self.domain.address().clone().into());
         backup.agent = backup.agent.take().or(agent);
         let called = |disk: &DomainDisk| disk.key().unwrap_or_else(|| disk.target.clone());
         let name = |disk: &DomainDisk| Some((disk.alias.clone()?, called(disk)));
         backup.disk_names = self.xml.disks.iter().filter_map(name).collect();
+        let target = |disk: &DomainDisk| (called(disk), disk.target.clone());
+        backup.domain = Some(InDomain {
+            address: self.domain.address().clone(),
+            targets: self.xml.disks.iter().map(target).collect(),
+            nvram: self.xml.nvram.clone(),
+            pull,
+        });
+        if pull {
+            // The domain's own monitor has no part in it.
+            backup.qmp = self.domain.address().clone().into();
+        }
         Ok(())
+    }
+
+    /// Whether the domain is off when its guest has shut down, and can be started again.
+    fn must_come_back(&self) -> Result<(), Error> {
+        let refuse = |why: String| {
+            let message = format!("the domain cannot be shut down for the instant: {why}");
+            Err(Error::new(ErrorKind::Guest, message).advise(Advice::OtherMode))
+        };
+        let asked = |error| failed("cannot ask libvirt about the domain", error);
+        if !self.domain.is_persistent().map_err(asked)? {
+            return refuse("it is transient, and libvirt would forget it".into());
+        }
+        match self.xml.on_poweroff.as_deref() {
+            None | Some("destroy") => Ok(()),
+            Some(action) => refuse(format!("its <on_poweroff> is {action:?}, not \"destroy\"")),
+        }
     }
 
     /// Puts the domain's definition into an archive. Returns what cannot be there.
@@ -199,17 +232,24 @@ fn is_off(domain: &Domain, xml: &DomainXml) -> Error {
         );
         return Error::new(ErrorKind::Guest, message);
     }
-    let message = format!("the domain {} is off", domain.name());
-    let disks = xml
-        .disks
-        .iter()
-        .filter(|disk| disk.device == "disk" && !disk.readonly);
+    let disks = xml.disks.iter();
+    let disks = disks.filter(|disk| disk.device == "disk" && !disk.readonly);
     let image = |disk: &DomainDisk| {
         let source = disk.source.as_ref()?.to_str()?;
         let key = disk.key().unwrap_or_else(|| disk.target.clone());
         let format = disk.format.as_deref().unwrap_or("raw");
         Some(format!("format={format}:drive-{key}={source}"))
     };
+    let elsewhere = disks.clone().filter(|disk| image(disk).is_none());
+    let elsewhere: Vec<&str> = elsewhere.map(|disk| disk.target.as_str()).collect();
+    let but = match elsewhere.is_empty() {
+        true => String::new(),
+        false => format!(
+            ", and what it has as {} is no file or device of this host, but in the network or in a pool",
+            elsewhere.join(", ")
+        ),
+    };
+    let message = format!("the domain {} is off{but}", domain.name());
     let images: Vec<String> = disks.filter_map(image).collect();
     Error::new(ErrorKind::Guest, message).advise(Advice::BackUpImages {
         name: domain.name().to_owned(),
@@ -235,6 +275,24 @@ pub(crate) fn unreachable(error: fleece_libvirt::Error, uri: Option<&str>) -> Er
         ),
     };
     Error::caused(ErrorKind::Guest, message, error).advise(advice)
+}
+
+/// An error of a domain's monitor, with the next step where libvirt lets us only look.
+pub(crate) fn of_monitor(error: Error) -> Error {
+    let first = std::error::Error::source(&error);
+    let mut causes = std::iter::successors(first, |cause| std::error::Error::source(*cause));
+    let denied = causes.find_map(|cause| {
+        let cause = cause.downcast_ref::<fleece_qmp_client::Error>()?;
+        (cause.kind() == QmpErrorKind::Permission).then(|| cause.detail().map(str::to_owned))
+    });
+    match denied {
+        Some(why) => {
+            let why = why.unwrap_or_default();
+            let message = format!("libvirt does not let us use the guest's monitor: {why}");
+            Error::new(ErrorKind::Guest, message).advise(Advice::BecomeLibvirtUser)
+        }
+        None => error,
+    }
 }
 
 pub(crate) fn failed(message: &str, error: fleece_libvirt::Error) -> Error {

@@ -5,9 +5,10 @@ use std::sync::Arc;
 
 use fleece_fleecing::Record;
 
-use super::backup::{check_pause, connect, session};
+use super::backup::{check_pause, session};
 use super::disks;
 use super::job::{GuestBackup, Mode};
+use super::peers::connect;
 use super::space::check_space;
 use super::space::free_space::SpaceWatch;
 use super::space::shared::SharedSpace;
@@ -55,7 +56,13 @@ pub fn foresee(
         .map(|(name, size)| (content.name(name).to_owned(), Some(*size)))
         .collect();
     let size = named.iter().map(|(_, size)| *size).sum();
-    if left {
+    if job.domain.as_ref().is_some_and(|domain| domain.pull) {
+        reporter.info(format!(
+            "would have libvirt make the point in time (pull mode), with {} reserved on {} for what the guest overwrites",
+            units::bytes(size),
+            job.fleecing.storage
+        ));
+    } else if left {
         reporter.info("how it would be done can be foreseen when that is removed".into());
     } else {
         let record = Record::open(&job.record)?;

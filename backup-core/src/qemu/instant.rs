@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use fleece_fleecing::{Method, Session, Switched};
+use fleece_fleecing::{Method, Record, Session, Switched};
 
 use super::job::{GuestBackup, Mode};
 use crate::job::cancel::CancelToken;
@@ -21,22 +21,26 @@ pub(super) struct Fixed {
     pub(super) down: Option<Duration>,
 }
 
-/// Fixes the instant, with the guest in the state that the job's mode wants.
+/// Fixes the instant, with the guest in the state that the job's mode wants; `off` since then it is down already.
 pub(super) fn fix(
     job: &GuestBackup,
     session: &Session<'_>,
+    off: Option<Instant>,
     reporter: &Counting<'_>,
     cancel: &CancelToken,
 ) -> Result<Fixed, Error> {
     reporter.enter(Phase::PreStop)?;
     let down = match job.mode {
-        Mode::Stop => power_down(job, session, reporter)?,
-        Mode::Snapshot | Mode::Suspend => None,
+        Mode::Stop if off.is_none() => power_down(job, session, reporter)?,
+        _ => off,
     };
+    let is_alive = || session.client().closed().is_none();
     let (switched, frozen) = match down {
         // What is down has no agent, and nothing to freeze.
         Some(_) => (session.switch()?, None),
-        None => switch(job, session, reporter, cancel)?,
+        None => quiesced(job, session.record(), &is_alive, reporter, cancel, || {
+            session.switch()
+        })?,
     };
     let entered = reporter.enter(Phase::PreRestart);
     // It comes up again, whatever there is to say against it.
@@ -74,38 +78,39 @@ fn power_down(
     Ok(None)
 }
 
-/// The switch with the guest's file systems frozen if there is an agent, and for how long they were.
-fn switch(
+/// Has `act` fix the instant with the guest's file systems frozen, if there is an agent; and for how long they were.
+pub(super) fn quiesced<T>(
     job: &GuestBackup,
-    session: &Session<'_>,
+    record: &Record,
+    is_alive: &dyn Fn() -> bool,
     reporter: &Counting<'_>,
     cancel: &CancelToken,
-) -> Result<(Switched, Option<Duration>), Error> {
-    let is_alive = || session.client().closed().is_none();
+    act: impl FnOnce() -> Result<T, fleece_fleecing::Error>,
+) -> Result<(T, Option<Duration>), Error> {
     let frozen = job.agent.as_ref().map(|agent| {
         let quiesce = Quiesce {
             agent,
-            record: session.record(),
+            record,
             reporter,
             cancel,
-            is_alive: &is_alive,
+            is_alive,
             timeouts: Timeouts::default(),
         };
         quiesce.freeze()
     });
     let frozen = frozen.transpose();
     let frozen = frozen.map_err(|error| left_frozen(error, reporter, cancel))?;
-    let switched = session.switch();
+    let acted = act();
     let frozen = match frozen.flatten().map(Frozen::thaw).transpose() {
         Ok(frozen) => frozen.flatten(),
         Err(error) => {
-            if let Err(error) = switched {
+            if let Err(error) = acted {
                 reporter.warning(error);
             }
             return Err(left_frozen(error, reporter, cancel));
         }
     };
-    Ok((switched?, frozen))
+    Ok((acted?, frozen))
 }
 
 fn tell(switched: &Switched, down: Option<Duration>, reporter: &Counting<'_>) {

@@ -1,8 +1,10 @@
 //! What a backup of a guest on QEMU is asked for, and what it was.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use fleece_fleecing::{GuestAddress, Place};
+use fleece_libvirt::DomainAddress;
 use fleece_qmp_client::Address;
 use fleece_storage::{Storages, VolumeFormat};
 
@@ -47,6 +49,23 @@ pub struct GuestBackup {
     pub incremental: Option<Incrementally>,
     /// An NBD server that runs in this QEMU already.
     pub nbd_server: Option<Address>,
+    /// The domain, if libvirt runs the guest.
+    pub domain: Option<InDomain>,
+}
+
+/// A guest as libvirt knows it.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct InDomain {
+    /// The domain.
+    pub address: DomainAddress,
+    /// What it calls the disks, such as `vda`, by their names in the archive without `drive-`.
+    pub targets: Vec<(String, String)>,
+    /// The file of its EFI variables.
+    pub nvram: Option<PathBuf>,
+    /// libvirt makes the point in time, by its own backup in pull mode: nothing steers how fast it is read but limits,
+    /// and all room that the guest could need for what it overwrites is reserved before.
+    pub pull: bool,
 }
 
 /// How the guest comes to the instant; the names are those of Proxmox's `vzdump`.
@@ -58,7 +77,7 @@ pub enum Mode {
     Snapshot,
     /// Stopped for the switch, even where QEMU needs no pause for it.
     Suspend,
-    /// Powered down by itself; it boots again while it is read.
+    /// Powered down by itself; it boots again while it is read. libvirt ends QEMU with its guest, and starts another.
     Stop,
 }
 
@@ -124,6 +143,7 @@ impl GuestBackup {
             max_pause: Duration::from_secs(1),
             incremental: None,
             nbd_server: None,
+            domain: None,
         }
     }
 }

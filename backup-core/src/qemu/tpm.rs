@@ -1,18 +1,13 @@
 //! The state of the guest's TPM, as far as it can be that of the instant.
 
-use std::time::Duration;
-
 use fleece_fleecing::Tpm;
 use fleece_qmp_client::Client;
 use fleece_vma_format::MAX_BLOB_SIZE;
 
+use super::lasting::lasting;
 use crate::job::archive::content::{Content, TPM_STATE};
 use crate::report::Counting;
 use crate::report::error::Error;
-
-/// How often the state is read after the switch until it has not changed for a moment.
-const TRIES: u32 = 20;
-const MOMENT: Duration = Duration::from_millis(20);
 
 /// A TPM, and its state before the switch.
 #[derive(Debug)]
@@ -56,30 +51,25 @@ impl TpmState {
     /// Reads it again, after the switch: it is that of the instant if it is the same, and else the first that
     /// lasted for a moment, since `swtpm` writes beside QEMU.
     pub(super) fn after(&self, content: &mut Content, reporter: &Counting<'_>) {
-        let mut last = self.before.clone();
-        for _ in 0..TRIES {
-            let now = match self.tpm.read(MAX_BLOB_SIZE) {
-                Ok(now) => now,
-                Err(error) => {
-                    let error = Error::from(error).chain();
-                    reporter.warning(format!(
-                        "{error}; the archive has the state before the switch"
-                    ));
-                    return;
-                }
-            };
-            if now == last {
-                let own = content.configs.iter_mut();
-                if let Some((_, state)) = own.into_iter().find(|(name, _)| name == TPM_STATE) {
-                    *state = now;
-                }
+        let now = match lasting(&self.before, || self.tpm.read(MAX_BLOB_SIZE)) {
+            Ok(now) => now,
+            Err(error) => {
+                let error = Error::from(error).chain();
+                reporter.warning(format!(
+                    "{error}; the archive has the state before the switch"
+                ));
                 return;
             }
-            last = now;
-            std::thread::sleep(MOMENT);
+        };
+        let own = content.configs.iter_mut();
+        let own = own.into_iter().find(|(name, _)| name == TPM_STATE);
+        match (now, own) {
+            (Some(now), Some((_, state))) => *state = now,
+            (Some(_), None) => {}
+            (None, _) => reporter.warning(
+                "the state of the guest's TPM changes all the time; the archive has the state before the switch"
+                    .to_owned(),
+            ),
         }
-        reporter.warning(
-            "the state of the guest's TPM changes all the time; the archive has the state before the switch".to_owned(),
-        );
     }
 }

@@ -50,8 +50,8 @@ pub enum Advice {
     RestoreAnew,
     /// Restore without starting the guest, and start it by hand.
     StartYourself,
-    /// Shut the domain down by hand, back up its images, and start it again; or suspend it only.
-    StopYourself,
+    /// Suspend the guest only, or back it up while it runs.
+    OtherMode,
     /// Restore to another folder, or replace the files that are there.
     ReplaceFiles,
     /// Say where guests' configurations are kept, or where this one goes.

@@ -32,7 +32,7 @@ impl Guest {
     /// The same before its first instruction.
     pub(crate) fn hold(qemu: &Qemu, presses: usize, named: bool) -> Self {
         let mut builder = Machine::builder(qemu).unwrap();
-        let before = before(presses);
+        let before = image(presses);
         for number in [0, 1] {
             let image = builder.folder().join(format!("disk{number}.raw"));
             fs::write(&image, &before).unwrap();
@@ -111,8 +111,8 @@ impl Guest {
     }
 }
 
-/// A disk full of data, with a boot sector.
-fn before(presses: usize) -> Vec<u8> {
+/// A disk full of data, with the guest in its boot sector.
+pub(crate) fn image(presses: usize) -> Vec<u8> {
     // mov dx, 602h; mov ax, 100h; out dx, ax: the button counts (ACPI's PM1 enable register).
     let mut code = vec![0xba, 0x02, 0x06, 0xb8, 0x00, 0x01, 0xef];
     // mov dx, 3f8h; mov al, 'R'; out dx, al: tell it at the serial port. mov dx, 600h.

@@ -16,6 +16,7 @@ pub(crate) mod button;
 pub(crate) mod daemon;
 pub(crate) mod ended;
 pub(crate) mod fuse;
+pub(crate) mod libvirt;
 pub(crate) mod mounted;
 pub(crate) mod ordered;
 pub(crate) mod proxy;

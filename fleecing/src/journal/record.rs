@@ -10,6 +10,8 @@
 //! paused: yes                             the guest stands still for the switch of the filters
 //! actions: shutdown=poweroff,reboot=reset what QEMU does again when the guest powers down
 //! power-down: 1795966008                  the guest was asked to power down, and may do so until then
+//! shut-down: 1795966008 libvirt:UUID@URI  libvirt was asked to shut the domain down, which is to run again
+//! pull: /var/lib/fleece/100.pull/nbd      a backup of libvirt's own is served there
 //! locked: yes                             the guest's configuration has Proxmox's `lock: backup`
 //! restores: /etc/pve/…/100.conf           a restore is making volumes that this file will name
 //! volumes: fast:vm-100-disk-0,…           the volumes
@@ -23,9 +25,11 @@
 //! where Proxmox's own clean-up looks for it. A line is written, and synced, before the thing that it
 //! names is made, and removed after the thing is gone. A file with nothing in it is removed.
 
+mod domain;
 mod guest_lock;
 mod overwritten;
 mod place;
+mod shut_down;
 mod volumes;
 
 use std::path::{Path, PathBuf};
@@ -39,6 +43,7 @@ use fleece_storage::VolumeId;
 pub use overwritten::Overwritten;
 pub use place::Place;
 pub(crate) use place::{CLAIM, absolute, file_of, guest_of, guests_with};
+pub use shut_down::ShutDown;
 
 use crate::address::GuestAddress;
 use crate::advice::{Advice, CleanUp};
@@ -74,6 +79,10 @@ pub struct Contents {
     pub actions: Option<String>,
     /// Until when, since 1970, the guest may power down, as it was asked to.
     pub power_down: Option<Duration>,
+    /// A domain that was shut down for the backup, or asked to.
+    pub shut_down: Option<ShutDown>,
+    /// The socket of a backup of libvirt's own.
+    pub pull: Option<PathBuf>,
     /// The guest's configuration has our lock, or was about to get it.
     pub locked: bool,
     /// The agent that was asked to freeze the guest's file systems.
@@ -103,6 +112,8 @@ impl Contents {
             power_down: get(POWER_DOWN)
                 .and_then(|seconds| seconds.parse().ok())
                 .map(Duration::from_secs),
+            shut_down: get(SHUT_DOWN).as_deref().and_then(ShutDown::read),
+            pull: get(PULL).map(Into::into),
             locked: get(LOCKED).is_some(),
             frozen: get(FROZEN),
             restores: get(RESTORES).map(Into::into),
@@ -130,6 +141,8 @@ const FILES: &str = "files";
 const PAUSED: &str = "paused";
 const ACTIONS: &str = "actions";
 const POWER_DOWN: &str = "power-down";
+const SHUT_DOWN: &str = "shut-down";
+const PULL: &str = "pull";
 const LOCKED: &str = "locked";
 const FROZEN: &str = "frozen";
 const RESTORES: &str = "restores";
@@ -341,13 +354,14 @@ impl Record {
         }
     }
 
-    /// Forgets the guest's QEMU, unless there are images that could not be freed or file systems that may be
-    /// frozen: those stay on record until they are known not to be.
+    /// Forgets the guest's QEMU, unless there are images that could not be freed, file systems that may be frozen, or
+    /// something that libvirt is to undo: those stay on record until they are known not to be.
     pub(crate) fn forget(&self) -> Result<(), Error> {
         self.state
             .update::<_, fleece_guest_config::Error>(|state| {
-                let frozen = state.main().get(FROZEN).is_some();
-                if state.fleecing_images().is_empty() && !frozen {
+                let has = |key| state.main().get(key).is_some();
+                let left = [FROZEN, SHUT_DOWN, PULL].into_iter().any(has);
+                if state.fleecing_images().is_empty() && !left {
                     for key in [QMP, NBD_SOCKET, PAUSED, ACTIONS, POWER_DOWN] {
                         state.main_mut().remove(key);
                     }

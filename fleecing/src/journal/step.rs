@@ -55,6 +55,12 @@ steps! {
     PoweringDown = "powering-down",
     /// It is down, and its QEMU is there.
     PoweredDown = "powered-down",
+    /// A backup of libvirt's own is on record. (Only in its pull mode.)
+    PullRecorded = "pull-recorded",
+    /// libvirt has begun it: QEMU serves the instant.
+    Pulled = "pulled",
+    /// libvirt has ended it.
+    PullEnded = "pull-ended",
     /// The agent that is to freeze the guest is on record.
     FreezeRecorded = "freeze-recorded",
     /// The guest's file systems are frozen.

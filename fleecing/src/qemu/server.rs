@@ -157,4 +157,4 @@ pub(crate) fn listens(socket: &Path) -> bool {
 }
 
 /// `sun_path` has 108 bytes, one of them for the end (unix(7)).
-const MAX_SOCKET_PATH: usize = 107;
+pub(crate) const MAX_SOCKET_PATH: usize = 107;

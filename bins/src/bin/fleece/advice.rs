@@ -78,11 +78,7 @@ fn backup(advice: &Advice) -> Option<String> {
         Advice::ReplaceGuest => "choose another --vmid, or replace it with --force".into(),
         Advice::RestoreAnew => "restore it without --in-place".into(),
         Advice::StartYourself => "restore it without --start, and start it yourself".into(),
-        Advice::StopYourself => {
-            "use --mode suspend; or shut the guest down with `virsh shutdown`, and the same backup tells how its images \
-             are backed up"
-                .into()
-        }
+        Advice::OtherMode => "use --mode suspend, or back it up while it runs, without --mode".into(),
         Advice::ReplaceFiles => "choose another folder, or replace it with --force".into(),
         Advice::NameConfig => "give --config-out or --config-dir".into(),
         Advice::NameFirewallDirectory => {
@@ -161,6 +157,9 @@ fn fleecing(advice: &Fleecing) -> Option<String> {
             "see why it does not heed its power button, give it more time with --stop-wait, or back it up while it \
              runs, without --mode"
                 .into()
+        }
+        Fleecing::PlainMethod => {
+            "back it up without --libvirt-native: Fleece's own way needs neither".into()
         }
         Fleecing::NameNbdServer => "name its address with --nbd-server to use it".into(),
         Fleecing::NoNbdServer => "without --nbd-server one is started for the backup".into(),

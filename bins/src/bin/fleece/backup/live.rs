@@ -49,7 +49,7 @@ fn of_guest(
     backup.mode = arguments.mode;
     backup.stop_wait = arguments.stop_wait;
     if let Some(domain) = &guest.domain {
-        domain.equip(&mut backup)?;
+        domain.equip(&mut backup, arguments.libvirt_native)?;
     }
     backup.cbw_timeout = arguments.cbw_timeout;
     backup.nbd_server.clone_from(&arguments.nbd_server);

@@ -170,6 +170,15 @@ pub(crate) struct Backup {
           conflicts_with_all = ["native", "image", "nbd"], help_heading = "The guest")]
     pub(crate) mode: Mode,
 
+    /// With --libvirt: have libvirt make the point in time by its own backup (pull mode), instead of Fleece. As much room
+    /// as the disks have is reserved for it on --fleecing, and how fast it is read depends on --bwlimit alone
+    /// (docs/LIBVIRT.md).
+    #[arg(long, requires = "libvirt",
+          conflicts_with_all = ["mode", "incremental", "nbd_server", "cbw_timeout", "fleecing_format", "fleecing_limit",
+                                "no_fleecing", "guest_latency", "finish_within", "max_pause"],
+          help_heading = "The guest")]
+    pub(crate) libvirt_native: bool,
+
     /// With --mode stop: give up when the guest has not powered down after this many seconds.
     #[arg(long, value_name = "SECONDS", default_value = "600", value_parser = seconds,
           help_heading = "The guest")]
