@@ -111,7 +111,7 @@ subtest 'a guest is backed up at the point in time while it writes, and restored
         ok($disks->{$_} ne $host->disk($_), "$_ has changed since") for @DISKS;
     }
     my @files = $host->dump_files();
-    is(scalar(@files), 4, 'two archives and their logs') or diag("@files");
+    is(scalar(@files), 6, 'two archives, their logs and what they were like') or diag("@files");
     my ($first) = grep { /zst$/ } @files;
     $PLUGIN->free_image('nightly', { path => "$host->{dir}/store" }, "backup/$first");
     is(scalar(grep { /zst/ } $host->dump_files()), 1, 'one is removed, with what Fleece wrote beside it');
