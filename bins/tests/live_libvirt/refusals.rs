@@ -155,7 +155,7 @@ fn who_may_not_or_gets_no_answer_is_told_what_to_do() {
     }
     bench.assert_no_archive();
     // A bitmap that somebody reads: QEMU's only NBD server is theirs, and can be named.
-    let bitmap = r#"{"execute":"block-dirty-bitmap-add","arguments":{"node":"libvirt-1-format","name":"b"}}"#;
+    let bitmap = r#"{"execute":"block-dirty-bitmap-add","arguments":{"node":"libvirt-1-format","name":"b","disabled":true}}"#;
     domain.monitor(bitmap).unwrap();
     let socket = libvirtd.folder().join("others.nbd");
     let start = format!(
@@ -164,7 +164,8 @@ fn who_may_not_or_gets_no_answer_is_told_what_to_do() {
     );
     domain.monitor(&start).unwrap();
     let export = r#"{"execute":"block-export-add","arguments":{"type":"nbd","id":"x","node-name":"libvirt-1-format","bitmaps":["b"]}}"#;
-    domain.monitor(export).unwrap();
+    let added = domain.monitor(export).unwrap();
+    assert!(added.contains("return"), "{added}");
     let ended = Ended::of(&mut backup(&bench, &libvirtd, "web"));
     ended.expect(5, &["already running", "--nbd-server"]);
     assert_clean_but_for_others(&bench, &domain);
