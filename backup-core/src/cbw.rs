@@ -45,8 +45,9 @@
 //!   told the first cause.
 //! - Readers never hold back guests.
 //! - A write to clusters that are saved already takes no lock that another write could hold.
-//! - Memory: one bit per 64 KiB of a disk for the account of changes; of a snapshot two bits per cluster, a buffer of at most 1 MiB, or a cluster if that is more, for each
-//!   of the four threads that save for guests, and what readers ask for at once.
+//! - Memory: one bit per 64 KiB of a disk for the account of changes; of a snapshot two bits per cluster, a buffer of at
+//!   most 1 MiB, or a cluster if that is more, for each of the four threads that save for guests, and what readers ask for
+//!   at once.
 //!
 //! # Without fleecing
 //!
@@ -69,6 +70,8 @@ mod options;
 mod snapshot;
 mod states;
 mod sync;
+#[cfg(test)]
+mod tests;
 mod throttled;
 mod usage;
 mod view;
