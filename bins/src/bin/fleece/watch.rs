@@ -160,7 +160,7 @@ mod tests {
         assert_eq!(stall.look(&progress(10), after(0)), None);
         assert_eq!(stall.look(&progress(10), after(50)), None);
         let said = stall.look(&progress(10), after(70)).unwrap();
-        assert!(said.starts_with("the backup stalls: for 00:01:"), "{said}");
+        assert!(said.starts_with("the backup stalls: for 1m "), "{said}");
         assert_eq!(stall.look(&progress(10), after(80)), None);
         let said = stall.look(&progress(11), after(90)).unwrap();
         assert!(said.contains("gets on again"), "{said}");
