@@ -99,7 +99,7 @@ fn what_cannot_be_backed_up_is_refused_with_the_cause_and_the_next_step() {
         .args(line.replace('\'', "").split_whitespace())
         .arg(bench.path("archives"));
     // Meanwhile nobody can write to them, a domain that is started for example.
-    let mut running = Running::start(advised.args(["--bwlimit", "4M"]));
+    let mut running = Running::start(advised.args(["--bwlimit", "1M"]));
     running.until("\"done\":");
     let refused = domain.virsh("start", &[]).unwrap_err();
     assert!(format!("{refused:?}").contains("lock"), "{refused:?}");
