@@ -39,6 +39,9 @@ pub fn off_and_on(
     asked.map_err(failed("cannot ask the domain to shut down"))?;
     Step::PoweringDown.reached();
     if !is_off_within(&domain, limit, interrupt)? {
+        // Unless the time is not what ended it: this fails then.
+        let state = domain.state();
+        state.map_err(failed("cannot ask whether the domain is off"))?;
         let message = format!(
             "the domain has not shut down within {} s; if it does so later, it stays off",
             limit.as_secs()

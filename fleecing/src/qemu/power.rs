@@ -114,6 +114,8 @@ pub(crate) fn down(client: &Client, record: &Record, limit: Duration) -> Result<
         .map_err(Error::qemu("cannot ask the guest to power down"))?;
     Step::PoweringDown.reached();
     if !until(client, limit, |status| status == "shutdown")? {
+        // Unless the time is not what ended it: this fails then.
+        status(client)?;
         let message = format!(
             "the guest has not powered down within {} s",
             limit.as_secs()
@@ -159,7 +161,7 @@ pub(crate) fn undo(client: &Client, record: &Record) -> Result<(), Error> {
     start_again(client, record)
 }
 
-/// Waits until the guest's state is one that `wanted` accepts; whether it came to that in time.
+/// Waits until the guest's state is one that `wanted` accepts; whether it came to that in time, and uninterrupted.
 fn until(client: &Client, limit: Duration, wanted: impl Fn(&str) -> bool) -> Result<bool, Error> {
     let start = Instant::now();
     let waiting = client.interrupt().wait();

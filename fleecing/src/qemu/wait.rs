@@ -26,6 +26,8 @@ pub(crate) fn until_gone(
             return Ok(());
         }
         if start.elapsed() > TIMEOUT || waiting.is_interrupted() {
+            // Unless the time is not what ended it: this fails then.
+            left()?;
             let message = format!("{what} have not ended: {}", names.join(", "));
             return Err(Error::new(ErrorKind::Qemu, message)
                 .advise(Advice::CleanUpAfterwards(CleanUp::default())));
