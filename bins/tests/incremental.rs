@@ -25,6 +25,7 @@ use fleece_qmp_client::Client;
 use fleece_qmp_client::commands::{QueryBlockExports, QueryNamedBlockNodes};
 use serde_json::{Value, json};
 use support::Bench;
+use support::backed_up::Said;
 use support::daemon::{backup, io_all};
 use support::ended::Ended;
 use support::running::Running;
@@ -41,37 +42,6 @@ struct Field {
     discards: bool,
     /// Daemons that have ended, and what is in their folders.
     ended: Vec<StorageDaemon>,
-}
-
-/// What a backup said.
-struct Said {
-    json: Value,
-    text: String,
-    code: Option<i32>,
-}
-
-impl Said {
-    fn of(ended: Ended) -> Self {
-        let summary = |line: &str| -> Option<Value> {
-            let json: Value = serde_json::from_str(line).ok()?;
-            (json["event"] == "summary").then_some(json)
-        };
-        Self {
-            json: ended.said.lines().find_map(summary).unwrap_or_default(),
-            code: ended.status.code(),
-            text: ended.said,
-        }
-    }
-
-    fn archive(&self) -> PathBuf {
-        let path = self.json["archive"].as_str();
-        assert!(path.is_some(), "{}", self.text);
-        path.unwrap().into()
-    }
-
-    fn by_bitmap(&self) -> u64 {
-        self.json["disks_by_bitmap"].as_u64().unwrap_or(0)
-    }
 }
 
 impl Field {

@@ -16,8 +16,8 @@ use std::path::PathBuf;
 use std::process::Command;
 
 use fleece_lab::{LoopMount, Qemu};
-use serde_json::Value;
 use support::Bench;
+use support::backed_up::Said;
 use support::ended::Ended;
 use support::running::Running;
 use support::served::{Served, Writer};
@@ -31,37 +31,6 @@ struct Field {
     qemu: Qemu,
     disk: PathBuf,
     bench: Bench,
-}
-
-struct Said {
-    json: Value,
-    text: String,
-    code: Option<i32>,
-}
-
-impl Said {
-    fn of(ended: Ended) -> Self {
-        let summary = |line: &str| -> Option<Value> {
-            let json: Value = serde_json::from_str(line).ok()?;
-            (json["event"] == "summary").then_some(json)
-        };
-        Self {
-            json: ended.said.lines().find_map(summary).unwrap_or_default(),
-            code: ended.status.code(),
-            text: ended.said,
-        }
-    }
-
-    fn archive(&self) -> PathBuf {
-        let path = self.json["archive"].as_str();
-        assert!(path.is_some(), "{}", self.text);
-        path.unwrap().into()
-    }
-
-    /// Bytes read of the guest, if it was not read in full.
-    fn read(&self) -> Option<u64> {
-        (self.json["disks_by_bitmap"] == 1).then(|| self.json["read_of_guest"].as_u64().unwrap())
-    }
 }
 
 impl Field {

@@ -63,21 +63,26 @@ pub fn outlook(backups: &[Backup], rules: &KeepRules, now: DateTime, every: u16)
         let Ok(name) = BackupName::new(guest, time, None) else {
             break;
         };
-        there.push(Backup {
-            file_name: name.to_string(),
-            path: name.to_string().into(),
-            name: Some(name),
-            size: 1,
-            modified: jiff::Timestamp::UNIX_EPOCH,
-            notes: None,
-            protected: false,
-            indexed: false,
-            verified: Verified::Unknown,
-            fault: None,
-        });
+        there.push(to_come(name));
         places.push(None);
     }
     outlooks
+}
+
+/// A backup that will be made, and be sound.
+fn to_come(name: BackupName) -> Backup {
+    Backup {
+        file_name: name.to_string(),
+        path: name.to_string().into(),
+        name: Some(name),
+        size: 1,
+        modified: jiff::Timestamp::UNIX_EPOCH,
+        notes: None,
+        protected: false,
+        indexed: false,
+        verified: Verified::Unknown,
+        fault: None,
+    }
 }
 
 #[cfg(test)]
@@ -88,18 +93,7 @@ mod tests {
     fn backup(day: i8) -> Backup {
         let time = date(2026, 11, day).at(2, 0, 0, 0);
         let name = BackupName::new(&"100".parse().unwrap(), time, None).unwrap();
-        Backup {
-            file_name: name.to_string(),
-            path: name.to_string().into(),
-            name: Some(name),
-            size: 1,
-            modified: jiff::Timestamp::UNIX_EPOCH,
-            notes: None,
-            protected: false,
-            indexed: false,
-            verified: Verified::Unknown,
-            fault: None,
-        }
+        to_come(name)
     }
 
     fn of(days: std::ops::RangeInclusive<i8>, rules: &str, every: u16) -> Vec<Outlook> {

@@ -12,6 +12,7 @@
 
 pub(crate) mod agent;
 pub(crate) mod archived;
+pub(crate) mod backed_up;
 pub(crate) mod button;
 pub(crate) mod daemon;
 pub(crate) mod ended;
