@@ -5,11 +5,14 @@ use std::time::{Duration, Instant};
 
 use clap::ValueEnum;
 
-use crate::run::{Outcome, Run};
+use crate::run::{self, Outcome, Run};
 use crate::{
     commits, deny, examples, exceptions, fuzz, layers, metadata, musl, package, packages, publish,
     targets, test,
 };
+
+/// Of what a step that failed has said, so many lines are said once more at the end.
+const LINES_OF_A_FAILURE: usize = 60;
 
 /// A part of the check, in the order in which they run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -77,52 +80,95 @@ impl Step {
         }
     }
 
+    /// Whether it waits for a compiler more than for a processor of its own, so that it can run while guests do.
+    fn is_beside_tests(self) -> bool {
+        matches!(
+            self,
+            Self::Doc
+                | Self::Deny
+                | Self::Publish
+                | Self::Targets
+                | Self::Bench
+                | Self::Musl
+                | Self::Package
+        )
+    }
+
     fn name(self) -> String {
         let value = self.to_possible_value();
         value.map_or_else(String::new, |value| value.get_name().to_owned())
     }
 }
 
-/// Runs the steps, all if `only` names none, to the last even when one fails; ends with a table.
+/// What became of a step, and how long it took.
+struct Row {
+    step: Step,
+    outcome: Outcome,
+    time: Duration,
+}
+
+/// Runs the steps, all if `only` names none, to the last even when one fails; ends with a table, and with what failed.
 pub(crate) fn run(only: &[Step]) -> Outcome {
-    let mut table = Vec::new();
-    let mut failed = Vec::new();
     let chosen = |step: &Step| only.is_empty() || only.contains(step);
-    let mut beside = None;
-    for step in Step::value_variants().iter().filter(|step| chosen(step)) {
-        if *step == Step::Test && chosen(&Step::Fuzz) {
-            beside = Some(thread::spawn(fuzz::build_beside));
+    let steps = Step::value_variants().iter().copied().filter(chosen);
+    let (beside, in_turn): (Vec<Step>, Vec<Step>) =
+        steps.partition(|step| chosen(&Step::Test) && step.is_beside_tests());
+    let mut table = Vec::new();
+    for step in in_turn {
+        if step == Step::Test {
+            let build_fuzz = chosen(&Step::Fuzz);
+            let beside = beside.clone();
+            let beside = thread::spawn(move || run_beside(&beside, build_fuzz));
+            table.push(timed(step));
+            table.extend(
+                beside
+                    .join()
+                    .map_err(|_| "a step beside the tests panicked")?,
+            );
+        } else {
+            table.push(timed(step));
         }
-        println!("==> {}", step.name());
-        let start = Instant::now();
-        if *step == Step::Fuzz
-            && let Some(build) = beside.take()
-        {
-            let _panicked = build.join();
-        }
-        let outcome = step.run();
-        let time = start.elapsed();
-        match &outcome {
-            Ok(note) if note.is_empty() => {}
-            Ok(note) => println!("    {note}"),
-            Err(message) => {
-                println!("{message}");
-                failed.push(step.name());
-            }
-        }
-        table.push((*step, outcome, time));
     }
     print_table(&table);
-    if failed.is_empty() {
-        Ok("all is well".to_owned())
-    } else {
-        Err(format!("failed: {}", failed.join(", ")))
+    summary(&table)
+}
+
+/// Runs what is built and looked at while the tests' guests wait for each other, with what they leave of the
+/// processors.
+fn run_beside(steps: &[Step], build_fuzz: bool) -> Vec<Row> {
+    run::renice_this_thread();
+    let table = steps.iter().copied().map(timed).collect();
+    if build_fuzz {
+        // What fails here fails again when the targets shall run, and is told then.
+        let _told_later = fuzz::build();
+    }
+    table
+}
+
+fn timed(step: Step) -> Row {
+    println!("==> {}", step.name());
+    let start = Instant::now();
+    let outcome = step.run();
+    let time = start.elapsed();
+    match &outcome {
+        Ok(note) if note.is_empty() => {}
+        Ok(note) | Err(note) => println!("    {}: {note}", step.name()),
+    }
+    Row {
+        step,
+        outcome,
+        time,
     }
 }
 
-fn print_table(table: &[(Step, Outcome, Duration)]) {
+fn print_table(table: &[Row]) {
     println!();
-    for (step, outcome, time) in table {
+    for Row {
+        step,
+        outcome,
+        time,
+    } in table
+    {
         let (mark, note) = match outcome {
             Ok(note) => ("ok", note.lines().next().unwrap_or_default()),
             Err(_) => ("FAILED", ""),
@@ -130,8 +176,27 @@ fn print_table(table: &[(Step, Outcome, Duration)]) {
         let seconds = time.as_secs_f64();
         println!("{:10} {mark:6} {seconds:7.1} s  {note}", step.name());
     }
-    let total: Duration = table.iter().map(|row| row.2).sum();
-    println!("{:10} {:6} {:7.1} s", "total", "", total.as_secs_f64());
+}
+
+/// What failed stands last, where it is found even if only the end of the output was kept.
+fn summary(table: &[Row]) -> Outcome {
+    let mut failed = Vec::new();
+    for row in table {
+        if let Err(message) = &row.outcome {
+            let lines: Vec<&str> = message.lines().collect();
+            let last = lines.len().saturating_sub(LINES_OF_A_FAILURE);
+            println!("\n==> {} FAILED", row.step.name());
+            for line in lines.iter().skip(last) {
+                println!("    {line}");
+            }
+            failed.push(row.step.name());
+        }
+    }
+    if failed.is_empty() {
+        Ok("all is well".to_owned())
+    } else {
+        Err(format!("failed: {}", failed.join(", ")))
+    }
 }
 
 /// Prepares the lab and says what it has.

@@ -16,7 +16,7 @@ pub(crate) fn check() -> Outcome {
     if !has_targets() {
         return Ok("there are no targets".to_owned());
     }
-    build(Run::cargo)?;
+    build()?;
     let targets = Run::cargo(&["fuzz", "list"]).quietly()?;
     let left = Mutex::new(targets.lines());
     let next = || left.lock().unwrap_or_else(PoisonError::into_inner).next();
@@ -31,23 +31,16 @@ pub(crate) fn check() -> Outcome {
     Ok(format!("{} targets", targets.lines().count()))
 }
 
-/// Builds the targets with what others leave of the processors: while tests wait for guests, that is a good part of
-/// them. What fails here fails again in [`check`], which says so.
-pub(crate) fn build_beside() {
-    if has_targets() {
-        let _told_later = build(|arguments| {
-            let patiently = ["--adjustment=19", "cargo"];
-            Run::new("nice", &[&patiently[..], arguments].concat())
-        });
+/// Builds all targets.
+pub(crate) fn build() -> Result<(), String> {
+    if !has_targets() {
+        return Ok(());
     }
-}
-
-fn build(cargo: fn(&[&str]) -> Run) -> Result<(), String> {
     if !has("cargo-fuzz") {
-        cargo(&["install", "--quiet", "--locked", "cargo-fuzz"]).quietly()?;
+        Run::cargo(&["install", "--quiet", "--locked", "cargo-fuzz"]).quietly()?;
     }
     // Without a sanitizer, targets build on the stable compiler; ours are safe Rust anyway.
-    cargo(&["fuzz", "build", "--sanitizer=none"]).quietly()?;
+    Run::cargo(&["fuzz", "build", "--sanitizer=none"]).quietly()?;
     Ok(())
 }
 

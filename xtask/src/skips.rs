@@ -1,5 +1,5 @@
-//! Tests that said `SKIP: <reason>` and returned, since something was missing; and tests that needed a
-//! second try.
+//! Tests that said `SKIP: <reason>` and returned, since something was missing; tests that needed a second try; and
+//! tests that failed.
 
 use std::fs;
 use std::path::PathBuf;
@@ -32,7 +32,12 @@ pub(crate) struct Report {
     pub(crate) skipped: Vec<String>,
     /// The names of tests that passed only at their second try.
     pub(crate) flaky: Vec<String>,
+    /// The names of tests that failed, each with the end of what it said.
+    pub(crate) failed: Vec<String>,
 }
+
+/// Of what a test that failed has said, so many lines are kept.
+const LINES_OF_A_TEST: usize = 25;
 
 /// Reads nextest's report.
 pub(crate) fn in_report() -> Result<Report, String> {
@@ -41,18 +46,36 @@ pub(crate) fn in_report() -> Result<Report, String> {
     Ok(Report {
         skipped: reasons(text.lines()),
         flaky: flaky(&text),
+        failed: failed(&text),
     })
 }
 
 /// In JUnit's form, a test that failed and then passed has an element `flakyFailure`.
 fn flaky(report: &str) -> Vec<String> {
-    let name = |case: &str| {
-        let (_, rest) = case.split_once("name=\"")?;
-        rest.split('"').next().map(str::to_owned)
+    let flaky =
+        cases(report).filter(|case| case.contains("<flakyFailure") || case.contains("<flakyError"));
+    flaky.filter_map(name).map(str::to_owned).collect()
+}
+
+/// One that passed at no try has an element `failure`, or `error` if it could not be run.
+fn failed(report: &str) -> Vec<String> {
+    let failed = cases(report).filter(|case| case.contains("<failure") || case.contains("<error"));
+    let told = |case| {
+        let lines: Vec<&str> = str::lines(case).collect();
+        let last = lines.len().saturating_sub(LINES_OF_A_TEST);
+        let end = lines.get(last..).unwrap_or_default().join("\n");
+        Some(format!("{}:\n{end}", name(case)?))
     };
-    let cases = report.split("<testcase ").skip(1);
-    let flaky = cases.filter(|case| case.contains("<flakyFailure") || case.contains("<flakyError"));
-    flaky.filter_map(name).collect()
+    failed.filter_map(told).collect()
+}
+
+fn cases(report: &str) -> impl Iterator<Item = &str> {
+    report.split("<testcase ").skip(1)
+}
+
+fn name(case: &str) -> Option<&str> {
+    let (_, rest) = case.split_once("name=\"")?;
+    rest.split('"').next()
 }
 
 fn reason(line: &str) -> Option<&str> {
@@ -71,6 +94,15 @@ mod tests {
         let report = "<testcase name=\"good\" time=\"1\"></testcase>\n\
                       <testcase name=\"lucky\" time=\"1\">\n<flakyFailure type=\"x\"/></testcase>";
         assert_eq!(flaky(report), ["lucky"]);
+    }
+
+    #[test]
+    fn a_test_that_failed_is_named_with_the_end_of_what_it_said() {
+        let report = "<testcase name=\"good\" time=\"1\"></testcase>\n\
+                      <testcase name=\"bad\" time=\"1\">\n<failure type=\"x\">the cause</failure></testcase>";
+        let failed = failed(report);
+        assert_eq!(failed.len(), 1);
+        assert!(failed[0].starts_with("bad:\n") && failed[0].contains("the cause"));
     }
 
     #[test]

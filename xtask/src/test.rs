@@ -10,7 +10,7 @@ use crate::{peers, skips};
 /// Runs all tests with `cargo nextest`, or else with cargo itself.
 pub(crate) fn all() -> Outcome {
     let path = path_with_lab()?;
-    let skips::Report { skipped, flaky } = if has("cargo-nextest") {
+    let skips::Report { skipped, flaky, .. } = if has("cargo-nextest") {
         // A report of a former run would tell of its skips.
         let _ = fs::remove_file(skips::report());
         let run = Run::cargo(&[
@@ -20,9 +20,15 @@ pub(crate) fn all() -> Outcome {
             "--all-features",
             "--profile=ci",
         ]);
-        run.env("PATH", path)
+        let run = run
+            .env("PATH", path)
             .env("PYTHONPATH", peers::folder())
-            .openly(|_| false)?;
+            .openly(|_| false);
+        if let Err(why) = run {
+            // Without a report, not even the tests were built.
+            let failed = skips::in_report().map_or_else(|_| Vec::new(), |report| report.failed);
+            return Err([&[why], &failed[..]].concat().join("\n"));
+        }
         skips::in_report()?
     } else {
         // Tests run them.
@@ -45,6 +51,7 @@ pub(crate) fn all() -> Outcome {
         skips::Report {
             skipped: skips::reasons(lines.iter().map(String::as_str)),
             flaky: Vec::new(),
+            failed: Vec::new(),
         }
     };
     let flaky = if flaky.is_empty() {
