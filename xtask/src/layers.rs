@@ -8,9 +8,11 @@ use crate::metadata::{self, Kind, Member};
 use crate::run::Outcome;
 
 /// Each crate with its layer. Those of layer 1 depend on no other member but layer 0.
-const LAYERS: [(&str, u8); 14] = [
+const LAYERS: [(&str, u8); 17] = [
     ("fleece-plain-text", 0),
     ("fleece-staged-file", 0),
+    ("fleece-units", 0),
+    ("fleece-cancel", 0),
     ("fleece-vma-format", 1),
     ("fleece-qmp-client", 1),
     ("fleece-nbd", 1),
@@ -18,6 +20,7 @@ const LAYERS: [(&str, u8); 14] = [
     ("fleece-settings", 1),
     ("fleece-fleet", 1),
     ("fleece-storage", 2),
+    ("fleece-archive-io", 2),
     ("fleece-libvirt", 2),
     ("fleece-fleecing", 3),
     ("fleece-backup-core", 4),

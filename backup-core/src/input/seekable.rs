@@ -9,13 +9,13 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
+use fleece_archive_io::Input;
 use fleece_staged_file::{check_owned, create_directories};
 use fleece_vma_format::container::FrameOptions;
 use fleece_vma_format::{self as format, Compression, Header, Reader};
 use rustix::fs::statvfs;
 use rustix::process::geteuid;
 
-use super::Input;
 use crate::job::cancel::CancelToken;
 use crate::report::error::{Error, ErrorKind};
 use crate::target::cache::Cache;
@@ -165,7 +165,7 @@ impl CopyPlace {
             options.mode = 0o600;
             options.cache = Cache::NotDurable;
         }
-        let cancel = input.cancel.clone();
+        let cancel = input.cancel().clone();
         let mut reader = Reader::new(input.stream()?)?;
         let target = FileTarget::with(&cost.path, options);
         let archive = NewArchive::begin(&target, false).map_err(io)?;
@@ -174,7 +174,7 @@ impl CopyPlace {
             read(input.consumed())
         })?;
         archive.finish().map_err(io)?;
-        Input::open(&cost.path, &cancel).map_err(io)
+        Input::open(&cost.path, &cancel).map_err(|error| io(error.into()))
     }
 
     fn path(&self, input: &Input, header: &Header) -> Result<PathBuf, Error> {

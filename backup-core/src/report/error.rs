@@ -159,6 +159,17 @@ impl From<fleece_fleecing::Error> for Error {
     }
 }
 
+impl From<fleece_archive_io::Error> for Error {
+    fn from(error: fleece_archive_io::Error) -> Self {
+        Self {
+            kind: ErrorKind::Archive,
+            message: error.to_string(),
+            advice: None,
+            source: error.into_source(),
+        }
+    }
+}
+
 impl From<fleece_guest_config::Error> for Error {
     fn from(error: fleece_guest_config::Error) -> Self {
         let (kind, message) = match error.kind() {

@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
-use fleece_backup_core::units;
+use fleece_units as units;
 use fleece_vma_format::container::FrameOptions;
 use fleece_vma_format::{Compression, HeaderBuilder};
 

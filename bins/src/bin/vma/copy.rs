@@ -3,9 +3,10 @@
 use std::ffi::OsStr;
 use std::time::{Duration, Instant};
 
+use fleece_backup_core::Error;
 use fleece_backup_core::input::{CopyCost, CopyPlace, FoundCopy, Input};
-use fleece_backup_core::{Error, units};
 use fleece_bins::signals;
+use fleece_units as units;
 use fleece_vma_format::Archive;
 
 use super::cli::CopyArgs;

@@ -9,8 +9,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use fleece_backup_core::restore::{Directory, Extraction};
-use fleece_backup_core::units;
 use fleece_storage::VolumeFormat;
+use fleece_units as units;
 use fleece_vma_format::container::Container;
 use fleece_vma_format::map;
 use fleece_vma_format::{Archive, Config, Device, Tally};

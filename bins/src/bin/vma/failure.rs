@@ -178,6 +178,12 @@ impl From<fleece_backup_core::Error> for Failure {
     }
 }
 
+impl From<fleece_archive_io::Error> for Failure {
+    fn from(error: fleece_archive_io::Error) -> Self {
+        fleece_backup_core::Error::from(error).into()
+    }
+}
+
 impl From<block::Error> for Failure {
     fn from(error: block::Error) -> Self {
         Self::of(error.kind().word(), chain(&error))

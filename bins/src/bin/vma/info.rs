@@ -1,6 +1,6 @@
 //! `vma info`.
 
-use fleece_backup_core::input::{IndexPlace, Input};
+use fleece_archive_io::{IndexPlace, Input};
 use fleece_bins::events;
 use fleece_vma_format::container::Container;
 use fleece_vma_format::{Header, Survey};

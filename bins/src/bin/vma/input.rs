@@ -5,7 +5,7 @@ use std::fs::File;
 use std::io::BufReader;
 use std::path::Path;
 
-use fleece_backup_core::input::{Index, IndexPlace, Input};
+use fleece_archive_io::{Index, IndexPlace, Input};
 use fleece_bins::advice::text;
 use fleece_bins::signals;
 use fleece_vma_format::container::Contents;

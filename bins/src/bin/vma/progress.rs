@@ -3,7 +3,7 @@
 use std::io::IsTerminal;
 use std::time::Instant;
 
-use fleece_backup_core::units;
+use fleece_units as units;
 use fleece_vma_format::{CLUSTER_SIZE, Device, Tally};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::json;

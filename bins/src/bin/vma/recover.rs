@@ -2,7 +2,7 @@
 
 use std::io::Read;
 
-use fleece_backup_core::input::Input;
+use fleece_archive_io::Input;
 use fleece_backup_core::restore::{RecoveredDisk, Recovery, recover_into};
 use fleece_bins::{exit, signals};
 use fleece_vma_format::VMSTATE;

@@ -1,12 +1,12 @@
 use std::io::Write as _;
 use std::thread;
 
+use fleece_cancel::CancelReason;
 use fleece_vma_format::{ErrorKind as Kind, HeaderBuilder};
-use rustix::fs::{CWD, mkfifoat};
+use rustix::fs::{CWD, Mode, mkfifoat};
 use tempfile::TempDir;
 
 use super::*;
-use crate::job::cancel::CancelReason;
 
 fn header() -> Vec<u8> {
     let mut header = HeaderBuilder::new([7; 16], 0);

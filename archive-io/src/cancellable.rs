@@ -2,12 +2,13 @@
 
 use std::fs::File;
 use std::io::{self, Read};
+#[cfg(unix)]
 use std::time::Duration;
 
+use fleece_cancel::CancelToken;
 use fleece_vma_format::ReadAt;
+#[cfg(unix)]
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-
-use crate::job::cancel::CancelToken;
 
 /// An input whose reads are errors once a job is cancelled.
 #[derive(Debug)]
@@ -55,16 +56,17 @@ impl<S: ReadAt> ReadAt for Cancellable<S> {
 
 /// A pipe, into which perhaps nobody writes.
 #[derive(Debug)]
-pub(super) struct Pipe {
+pub(crate) struct Pipe {
     file: File,
     cancel: CancelToken,
 }
 
 /// How long it may take until a cancelled job is noticed.
+#[cfg(unix)]
 const INTERVAL: Duration = Duration::from_millis(100);
 
 impl Pipe {
-    pub(super) fn new(file: File, cancel: &CancelToken) -> Self {
+    pub(crate) fn new(file: File, cancel: &CancelToken) -> Self {
         Self {
             file,
             cancel: cancel.clone(),
@@ -72,6 +74,7 @@ impl Pipe {
     }
 }
 
+#[cfg(unix)]
 impl Read for Pipe {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         loop {
@@ -84,5 +87,15 @@ impl Read for Pipe {
                 Err(error) => return Err(error.into()),
             }
         }
+    }
+}
+
+/// Elsewhere nobody can tell whether there is something to be read: a job that is cancelled ends with the next bytes, or
+/// with the process.
+#[cfg(not(unix))]
+impl Read for Pipe {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        go_on(&self.cancel)?;
+        self.file.read(buffer)
     }
 }
