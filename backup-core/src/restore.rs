@@ -18,8 +18,10 @@
 //! `in_place` keeps the disks of the guest that is there and writes only what differs (`compared`), instead of 4 and 7. What
 //! it writes cannot be undone: that is on record until all of it is written.
 //!
-//! `folder` is for people without storages: images, the archived configurations, and what starts the guest.
+//! `folder` is for people without storages: images, the archived configurations, and what starts the guest. `live` starts it
+//! at once, on images that lie over the archive, and copies the disks behind it.
 
+mod behind;
 mod choice;
 mod compared;
 mod config;
@@ -34,6 +36,7 @@ mod folder;
 mod guest;
 mod in_place;
 mod job;
+mod live;
 mod mapped;
 mod old;
 mod opened;
@@ -55,6 +58,7 @@ pub(crate) use folder::fuzzing;
 pub use folder::{DomainRestore, FolderRestore, Place, restore_domain, restore_folder};
 pub use guest::restore_guest;
 pub use job::GuestRestore;
+pub use live::{LiveResume, LiveServer, is_live, restore_live, resume_live, serve_live};
 pub use recovery::{RecoveredDisk, Recovery, recover_into};
 pub use start::Start;
 pub use target::DiskTarget;
@@ -75,6 +79,24 @@ pub struct Restored {
     pub written: Option<u64>,
     /// From the first byte to the last one synced.
     pub took: Duration,
+    /// After how long the guest was started, if it did not wait for its disks.
+    pub started: Option<Duration>,
     /// How many warnings were told.
     pub warnings: usize,
+}
+
+impl Restored {
+    /// Nothing yet, at this place.
+    pub(crate) fn of(path: PathBuf) -> Self {
+        Self {
+            path,
+            disks: Vec::new(),
+            bytes: 0,
+            zero: 0,
+            written: None,
+            took: Duration::ZERO,
+            started: None,
+            warnings: 0,
+        }
+    }
 }

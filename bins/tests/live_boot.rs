@@ -11,6 +11,7 @@ mod support;
 
 use std::fs::File;
 use std::io::{BufRead as _, BufReader, Read as _};
+use std::os::unix::fs::PermissionsExt as _;
 use std::process::{Command, Output, Stdio};
 
 use fleece_lab::{Machine, MachineBuilder, Qemu};
@@ -289,4 +290,61 @@ fn a_guest_of_no_other_system_boots_as_it_was_from_its_archive_alone() {
             "{case}"
         );
     }
+}
+
+/// Instead of its disks, it has its archive when it boots, and it ends long before they are copied.
+#[test]
+fn a_guest_that_ends_before_its_disks_are_complete_leaves_them_as_if_they_had_been() {
+    let Some(qemu) = fleece_lab::qemu("10.0") else {
+        return;
+    };
+    let bench = Bench::new();
+    let before = disk();
+    let [image, archive, folder, config, bin] = [
+        "boot.raw",
+        "boot.vma.zst",
+        "guest",
+        "qemu-server.conf",
+        "bin",
+    ]
+    .map(|name| bench.path(name));
+    std::fs::write(&image, &before).unwrap();
+    std::fs::write(
+        &config,
+        "memory: 32\nvirtio0: l:vm-1-disk-0\nserial0: socket\n",
+    )
+    .unwrap();
+    let mut create = Command::new(env!("CARGO_BIN_EXE_vma"));
+    create
+        .args(["create", "--compress=zstd", "-c"])
+        .arg(&config)
+        .arg(&archive);
+    support::succeed(create.arg(format!("drive-virtio0={}", image.display())));
+
+    std::fs::create_dir(&bin).unwrap();
+    let script = format!(
+        "#!/bin/sh\nexec {} \"$@\" -machine accel=tcg -display none -no-reboot \
+         -device isa-debug-exit,iobase=0xf4,iosize=1\n",
+        qemu.programs().join("qemu-system-x86_64").display()
+    );
+    let wrapper = bin.join("qemu-system-x86_64");
+    std::fs::write(&wrapper, script).unwrap();
+    std::fs::set_permissions(&wrapper, std::fs::Permissions::from_mode(0o755)).unwrap();
+    let path = format!("{}:{}", bin.display(), std::env::var("PATH").unwrap());
+    let mut restore = bench.fleece("restore");
+    restore
+        .arg(&archive)
+        .args(["--live", "--bwlimit", "200k", "--to"]);
+    let told = Ended::of(restore.arg(&folder).env("PATH", path));
+    told.expect(0, &["completed without it", "is not needed any more"]);
+
+    std::fs::remove_file(&archive).unwrap();
+    let mut convert = Command::new("qemu-img");
+    convert
+        .args(["convert", "-O", "raw"])
+        .arg(folder.join("disk-drive-virtio0.qcow2"));
+    support::succeed(convert.arg(&image));
+    let after = std::fs::read(&image).unwrap();
+    assert!(after[..SUMMED.end] == before[..SUMMED.end]);
+    assert_eq!(after[SUMMED.end..][..4], sum(&before[SUMMED]).to_le_bytes());
 }

@@ -12,8 +12,8 @@
 //!
 //! | since | commands |
 //! |---|---|
-//! | 0.14 | `closefd` `cont` `getfd` `query-block` `query-blockstats` `query-migrate` `query-name` `query-status` `query-uuid` `query-version` `quit` `stop` `system_powerdown` `system_reset` |
-//! | 1.1 | `block-job-cancel` `block-stream` `query-block-jobs` `transaction` |
+//! | 0.14 | `closefd` `cont` `getfd` `human-monitor-command` `query-block` `query-blockstats` `query-migrate` `query-name` `query-status` `query-uuid` `query-version` `quit` `stop` `system_powerdown` `system_reset` |
+//! | 1.1 | `block-job-cancel` `block-job-set-speed` `block-stream` `query-block-jobs` `transaction` |
 //! | 1.2 | `add-fd` `qom-get` `qom-list` `qom-set` `query-fdsets` `query-target` `remove-fd` |
 //! | 1.3 | `nbd-server-start` `nbd-server-stop` |
 //! | 2.0 | `object-add` `object-del` `query-iothreads` `query-named-block-nodes` |
@@ -21,7 +21,7 @@
 //! | 2.9 | `blockdev-add` `blockdev-del` |
 //! | 2.11 | `query-memory-size-summary` |
 //! | 2.12 | `block-job-dismiss` `query-cpus-fast` |
-//! | 3.0 | `query-jobs` |
+//! | 3.0 | `job-dismiss` `job-finalize` `query-jobs` |
 //! | 4.0 | `block-latency-histogram-set` `x-debug-query-block-graph` |
 //! | 5.2 | `block-export-add` `block-export-del` `query-block-exports` |
 //! | 6.0 | `set-action` |
@@ -56,13 +56,14 @@ pub use export::{
 pub use fd::{AddFd, AddedFd, CloseFd, FdInfo, FdSet, GetFd, QueryFdsets, RemoveFd};
 pub use graph::{BlockGraph, GraphEdge, GraphNode, GraphNodeKind, QueryBlockGraph};
 pub use job::{
-    BlockJob, BlockJobCancel, BlockJobDismiss, BlockStream, Job, QueryBlockJobs, QueryJobs,
+    BlockJob, BlockJobCancel, BlockJobDismiss, BlockJobSetSpeed, BlockStream, Job, JobDismiss,
+    JobFinalize, QueryBlockJobs, QueryJobs,
 };
 pub use machine::{
-    Cont, IoThread, MachineName, MachineUuid, MemorySize, Migration, Processor, ProcessorPlace,
-    QueryCpusFast, QueryIoThreads, QueryMemorySizeSummary, QueryMigrate, QueryName, QueryStatus,
-    QueryTarget, QueryUuid, QueryVersion, Quit, RebootAction, SetAction, ShutdownAction, Status,
-    Stop, SystemPowerdown, SystemReset, Target,
+    Cont, HumanMonitorCommand, IoThread, MachineName, MachineUuid, MemorySize, Migration,
+    Processor, ProcessorPlace, QueryCpusFast, QueryIoThreads, QueryMemorySizeSummary, QueryMigrate,
+    QueryName, QueryStatus, QueryTarget, QueryUuid, QueryVersion, Quit, RebootAction, SetAction,
+    ShutdownAction, Status, Stop, SystemPowerdown, SystemReset, Target,
 };
 pub use node::{BlockdevAdd, BlockdevDel, BlockdevReopen};
 pub use qom::{ObjectAdd, ObjectDel, QomGet, QomList, QomProperty, QomSet};

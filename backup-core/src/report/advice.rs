@@ -54,6 +54,8 @@ pub enum Advice {
     OtherMode,
     /// Restore to another folder, or replace the files that are there.
     ReplaceFiles,
+    /// Go on with the live restore in this folder.
+    ResumeLive(PathBuf),
     /// Say where guests' configurations are kept, or where this one goes.
     NameConfig,
     /// Say where firewall rules are kept, or print those of the archive.

@@ -90,6 +90,7 @@ pub(super) fn foresee(
         zero: 0,
         written: None,
         took: Duration::ZERO,
+        started: None,
         warnings: reporter.warnings(),
     })
 }

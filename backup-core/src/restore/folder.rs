@@ -17,8 +17,9 @@ use fleece_storage::VolumeFormat;
 use fleece_storage::block::{Qcow2, RawFile, WriteAt};
 use fleece_vma_format::Header;
 
+use super::behind::{self, LiveDisk};
 use super::choice::{Choice, DiskChoice};
-use super::copy::{Disk, To, copy};
+use super::copy::{Copied, Disk, To, copy};
 use super::failure::target_error;
 use super::opened::Opened;
 use super::plan::{self, Found};
@@ -62,6 +63,8 @@ pub struct FolderRestore {
     pub dry_run: bool,
     /// Only if the guest can be started afterwards.
     pub startable: bool,
+    /// Make images that lie over the archive, for a guest that is started on it.
+    pub(super) is_live: bool,
 }
 
 impl FolderRestore {
@@ -79,6 +82,7 @@ impl FolderRestore {
             bwlimit: None,
             dry_run: false,
             startable: false,
+            is_live: false,
         }
     }
 }
@@ -137,10 +141,12 @@ pub fn restore_folder(
             &[]
         }
     };
+    let record = job.is_live.then_some(behind::RECORD);
     let own: Vec<&str> = images
         .iter()
         .map(|(_, _, image)| image.file.as_str())
         .chain(starts.iter().copied())
+        .chain(record)
         .collect();
     let configs = configs(&header, &own, &reporter);
     let names = own
@@ -152,15 +158,34 @@ pub fn restore_folder(
     }
     let mut output = Output::create(&job.folder, job.force, names)?;
     let mut disks = Vec::new();
-    for (found, _, image) in &images {
-        disks.push(make(&output, found, image)?);
-        reporter.info(format!(
-            "restore {} to {}",
-            found.device.name(),
-            job.folder.join(&image.file).display()
-        ));
+    let mut over = Vec::new();
+    for (found, key, image) in &images {
+        let path = job.folder.join(&image.file);
+        let (name, path) = (found.device.name(), path.display());
+        if job.is_live && behind::is_behind(key) {
+            behind::make_image(&output.path(&image.file), &found.device)?;
+            over.push(LiveDisk {
+                device: name.to_owned(),
+                node: qemu::node(key),
+                file: image.file.clone(),
+                size: found.device.size(),
+            });
+            reporter.info(format!(
+                "{path} lies over {name} until that is copied to it"
+            ));
+        } else {
+            disks.push(make(&output, found, image)?);
+            reporter.info(format!("restore {name} to {path}"));
+        }
     }
-    let copied = copy(input, &disks, job.bwlimit, &reporter, cancel)?;
+    if job.is_live {
+        let record = behind::record(&job.archive, &header, over);
+        output.write(behind::RECORD, &record, false)?;
+    }
+    let copied = match disks.is_empty() {
+        true => Copied::default(),
+        false => copy(input, &disks, job.bwlimit, &reporter, cancel)?,
+    };
     drop(disks);
 
     for (name, data) in configs {
@@ -168,7 +193,7 @@ pub fn restore_folder(
     }
     if !starts.is_empty() {
         write_domain(&mut output, &machine, &reporter)?;
-        let script = qemu::script(&machine);
+        let script = qemu::script(&machine, job.is_live);
         output.write(SCRIPT, script.as_bytes(), true)?;
     }
     if let Some(reason) = cancel.reason() {
@@ -188,6 +213,7 @@ pub fn restore_folder(
         zero: copied.zero,
         written: None,
         took: copied.took,
+        started: None,
         warnings: reporter.warnings(),
     })
 }
@@ -236,6 +262,7 @@ fn foresee<'a>(
         zero: 0,
         written: None,
         took: Duration::ZERO,
+        started: None,
         warnings: reporter.warnings(),
     })
 }

@@ -100,6 +100,7 @@ pub fn restore_guest(
         zero: copied.zero,
         written: None,
         took: copied.took,
+        started: None,
         warnings: reporter.warnings(),
     })
 }

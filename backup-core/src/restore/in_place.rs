@@ -203,6 +203,7 @@ fn restored(
         zero: copied.map_or(0, |(copied, _)| copied.zero),
         written: Some(copied.map_or(0, |(_, written)| written)),
         took: copied.map_or(Duration::ZERO, |(copied, _)| copied.took),
+        started: None,
         warnings: reporter.warnings(),
     }
 }

@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 use fleece_guest_config::GuestId;
 use fleece_plain_text::message;
 
+use super::behind::LIVE;
 use super::folder::SCRIPT;
 use super::folder::qemu::PROGRAM;
 use crate::report::advice::Advice;
@@ -30,12 +31,39 @@ enum How {
 /// Where Proxmox's `qm` looks for guests.
 const PROXMOX: &str = "/etc/pve/";
 const QM: &str = "qm";
+/// QEMU's monitor in a folder.
+pub(super) const MONITOR: &str = "qmp.sock";
 /// What the script says, and QEMU after it.
 const LOG: &str = "start.log";
 /// How long QEMU may take until its monitor answers.
 const TIMEOUT: Duration = Duration::from_secs(30);
 /// How much of what was said an error quotes: its end, in bytes.
 const QUOTED: u64 = 2000;
+
+/// Whether the guest's processors stand still before their first instruction.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Held {
+    No,
+    Yes,
+}
+
+/// Starts the guest of a folder whose disks are copied behind it.
+pub(super) fn live(folder: &Path, held: Held) -> Result<String, Error> {
+    must_be_there(PROGRAM)?;
+    // One that a killed QEMU has left would be taken for the new one's.
+    let _ = fs::remove_file(folder.join(MONITOR));
+    let mut command = Command::new(folder.join(SCRIPT));
+    command.env(LIVE, "1");
+    if held == Held::Yes {
+        command.arg("-S");
+    }
+    script(folder, command, "the guest does not start")
+}
+
+/// Whether the guest of a folder runs, or is held.
+pub(super) fn is_running(monitor: &Path) -> bool {
+    answers(monitor)
+}
 
 impl Start {
     /// By the script of a folder.
@@ -69,7 +97,15 @@ impl Start {
     /// Kind [`ErrorKind::Guest`] with what was said when it does not start.
     pub fn run(&self) -> Result<String, Error> {
         match &self.0 {
-            How::Script(folder) => script(folder),
+            How::Script(folder) => {
+                let folder = std::path::absolute(folder).unwrap_or_else(|_| folder.to_owned());
+                let command = Command::new(folder.join(SCRIPT));
+                script(
+                    &folder,
+                    command,
+                    "the guest is restored, but it does not start",
+                )
+            }
             How::Proxmox(guest) => proxmox(guest),
         }
     }
@@ -101,13 +137,12 @@ fn proxmox(guest: &GuestId) -> Result<String, Error> {
     Err(Error::new(ErrorKind::Guest, message))
 }
 
-fn script(folder: &Path) -> Result<String, Error> {
-    let failed = |what: &str, error: io::Error| {
-        let message = format!("the guest is restored, but {what}");
-        Error::caused(ErrorKind::Guest, message, error)
+/// Starts the script of a folder, which is absolute; `what` is what is said of the guest if that fails.
+fn script(folder: &Path, mut command: Command, what: &str) -> Result<String, Error> {
+    let failed = |why: &str, error: io::Error| {
+        Error::caused(ErrorKind::Guest, format!("{what}: {why}"), error)
     };
-    let folder = std::path::absolute(folder).unwrap_or_else(|_| folder.to_owned());
-    let (path, monitor) = (folder.join(LOG), folder.join("qmp.sock"));
+    let (path, monitor) = (folder.join(LOG), folder.join(MONITOR));
     let mut options = fs::OpenOptions::new();
     let options = options.read(true).write(true).create(true).truncate(true);
     let mut log = options
@@ -115,7 +150,7 @@ fn script(folder: &Path) -> Result<String, Error> {
         .open(&path)
         .map_err(|error| failed("what it says cannot be written", error))?;
     let cannot = |error| failed("its start cannot be logged", error);
-    let mut child = Command::new(folder.join(SCRIPT))
+    let mut child = command
         .stdin(Stdio::null())
         .stdout(log.try_clone().map_err(cannot)?)
         .stderr(log.try_clone().map_err(cannot)?)
@@ -128,7 +163,7 @@ fn script(folder: &Path) -> Result<String, Error> {
         if let Ok(Some(status)) = child.try_wait() {
             let said = tail(&mut log).unwrap_or_default();
             let said = message(&said);
-            let message = format!("the guest is restored, but {SCRIPT} ended ({status}): {said}");
+            let message = format!("{what}: {SCRIPT} ended ({status}): {said}");
             return Err(Error::new(ErrorKind::Guest, message));
         }
         if answers(&monitor) {
@@ -142,7 +177,7 @@ fn script(folder: &Path) -> Result<String, Error> {
         }
         if end.is_none_or(|end| Instant::now() > end) {
             let message = format!(
-                "the guest is restored and {SCRIPT} runs as process {}, but QEMU's monitor {} does not answer; see {}",
+                "{what}: {SCRIPT} runs as process {}, but QEMU's monitor {} does not answer; see {}",
                 child.id(),
                 monitor.display(),
                 path.display()

@@ -97,7 +97,8 @@ pub(crate) fn rebase(
         // Jobs have names of their own; this one may be needed while ours holds the filter.
         job_id: filter.to_owned(),
         device: overlay.to_owned(),
-        base_node: base.to_owned(),
+        base_node: Some(base.to_owned()),
+        ..BlockStream::default()
     };
     let way_out = || {
         format!(

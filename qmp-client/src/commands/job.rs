@@ -80,10 +80,10 @@ pub struct BlockJobDismiss {
 }
 command!(BlockJobDismiss, "block-job-dismiss", Done);
 
-/// Moves what is between a node and `base-node` into the node, and puts it onto `base-node`: where nothing is
-/// between them but filters, the node only gets another backing file, in its image too. The job goes by itself
-/// when it has ended.
-#[derive(Clone, Debug, Serialize)]
+/// Moves what lies below a node, down to `base-node`, into the node, and puts it onto `base-node`: where nothing is
+/// between them but filters, the node only gets another backing file, in its image too. Without `base-node`, all that
+/// lies below is moved, and the node has no backing file in the end.
+#[derive(Clone, Debug, Default, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct BlockStream {
     /// The job's id.
@@ -91,6 +91,42 @@ pub struct BlockStream {
     /// The node.
     pub device: String,
     /// The node that it is to lie on.
-    pub base_node: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub base_node: Option<String>,
+    /// Bytes per second at most; 0 is no limit.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub speed: Option<u64>,
+    /// Whether the node gets its other backing file without [`JobFinalize`] (since 3.1); it does unless told otherwise.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub auto_finalize: Option<bool>,
+    /// Whether the job goes by itself when it has ended (since 3.1); it does unless told otherwise.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub auto_dismiss: Option<bool>,
 }
 command!(BlockStream, "block-stream", Done);
+
+/// Sets another limit for a block job.
+#[derive(Clone, Debug, Serialize)]
+pub struct BlockJobSetSpeed {
+    /// The job's id.
+    pub device: String,
+    /// Bytes per second at most; 0 is no limit.
+    pub speed: u64,
+}
+command!(BlockJobSetSpeed, "block-job-set-speed", Done);
+
+/// Lets a job that is `pending` do its last step, which changes the block graph.
+#[derive(Clone, Debug, Serialize)]
+pub struct JobFinalize {
+    /// The job's id.
+    pub id: String,
+}
+command!(JobFinalize, "job-finalize", Done);
+
+/// Removes a concluded job that was started without `auto-dismiss`.
+#[derive(Clone, Debug, Serialize)]
+pub struct JobDismiss {
+    /// The job's id.
+    pub id: String,
+}
+command!(JobDismiss, "job-dismiss", Done);

@@ -200,3 +200,12 @@ command!(SystemReset, "system_reset", Done);
 #[derive(Clone, Copy, Debug, Default, Serialize)]
 pub struct Quit {}
 command!(Quit, "quit", Done);
+
+/// A command of the monitor for people; the reply is what it prints, errors included.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct HumanMonitorCommand {
+    /// The command's line.
+    pub command_line: String,
+}
+command!(HumanMonitorCommand, "human-monitor-command", String);

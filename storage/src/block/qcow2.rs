@@ -88,6 +88,36 @@ impl Qcow2 {
     ///
     /// If it exists already or cannot be written; no half-made image stays behind.
     pub fn create(path: &Path, size: u64) -> Result<Self> {
+        let file = Self::make(path, size, None)?;
+        let header = Qcow2Header::read(&file).map_err(|error| error.on(path))?;
+        Self::writable(file, path, header, Tables::Shared)
+    }
+
+    /// Create an image of `size` bytes that has nothing of its own yet, over a backing file with raw contents: `backing`
+    /// is what QEMU opens, a path or one of its `json:` names. Only QEMU can read it until that reference is gone.
+    ///
+    /// # Errors
+    ///
+    /// If it exists already or cannot be written; no half-made image stays behind.
+    pub fn create_over(path: &Path, size: u64, backing: &str) -> Result<()> {
+        let file = Self::make(path, size, Some(backing))?;
+        file.sync_all()
+            .map_err(|error| Error::from_io(Operation::Flush, error).on(path))
+    }
+
+    /// Whether the image at `path` has a backing file, also while QEMU writes to it.
+    ///
+    /// # Errors
+    ///
+    /// If it cannot be read, or is no qcow2 image.
+    pub fn has_backing_file(path: &Path) -> Result<bool> {
+        let failed = |error| Error::from_io(Operation::Open, error).on(path);
+        let file = open_existing(path, Access::ReadOnly).map_err(failed)?;
+        let header = Qcow2Header::read(&file).map_err(|error| error.on(path))?;
+        Ok(header.has_backing_file)
+    }
+
+    fn make(path: &Path, size: u64, backing: Option<&str>) -> Result<File> {
         let error = |error| Error::from_io(Operation::Create, error).on(path);
         let file = new_file(path).map_err(error)?;
         let options = StorageOpenOptions::new().filename(path).write(true);
@@ -95,17 +125,19 @@ impl Qcow2 {
             .try_clone()
             .and_then(|file| ImageFile::from_open_file(file, options))
             .and_then(|file| {
-                Driver::<ImageFile>::create_builder(file)
-                    .size(size)
-                    .create()
+                let builder = Driver::<ImageFile>::create_builder(file).size(size);
+                let builder = match backing {
+                    Some(name) => builder.backing(name.to_owned(), "raw".to_owned()),
+                    None => builder,
+                };
+                builder.create()
             });
         if let Err(cause) = made {
             // Without a header the file is of no use to anyone.
             let _ = std::fs::remove_file(path);
             return Err(error(cause));
         }
-        let header = Qcow2Header::read(&file).map_err(|error| error.on(path))?;
-        Self::writable(file, path, header, Tables::Shared)
+        Ok(file)
     }
 
     fn writable(file: File, path: &Path, header: Qcow2Header, tables: Tables) -> Result<Self> {

@@ -203,6 +203,7 @@ pub fn restore_domain(
         zero: copied.zero,
         written: None,
         took: copied.took,
+        started: None,
         warnings: reporter.warnings(),
     })
 }

@@ -40,7 +40,7 @@ pub fn start_of_a_guest(data: &[u8]) {
             &names.iter().map(String::as_str).zip(keys).collect(),
         );
     }
-    let script = qemu::script(&machine);
+    let script = qemu::script(&machine, true);
     let command = script
         .split_once("\nexec ")
         .and_then(|(_, command)| shlex::split(&command.replace(" \\\n", " ")))

@@ -3,6 +3,7 @@
 use fleece_storage::VolumeFormat;
 use serde_json::{Value, json};
 
+use super::super::behind;
 use super::machine::{Bus, Card, Cpu, Drive, Image, Machine, Model, Scsi};
 
 pub(in super::super) const PROGRAM: &str = "qemu-system-x86_64";
@@ -16,6 +17,13 @@ const BEGIN: &str = r#"set -eu
 CDPATH= cd -- "$(dirname -- "$0")"
 if [ -z "${DISPLAY:-}${WAYLAND_DISPLAY:-}" ]; then
     set -- -vnc unix:vnc.sock "$@"
+fi
+"#;
+
+/// Whoever only starts QEMU would have a guest whose disks nobody serves.
+const WAIT_FOR_DISKS: &str = r#"if [ -e RECORD ] && [ -z "${LIVE:-}" ]; then
+    echo "the disks are not complete; start the guest with: fleece restore --resume "$PWD" --start" >&2
+    exit 1
 fi
 "#;
 
@@ -63,8 +71,8 @@ set -- -chardev socket,id=tpm,path=tpm.sock -tpmdev emulator,id=tpm0,chardev=tpm
     -device tpm-tis,tpmdev=tpm0 "$@"
 "#;
 
-/// The script.
-pub(super) fn script(machine: &Machine) -> String {
+/// The script; `is_live`: of a guest that may be started before its disks are complete.
+pub(super) fn script(machine: &Machine, is_live: bool) -> String {
     let mut script = format!(
         "#!/bin/sh\n# Starts the guest {} with QEMU, from this folder. Arguments are passed on to QEMU, such as\n{USE}",
         machine.name
@@ -76,6 +84,10 @@ pub(super) fn script(machine: &Machine) -> String {
         }
     }
     script.push_str(BEGIN);
+    if is_live {
+        let wait = WAIT_FOR_DISKS.replace("RECORD", behind::RECORD);
+        script.push_str(&wait.replace("LIVE", behind::LIVE));
+    }
     if let Some(version) = &machine.version {
         script.push_str(&FIND_MACHINE.replace("VERSION", version));
     }
@@ -264,7 +276,7 @@ impl Arguments {
     }
 
     fn drive(&mut self, drive: &Drive, machine: &Machine) {
-        let node = format!("drive-{}", drive.key);
+        let node = node(&drive.key);
         if let Some(image) = &drive.image {
             self.add("-blockdev", blockdev(drive, image, &node).to_string());
         }
@@ -317,6 +329,11 @@ impl Arguments {
         }
         self.device(device);
     }
+}
+
+/// The block node of a drive.
+pub(in super::super) fn node(key: &str) -> String {
+    format!("drive-{key}")
 }
 
 fn blockdev(drive: &Drive, image: &Image, node: &str) -> Value {

@@ -57,7 +57,7 @@ fn qemu_is_told_what_the_configuration_says() {
     assert!(!arguments.contains(r#""id":"net1","type""#), "{arguments}");
 
     let machine = machine(CONFIG);
-    let script = qemu::script(&machine);
+    let script = qemu::script(&machine, false);
     assert_has(
         &script,
         &[
@@ -180,7 +180,7 @@ fn nothing_that_means_something_elsewhere_gets_through() {
             let Ok(machine) = Machine::new(&config, BTreeMap::new()) else {
                 continue;
             };
-            let script = qemu::script(&machine);
+            let script = qemu::script(&machine, false);
             let domain = libvirt::domain(&machine, "/d").unwrap();
             let both = format!("{script}{}", String::from_utf8(domain).unwrap());
             // Signs that we write ourselves do not count.
@@ -194,7 +194,7 @@ fn nothing_that_means_something_elsewhere_gets_through() {
 
 #[test]
 fn a_processor_that_a_qemu_lacks_is_replaced_where_the_guest_starts() {
-    let script = |text: &str| qemu::script(&machine(text));
+    let script = |text: &str| qemu::script(&machine(text), false);
     let newest = script("cpu: EPYC-Turin,flags=+aes\n");
     assert_has(&newest, &["'(^| )EPYC-Turin( |$)'", "set -- -cpu max"]);
     for common in ["cores: 1\n", "cpu: host\n", "cpu: x86-64-v3\n"] {
@@ -226,4 +226,22 @@ fn every_model_of_a_processor_is_one_that_qemu_has() {
             assert!(known.contains(&name), "{model}: {name}, {}", qemu.version());
         }
     }
+}
+
+#[test]
+fn of_a_tpm_whose_state_is_a_file_nobody_says_that_it_is_missing() {
+    let config = GuestConfig::parse("tpmstate0: l:vm-1-disk-3,version=v2.0\n").unwrap();
+    let mut machine = Machine::new(&config, BTreeMap::new()).unwrap();
+    assert_eq!(machine.notes, ["tpmstate0 was not restored"]);
+    machine.use_tpm_state();
+    assert!(machine.notes.is_empty(), "{:?}", machine.notes);
+    let script = qemu::script(&machine, false);
+    assert_has(&script, &["swtpm socket --tpm2", "dir=$PWD"]);
+}
+
+#[test]
+fn a_script_of_a_live_restore_starts_no_guest_whose_disks_nobody_serves() {
+    let script = qemu::script(&machine("name: web\n"), true);
+    let guard = "if [ -e live.json ] && [ -z \"${FLEECE_LIVE:-}\" ]; then";
+    assert_has(&script, &[guard, "fleece restore --resume"]);
 }

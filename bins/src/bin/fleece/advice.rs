@@ -54,10 +54,7 @@ fn backup(advice: &Advice) -> Option<String> {
         }
         Advice::RestartServer => "see what it said, and start it again with `fleece serve`".into(),
         Advice::VerifyArchive(archive) => {
-            let path = archive.to_string_lossy();
-            let words = ["fleece", "verify", &path];
-            let command = shlex::try_join(words).unwrap_or_else(|_| words.join(" "));
-            format!("`{command}` tells all of it")
+            format!("`{}` tells all of it", fleece(&["verify", &archive.to_string_lossy()]))
         }
         Advice::MakeIndex(archive) => format!("make one with `{}`", vma("index", archive)),
         Advice::Recover(archive) => {
@@ -80,6 +77,10 @@ fn backup(advice: &Advice) -> Option<String> {
         Advice::StartYourself => "restore it without --start, and start it yourself".into(),
         Advice::OtherMode => "use --mode suspend, or back it up while it runs, without --mode".into(),
         Advice::ReplaceFiles => "choose another folder, or replace it with --force".into(),
+        Advice::ResumeLive(folder) => format!(
+            "`{}` goes on with it, and --start starts the guest, too",
+            fleece(&["restore", "--resume", &folder.to_string_lossy()])
+        ),
         Advice::NameConfig => "give --config-out or --config-dir".into(),
         Advice::NameFirewallDirectory => {
             "give --firewall-dir, or print them with `vma config -c qemu-server.fw`".into()
@@ -118,6 +119,12 @@ fn backup(advice: &Advice) -> Option<String> {
         _ => return None,
     };
     Some(words)
+}
+
+/// A command of `fleece`.
+fn fleece(words: &[&str]) -> String {
+    let words: Vec<&str> = [&["fleece"], words].concat();
+    shlex::try_join(words.iter().copied()).unwrap_or_else(|_| words.join(" "))
 }
 
 /// A command of `vma` for an archive.

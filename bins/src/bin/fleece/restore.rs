@@ -5,11 +5,11 @@ use std::process::ExitCode;
 
 use fleece_backup_core::dump;
 use fleece_backup_core::restore::{
-    DomainRestore, FolderRestore, GuestRestore, Place, Restored, Start, restore_domain,
-    restore_folder, restore_guest,
+    DomainRestore, FolderRestore, GuestRestore, LiveResume, LiveServer, Place, Restored, Start,
+    restore_domain, restore_folder, restore_guest, restore_live, resume_live, serve_live,
 };
 use fleece_backup_core::units;
-use fleece_backup_core::{Error, ErrorKind, Places};
+use fleece_backup_core::{Error, ErrorKind, Places, VolumeFormat};
 use fleece_guest_config::GuestId;
 use serde_json::{Map, Value, json};
 
@@ -19,7 +19,12 @@ use crate::namesake;
 use fleece_bins::{exit, signals};
 
 pub(crate) fn run(arguments: &Restore, places: &Places, log: &Log) -> Result<ExitCode, Error> {
+    if let Some(folder) = &arguments.live_server {
+        serve_live(folder, &signals::watch_all()?)?;
+        return Ok(ExitCode::SUCCESS);
+    }
     let restored = match (&arguments.to, &arguments.vmid) {
+        _ if arguments.resume.is_some() || arguments.live => live(arguments, log)?,
         _ if arguments.libvirt => to_libvirt(arguments, log)?,
         (Some(folder), _) => to_folder(arguments, folder, log)?,
         (None, Some(guest)) => to_storages(arguments, guest, places, log)?,
@@ -81,8 +86,46 @@ fn to_storages(
     Ok(restored)
 }
 
-fn to_folder(arguments: &Restore, folder: &Path, log: &Log) -> Result<Restored, Error> {
+/// Starts the guest first, or goes on with what was begun so.
+fn live(arguments: &Restore, log: &Log) -> Result<Restored, Error> {
     let cancel = signals::watch_all()?;
+    let program = std::env::current_exe().map_err(|error| {
+        let message = "it is not known what program this is";
+        Error::caused(ErrorKind::Internal, message, error)
+    })?;
+    let server = LiveServer {
+        program,
+        arguments: ["restore", "--live-server", "."].map(Into::into).into(),
+    };
+    let resumed = |folder: &Path, start| {
+        let mut job = LiveResume::new(folder.to_owned());
+        job.start = start;
+        job.bwlimit = arguments.bwlimit;
+        resume_live(&job, &server, log, &cancel)
+    };
+    let restored = match (&arguments.resume, &arguments.to) {
+        (Some(folder), _) => resumed(folder, arguments.start)?,
+        (None, Some(folder)) if !arguments.libvirt => {
+            let mut job = folder_job(arguments, folder)?;
+            job.format = arguments.format.unwrap_or(VolumeFormat::Qcow2);
+            restore_live(&job, &server, log, &cancel)?
+        }
+        _ => {
+            let message = "a live restore needs a guest that Fleece starts itself, from images in a directory: give --to DIR. \
+                           What Proxmox or libvirt starts is restored first: leave out --live, and start it with --start";
+            return Err(Error::new(ErrorKind::Request, message));
+        }
+    };
+    if !arguments.dry_run {
+        tell(&restored, log);
+    }
+    let started = restored.started.map(|after| after.as_secs_f64());
+    let whose = [("directory", path(&restored)), ("started", started.into())];
+    log.result(&result(&restored, arguments.dry_run, whose));
+    Ok(restored)
+}
+
+fn folder_job(arguments: &Restore, folder: &Path) -> Result<FolderRestore, Error> {
     let archive = dump::only_archive(&arguments.archive)?.to_owned();
     let mut job = FolderRestore::new(archive, folder.to_owned());
     job.format = arguments.format.unwrap_or(job.format);
@@ -93,6 +136,12 @@ fn to_folder(arguments: &Restore, folder: &Path, log: &Log) -> Result<Restored, 
     job.unique = arguments.unique;
     job.force = arguments.force;
     job.bwlimit = arguments.bwlimit;
+    Ok(job)
+}
+
+fn to_folder(arguments: &Restore, folder: &Path, log: &Log) -> Result<Restored, Error> {
+    let cancel = signals::watch_all()?;
+    let job = folder_job(arguments, folder)?;
     let start = arguments.start.then(|| Start::of_folder(folder));
     let start = start.transpose()?;
     let restored = restore_folder(&job, log, &cancel)?;

@@ -108,6 +108,11 @@ const SILENT: [&str; 26] = [
     "ms-cert",
 ];
 
+/// The note on a drive that the archive does not have.
+pub(super) fn not_restored(key: &str) -> String {
+    format!("{key} was not restored")
+}
+
 impl Machine {
     pub(super) fn add_drives(
         &mut self,
@@ -129,7 +134,7 @@ impl Machine {
                     self.notes.push(note);
                 }
             } else {
-                self.notes.push(format!("{} was not restored", drive.key));
+                self.notes.push(not_restored(&drive.key));
             }
         }
         // Disks that no line of the configuration tells of.

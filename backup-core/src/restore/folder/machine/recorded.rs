@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use fleece_guest_config::{DiskRecord, MACHINE_FILE, MachineRecord};
 
-use super::drive::is_serial;
+use super::drive::{is_serial, not_restored};
 use super::words::{is_plain, is_word};
 use super::{Bus, Machine, Scsi, Tpm};
 
@@ -73,6 +73,9 @@ impl Machine {
 
     /// A TPM whose state is a file in the folder, if the configuration has none of its own.
     pub(in super::super) fn use_tpm_state(&mut self) {
+        // It is there, if not as the drive that the configuration names.
+        let is_missing = |note: &String| *note == not_restored("tpmstate0");
+        self.notes.retain(|note| !is_missing(note));
         self.tpm.get_or_insert(Tpm {
             image: None,
             is_2: true,

@@ -15,11 +15,11 @@ use super::values::vmid;
 pub(crate) struct Restore {
     /// The archive, compressed or not; - for standard input. Files that lie beside it (notes, log, index) may be
     /// named, too, as a shell does for ARCHIVE*.
-    #[arg(value_name = "ARCHIVE", required = true)]
+    #[arg(value_name = "ARCHIVE", required_unless_present_any = ["resume", "live_server"])]
     pub(crate) archive: Vec<PathBuf>,
 
     /// The number of the restored guest.
-    #[arg(long, value_name = "N", required_unless_present_any = ["to", "libvirt"], value_parser = vmid)]
+    #[arg(long, value_name = "N", required_unless_present_any = ["to", "libvirt", "resume", "live_server"], value_parser = vmid)]
     pub(crate) vmid: Option<GuestId>,
 
     /// Instead of a guest on storages: images in this directory, with scripts that start the guest.
@@ -100,4 +100,20 @@ pub(crate) struct Restore {
     /// else, on a Proxmox host, by `qm start`.
     #[arg(long, conflicts_with_all = ["dry_run", "config_out"])]
     pub(crate) start: bool,
+
+    /// Start the guest at once, on the archive, and copy its disks to qcow2 images behind it; with --to. The archive must
+    /// stay until that is done, and it is said when it is. What the guest writes is in its images from the first byte
+    /// on: whatever is killed or loses its power in between, --resume goes on.
+    #[arg(long, conflicts_with_all = ["in_place", "config_out", "storage"])]
+    pub(crate) live: bool,
+
+    /// Go on with the live restore in this directory: behind the guest if it runs, or is started with --start; else
+    /// without it.
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["archive", "to", "vmid", "libvirt", "live",
+        "in_place", "config_out", "storage", "disk", "rename", "unique", "force", "format", "dry_run"])]
+    pub(crate) resume: Option<PathBuf>,
+
+    /// Serve the archive of the live restore in this directory, until that is complete.
+    #[arg(long, value_name = "DIR", hide = true)]
+    pub(crate) live_server: Option<PathBuf>,
 }
