@@ -8,7 +8,7 @@ use crate::metadata::{self, Kind, Member};
 use crate::run::Outcome;
 
 /// Each crate with its layer. Those of layer 1 depend on no other member but layer 0.
-const LAYERS: [(&str, u8); 17] = [
+const LAYERS: [(&str, u8); 18] = [
     ("fleece-plain-text", 0),
     ("fleece-staged-file", 0),
     ("fleece-units", 0),
@@ -19,6 +19,7 @@ const LAYERS: [(&str, u8); 17] = [
     ("fleece-guest-config", 1),
     ("fleece-settings", 1),
     ("fleece-fleet", 1),
+    ("fleece-object-storage", 1),
     ("fleece-storage", 2),
     ("fleece-archive-io", 2),
     ("fleece-libvirt", 2),
