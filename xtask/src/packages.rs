@@ -6,7 +6,7 @@ use crate::peers;
 use crate::run::{Outcome, Run, has};
 
 /// A program, and the package that has it.
-const PROGRAMS: [(&str, &str); 37] = [
+const PROGRAMS: [(&str, &str); 39] = [
     ("cc", "gcc"),
     // For libFuzzer.
     ("c++", "g++"),
@@ -19,6 +19,8 @@ const PROGRAMS: [(&str, &str); 37] = [
     ("nbdkit", "nbdkit"),
     ("nbdcopy", "libnbd-bin"),
     ("zstd", "zstd"),
+    ("age", "age"),
+    ("ssh-keygen", "openssh-client"),
     ("lzop", "lzop"),
     ("fio", "fio"),
     ("python3", "python3"),

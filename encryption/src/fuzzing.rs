@@ -1,0 +1,32 @@
+//! For fuzz targets.
+
+use std::io::Read as _;
+
+use crate::{Decrypted, Decryptor, Header, Identities};
+
+/// A secret key that fuzzing knows; its public key is in the README.
+const IDENTITY: &str = "AGE-SECRET-KEY-1WZNYFFY6UQ3SREZKGZ8N6ARPXCK0UUJM5RRA4KKK9J73UFR6DY9SMGEZZA";
+
+/// Whatever a file is, the two ways of reading it agree, and a header that is read is written the same.
+///
+/// # Panics
+///
+/// If not.
+pub fn file(data: &[u8]) {
+    if let Ok(header) = Header::parse(data) {
+        assert!(data.starts_with(&header.to_bytes()));
+        let _ = format!("{header}");
+    }
+    let mut identities = Identities::new();
+    assert!(identities.add(IDENTITY).is_ok());
+    let mut plain = Vec::new();
+    let in_order = Decryptor::new(data, &identities).map(|mut d| d.read_to_end(&mut plain).is_ok());
+    let Ok(anywhere) = Decrypted::open(data.to_vec(), &identities) else {
+        assert!(!in_order.unwrap_or(false));
+        return;
+    };
+    let mut again = vec![0; usize::try_from(anywhere.size()).unwrap_or_default()];
+    let read = anywhere.read_exact_at(&mut again, 0).is_ok();
+    assert_eq!(in_order.unwrap_or(false), read);
+    assert!(!read || again == plain);
+}
