@@ -7,14 +7,17 @@ mod tests;
 use std::fs::File;
 use std::io::{self, BufReader, Read, Seek as _};
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, OnceLock};
 
 use fleece_cancel::CancelToken;
+use fleece_encryption::Identities;
 use fleece_staged_file::regular::{self, Links};
-use fleece_vma_format::container::{self, Container, Seekable, Stream};
+use fleece_vma_format::container::{self, Container, Contents, Seekable, Stream};
 use fleece_vma_format::verify::{Verified, Watch, verify, verify_headers};
 use fleece_vma_format::{self as format, Archive, ReadAt, index};
 
 use crate::cancellable::{Cancellable, Pipe};
+use crate::encrypted::{self, Forward, Inside, is_encrypted};
 use crate::error::{Error, ErrorKind};
 use crate::system;
 
@@ -28,6 +31,9 @@ pub struct Input {
     path: Option<PathBuf>,
     source: Source,
     cancel: CancelToken,
+    identities: Identities,
+    /// What is in an encrypted file.
+    inside: OnceLock<Arc<Inside>>,
 }
 
 #[derive(Debug)]
@@ -88,7 +94,26 @@ impl Input {
                 Source::Pipe(Some(Pipe::new(file, cancel)))
             },
             cancel: cancel.clone(),
+            identities: Identities::new(),
+            inside: OnceLock::new(),
         }
+    }
+
+    /// Gives the secret keys that an encrypted archive is read with.
+    #[must_use]
+    pub fn with_identities(mut self, identities: &Identities) -> Self {
+        self.identities = identities.clone();
+        self
+    }
+
+    /// For whom it is encrypted, in words; `None` for what is not encrypted, and for a pipe.
+    #[must_use]
+    pub fn encrypted_for(&self) -> Option<String> {
+        let file = self.file()?;
+        if !is_encrypted(file).ok()? {
+            return None;
+        }
+        encrypted::header(file).map(|header| header.to_string())
     }
 
     /// Whether it can be read anywhere and again.
@@ -97,10 +122,15 @@ impl Input {
         matches!(self.source, Source::File(_))
     }
 
-    /// The file itself, for sharing its blocks; `None` for a pipe.
+    /// The file itself, for sharing its blocks; `None` for a pipe, and for an encrypted file, whose blocks are no
+    /// archive's.
     #[must_use]
     pub fn shared_file(&self) -> Option<File> {
-        self.file()?.try_clone().ok()
+        let file = self.file()?;
+        match is_encrypted(file) {
+            Ok(false) => file.try_clone().ok(),
+            _ => None,
+        }
     }
 
     /// Who may read it, as the permission bits of its mode; `None` for a pipe.
@@ -128,13 +158,41 @@ impl Input {
     /// As [`container::open`].
     pub fn stream(&mut self) -> format::Result<Stream<'static>> {
         match &mut self.source {
-            Source::Pipe(pipe) => container::open(taken(pipe)?),
-            Source::File(file) => {
-                let file = again(file)?;
-                let input = Forward { file, offset: 0 };
+            Source::Pipe(pipe) => {
+                container::open(encrypted::decrypted(taken(pipe)?, &self.identities)?)
+            }
+            Source::File(_) => {
+                let input: Box<dyn Read + Send> = match self.opened()? {
+                    Opened::Plain(file) => Box::new(Forward::new(file)),
+                    Opened::Encrypted(inside) => Box::new(InOrder::new(inside)?),
+                };
                 container::open(Cancellable::new(input, &self.cancel))
             }
         }
+    }
+
+    /// What is in the file, decrypted if it is encrypted.
+    fn contents(&self) -> format::Result<Contents<'static>> {
+        Ok(match self.opened()? {
+            Opened::Plain(file) => Arc::new(file),
+            Opened::Encrypted(inside) => inside,
+        })
+    }
+
+    fn opened(&self) -> format::Result<Opened> {
+        let failed = |error| format::Error::io("cannot read the archive", error);
+        let none = || failed(io::Error::other("it is a pipe"));
+        let file = self.file().ok_or_else(none)?;
+        if let Some(inside) = self.inside.get() {
+            return Ok(Opened::Encrypted(Arc::clone(inside)));
+        }
+        let again = file.try_clone().map_err(failed)?;
+        if !is_encrypted(file).map_err(failed)? {
+            return Ok(Opened::Plain(again));
+        }
+        let inside = Arc::new(Inside::open(again, &self.identities)?);
+        let inside = self.inside.get_or_init(|| inside);
+        Ok(Opened::Encrypted(Arc::clone(inside)))
     }
 
     /// The archive, with the index beside it if there is one. A pipe gives it once.
@@ -143,9 +201,11 @@ impl Input {
     /// As [`format::open_reader`].
     pub fn archive(&mut self) -> format::Result<Archive<'static>> {
         match &mut self.source {
-            Source::Pipe(pipe) => format::open_reader(taken(pipe)?),
-            Source::File(file) => {
-                let input = Cancellable::new(again(file)?, &self.cancel);
+            Source::Pipe(pipe) => {
+                format::open_reader(encrypted::decrypted(taken(pipe)?, &self.identities)?)
+            }
+            Source::File(_) => {
+                let input = Cancellable::new(self.contents()?, &self.cancel);
                 let archive = format::open_read_at(input)?;
                 // The index is a help; one that cannot be had is not needed.
                 Ok(match self.index_beside() {
@@ -191,8 +251,8 @@ impl Input {
 
     /// The contents of zstd with a seek table, which are zeroes where it is damaged.
     #[must_use]
-    pub fn forgiving(&self) -> Option<Seekable<File>> {
-        let zstd = Seekable::open(self.file()?.try_clone().ok()?).ok()??;
+    pub fn forgiving(&self) -> Option<Seekable<Contents<'static>>> {
+        let zstd = Seekable::open(self.contents().ok()?).ok()??;
         Some(zstd.forgiving())
     }
 
@@ -201,10 +261,10 @@ impl Input {
     /// # Errors
     /// [`format::ErrorKind::Io`], [`format::ErrorKind::Container`].
     pub fn index(&self) -> format::Result<Option<Index>> {
-        let Some(file) = self.file() else {
+        if !self.is_file() {
             return Ok(None);
-        };
-        match container::embedded_index(again(file)?)? {
+        }
+        match container::embedded_index(self.contents()?)? {
             Some(index) => Ok(Some((IndexPlace::Inside, Box::new(BufReader::new(index))))),
             None => Ok(self.index_beside()?.map(|(path, file)| {
                 let index: Box<dyn Read + Send> = Box::new(BufReader::new(file));
@@ -214,6 +274,10 @@ impl Input {
     }
 
     fn index_beside(&self) -> format::Result<Option<(PathBuf, File)>> {
+        // One that lies beside an encrypted archive is not its: that would tell what is in it.
+        if self.inside.get().is_some() {
+            return Ok(None);
+        }
         let Some(path) = self.path.as_deref().map(index::beside) else {
             return Ok(None);
         };
@@ -248,11 +312,6 @@ fn cannot_open(path: &Path, error: io::Error) -> Error {
     Error::caused(ErrorKind::Archive, message, error)
 }
 
-fn again(file: &File) -> format::Result<File> {
-    let again = file.try_clone();
-    again.map_err(|error| format::Error::io("cannot read the archive", error))
-}
-
 fn taken(pipe: &mut Option<Pipe>) -> format::Result<Pipe> {
     pipe.take().ok_or_else(|| {
         let read = io::Error::other("it has been read");
@@ -260,16 +319,37 @@ fn taken(pipe: &mut Option<Pipe>) -> format::Result<Pipe> {
     })
 }
 
-/// Reads a file from its start, whatever others do with the position that all its descriptors share.
-struct Forward {
-    file: File,
-    offset: u64,
+/// A file, and what it takes to read it.
+enum Opened {
+    Plain(File),
+    Encrypted(Arc<Inside>),
 }
 
-impl Read for Forward {
+/// Reads an encrypted file from its start to what was its end when it was opened.
+struct InOrder {
+    inside: Arc<Inside>,
+    offset: u64,
+    size: u64,
+}
+
+impl InOrder {
+    fn new(inside: Arc<Inside>) -> format::Result<Self> {
+        let size = inside.size();
+        Ok(Self {
+            inside,
+            offset: 0,
+            size: size.map_err(|error| format::Error::io("cannot read the archive", error))?,
+        })
+    }
+}
+
+impl Read for InOrder {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let got = system::read_at(&self.file, buffer, self.offset)?;
-        self.offset = self.offset.saturating_add(got as u64);
-        Ok(got)
+        let left = self.size.saturating_sub(self.offset);
+        let count = usize::try_from(left).map_or(buffer.len(), |left| left.min(buffer.len()));
+        let part = buffer.get_mut(..count).unwrap_or_default();
+        self.inside.read_exact_at(part, self.offset)?;
+        self.offset = self.offset.saturating_add(count as u64);
+        Ok(count)
     }
 }

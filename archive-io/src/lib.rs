@@ -4,6 +4,7 @@
 //! [`CancelToken`] ends reading with an error. No threads, and no memory but that of the format's readers.
 
 mod cancellable;
+mod encrypted;
 mod error;
 mod input;
 #[cfg(unix)]
@@ -14,6 +15,7 @@ mod system;
 mod system;
 
 pub use cancellable::Cancellable;
+pub use encrypted::is_encrypted;
 pub use error::{Error, ErrorKind};
 pub use fleece_cancel::{CancelReason, CancelToken};
 pub use input::{Index, IndexPlace, Input};

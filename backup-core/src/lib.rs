@@ -170,6 +170,7 @@ pub use target::base::BaseArchive;
 pub use target::cache::Cache;
 pub use target::compression::Compression;
 pub use target::deadline::at_target;
+pub use target::encrypted::EncryptedTarget;
 pub use target::new::NewArchive;
 pub use target::options::{ArchiveTarget, Unfinished};
 pub use target::place::{FileTarget, Staged, Target};

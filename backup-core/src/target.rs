@@ -4,6 +4,7 @@ pub(crate) mod base;
 pub(crate) mod cache;
 pub(crate) mod compression;
 pub(crate) mod deadline;
+pub(crate) mod encrypted;
 pub(crate) mod new;
 pub(crate) mod options;
 pub(crate) mod output;

@@ -183,6 +183,18 @@ impl Error {
         self
     }
 
+    /// Damage of a container that is not known here, such as encryption: kind [`ErrorKind::Container`].
+    #[must_use]
+    pub fn damaged_container(detail: &str) -> Self {
+        Self::new(ErrorKind::Container, detail)
+    }
+
+    /// An archive that cannot be had out of what it is in: kind [`ErrorKind::Wrapped`].
+    #[must_use]
+    pub fn wrapped(detail: &str) -> Self {
+        Self::new(ErrorKind::Wrapped, detail)
+    }
+
     /// An error of the system below, met while doing `what`.
     ///
     /// An error of this crate that travelled inside an [`io::Error`] is taken out again.

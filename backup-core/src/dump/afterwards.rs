@@ -1,6 +1,7 @@
 //! What becomes of a backup that is complete: notes, protection, verification, and the removal of older
 //! ones.
 
+use fleece_encryption::Identities;
 use fleece_guest_config::GuestId;
 
 use super::directory::DumpDirectory;
@@ -71,7 +72,7 @@ impl Afterwards {
             reporter.warning(error);
         }
         if self.verify {
-            let found = directory.verify_telling(&backup, reporter, cancel)?;
+            let found = directory.verify_telling(&backup, &Identities::new(), reporter, cancel)?;
             checked(&found);
             if found.damages > 0 {
                 let message = format!(

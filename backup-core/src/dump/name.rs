@@ -8,8 +8,9 @@ use jiff::civil::{Date, DateTime, Time};
 
 use crate::report::error::{Error, ErrorKind};
 
-/// `vzdump-qemu-<guest>-YYYY_MM_DD-HH_MM_SS.vma[.zst|.gz|.lzo]`, as Proxmox names backups of virtual
-/// machines, which takes those of guests without a number, or with one below 100, for others' files. The
+/// `vzdump-qemu-<guest>-YYYY_MM_DD-HH_MM_SS.vma[.zst|.gz|.lzo][.age]`, as Proxmox names backups of virtual
+/// machines, which takes those of guests without a number, or with one below 100, and those that are
+/// encrypted, for others' files. The
 /// time is local, and is what the age of a backup is reckoned by.
 ///
 /// The time is as long as it is, so that whatever is in a guest's name, there is one way to read this.
@@ -22,7 +23,17 @@ pub struct BackupName {
 
 /// What archives are wrapped in, by the ends of their names. The last one is read by nobody any more, but
 /// still counts as a backup, as it does for Proxmox.
-pub(super) const EXTENSIONS: [&str; 5] = ["vma", "vma.zst", "vma.gz", "vma.lzo", UNREAD];
+pub(super) const EXTENSIONS: [&str; 9] = [
+    "vma",
+    "vma.zst",
+    "vma.gz",
+    "vma.lzo",
+    "vma.age",
+    "vma.zst.age",
+    "vma.gz.age",
+    "vma.lzo.age",
+    UNREAD,
+];
 
 /// The end of the name of an archive that has to be decompressed first.
 pub(super) const UNREAD: &str = "vma.bz2";
@@ -36,7 +47,8 @@ fn stem(guest: &GuestId, time: DateTime) -> String {
 
 impl BackupName {
     /// The name of a backup of `guest` that began at `time`, local time, of which parts of seconds are
-    /// dropped. `wrapper` is `zst`, `gz`, `lzo` or nothing.
+    /// dropped. `wrapper` is `zst`, `gz`, `lzo` or nothing, and for an
+    /// encrypted one `age` behind it.
     ///
     /// # Errors
     ///
@@ -88,7 +100,7 @@ impl FromStr for BackupName {
 
     fn from_str(text: &str) -> Result<Self, Error> {
         Self::parse(text).ok_or_else(|| {
-            let form = "vzdump-qemu-GUEST-YYYY_MM_DD-HH_MM_SS.vma[.zst|.gz|.lzo]";
+            let form = "vzdump-qemu-GUEST-YYYY_MM_DD-HH_MM_SS.vma[.zst|.gz|.lzo][.age]";
             Error::new(
                 ErrorKind::Request,
                 format!("{text:?} is not of the form {form}"),
@@ -184,7 +196,7 @@ mod tests {
         #[test]
         fn the_name_of_an_archive_tells_whose_it_is_and_when(
             text in "[1-9][0-9]{0,8}|[A-Za-z0-9][A-Za-z0-9._-]{0,63}",
-            wrapper in prop::option::of(prop::sample::select(vec!["zst", "gz", "lzo"])),
+            wrapper in prop::option::of(prop::sample::select(vec!["zst", "gz", "lzo", "age", "zst.age"])),
             second in 0_i64..4_000_000_000,
         ) {
             let Ok(guest) = text.parse::<GuestId>() else {
@@ -219,6 +231,8 @@ mod tests {
             "vzdump-qemu-100-2026_11_03-02_00.vma",
             "vzdump-qemu-100-2026_11_03-02_00_01_02.vma",
             "vzdump-qemu-100-2026_11_03-02_00_01.vma.xz",
+            "vzdump-qemu-100-2026_11_03-02_00_01.age",
+            "vzdump-qemu-100-2026_11_03-02_00_01.vma.age.zst",
             "vzdump-qemu-100-2026_11_03-02_00_01-old.vma",
             "vzdump-qemu-100-2026_11_03-02_00_01.vma.zst.notes",
             "vzdump-qemu-100.vma",

@@ -12,7 +12,6 @@ use super::backup::Backup;
 use super::directory::DumpDirectory;
 use crate::job::cancel::CancelToken;
 use crate::report::error::{Error, ErrorKind};
-use crate::target::compression::Compression;
 use crate::target::deadline::at_target;
 
 /// As Proxmox makes directories of storages.
@@ -72,7 +71,8 @@ impl DumpDirectory {
 }
 
 /// Where a new archive of `guest` goes: under a free name in `place`, if that is a directory or a storage, else
-/// `place` itself. A place that does not answer is given up after `timeout`. A dry run makes no directory.
+/// `place` itself. `wrapper` is what follows `.vma.` in its name. A place that does
+/// not answer is given up after `timeout`. A dry run makes no directory.
 ///
 /// # Errors
 /// Those of [`DumpDirectory::open`] and [`DumpDirectory::free_name`]; kind [`ErrorKind::Target`] if `place` is no
@@ -81,12 +81,13 @@ pub fn new_archive(
     place: &Path,
     storages: &Storages,
     (guest, time): (&GuestId, DateTime),
-    compression: Compression,
+    wrapper: Option<&str>,
     timeout: Duration,
     dry_run: bool,
     cancel: &CancelToken,
 ) -> Result<PathBuf, Error> {
     let (to, storages, guest) = (place.to_owned(), storages.clone(), guest.clone());
+    let wrapper = wrapper.map(str::to_owned);
     let look = move || {
         let found = directory(&to, &storages, dry_run)?;
         let path = found.map(|found| {
@@ -96,7 +97,7 @@ pub fn new_archive(
                     Error::caused(ErrorKind::Target, message, error)
                 })?;
             }
-            let name = found.free_name(&guest, time, compression.wrapper())?;
+            let name = found.free_name(&guest, time, wrapper.as_deref())?;
             Ok(found.path().join(name.to_string()))
         });
         path.transpose()

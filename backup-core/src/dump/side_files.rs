@@ -12,11 +12,19 @@ use super::name::{BackupName, EXTENSIONS, archive_stem};
 use crate::report::error::{Error, ErrorKind};
 
 /// What there may be beside an archive, but for its protection, with which it is not removed.
-const KINDS: [&str; 5] = [index::EXTENSION, "verified", "log", "stats.json", "notes"];
+const KINDS: [&str; 6] = [
+    index::EXTENSION,
+    "sig",
+    "verified",
+    "log",
+    "stats.json",
+    "notes",
+];
 
 /// What there may be that is written here.
-const WRITTEN: [&str; 6] = [
+const WRITTEN: [&str; 7] = [
     index::EXTENSION,
+    "sig",
     "verified",
     "log",
     "stats.json",

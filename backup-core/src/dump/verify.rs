@@ -3,6 +3,7 @@
 use std::io::Read;
 use std::path::Path;
 
+use fleece_encryption::Identities;
 use fleece_vma_format::verify::{self as format, Damage, MAX_TOLD, Watch};
 
 use super::{Backup, DumpDirectory, Verified};
@@ -42,18 +43,20 @@ impl DumpDirectory {
     pub fn verify_telling(
         &self,
         backup: &Backup,
+        identities: &Identities,
         reporter: &dyn Reporter,
         cancel: &CancelToken,
     ) -> Result<Checked, Error> {
         let (name, reporter) = (backup.file_name(), Counting::new(reporter));
         let mut tell = |damage: String| reporter.warning(format!("{name}: {damage}"));
-        let checked = self.verify(backup, cancel, &mut tell)?;
+        let checked = self.verify(backup, identities, cancel, &mut tell)?;
         reporter.info(format!("{name}: {}", checked.verdict()));
         Ok(checked)
     }
 
     /// Reads a whole backup, with its index if it has one, and records what is found: damage, or that
     /// it is sound, which only an index can tell. `tell` gets each damage.
+    /// An encrypted one is read with `identities`.
     ///
     /// # Errors
     /// Kind [`ErrorKind::Target`] if the archive cannot be read or the record cannot be written;
@@ -61,10 +64,11 @@ impl DumpDirectory {
     pub fn verify(
         &self,
         backup: &Backup,
+        identities: &Identities,
         cancel: &CancelToken,
         tell: &mut dyn FnMut(String),
     ) -> Result<Checked, Error> {
-        let checked = match look(backup.path(), cancel, tell) {
+        let checked = match look(backup.path(), identities, cancel, tell) {
             Ok(checked) => checked,
             Err(_) if cancel.reason().is_some() => {
                 let reason = cancel.reason();
@@ -101,11 +105,13 @@ impl DumpDirectory {
 
 fn look(
     path: &Path,
+    identities: &Identities,
     cancel: &CancelToken,
     tell: &mut dyn FnMut(String),
 ) -> fleece_vma_format::Result<Checked> {
     let mut input = Input::open_regular(path, cancel)
-        .map_err(|error| fleece_vma_format::Error::io("open the archive", error))?;
+        .map_err(|error| fleece_vma_format::Error::io("open the archive", error))?
+        .with_identities(identities);
     let mut index = input.index()?.map(|(_, index)| index);
     // What lies on the disk is of interest, not what memory still has of it.
     input.forget_cached();

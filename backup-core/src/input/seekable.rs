@@ -120,6 +120,10 @@ impl CopyPlace {
         let path = self.path(input, header)?;
         let bytes = input.size().unwrap_or_default();
         if let Self::Cache { directory, limit } = self {
+            if input.encrypted_for().is_some() {
+                let why = "a seekable copy of an encrypted archive would lie in the cache in clear";
+                return Err(Error::new(ErrorKind::Request, why));
+            }
             create_directories(directory, 0o700)
                 .and_then(|_| check_owned(directory))
                 .map_err(|error| failed("cannot use", directory, error))?;

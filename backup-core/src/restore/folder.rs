@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use fleece_encryption::Identities;
 use fleece_guest_config::{GuestConfig, MACHINE_FILE, MachineRecord, Restoration};
 use fleece_storage::VolumeFormat;
 use fleece_storage::block::{Qcow2, RawFile, WriteAt};
@@ -45,6 +46,8 @@ const DOMAIN: &str = "domain.xml";
 pub struct FolderRestore {
     /// The archive; `-` is standard input.
     pub archive: PathBuf,
+    /// The secret keys that it is read with, if it is encrypted.
+    pub identities: Identities,
     /// Where everything goes; made if it is not there.
     pub folder: PathBuf,
     /// The images' format.
@@ -73,6 +76,7 @@ impl FolderRestore {
     pub fn new(archive: PathBuf, folder: PathBuf) -> Self {
         Self {
             archive,
+            identities: Identities::new(),
             folder,
             format: VolumeFormat::Raw,
             disks: Vec::new(),
@@ -99,7 +103,7 @@ pub fn restore_folder(
     cancel: &CancelToken,
 ) -> Result<Restored, Error> {
     let reporter = Counting::new(reporter);
-    let input = Opened::open(&job.archive, cancel)?;
+    let input = Opened::open(&job.archive, &job.identities, cancel)?;
     let header = input.header().clone();
     let mut archived = config::archived(&header, &reporter)?;
     let mut found = plan::find(&header, &archived)?;

@@ -28,7 +28,7 @@ pub fn restore_guest(
     cancel: &CancelToken,
 ) -> Result<Restored, Error> {
     let reporter = Counting::new(reporter);
-    let input = Opened::open(&job.archive, cancel)?;
+    let input = Opened::open(&job.archive, &job.identities, cancel)?;
     let header = input.header().clone();
     let mut archived = config::archived(&header, &reporter)?;
     let mut found = plan::find(&header, &archived)?;

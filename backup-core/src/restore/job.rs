@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use fleece_encryption::Identities;
 use fleece_fleecing::Place;
 use fleece_storage::Storages;
 
@@ -14,6 +15,8 @@ use crate::job::archive::rename::Rename;
 pub struct GuestRestore {
     /// The archive; `-` is standard input.
     pub archive: PathBuf,
+    /// The secret keys that it is read with, if it is encrypted.
+    pub identities: Identities,
     /// Where its configuration goes.
     pub config: PathBuf,
     /// Where its firewall rules go, if they have a place here. They are there before the configuration, so
@@ -47,6 +50,7 @@ impl GuestRestore {
     pub fn new(archive: PathBuf, config: PathBuf, record: Place) -> Self {
         Self {
             archive,
+            identities: Identities::new(),
             config,
             record,
             firewall: None,

@@ -18,6 +18,7 @@ mod speed;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use fleece_encryption::Identities;
 use fleece_storage::VolumeFormat;
 
 use super::behind::{self, LiveRecord, RECORD};
@@ -25,6 +26,7 @@ use super::folder::{FolderRestore, restore_folder};
 use super::opened::Opened;
 use super::start::{self, Held};
 use super::{Restored, failure};
+use crate::input::Input;
 use crate::job::cancel::CancelToken;
 use crate::report::advice::Advice;
 use crate::report::error::{Error, ErrorKind};
@@ -243,7 +245,13 @@ fn check(job: &FolderRestore) -> Result<(), Error> {
 
 /// The archive, if its disks can be read at any offset.
 fn seekable(archive: &Path, cancel: &CancelToken) -> Result<(), Error> {
-    let opened = Opened::open(archive, cancel)?;
+    // The process that serves the archive gets no secret keys, since those would have to be on record for it.
+    if Input::open(archive, cancel)?.encrypted_for().is_some() {
+        let message = "an encrypted archive cannot be restored behind a guest that runs on it; restore it as a whole, or \
+                       serve it and start the guest on that";
+        return Err(Error::new(ErrorKind::Request, message));
+    }
+    let opened = Opened::open(archive, &Identities::new(), cancel)?;
     let random = opened.archive.random_access();
     random
         .map(drop)

@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::path::Path;
 
+use fleece_encryption::Identities;
 use fleece_vma_format::container::Container;
 use fleece_vma_format::{Archive, Header};
 
@@ -22,8 +23,12 @@ pub(super) struct Opened {
 
 impl Opened {
     /// Opens `archive`, `-` being standard input.
-    pub(super) fn open(archive: &Path, cancel: &CancelToken) -> Result<Self, Error> {
-        let mut input = Input::open(archive, cancel)?;
+    pub(super) fn open(
+        archive: &Path,
+        identities: &Identities,
+        cancel: &CancelToken,
+    ) -> Result<Self, Error> {
+        let mut input = Input::open(archive, cancel)?.with_identities(identities);
         let (size, file) = (input.size(), input.shared_file());
         let archive = input.archive();
         let archive = archive.map_err(|error| archive_error(error, cancel))?;

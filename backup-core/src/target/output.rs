@@ -122,8 +122,8 @@ impl Index {
                 index.sync()?;
             }
             let path = self.target.path().map(Path::to_owned);
-            let mut warnings: Vec<Warning> =
-                archive.commit()?.map(Warning::from).into_iter().collect();
+            let (size, warning) = archive.commit()?;
+            let mut warnings: Vec<Warning> = warning.map(Warning::from).into_iter().collect();
             let archive = path.clone().unwrap_or_default();
             warnings.extend(index.and_then(|index| publish_index(index, archive)));
             let base = self.target.base.as_ref();
@@ -176,12 +176,15 @@ pub(crate) struct Counted {
 }
 
 impl Counted {
-    fn commit(mut self) -> Result<Option<String>, Error> {
+    /// Its size, and a warning if there is one.
+    fn commit(mut self) -> Result<(u64, Option<String>), Error> {
         self.archive.sync()?;
         Step::Synced.reached();
+        let written = || Counters::get(&self.counters.written);
+        let size = self.archive.stored().unwrap_or_else(written);
         let warning = self.archive.commit()?;
         Step::Renamed.reached();
-        Ok(warning)
+        Ok((size, warning))
     }
 }
 

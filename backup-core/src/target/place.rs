@@ -55,6 +55,11 @@ pub trait Staged: Write + fmt::Debug + Send {
         Err(io::ErrorKind::Unsupported.into())
     }
 
+    /// How many bytes lie at the target, if that differs from those that were written; known once it is synced.
+    fn stored(&self) -> Option<u64> {
+        None
+    }
+
     /// Makes what was written durable.
     ///
     /// # Errors

@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use fleece_encryption::Identities;
 use fleece_libvirt::Libvirt;
 use fleece_libvirt::xml::pool::pool_directory;
 use fleece_libvirt::xml::rewrite::{RestoredDisk, Rewrite, is_name, rewrite};
@@ -32,6 +33,8 @@ use crate::restore::plan::{self, Found};
 pub struct DomainRestore {
     /// The archive; `-` is standard input.
     pub archive: PathBuf,
+    /// The secret keys that it is read with, if it is encrypted.
+    pub identities: Identities,
     /// The URI of the libvirt on this host; `None` for the default one.
     pub uri: Option<String>,
     /// Where the images go.
@@ -68,6 +71,7 @@ impl DomainRestore {
     pub fn new(archive: PathBuf, place: Place) -> Self {
         Self {
             archive,
+            identities: Identities::new(),
             uri: None,
             place,
             format: VolumeFormat::Qcow2,
@@ -104,7 +108,7 @@ pub fn restore_domain(
     let libvirt =
         Libvirt::connect(uri, cancel.interrupt()).map_err(|error| unreachable(error, uri))?;
     let folder = directory(&job.place, &libvirt)?;
-    let input = Opened::open(&job.archive, cancel)?;
+    let input = Opened::open(&job.archive, &job.identities, cancel)?;
     let header = input.header().clone();
     let archived = config::archived(&header, &reporter)?;
     let found = wanted(plan::find(&header, &archived)?, &job.disks)?;

@@ -23,6 +23,7 @@ use serde_json::{Value, json};
 
 use self::job::Job;
 use crate::cli::backup::Backup;
+use crate::encryption;
 use crate::log::Log;
 use crate::namesake;
 use crate::script::Script;
@@ -57,12 +58,13 @@ fn one(arguments: &Backup, places: &Places, log: &Log, cancel: &CancelToken) -> 
     let now = clock::now();
     let guest = arguments.which.to_who().settle(places, log, cancel)?;
     let storages = places.storages()?;
+    let recipients = encryption::recipients(arguments)?;
     let to = Some(arguments.to.as_path()).filter(|to| to.as_os_str() != "-");
     let (whose, limit) = ((&guest.id, now.datetime()), arguments.target_timeout);
     let path = to.map(|to| {
-        let compression = arguments.compress;
-        let dry_run = arguments.dry_run;
-        dump::new_archive(to, &storages, whose, compression, limit, dry_run, cancel)
+        let wrapper = encryption::wrapper(arguments.compress.wrapper(), recipients.is_some());
+        let (wrapper, dry_run) = (wrapper.as_deref(), arguments.dry_run);
+        dump::new_archive(to, &storages, whose, wrapper, limit, dry_run, cancel)
     });
     let path = path.transpose()?;
     namesake::tell(&arguments.to, &storages, log);
@@ -70,6 +72,7 @@ fn one(arguments: &Backup, places: &Places, log: &Log, cancel: &CancelToken) -> 
         namesake::tell(Path::new(fleecing), &storages, log);
     }
     let mut archive = archive_options(arguments, path, &now);
+    encryption::encrypt(&mut archive.target, recipients)?;
     let mut warned = 0;
     if arguments.reuse {
         let target = &mut archive.target;

@@ -8,6 +8,7 @@ mod cli;
 mod config;
 mod demo;
 mod doctor;
+mod encryption;
 #[cfg(feature = "faults")]
 mod faults;
 mod guest;

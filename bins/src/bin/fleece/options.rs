@@ -228,6 +228,11 @@ impl Set {
             is_switch: matches!(arg.get_action(), ArgAction::SetTrue),
         };
         if !set.is_switch {
+            // Nobody to encrypt for is no wish for an archive in clear.
+            if set.values.is_empty() && matches!(set.option.as_str(), "encrypt-to" | "recipients") {
+                let message = format!("{}: {} names nobody", set.origin, set.option);
+                return Err(Error::new(ErrorKind::Request, message));
+            }
             return Ok(Some(set));
         }
         match set.values.iter().map(String::as_str).collect::<Vec<_>>()[..] {

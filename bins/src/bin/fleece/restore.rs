@@ -14,6 +14,7 @@ use fleece_guest_config::GuestId;
 use serde_json::{Map, Value, json};
 
 use crate::cli::restore::Restore;
+use crate::encryption;
 use crate::log::Log;
 use crate::namesake;
 use fleece_bins::{exit, signals};
@@ -53,6 +54,7 @@ fn to_storages(
         None => places.new_config(guest)?,
     };
     let mut job = GuestRestore::new(archive, config, places.record(guest));
+    job.identities = encryption::identities(&arguments.identity)?;
     // A configuration that goes elsewhere is not that of the guest whose rules are there.
     job.firewall = match arguments.config_out {
         Some(_) if places.firewall_dir.is_none() => None,
@@ -128,6 +130,7 @@ fn live(arguments: &Restore, log: &Log) -> Result<Restored, Error> {
 fn folder_job(arguments: &Restore, folder: &Path) -> Result<FolderRestore, Error> {
     let archive = dump::only_archive(&arguments.archive)?.to_owned();
     let mut job = FolderRestore::new(archive, folder.to_owned());
+    job.identities = encryption::identities(&arguments.identity)?;
     job.format = arguments.format.unwrap_or(job.format);
     job.disks.clone_from(&arguments.disk);
     job.renames.clone_from(&arguments.rename);
@@ -169,6 +172,7 @@ fn to_libvirt(arguments: &Restore, log: &Log) -> Result<Restored, Error> {
     };
     let archive = dump::only_archive(&arguments.archive)?.to_owned();
     let mut job = DomainRestore::new(archive, place);
+    job.identities = encryption::identities(&arguments.identity)?;
     job.uri.clone_from(&arguments.connect);
     job.format = arguments.format.unwrap_or(job.format);
     job.disks.clone_from(&arguments.disk);

@@ -4,11 +4,13 @@ use std::process::ExitCode;
 
 use fleece_backup_core::dump::{Backup, Checked, DumpDirectory, Verified};
 use fleece_backup_core::{CancelToken, Error, ErrorKind, Places, clock, units};
+use fleece_encryption::Identities;
 use jiff::SignedDuration;
 use serde_json::json;
 
 use crate::advice;
 use crate::cli::backups::Verify;
+use crate::encryption;
 use crate::log::Log;
 use crate::namesake;
 use fleece_bins::signals;
@@ -18,6 +20,7 @@ use fleece_bins::signals;
 pub(crate) fn run(arguments: &Verify, places: &Places, log: &Log) -> Result<ExitCode, Error> {
     let cancel = signals::watch_all()?;
     let storages = places.storages()?;
+    let identities = encryption::identities(&arguments.identity)?;
     let age = SignedDuration::from_hours(i64::from(arguments.outdated_after).saturating_mul(24));
     let now = clock::now().timestamp();
     let mut damaged = 0_usize;
@@ -39,7 +42,7 @@ pub(crate) fn run(arguments: &Verify, places: &Places, log: &Log) -> Result<Exit
             let known = !named && !arguments.all && backup.verified().is_newer_than(age, now);
             let sound = match known {
                 true => pass_over(backup, log),
-                false => match check(&directory, backup, &cancel, log) {
+                false => match check(&directory, backup, &identities, &cancel, log) {
                     Ok(checked) => checked.damages == 0,
                     // The others may be readable all the same.
                     Err(error) if error.kind() == ErrorKind::Target => {
@@ -95,10 +98,11 @@ fn pass_over(backup: &Backup, log: &Log) -> bool {
 fn check(
     directory: &DumpDirectory,
     backup: &Backup,
+    identities: &Identities,
     cancel: &CancelToken,
     log: &Log,
 ) -> Result<Checked, Error> {
-    let checked = directory.verify_telling(backup, log, cancel)?;
+    let checked = directory.verify_telling(backup, identities, log, cancel)?;
     result(backup.file_name(), &checked, log);
     Ok(checked)
 }

@@ -21,6 +21,11 @@ pub(super) struct Cli {
     /// Print JSON, one object a line, instead of text (see docs/JSON.md)
     #[arg(long, global = true)]
     pub(super) json: bool,
+
+    /// Read encrypted archives with the secret key in this file, of age or of SSH (may be given several times)
+    /// [default: the file that FLEECE_IDENTITY names]
+    #[arg(long, global = true, value_name = "FILE")]
+    pub(super) identity: Vec<PathBuf>,
 }
 
 #[derive(Debug, Subcommand)]
@@ -135,6 +140,13 @@ pub(super) struct OutputArgs {
     /// file system can (XFS, btrfs); implies --align
     #[arg(long, value_name = "BASE", conflicts_with = "no_index")]
     pub(super) reuse: Option<PathBuf>,
+    /// Encrypt for this public key, of age or of SSH (may be given several times). The name must end in .age; the index
+    /// is inside a .vma.zst.age, and a .vma.age has none (docs/ENCRYPTION.md)
+    #[arg(long, value_name = "RECIPIENT", conflicts_with = "reuse")]
+    pub(super) encrypt_to: Vec<String>,
+    /// Encrypt for the public keys in this file, one a line (may be given several times)
+    #[arg(long, value_name = "FILE", conflicts_with = "reuse")]
+    pub(super) recipients: Vec<PathBuf>,
     /// Write no index
     #[arg(long)]
     pub(super) no_index: bool,

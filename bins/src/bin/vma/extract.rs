@@ -53,7 +53,7 @@ pub(super) fn extract(args: &ExtractArgs) -> Result<()> {
             .try_for_each(|device| job.in_directory(device, format, &mut directory))?,
     }
     if archive.container() == Container::Plain && archive.is_seekable() {
-        let file = File::open(&args.archive);
+        let file = open(&args.archive)?.shared_file();
         file.into_iter()
             .for_each(|file| job.extraction.share_with(file));
     }

@@ -16,6 +16,12 @@ use super::report;
 /// Reads an archive and writes its index.
 pub(super) fn index(args: &IndexArgs) -> Result<()> {
     let mut input = open(&args.archive)?;
+    if input.encrypted_for().is_some() {
+        return Err(Failure::usage(
+            "an index beside an encrypted archive would tell what is in it; `vma reframe` with --encrypt-to makes an archive \
+             that has it inside",
+        ));
+    }
     let path = match &args.output {
         Some(path) => path.clone(),
         None if args.archive == "-" => {
@@ -36,7 +42,7 @@ pub(super) fn index(args: &IndexArgs) -> Result<()> {
         }
     };
     let mut reader = Reader::new(input.stream()?)?;
-    let file = output::begin(path.as_os_str(), false, true, input.mode())?;
+    let file = output::begin(path.as_os_str(), false, true, input.mode(), None)?;
     write(&mut reader, BufWriter::new(file.writer()))?;
     let finished = output::finish(file);
     report::summary(|| json!({"index": path}))?;

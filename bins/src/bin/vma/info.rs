@@ -21,6 +21,7 @@ struct Info {
     file_size: Option<u64>,
     survey: Survey,
     index: Option<IndexPlace>,
+    encrypted_for: Option<String>,
 }
 
 /// Prints sizes, container, order and index.
@@ -44,6 +45,7 @@ fn gather(input: &mut Input) -> Result<Info> {
         file_size: input.size().or(survey.read),
         survey,
         index,
+        encrypted_for: input.encrypted_for(),
     })
 }
 
@@ -55,6 +57,9 @@ fn as_text(info: &Info) -> String {
         ctime(info.header.ctime(), "%Y-%m-%d %H:%M:%S %Z")
     ));
     text.push_str(&format!("container: {}\n", info.container));
+    if let Some(recipients) = &info.encrypted_for {
+        text.push_str(&format!("encrypted for: {recipients}\n"));
+    }
     if let Some(size) = info.file_size {
         text.push_str(&format!("file: {}\n", human(size)));
     }
@@ -108,6 +113,7 @@ fn as_json(info: &Info) -> Value {
         "in_order": info.survey.in_order,
         "random_access": info.survey.random_access,
         "index": index,
+        "encrypted_for": info.encrypted_for,
     });
     events::with(
         contents(&info.header, info.container, &info.survey.stored),

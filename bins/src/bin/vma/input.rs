@@ -3,11 +3,13 @@
 use std::ffi::OsStr;
 use std::fs::File;
 use std::io::BufReader;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 
 use fleece_archive_io::{Index, IndexPlace, Input};
-use fleece_bins::advice::text;
+use fleece_bins::advice::{chain, text};
 use fleece_bins::signals;
+use fleece_encryption::Identities;
 use fleece_vma_format::container::Contents;
 use fleece_vma_format::{Archive, Device, Header, RandomAccess};
 
@@ -17,9 +19,35 @@ use super::report;
 /// An archive, any of whose devices can be read at any offset.
 pub(super) type Anywhere = RandomAccess<Contents<'static>>;
 
+/// The variable that names a file of secret keys.
+const IDENTITY: &str = "FLEECE_IDENTITY";
+
+/// The files of secret keys, for the whole run.
+static IDENTITIES: OnceLock<Vec<PathBuf>> = OnceLock::new();
+
+/// From now on, encrypted archives are read with the secret keys in these files, or in that which the environment names.
+pub(super) fn identify(files: &[PathBuf]) {
+    let named = || {
+        let file = std::env::var_os(IDENTITY).filter(|file| !file.is_empty());
+        file.map(PathBuf::from).into_iter().collect()
+    };
+    let files = match files.is_empty() {
+        true => named(),
+        false => files.to_vec(),
+    };
+    let _ = IDENTITIES.set(files);
+}
+
 /// Opens `path`, or standard input for `-`.
 pub(super) fn open(path: &OsStr) -> Result<Input> {
-    Ok(Input::open(Path::new(path), signals::token())?)
+    let mut identities = Identities::new();
+    for file in IDENTITIES.get().into_iter().flatten() {
+        identities
+            .add_file(file)
+            .map_err(|error| Failure::new(chain(&error)))?;
+    }
+    let input = Input::open(Path::new(path), signals::token())?;
+    Ok(input.with_identities(&identities))
 }
 
 /// Opens what must be a file.

@@ -4,6 +4,7 @@ mod cli;
 mod copy;
 mod create;
 mod diff;
+mod encryption;
 mod extract;
 mod failure;
 mod index;
@@ -41,6 +42,7 @@ fn main() -> ExitCode {
     if cli.json {
         report::as_events(cli.command.stdout_is_data());
     }
+    input::identify(&cli.identity);
     match run(&cli.command) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {

@@ -5,24 +5,31 @@ use std::fs;
 use std::io::{self, IsTerminal as _};
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
+use std::sync::Arc;
 
 use fleece_backup_core::{
-    Advice, Cache, FileOptions, FileTarget, NewArchive, StreamTarget, Target,
+    Advice, Cache, EncryptedTarget, FileOptions, FileTarget, NewArchive, StreamTarget, Target,
 };
 use fleece_bins::advice::chain;
 use fleece_bins::signals;
+use fleece_encryption::Recipients;
 use fleece_vma_format::Error;
 
 use super::failure::{Failure, Result};
 
 /// Begins an archive at `target`, and with `index` the file for its index. Files get this `mode`, whatever the
-/// umask, or that of archives.
+/// umask, or that of archives. It is encrypted for `recipients`, if there are any.
 pub(super) fn begin(
     target: &OsStr,
     index: bool,
     sync: bool,
     mode: Option<u32>,
+    recipients: Option<Recipients>,
 ) -> Result<NewArchive> {
+    let encrypted = |target: Arc<dyn Target>| match recipients {
+        Some(recipients) => Arc::new(EncryptedTarget::new(target, recipients)),
+        None => target,
+    };
     let path = Path::new(target);
     let stream = match target.as_bytes().strip_prefix(b"exec:") {
         Some(command) => StreamTarget::Command(OsStr::from_bytes(command).to_owned()),
@@ -41,12 +48,12 @@ pub(super) fn begin(
                 false => Cache::NotDurable,
             };
             let file = FileTarget::with(path, options);
-            return Ok(NewArchive::begin(&file, index)?);
+            return Ok(NewArchive::begin(&*encrypted(Arc::new(file)), index)?);
         }
     };
     // A FIFO waits for its reader.
     Ok(signals::at_once(|| {
-        NewArchive::begin(&stream as &dyn Target, index)
+        NewArchive::begin(&*encrypted(Arc::new(stream)), index)
     })?)
 }
 

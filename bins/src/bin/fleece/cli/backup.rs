@@ -32,6 +32,17 @@ pub(crate) struct Backup {
     #[arg(long, value_name = "HOW", default_value = "zstd", value_parser = compression)]
     pub(crate) compress: Compression,
 
+    /// Encrypt the archive, with all that is in it, for this public key, of age or of SSH (may be given several times).
+    /// This host cannot read it again; whoever has the secret key of one of them can (docs/ENCRYPTION.md).
+    #[arg(long, value_name = "RECIPIENT",
+          conflicts_with_all = ["reuse", "incremental", "base", "verify", "keep_partial"])]
+    pub(crate) encrypt_to: Vec<String>,
+
+    /// Encrypt for the public keys in this file, one a line (may be given several times).
+    #[arg(long, value_name = "FILE",
+          conflicts_with_all = ["reuse", "incremental", "base", "verify", "keep_partial"])]
+    pub(crate) recipients: Vec<PathBuf>,
+
     /// Put all payload on 4 KiB boundaries of the archive. That makes it 0.1 % larger, and archives of one guest
     /// can share what is equal on file systems that clone (docs/INCREMENTAL.md).
     #[arg(long)]

@@ -32,6 +32,10 @@ pub(crate) struct Verify {
     #[arg(long)]
     pub(crate) all: bool,
 
+    /// Read encrypted archives with the secret key in this file, of age or of SSH (may be given several times).
+    #[arg(long, value_name = "FILE")]
+    pub(crate) identity: Vec<PathBuf>,
+
     /// Only this guest's: its number or name.
     #[arg(long, value_name = "GUEST", alias = "vmid")]
     pub(crate) guest: Option<GuestId>,

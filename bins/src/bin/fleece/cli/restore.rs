@@ -18,6 +18,10 @@ pub(crate) struct Restore {
     #[arg(value_name = "ARCHIVE", required_unless_present_any = ["resume", "live_server"])]
     pub(crate) archive: Vec<PathBuf>,
 
+    /// Read an encrypted archive with the secret key in this file, of age or of SSH (may be given several times).
+    #[arg(long, value_name = "FILE")]
+    pub(crate) identity: Vec<PathBuf>,
+
     /// The number of the restored guest.
     #[arg(long, value_name = "N", required_unless_present_any = ["to", "libvirt", "resume", "live_server"], value_parser = vmid)]
     pub(crate) vmid: Option<GuestId>,

@@ -6,6 +6,7 @@ use std::path::Path;
 use fleece_backup_core::dump::DumpDirectory;
 use fleece_backup_core::restore::{FolderRestore, restore_folder};
 use fleece_backup_core::{Error, ErrorKind};
+use fleece_encryption::Identities;
 
 use super::disks;
 use super::phases::Stage;
@@ -17,7 +18,7 @@ pub(super) fn check(stage: &Stage<'_>) -> Result<bool, Error> {
         .info("The archive is verified, restored, and compared with the copies.");
     let directory = DumpDirectory::new(stage.directory);
     let backup = directory.find(super::phases::ARCHIVE)?;
-    let checked = directory.verify_telling(&backup, stage.log, stage.cancel)?;
+    let checked = directory.verify_telling(&backup, &Identities::new(), stage.log, stage.cancel)?;
     if checked.damages > 0 {
         return Ok(false);
     }
