@@ -116,6 +116,12 @@ impl Input {
         encrypted::header(file).map(|header| header.to_string())
     }
 
+    /// Whether it is encrypted, and no secret key was given.
+    #[must_use]
+    pub fn is_unreadable(&self) -> bool {
+        self.identities.is_empty() && self.encrypted_for().is_some()
+    }
+
     /// Whether it can be read anywhere and again.
     #[must_use]
     pub const fn is_file(&self) -> bool {

@@ -7,6 +7,7 @@
 //! vzdump-qemu-100-2026_11_23-02_00_01.vma.zst.notes       text of people, UTF-8
 //! vzdump-qemu-100-2026_11_23-02_00_01.vma.zst.protected   is not removed while this is there
 //! vzdump-qemu-100-2026_11_23-02_00_01.vma.zst.idx         the index of the archive
+//! vzdump-qemu-100-2026_11_23-02_00_01.vma.zst.sig         the signed list of its pieces
 //! vzdump-qemu-100-2026_11_23-02_00_01.vma.zst.verified    what the last verification found
 //! ```
 //!
@@ -27,6 +28,7 @@ mod prune;
 mod recorder;
 mod runs;
 mod side_files;
+mod signed;
 mod space;
 pub(crate) mod stats;
 mod verified;
@@ -44,6 +46,7 @@ pub use place::{new_archive, storage_id};
 pub use prune::{KeepRules, Reason, Verdict, plan};
 pub use recorder::Recorder;
 pub use runs::Run;
+pub use signed::check_signature;
 pub use space::frees;
 pub use stats::{Earlier, RunError, RunResult, Stats};
 pub use verified::Verified;

@@ -174,6 +174,7 @@ pub use target::encrypted::EncryptedTarget;
 pub use target::new::NewArchive;
 pub use target::options::{ArchiveTarget, Unfinished};
 pub use target::place::{FileTarget, Staged, Target};
+pub use target::signed::SignedTarget;
 pub use target::staged::{ArchiveFile, FileOptions};
 pub use target::stream::StreamTarget;
 pub use target::throttled::ThrottledTarget;

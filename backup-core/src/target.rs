@@ -11,6 +11,7 @@ pub(crate) mod output;
 pub(crate) mod place;
 pub(crate) mod share;
 pub(crate) mod shared;
+pub(crate) mod signed;
 pub(crate) mod staged;
 pub(crate) mod stream;
 pub(crate) mod throttled;

@@ -3,4 +3,5 @@
 pub mod advice;
 pub mod events;
 pub mod exit;
+pub mod keys;
 pub mod signals;

@@ -1,11 +1,30 @@
 //! For fuzz targets.
 
-use std::io::Read as _;
+use std::io::{self, Cursor, Read as _};
 
+use crate::signature::{VerifyingKeys, check};
 use crate::{Decrypted, Decryptor, Header, Identities};
 
 /// A secret key that fuzzing knows; its public key is in the README.
 const IDENTITY: &str = "AGE-SECRET-KEY-1WZNYFFY6UQ3SREZKGZ8N6ARPXCK0UUJM5RRA4KKK9J73UFR6DY9SMGEZZA";
+
+/// Whoever signs what, only the right key's word for the right file counts.
+///
+/// # Panics
+///
+/// If a list is believed that was not signed.
+pub fn signed_list(data: &[u8]) {
+    let mut keys = VerifyingKeys::new();
+    assert!(keys.add(SIGNER).is_ok());
+    let mut list = Cursor::new(data);
+    let checked = check(&mut io::empty(), &mut list, "a.age", &keys, &mut |_| Ok(()));
+    // The secret key is nobody's.
+    assert!(checked.is_err());
+}
+
+/// A public key whose secret one was thrown away.
+const SIGNER: &str =
+    "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIEBAn050lMWt/VZ8XO0G2MLtmii9q/lWa7ItM2GAhsb1";
 
 /// Whatever a file is, the two ways of reading it agree, and a header that is read is written the same.
 ///

@@ -8,6 +8,7 @@
 //! | read one from front to back | [`Decryptor`], around any [`Read`](std::io::Read) |
 //! | read one anywhere | [`Decrypted`], from many threads |
 //! | see for whom one is | [`Header`] |
+//! | let somebody check one who cannot read it | [`signature::Signer`], [`signature::check`] |
 //!
 //! The format is age's, version 1, as `age-encryption.org/v1` (C2SP) describes it. The ciphers are those of
 //! `ring`, `curve25519-dalek` and `rsa`; the format is our own code, because the crate `age` encrypts on one thread, and brings 180
@@ -36,6 +37,7 @@ mod identities;
 mod payload;
 mod primitives;
 mod recipients;
+pub mod signature;
 mod source;
 mod ssh;
 mod ssh_key;

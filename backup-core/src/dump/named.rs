@@ -10,7 +10,15 @@ use crate::report::error::{Error, ErrorKind};
 /// # Errors
 /// Kind [`ErrorKind::Request`] if there are several.
 pub fn only_archive(files: &[PathBuf]) -> Result<&Path, Error> {
-    const KINDS: [&str; 6] = ["idx", "verified", "log", "stats.json", "notes", "protected"];
+    const KINDS: [&str; 7] = [
+        "idx",
+        "sig",
+        "verified",
+        "log",
+        "stats.json",
+        "notes",
+        "protected",
+    ];
     let is_beside = |file: &PathBuf, archive: &PathBuf| {
         let mut kinds = KINDS.iter();
         kinds.any(|kind| *file == side_files::path(archive, kind))

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use fleece_encryption::signature;
 use fleece_vma_format::index::beside;
 
 use crate::job::cancel::CancelToken;
@@ -72,6 +73,7 @@ impl ArchiveTarget {
         if self.compression == Compression::None {
             files.push(ArchiveFile::temporary_name(&beside(path)));
         }
+        files.push(ArchiveFile::temporary_name(&signature::beside(path)));
         files
     }
 

@@ -72,6 +72,7 @@ fn one(arguments: &Backup, places: &Places, log: &Log, cancel: &CancelToken) -> 
         namesake::tell(Path::new(fleecing), &storages, log);
     }
     let mut archive = archive_options(arguments, path, &now);
+    encryption::sign(&mut archive.target, arguments.sign.as_deref())?;
     encryption::encrypt(&mut archive.target, recipients)?;
     let mut warned = 0;
     if arguments.reuse {

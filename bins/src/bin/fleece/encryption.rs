@@ -4,7 +4,11 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use fleece_backup_core::{ArchiveTarget, EncryptedTarget, Error, ErrorKind};
+use fleece_backup_core::{
+    ArchiveTarget, EncryptedTarget, Error, ErrorKind, FileOptions, SignedTarget,
+};
+use fleece_bins::keys;
+use fleece_encryption::signature::{SigningKey, VerifyingKeys};
 use fleece_encryption::{Identities, Recipients};
 
 use crate::cli::backup::Backup;
@@ -42,6 +46,21 @@ pub(crate) fn wrapper(compressed: Option<&str>, encrypted: bool) -> Option<Strin
         .chain(encrypted.then_some("age"))
         .collect();
     Some(parts.join(".")).filter(|wrapper| !wrapper.is_empty())
+}
+
+/// Signs what goes to a target.
+pub(crate) fn sign(target: &mut ArchiveTarget, key: Option<&Path>) -> Result<(), Error> {
+    if let Some(key) = key {
+        let key = SigningKey::from_file(key).map_err(unusable)?;
+        let signed = SignedTarget::new(Arc::clone(&target.place), key, FileOptions::default());
+        target.place = Arc::new(signed);
+    }
+    Ok(())
+}
+
+/// The keys whose signatures are believed.
+pub(crate) fn signers(named: &[OsString]) -> Result<VerifyingKeys, Error> {
+    keys::signers(named).map_err(unusable)
 }
 
 /// Encrypts what goes to a target. A name that does not say that is refused, and so is one that says it of what is not

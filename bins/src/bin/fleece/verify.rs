@@ -2,9 +2,11 @@
 
 use std::process::ExitCode;
 
-use fleece_backup_core::dump::{Backup, Checked, DumpDirectory, Verified};
+use fleece_archive_io::Input;
+use fleece_backup_core::dump::{self, Backup, Checked, DumpDirectory, Verified};
 use fleece_backup_core::{CancelToken, Error, ErrorKind, Places, clock, units};
 use fleece_encryption::Identities;
+use fleece_encryption::signature::VerifyingKeys;
 use jiff::SignedDuration;
 use serde_json::json;
 
@@ -13,14 +15,17 @@ use crate::cli::backups::Verify;
 use crate::encryption;
 use crate::log::Log;
 use crate::namesake;
-use fleece_bins::signals;
+use fleece_bins::{keys, signals};
 
 /// Verifies all that is named, and of a directory what has not been verified of late; damage in one does
 /// not keep the others from being looked at.
 pub(crate) fn run(arguments: &Verify, places: &Places, log: &Log) -> Result<ExitCode, Error> {
     let cancel = signals::watch_all()?;
     let storages = places.storages()?;
-    let identities = encryption::identities(&arguments.identity)?;
+    let trust = Trust {
+        identities: encryption::identities(&arguments.identity)?,
+        signers: encryption::signers(&arguments.signed_by)?,
+    };
     let age = SignedDuration::from_hours(i64::from(arguments.outdated_after).saturating_mul(24));
     let now = clock::now().timestamp();
     let mut damaged = 0_usize;
@@ -39,11 +44,14 @@ pub(crate) fn run(arguments: &Verify, places: &Places, log: &Log) -> Result<Exit
             (directory, backups)
         };
         for backup in &backups {
-            let known = !named && !arguments.all && backup.verified().is_newer_than(age, now);
+            let known = trust.signers.is_empty()
+                && !named
+                && !arguments.all
+                && backup.verified().is_newer_than(age, now);
             let sound = match known {
                 true => pass_over(backup, log),
-                false => match check(&directory, backup, &identities, &cancel, log) {
-                    Ok(checked) => checked.damages == 0,
+                false => match check(&directory, backup, &trust, &cancel, log) {
+                    Ok(sound) => sound,
                     // The others may be readable all the same.
                     Err(error) if error.kind() == ErrorKind::Target => {
                         log.warning(&advice::text(&error));
@@ -98,13 +106,66 @@ fn pass_over(backup: &Backup, log: &Log) -> bool {
 fn check(
     directory: &DumpDirectory,
     backup: &Backup,
-    identities: &Identities,
+    trust: &Trust,
     cancel: &CancelToken,
     log: &Log,
-) -> Result<Checked, Error> {
-    let checked = directory.verify_telling(backup, identities, log, cancel)?;
+) -> Result<bool, Error> {
+    if !trust.signers.is_empty() {
+        match signature(backup, trust, cancel, log)? {
+            Signature::Wrong => return Ok(false),
+            Signature::Unreadable => return Ok(true),
+            Signature::Readable => {}
+        }
+    }
+    let checked = directory.verify_telling(backup, &trust.identities, log, cancel)?;
     result(backup.file_name(), &checked, log);
-    Ok(checked)
+    Ok(checked.damages == 0)
+}
+
+/// Keys to read with, and keys to believe.
+struct Trust {
+    identities: Identities,
+    signers: VerifyingKeys,
+}
+
+/// What the signature of a backup tells.
+enum Signature {
+    Wrong,
+    /// It is as it was signed; more cannot be known without its key.
+    Unreadable,
+    Readable,
+}
+
+/// Checks a backup against the signed list beside it.
+fn signature(
+    backup: &Backup,
+    trust: &Trust,
+    cancel: &CancelToken,
+    log: &Log,
+) -> Result<Signature, Error> {
+    let name = backup.file_name();
+    let checked = match dump::check_signature(backup.path(), &trust.signers, cancel) {
+        Ok(checked) => checked,
+        Err(error) if error.kind() == ErrorKind::Damage => {
+            log.warning(&format!("{name}: {error}"));
+            return Ok(Signature::Wrong);
+        }
+        Err(error) => return Err(error),
+    };
+    if let Some(damage) = keys::damage(&checked) {
+        log.warning(&format!("{name} is not what was signed: {damage}"));
+        return Ok(Signature::Wrong);
+    }
+    log.info(&format!(
+        "{name}: every byte is as it was signed by {}",
+        checked.signer
+    ));
+    let input = Input::open_regular(backup.path(), cancel);
+    if input.is_ok_and(|input| input.with_identities(&trust.identities).is_unreadable()) {
+        log.result(&json!({ "file": name, "signed_by": checked.signer, "damages": 0, "payload_checked": false }));
+        return Ok(Signature::Unreadable);
+    }
+    Ok(Signature::Readable)
 }
 
 /// What a verification found, for programs.

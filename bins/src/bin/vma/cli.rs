@@ -147,6 +147,10 @@ pub(super) struct OutputArgs {
     /// Encrypt for the public keys in this file, one a line (may be given several times)
     #[arg(long, value_name = "FILE", conflicts_with = "reuse")]
     pub(super) recipients: Vec<PathBuf>,
+    /// Sign a list of the archive's pieces with this Ed25519 key of SSH, beside it as NAME.sig: `vma verify --signed-by` checks
+    /// the archive without being able to read it
+    #[arg(long, value_name = "KEY", conflicts_with = "reuse")]
+    pub(super) sign: Option<PathBuf>,
     /// Write no index
     #[arg(long)]
     pub(super) no_index: bool,
@@ -220,6 +224,10 @@ pub(super) struct VerifyArgs {
     /// Index to check against with --deep [default: the one inside, or ARCHIVE.idx]
     #[arg(long, value_name = "FILE", requires = "deep")]
     pub(super) index: Option<PathBuf>,
+    /// Check the archive against the signed list beside it, which must be by this Ed25519 key of SSH: a file of public keys, or
+    /// a key itself (may be given several times). An encrypted archive needs no --identity for that
+    #[arg(long, value_name = "KEY")]
+    pub(super) signed_by: Vec<OsString>,
     /// Show a progress bar if standard error is a terminal
     #[arg(long)]
     pub(super) progress: bool,

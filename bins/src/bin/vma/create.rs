@@ -13,7 +13,7 @@ use jiff::Timestamp;
 use serde_json::json;
 
 use super::cli::{CreateArgs, OutputArgs};
-use super::encryption::recipients;
+use super::encryption::protection;
 use super::failure::{Failure, Result, check};
 use super::output;
 use super::progress::Progress;
@@ -79,8 +79,8 @@ pub(super) fn write(
     let compression = how.compression(default);
     let beside = !how.no_index && !matches!(compression, Compression::Zstd(_));
     let base = base(how, &compression)?;
-    let recipients = recipients(how, target)?;
-    let archive = output::begin(target, beside, !how.no_sync, mode, recipients)?;
+    let protection = protection(how, target)?;
+    let archive = output::begin(target, beside, !how.no_sync, mode, protection)?;
     let mut output = archive.output(&compression, base.as_ref())?;
     if how.no_index {
         output = output.without_index();

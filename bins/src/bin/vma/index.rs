@@ -8,6 +8,7 @@ use fleece_vma_format::index::{beside, write};
 use serde_json::json;
 
 use super::cli::IndexArgs;
+use super::encryption::Protection;
 use super::failure::{Failure, Result};
 use super::input::open;
 use super::output;
@@ -42,7 +43,13 @@ pub(super) fn index(args: &IndexArgs) -> Result<()> {
         }
     };
     let mut reader = Reader::new(input.stream()?)?;
-    let file = output::begin(path.as_os_str(), false, true, input.mode(), None)?;
+    let file = output::begin(
+        path.as_os_str(),
+        false,
+        true,
+        input.mode(),
+        Protection::default(),
+    )?;
     write(&mut reader, BufWriter::new(file.writer()))?;
     let finished = output::finish(file);
     report::summary(|| json!({"index": path}))?;

@@ -8,24 +8,26 @@ use std::path::Path;
 use std::sync::Arc;
 
 use fleece_backup_core::{
-    Advice, Cache, EncryptedTarget, FileOptions, FileTarget, NewArchive, StreamTarget, Target,
+    Advice, Cache, EncryptedTarget, FileOptions, FileTarget, NewArchive, SignedTarget,
+    StreamTarget, Target,
 };
 use fleece_bins::advice::chain;
 use fleece_bins::signals;
-use fleece_encryption::Recipients;
 use fleece_vma_format::Error;
 
+use super::encryption::Protection;
 use super::failure::{Failure, Result};
 
 /// Begins an archive at `target`, and with `index` the file for its index. Files get this `mode`, whatever the
-/// umask, or that of archives. It is encrypted for `recipients`, if there are any.
+/// umask, or that of archives. It is encrypted and signed as asked for.
 pub(super) fn begin(
     target: &OsStr,
     index: bool,
     sync: bool,
     mode: Option<u32>,
-    recipients: Option<Recipients>,
+    protection: Protection,
 ) -> Result<NewArchive> {
+    let Protection { recipients, key } = protection;
     let encrypted = |target: Arc<dyn Target>| match recipients {
         Some(recipients) => Arc::new(EncryptedTarget::new(target, recipients)),
         None => target,
@@ -48,9 +50,17 @@ pub(super) fn begin(
                 false => Cache::NotDurable,
             };
             let file = FileTarget::with(path, options);
-            return Ok(NewArchive::begin(&*encrypted(Arc::new(file)), index)?);
+            let file: Arc<dyn Target> = match key {
+                Some(key) => Arc::new(SignedTarget::new(Arc::new(file), key, options)),
+                None => Arc::new(file),
+            };
+            return Ok(NewArchive::begin(&*encrypted(file), index)?);
         }
     };
+    if key.is_some() {
+        let message = "only an archive in a file is signed: there is no place for the signature";
+        return Err(Failure::usage(message));
+    }
     // A FIFO waits for its reader.
     Ok(signals::at_once(|| {
         NewArchive::begin(&*encrypted(Arc::new(stream)), index)

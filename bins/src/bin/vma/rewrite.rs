@@ -8,7 +8,7 @@ use serde_json::json;
 
 use super::cli::RewriteArgs;
 use super::create::{tell, write};
-use super::encryption::recipients;
+use super::encryption::protection;
 use super::failure::{Failure, Result, check};
 use super::input::{anywhere, open, open_file};
 use super::output;
@@ -24,9 +24,9 @@ pub(super) fn reframe(args: &RewriteArgs) -> Result<()> {
     let header = reader.header().clone();
     let compression = args.how.compression(zstd());
     let beside = !args.how.no_index && !matches!(compression, Compression::Zstd(_));
-    let recipients = recipients(&args.how, &args.output)?;
+    let protection = protection(&args.how, &args.output)?;
     let sync = !args.how.no_sync;
-    let archive = output::begin(&args.output, beside, sync, input.mode(), recipients)?;
+    let archive = output::begin(&args.output, beside, sync, input.mode(), protection)?;
     let mut out = archive.output(&compression, None)?;
     if args.how.no_index {
         out = out.without_index();

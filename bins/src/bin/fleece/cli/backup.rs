@@ -43,6 +43,11 @@ pub(crate) struct Backup {
           conflicts_with_all = ["reuse", "incremental", "base", "verify", "keep_partial"])]
     pub(crate) recipients: Vec<PathBuf>,
 
+    /// Sign a list of the archive's pieces with this Ed25519 key of SSH, beside it as NAME.sig: `fleece verify --signed-by`
+    /// checks the archive without being able to read it.
+    #[arg(long, value_name = "KEY", conflicts_with_all = ["reuse", "incremental", "base"])]
+    pub(crate) sign: Option<PathBuf>,
+
     /// Put all payload on 4 KiB boundaries of the archive. That makes it 0.1 % larger, and archives of one guest
     /// can share what is equal on file systems that clone (docs/INCREMENTAL.md).
     #[arg(long)]

@@ -1,5 +1,6 @@
 //! What is done with backups: `fleece list`, `verify`, `prune`, `note`, `protect` and `delete`.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::Args;
@@ -35,6 +36,11 @@ pub(crate) struct Verify {
     /// Read encrypted archives with the secret key in this file, of age or of SSH (may be given several times).
     #[arg(long, value_name = "FILE")]
     pub(crate) identity: Vec<PathBuf>,
+
+    /// Check archives against the signed lists beside them, which must be by this Ed25519 key of SSH: a file of public
+    /// keys, or a key itself (may be given several times). Encrypted archives need no --identity for that.
+    #[arg(long, value_name = "KEY")]
+    pub(crate) signed_by: Vec<OsString>,
 
     /// Only this guest's: its number or name.
     #[arg(long, value_name = "GUEST", alias = "vmid")]

@@ -1,0 +1,10 @@
+//! Lists of digests, signed: a file is checked by somebody who cannot read it (`docs/ENCRYPTION.md` has the format).
+
+mod check;
+mod keys;
+mod list;
+mod sshsig;
+
+pub use check::{Checked, check};
+pub use keys::{SigningKey, VerifyingKeys};
+pub use list::{PIECE, Signer, beside};
