@@ -215,3 +215,24 @@ fn openssh_checks_the_signature_too() {
         assert_eq!(status.success(), fine);
     }
 }
+
+#[test]
+fn seeds_and_findings_of_the_fuzzers_hold() {
+    let corpus = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../fuzz/corpus");
+    for (target, run) in [
+        (
+            "signed_list",
+            fleece_encryption::fuzzing::signed_list as fn(&[u8]),
+        ),
+        ("encrypted_file", fleece_encryption::fuzzing::file),
+    ] {
+        let seeds = fs::read_dir(corpus.join(target)).unwrap();
+        let seeds: Vec<_> = seeds
+            .map(|seed| fs::read(seed.unwrap().path()).unwrap())
+            .collect();
+        assert!(!seeds.is_empty());
+        for seed in seeds {
+            run(&seed);
+        }
+    }
+}
