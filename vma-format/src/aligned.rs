@@ -28,6 +28,11 @@ pub(crate) fn together(one: &ClusterEntry, other: &ClusterEntry) -> bool {
     one.device() == other.device() && group(one) == group(other)
 }
 
+/// How many clusters from this one on may be in one extent of an aligned archive.
+pub(crate) const fn left(first: &ClusterEntry) -> u64 {
+    CLUSTERS.saturating_sub(first.index() % CLUSTERS)
+}
+
 /// How many clusters are in one frame of a compressed archive at most. Few, since a frame is taken over only if none of
 /// them has changed; not fewer, since each frame is padded.
 #[cfg(feature = "zstd")]

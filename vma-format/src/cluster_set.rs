@@ -68,6 +68,46 @@ impl ClusterSet {
         Ok(true)
     }
 
+    /// Adds clusters that follow each other, if all of them are new and there is room for each piece that they touch;
+    /// otherwise nothing changes.
+    pub(crate) fn insert_run(&mut self, clusters: Range<u64>, room: &mut usize) -> bool {
+        let mut new = 0_usize;
+        for (piece, words) in parts(&clusters) {
+            let free = |there: &[u64; 8]| there.iter().zip(&words).all(|(one, two)| one & two == 0);
+            match self.pieces.get(&piece) {
+                None if piece >= self.full => new = new.saturating_add(1),
+                Some(Piece::Partial(there)) if free(there) => {}
+                _ => return false,
+            }
+        }
+        if new > *room {
+            return false;
+        }
+        for (piece, words) in parts(&clusters) {
+            if piece == self.full && words == [u64::MAX; 8] {
+                self.full = self.full.saturating_add(1);
+                self.advance(room);
+                continue;
+            }
+            let slot = self.pieces.entry(piece).or_insert_with(|| {
+                *room = room.saturating_sub(1);
+                Piece::Partial(Box::default())
+            });
+            if let Piece::Partial(there) = slot {
+                for (there, new) in there.iter_mut().zip(&words) {
+                    *there |= new;
+                }
+                if there.iter().all(|&word| word == u64::MAX) {
+                    *slot = Piece::Full;
+                    self.advance(room);
+                }
+            }
+        }
+        let count = clusters.end.saturating_sub(clusters.start);
+        self.len = self.len.saturating_add(count);
+        true
+    }
+
     /// Forgets full pieces that follow those that are full already.
     fn advance(&mut self, room: &mut usize) {
         while let Some(Piece::Full) = self.pieces.get(&self.full) {
@@ -144,6 +184,34 @@ fn place(index: u64) -> (u64, usize, u64) {
     )
 }
 
+/// The pieces that clusters are in, and which of each one they are.
+fn parts(clusters: &Range<u64>) -> impl Iterator<Item = (u64, [u64; 8])> {
+    let Range { start, end } = *clusters;
+    let pieces = start / PIECE..end.div_ceil(PIECE);
+    pieces.map(move |piece| {
+        let base = piece.saturating_mul(PIECE);
+        let mut words = [0; 8];
+        let mut from = base;
+        for word in &mut words {
+            let to = from.saturating_add(64);
+            // Both as bits of this word.
+            let low = start.clamp(from, to).saturating_sub(from);
+            let high = end.clamp(from, to).saturating_sub(from);
+            *word = below(high) & !below(low);
+            from = to;
+        }
+        (piece, words)
+    })
+}
+
+/// The lowest `count` bits of a word, all of them if there are not so many.
+fn below(count: u64) -> u64 {
+    let bit = u32::try_from(count)
+        .ok()
+        .and_then(|count| 1_u64.checked_shl(count));
+    bit.map_or(u64::MAX, |bit| bit.saturating_sub(1))
+}
+
 #[cfg(test)]
 #[allow(clippy::arithmetic_side_effects, reason = "a test may panic")]
 mod tests {
@@ -170,6 +238,33 @@ mod tests {
             let expected: Vec<u64> = (0..2500).filter(|index| !model.contains(index)).collect();
             prop_assert_eq!(missing, expected);
             prop_assert!((0..2500).all(|index| ours.contains(index) == model.contains(&index)));
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_run_is_added_as_its_clusters_are_or_not_at_all(
+            runs in prop::collection::vec((0..2000_u64, 0..1200_u64), 0..12),
+            mut room in 0..8_usize,
+        ) {
+            let all = room;
+            let mut ours = ClusterSet::default();
+            let mut model = BTreeSet::new();
+            for run in runs.into_iter().map(|(start, count)| start..start + count) {
+                let before = (ours.clone(), room);
+                if ours.insert_run(run.clone(), &mut room) {
+                    for index in run {
+                        prop_assert!(model.insert(index));
+                    }
+                } else {
+                    prop_assert_eq!((ours.len(), room), (before.0.len(), before.1));
+                    let taken = run.clone().any(|index| model.contains(&index));
+                    prop_assert!(taken || run.end.div_ceil(PIECE) - run.start / PIECE > room as u64);
+                }
+                prop_assert_eq!(ours.len(), model.len() as u64);
+                prop_assert!((0..3500).all(|index| ours.contains(index) == model.contains(&index)));
+                prop_assert_eq!(room + ours.pieces.len(), all);
+            }
         }
     }
 

@@ -4,7 +4,8 @@ use std::ops::Range;
 
 use crate::cluster_set::{ClusterSet, MAX_PIECES};
 use crate::error::{Error, ErrorKind, Result};
-use crate::extent::ClusterEntry;
+use crate::extent::run::{Run, runs};
+use crate::extent::{ClusterEntry, ExtentHeader};
 use crate::header::{Device, Header};
 use crate::layout::{BLOCK_SIZE, DeviceId, cluster_length};
 
@@ -73,6 +74,30 @@ impl Coverage {
             return Err(Error::new(ErrorKind::DuplicateCluster, detail));
         }
         Ok(())
+    }
+
+    /// Accounts for all clusters of an extent.
+    ///
+    /// # Errors
+    /// As [`add`](Self::add), for the first that is wrong.
+    pub(crate) fn add_extent(&mut self, extent: &ExtentHeader) -> Result<()> {
+        for run in runs(extent.entries()) {
+            if !self.add_run(&run) {
+                run.entries().try_for_each(|entry| self.add(&entry))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Accounts for clusters that follow each other, at once. `false`: nothing has changed, and they must be
+    /// [added](Self::add) one by one, to see what is wrong with which.
+    pub(crate) fn add_run(&mut self, run: &Run) -> bool {
+        let Ok((seen, room)) = self.seen(run.device) else {
+            return false;
+        };
+        // What holds for the last one holds for those before it.
+        let fits = run.last().is_some_and(|last| seen.check(&last).is_ok());
+        fits && !seen.vmstate && seen.clusters.insert_run(run.clusters(), room)
     }
 
     /// Whether a cluster that can be where it says has not come yet.

@@ -1,8 +1,11 @@
 //! From clusters to extents, without any I/O.
 
+use std::ops::Range;
+
 use crate::aligned::{self, Padding};
 use crate::coverage::Coverage;
 use crate::error::{Error, ErrorKind, Result};
+use crate::extent::run::Run;
 use crate::extent::{ClusterEntry, Extent, block_mask};
 use crate::header::{Device, Header};
 use crate::known::Known;
@@ -93,6 +96,37 @@ impl Encoder {
         self.add(device, index, &[], 0)
     }
 
+    /// Adds clusters that are known to be zero, all those of a hole at once, and returns the extents that have become full
+    /// meanwhile, in order.
+    ///
+    /// # Errors
+    /// As [`cluster`](Self::cluster), for the first that is wrong; those before it have been added.
+    pub fn zero_clusters(&mut self, device: DeviceId, clusters: Range<u64>) -> Result<Vec<Extent>> {
+        let mut full = Vec::new();
+        let mut next = clusters.start;
+        while next < clusters.end {
+            let first = entry(device, next, 0)?;
+            let room = self.room(&first);
+            let count = clusters.end.saturating_sub(next).min(room).max(1);
+            let run = Run {
+                // Fits: an extent has no more clusters than that.
+                count: u8::try_from(count).unwrap_or(u8::MAX),
+                ..Run::of(&first)
+            };
+            if room > 0 && self.coverage.add_run(&run) {
+                DeviceSummary::account(&mut self.devices, &run);
+                self.current.header.entries.extend(run.entries());
+            } else {
+                // Begins the next extent, or finds out what is wrong.
+                full.extend(self.zero_cluster(device, next)?);
+                next = next.saturating_add(1);
+                continue;
+            }
+            next = next.saturating_add(count);
+        }
+        Ok(full)
+    }
+
     /// Adds a cluster of which a [`Base`](crate::Base) has the payload. The extent that it comes into goes to an
     /// [`Output`](crate::Output) that takes over of this base.
     ///
@@ -127,7 +161,7 @@ impl Encoder {
     /// Takes account of a cluster, and gives the extent that has no room for it.
     fn begin(&mut self, entry: &ClusterEntry) -> Result<Option<Extent>> {
         self.coverage.add(entry)?;
-        DeviceSummary::account(&mut self.devices, entry);
+        DeviceSummary::account(&mut self.devices, &Run::of(entry));
         Ok(self.is_full(entry).then(|| self.take()))
     }
 
@@ -163,6 +197,18 @@ impl Encoder {
         let apart = |first: &ClusterEntry| !aligned::together(first, next);
         entries.len() >= EXTENT_CLUSTERS
             || self.padding.is_aligned() && entries.first().is_some_and(apart)
+    }
+
+    /// How many clusters from this one on the current extent still takes.
+    fn room(&self, next: &ClusterEntry) -> u64 {
+        if self.is_full(next) {
+            return 0;
+        }
+        let most = EXTENT_CLUSTERS.saturating_sub(self.current.header.entries.len()) as u64;
+        match self.padding.is_aligned() {
+            true => most.min(aligned::left(next)),
+            false => most,
+        }
     }
 
     fn check_length(&self, entry: &ClusterEntry, data: &[u8]) -> Result<()> {
@@ -268,13 +314,13 @@ impl DeviceSummary {
         header.devices().iter().map(account).collect()
     }
 
-    /// Adds a cluster to the account of its device.
-    pub(crate) fn account(devices: &mut [Self], entry: &ClusterEntry) {
+    /// Adds clusters to the account of their device.
+    pub(crate) fn account(devices: &mut [Self], run: &Run) {
         let device = devices
             .iter_mut()
-            .find(|device| device.id() == entry.device());
+            .find(|device| device.id() == run.device());
         if let Some(device) = device {
-            device.add(entry);
+            device.add(run);
         }
     }
 
@@ -317,11 +363,17 @@ impl DeviceSummary {
         }
     }
 
-    fn add(&mut self, entry: &ClusterEntry) {
-        let whole = self.cluster_length(entry.index());
+    fn add(&mut self, run: &Run) {
+        let Some(last) = run.last() else { return };
+        // Only the last cluster of a device can be shorter than the others.
+        let whole = CLUSTER_SIZE as u64;
+        let end = self.cluster_length(last.index()) as u64;
+        let before = run.count().saturating_sub(1);
         // The stored end of a device is padded to a whole block, which is not part of the device.
-        let zero = whole.saturating_sub(entry.stored());
-        self.bytes = self.bytes.saturating_add(whole as u64);
-        self.zero_bytes = self.zero_bytes.saturating_add(zero as u64);
+        let zero = |length: u64| length.saturating_sub(run.stored());
+        let bytes = before.saturating_mul(whole).saturating_add(end);
+        let zeroes = before.saturating_mul(zero(whole)).saturating_add(zero(end));
+        self.bytes = self.bytes.saturating_add(bytes);
+        self.zero_bytes = self.zero_bytes.saturating_add(zeroes);
     }
 }

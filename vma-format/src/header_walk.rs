@@ -37,9 +37,8 @@ impl<'a, S: ReadAt> HeaderWalk<'a, S> {
             return Ok(None);
         }
         let extent = next_extent(self.source, self.header, offset, self.size)?;
-        for entry in extent.entries() {
-            self.coverage.add(entry).map_err(|e| e.at(offset))?;
-        }
+        let added = self.coverage.add_extent(&extent);
+        added.map_err(|e| e.at(offset))?;
         self.offset = offset.saturating_add(extent.size() as u64);
         Ok(Some((offset, extent)))
     }

@@ -11,8 +11,14 @@ use crate::error::{Error, ErrorKind, Result};
 /// [`pending`](Self::pending).
 pub(crate) struct Ordered<I, O> {
     jobs: Option<Sender<Job<I, O>>>,
-    results: VecDeque<Receiver<Result<O>>>,
+    results: VecDeque<Outcome<O>>,
     workers: Vec<JoinHandle<()>>,
+}
+
+enum Outcome<O> {
+    /// Known without a worker.
+    Known(O),
+    Awaited(Receiver<Result<O>>),
 }
 
 type Job<I, O> = (I, Sender<Result<O>>);
@@ -52,14 +58,12 @@ impl<I: Send + 'static, O: Send + 'static> Ordered<I, O> {
             // Fails only if all workers have died, which the receiver will tell.
             let _ = jobs.send((input, result));
         }
-        self.results.push_back(receiver);
+        self.results.push_back(Outcome::Awaited(receiver));
     }
 
     /// Puts an already known result into the order.
     pub(crate) fn submit_done(&mut self, output: O) {
-        let (result, receiver) = bounded(1);
-        let _ = result.send(Ok(output));
-        self.results.push_back(receiver);
+        self.results.push_back(Outcome::Known(output));
     }
 
     /// How many jobs have been given whose results have not been taken.
@@ -70,7 +74,10 @@ impl<I: Send + 'static, O: Send + 'static> Ordered<I, O> {
     /// Waits for the result of the oldest job; `None` if there is none.
     pub(crate) fn take(&mut self) -> Option<Result<O>> {
         let died = |_| Error::new(ErrorKind::Io, "a compression thread has died");
-        Some(self.results.pop_front()?.recv().map_err(died).flatten())
+        Some(match self.results.pop_front()? {
+            Outcome::Known(output) => Ok(output),
+            Outcome::Awaited(result) => result.recv().map_err(died).flatten(),
+        })
     }
 }
 

@@ -9,6 +9,7 @@ use std::{io, thread};
 use crate::container::Written;
 use crate::encoder::{DeviceSummary, Summary};
 use crate::error::{Error, ErrorKind, Result};
+use crate::extent::run::runs;
 use crate::extent::{ClusterEntry, Extent, block_mask};
 use crate::extent_writer::IndexedOutput;
 use crate::header::{Device, Header};
@@ -365,8 +366,8 @@ impl<W: Write> State<'_, W> {
     fn write(&mut self, extent: &Extent, digest: Option<&ExtentDigest>) -> Result<()> {
         self.output.write(extent, digest)?;
         self.next = self.next.saturating_add(1);
-        for entry in extent.header().entries() {
-            DeviceSummary::account(&mut self.devices, entry);
+        for run in runs(extent.header().entries()) {
+            DeviceSummary::account(&mut self.devices, &run);
         }
         (self.progress)(&self.devices)
     }

@@ -82,7 +82,7 @@ impl<S: ReadAt> RandomAccess<S> {
         let mut extents = 0_u64;
         while offset < size {
             let parsed = next_extent(&source, &header, offset, size)?;
-            map.extent(offset, &runs(parsed.entries()))
+            map.extent(offset, &runs(parsed.entries()).collect::<Vec<_>>())
                 .map_err(|e| e.at(offset))?;
             offset = offset.saturating_add(parsed.size() as u64);
             extents = extents.saturating_add(1);
@@ -342,7 +342,7 @@ impl<S: ReadAt, I: ReadAt> RandomAccess<S, I> {
         };
         checks.extents(&mut |offset, expected| {
             let parsed = next_extent(&self.source, &self.header, offset, self.size)?;
-            match runs(parsed.entries()) == expected {
+            match runs(parsed.entries()).eq(expected.iter().copied()) {
                 true => Ok(()),
                 false => {
                     let detail = "the archive has other clusters there than its index says";

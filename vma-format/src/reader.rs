@@ -95,9 +95,8 @@ impl<R: Read> Reader<R> {
             let detail = "wrong vma extent uuid: it belongs to another archive";
             return Err(Error::new(ErrorKind::ExtentUuid, detail).at(self.offset));
         }
-        for entry in extent.header.entries() {
-            self.coverage.add(entry).map_err(|e| e.at(self.offset))?;
-        }
+        let added = self.coverage.add_extent(&extent.header);
+        added.map_err(|e| e.at(self.offset))?;
         self.offset = self.offset.saturating_add(extent.as_bytes().len() as u64);
         self.done = false;
         Ok(Some(extent))

@@ -2,6 +2,7 @@
 
 mod extents;
 mod place;
+mod zeroes;
 
 use std::collections::BTreeMap;
 use std::io::{self, Read};
@@ -14,9 +15,11 @@ use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
 pub use extents::from_file;
 use place::{cannot_write, write_extent};
 pub(crate) use place::{write_cluster, write_zero_cluster};
+use zeroes::Zeroes;
 
 use crate::error::{Error, Result};
 use crate::extent::Extent;
+use crate::extent::run::runs;
 use crate::header::Header;
 use crate::layout::{CLUSTER_SIZE, DeviceId};
 use crate::random_access::RandomAccess;
@@ -128,9 +131,16 @@ pub fn from_stream<R: Read>(
             })?;
         }
         drop((jobs, spare_in));
+        let mut zeroes = Zeroes::default();
         while let Some(extent) = reader.next_extent()? {
-            for entry in extent.header().entries() {
-                tally.add(entry);
+            tally.add_extent(extent.header(), |_| true);
+            if !extent.has_payload() {
+                for run in runs(extent.header().entries()) {
+                    zeroes.add(&run, &header, targets)?;
+                }
+                reader.recycle(extent);
+                progress(&tally)?;
+                continue;
             }
             if failure.happened() || jobs_in.send(extent).is_err() {
                 break;
@@ -140,7 +150,7 @@ pub fn from_stream<R: Read>(
         }
         // Closes the queue, so that the threads end.
         drop(jobs_in);
-        Ok(())
+        zeroes.write(&header, targets)
     });
     // A target's error comes before what the reader found afterwards.
     failure.first().map_or(ended, Err)

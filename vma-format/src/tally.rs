@@ -1,6 +1,7 @@
 //! Counting what an archive holds.
 
-use crate::extent::ClusterEntry;
+use crate::extent::run::{Run, runs};
+use crate::extent::{ClusterEntry, ExtentHeader};
 use crate::header::Header;
 use crate::layout::{BLOCK_SIZE, CLUSTER_SIZE, DeviceId, cluster_length};
 
@@ -39,6 +40,18 @@ impl Tally {
     /// Counts a cluster.
     pub fn add(&mut self, entry: &ClusterEntry) {
         self.add_clusters(entry.device(), entry.index(), 1, entry.mask());
+    }
+
+    /// Counts clusters that follow each other.
+    pub(crate) fn add_run(&mut self, run: &Run) {
+        self.add_clusters(run.device, run.first(), run.count(), run.mask);
+    }
+
+    /// Counts those clusters of an extent that are of a `wanted` device.
+    pub(crate) fn add_extent(&mut self, extent: &ExtentHeader, wanted: impl Fn(DeviceId) -> bool) {
+        runs(extent.entries())
+            .filter(|run| wanted(run.device))
+            .for_each(|run| self.add_run(&run));
     }
 
     /// Counts `count` clusters with the same mask.

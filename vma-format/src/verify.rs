@@ -12,6 +12,7 @@ use payload::Payload;
 use crate::coverage::Coverage;
 use crate::error::{ErrorKind, Result};
 use crate::extent::Extent;
+use crate::extent::run::runs;
 use crate::header::Header;
 use crate::header_walk::HeaderWalk;
 use crate::index::IndexReader;
@@ -122,7 +123,7 @@ pub fn verify_headers(source: &impl ReadAt, watch: &mut dyn Watch) -> Result<Ver
     let mut walk = HeaderWalk::new(source, &header)?;
     let (mut tally, mut extents) = (Tally::new(&header), 0_u64);
     while let Some((_, extent)) = walk.next_extent()? {
-        extent.entries().iter().for_each(|entry| tally.add(entry));
+        tally.add_extent(&extent, |_| true);
         extents = extents.saturating_add(1);
     }
     watch.header(&header);
@@ -148,13 +149,19 @@ impl Verifier<'_> {
     }
 
     fn extent(&mut self, extent: &Extent) {
-        for entry in extent.header().entries() {
-            match self.coverage.add(entry) {
-                Ok(()) => self.state.tally.add(entry),
-                Err(error) => {
-                    let damage = Damage::new(error.at(extent.offset()));
-                    let damage = damage.of(&self.state.header, entry);
-                    self.damage(damage);
+        for run in runs(extent.header().entries()) {
+            if self.coverage.add_run(&run) {
+                self.state.tally.add_run(&run);
+                continue;
+            }
+            for entry in run.entries() {
+                match self.coverage.add(&entry) {
+                    Ok(()) => self.state.tally.add(&entry),
+                    Err(error) => {
+                        let damage = Damage::new(error.at(extent.offset()));
+                        let damage = damage.of(&self.state.header, &entry);
+                        self.damage(damage);
+                    }
                 }
             }
         }

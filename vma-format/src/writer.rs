@@ -20,6 +20,9 @@ pub struct ArchiveWriter<W> {
     padding: Padding,
 }
 
+/// How many clusters of a hole are put into extents before those are written.
+const MOST_ZEROES: usize = 4096;
+
 impl<W: Write> ArchiveWriter<W> {
     /// Writes the header to `out`.
     ///
@@ -47,11 +50,14 @@ impl<W: Write> ArchiveWriter<W> {
     /// Adds clusters that are known to be zero.
     ///
     /// # Errors
-    /// As [`Encoder::zero_cluster`], and [`ErrorKind::Io`](crate::error::ErrorKind::Io).
+    /// As [`Encoder::zero_clusters`], and [`ErrorKind::Io`](crate::error::ErrorKind::Io).
     pub fn write_zeroes(&mut self, device: DeviceId, clusters: Range<u64>) -> Result<()> {
-        for index in clusters {
-            let full = self.encoder.zero_cluster(device, index)?;
-            self.put(full)?;
+        // Some MiB of full extents at a time, whatever the hole.
+        for start in clusters.clone().step_by(MOST_ZEROES) {
+            let end = start.saturating_add(MOST_ZEROES as u64).min(clusters.end);
+            for extent in self.encoder.zero_clusters(device, start..end)? {
+                self.put(Some(extent))?;
+            }
         }
         Ok(())
     }

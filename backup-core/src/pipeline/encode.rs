@@ -88,13 +88,15 @@ impl Worker<'_> {
         // A run ends within a cluster only where the disk does.
         let mut data = data.chunks(CLUSTER_SIZE);
         for run in runs {
-            for index in run.clusters() {
-                let extent = match run.zero {
-                    true => encoder.zero_cluster(device, index),
-                    false => encoder.cluster(device, index, data.next().unwrap_or_default()),
-                };
-                full.extend(self.or_fail(extent)?);
+            if run.zero {
+                full.extend(self.or_fail(encoder.zero_clusters(device, run.clusters()))?);
                 self.pass_on(encoder, full)?;
+            } else {
+                for index in run.clusters() {
+                    let bytes = data.next().unwrap_or_default();
+                    full.extend(self.or_fail(encoder.cluster(device, index, bytes))?);
+                    self.pass_on(encoder, full)?;
+                }
             }
             Counters::add(&self.shared.counters.done, run.length);
         }
@@ -103,7 +105,7 @@ impl Worker<'_> {
 
     /// Hands over what is `full`, as soon as there is any payload in it or enough without.
     fn pass_on(&self, encoder: &mut Encoder, full: &mut Vec<Extent>) -> Result<(), Stopped> {
-        let has_payload = full.last().is_some_and(Extent::has_payload);
+        let has_payload = full.iter().any(Extent::has_payload);
         if full.len() < MOST_EMPTY && !has_payload {
             return Ok(());
         }

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 use std::io::{self, Read};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::damage::{damaged, undone};
 use super::seek_table::{Entries, FramePlace, FrameSize};
@@ -23,7 +23,36 @@ pub struct Seekable<S> {
     marks: Vec<Position>,
     size: u64,
     recent: Mutex<VecDeque<Recent>>,
+    idle: Mutex<Idle>,
     forgiving: bool,
+}
+
+/// What the next frames are decompressed with: new memory costs more than to decompress into it.
+#[derive(Default)]
+struct Idle {
+    tools: Vec<Tools>,
+    /// Of frames that are not kept any more.
+    buffers: Vec<Vec<u8>>,
+}
+
+/// How many of each are kept: as many threads as restore an archive.
+const MAX_IDLE: usize = 6;
+
+/// What one thread decompresses with.
+struct Tools {
+    decompressor: zstd::bulk::Decompressor<'static>,
+    compressed: Vec<u8>,
+}
+
+impl std::fmt::Debug for Idle {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(
+            f,
+            "{} tools, {} buffers",
+            self.tools.len(),
+            self.buffers.len()
+        )
+    }
 }
 
 /// A frame that was read lately, by its number.
@@ -98,6 +127,7 @@ impl<S: ReadAt> Seekable<S> {
             marks,
             size: position.plain,
             recent: Mutex::default(),
+            idle: Mutex::default(),
             forgiving: false,
         }))
     }
@@ -174,8 +204,22 @@ impl<S: ReadAt> Seekable<S> {
             && let Some(oldest) = recent.pop_front()
         {
             kept = kept.saturating_sub(size(&oldest));
+            // Somebody may read it still.
+            let plain = Arc::into_inner(oldest.plain);
+            let plain =
+                plain.and_then(|plain| plain.into_inner().unwrap_or_else(PoisonError::into_inner));
+            if let Some(buffer) = plain.and_then(Arc::into_inner) {
+                let mut idle = self.idle();
+                if idle.buffers.len() < MAX_IDLE {
+                    idle.buffers.push(buffer);
+                }
+            }
         }
         plain
+    }
+
+    fn idle(&self) -> MutexGuard<'_, Idle> {
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn decompress(&self, at: u64, frame: FrameSize) -> io::Result<Vec<u8>> {
@@ -184,13 +228,34 @@ impl<S: ReadAt> Seekable<S> {
         if compressed > zstd::zstd_safe::compress_bound(size).saturating_add(1024) {
             return Err(damaged(at, "a frame is larger than any of its size can be").into());
         }
-        let mut bytes = vec![0; compressed];
-        self.source.read_exact_at(&mut bytes, at)?;
-        let mut plain = Vec::with_capacity(size);
-        let done = zstd::bulk::Decompressor::new()?.decompress_to_buffer(&bytes, &mut plain);
+        let (tools, buffer) = {
+            let mut idle = self.idle();
+            (idle.tools.pop(), idle.buffers.pop())
+        };
+        let mut tools = match tools {
+            Some(tools) => tools,
+            None => Tools {
+                decompressor: zstd::bulk::Decompressor::new()?,
+                compressed: Vec::new(),
+            },
+        };
+        // What is kept is counted by what is in it, so it has not much more room than that.
+        let fits = |buffer: &Vec<u8>| buffer.capacity() <= size.saturating_mul(2);
+        let mut plain = buffer.filter(fits).unwrap_or_default();
+        plain.clear();
+        plain.reserve_exact(size);
+        tools.compressed.resize(compressed, 0);
+        self.source.read_exact_at(&mut tools.compressed, at)?;
+        let done = tools
+            .decompressor
+            .decompress_to_buffer(&tools.compressed, &mut plain);
         done.map_err(|e| undone(at, e))?;
         if plain.len() != size {
             return Err(damaged(at, "the size of a frame differs from the seek table").into());
+        }
+        let mut idle = self.idle();
+        if idle.tools.len() < MAX_IDLE {
+            idle.tools.push(tools);
         }
         Ok(plain)
     }

@@ -1,5 +1,7 @@
 //! Clusters that follow each other.
 
+use std::ops::Range;
+
 use super::ClusterEntry;
 use crate::layout::{BLOCK_SIZE, DeviceId};
 
@@ -43,28 +45,54 @@ impl Run {
         (self.mask.count_ones() as u64).saturating_mul(BLOCK_SIZE as u64)
     }
 
-    /// Whether `entry` is the cluster that follows.
-    fn continued_by(&self, entry: &ClusterEntry) -> bool {
-        self.device == entry.device()
-            && self.mask == entry.mask()
-            && self.first().checked_add(self.count()) == Some(entry.index())
+    /// A run of one.
+    pub(crate) const fn of(entry: &ClusterEntry) -> Self {
+        Self {
+            device: entry.device,
+            first: entry.index,
+            count: 1,
+            mask: entry.mask,
+        }
+    }
+
+    /// The numbers of its clusters.
+    pub(crate) const fn clusters(&self) -> Range<u64> {
+        let first = self.first();
+        first..first.saturating_add(self.count())
+    }
+
+    /// Its clusters, one by one.
+    pub(crate) fn entries(&self) -> impl Iterator<Item = ClusterEntry> + use<> {
+        let (device, mask) = (self.device, self.mask);
+        self.clusters().map(move |index| {
+            ClusterEntry::new(device, u32::try_from(index).unwrap_or(u32::MAX), mask)
+        })
+    }
+
+    /// The last of its clusters.
+    pub(crate) fn last(&self) -> Option<ClusterEntry> {
+        let behind = u32::from(self.count).checked_sub(1)?;
+        let index = self.first.checked_add(behind)?;
+        Some(ClusterEntry::new(self.device, index, self.mask))
     }
 }
 
 /// The runs that an extent's clusters form.
-pub(crate) fn runs(entries: &[ClusterEntry]) -> Vec<Run> {
-    let mut runs: Vec<Run> = Vec::new();
-    for entry in entries {
-        match runs.last_mut().filter(|run| run.continued_by(entry)) {
+pub(crate) fn runs(entries: &[ClusterEntry]) -> impl Iterator<Item = Run> {
+    let mut rest = entries;
+    std::iter::from_fn(move || {
+        let first = rest.first()?;
+        let follows = |(entry, index): &(&ClusterEntry, u64)| {
+            entry.index() == *index && entry.device == first.device && entry.mask == first.mask
+        };
+        let count = rest.iter().zip(first.index()..).take_while(follows).count();
+        rest = rest.get(count..).unwrap_or_default();
+        Some(Run {
+            device: first.device,
+            first: first.index,
             // No extent has more than 59 clusters.
-            Some(run) => run.count = run.count.saturating_add(1),
-            None => runs.push(Run {
-                device: entry.device(),
-                first: u32::try_from(entry.index()).unwrap_or(u32::MAX),
-                count: 1,
-                mask: entry.mask(),
-            }),
-        }
-    }
-    runs
+            count: u8::try_from(count).unwrap_or(u8::MAX),
+            mask: first.mask,
+        })
+    })
 }

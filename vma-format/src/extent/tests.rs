@@ -96,3 +96,62 @@ fn runs_of_blocks_are_found() {
     cluster.copy_to(&mut part);
     assert_eq!(part, whole[..5000]);
 }
+
+#[test]
+fn a_hole_at_once_makes_the_extents_that_its_clusters_make_one_by_one() {
+    let clusters = 58 * 5 + 7;
+    for aligned in [false, true] {
+        let mut builder = HeaderBuilder::new([3; 16], 0);
+        // The last cluster of the disk is a short one, and another disk follows.
+        let size = cluster_offset(clusters) - 1000;
+        let disk = builder.add_device("disk", size).unwrap();
+        let other = builder.add_device("other", cluster_offset(70)).unwrap();
+        let builder = if aligned { builder.aligned() } else { builder };
+        let header = builder.build().unwrap();
+        for data in [0, 1, 57, 58, 100] {
+            let archive = |at_once: bool| {
+                let mut encoder = Encoder::new(&header);
+                let mut extents = Vec::new();
+                let mut full = encoder.cluster(disk, data, &[7; CLUSTER_SIZE]).unwrap();
+                extents.extend(full.take());
+                for (device, clusters) in
+                    [(disk, 0..data), (disk, data + 1..clusters), (other, 0..70)]
+                {
+                    if at_once {
+                        extents.extend(encoder.zero_clusters(device, clusters).unwrap());
+                    } else {
+                        let one = |index| encoder.zero_cluster(device, index).unwrap();
+                        extents.extend(clusters.filter_map(one));
+                    }
+                }
+                let (last, summary) = encoder.finish().unwrap();
+                extents.extend(last);
+                let place = |extent: &Extent| (extent.offset(), extent.as_bytes().to_vec());
+                (extents.iter().map(place).collect::<Vec<_>>(), summary)
+            };
+            assert_eq!(archive(true), archive(false), "aligned {aligned}, {data}");
+        }
+    }
+}
+
+#[test]
+fn a_hole_that_cannot_be_there_is_refused_for_its_first_wrong_cluster() {
+    let mut builder = HeaderBuilder::new([0; 16], 0);
+    let disk = builder.add_device("disk", cluster_offset(100)).unwrap();
+    let header = builder.build().unwrap();
+    let refused = |clusters: std::ops::Range<u64>| {
+        let mut encoder = Encoder::new(&header);
+        encoder.zero_cluster(disk, 50).unwrap();
+        encoder.zero_clusters(disk, clusters).unwrap_err().kind()
+    };
+    assert_eq!(refused(40..60), ErrorKind::DuplicateCluster);
+    assert_eq!(refused(90..101), ErrorKind::ClusterOutOfRange);
+    assert_eq!(
+        refused(u64::MAX - 3..u64::MAX),
+        ErrorKind::ClusterOutOfRange
+    );
+    assert_eq!(
+        refused((1 << 32) - 1..(1 << 32) + 1),
+        ErrorKind::ClusterOutOfRange
+    );
+}

@@ -44,7 +44,7 @@ impl ExtentDigest {
         let leaves = extent.stored().map_while(|(_, stored)| leaf(stored));
         Self {
             length: u32::try_from(extent.size()).unwrap_or(u32::MAX),
-            runs: runs(extent.header().entries()),
+            runs: runs(extent.header().entries()).collect(),
             sums: Sums::Leaves(algorithm, leaves.collect()),
         }
     }
@@ -92,7 +92,7 @@ impl ExtentDigest {
     /// Whether `extent` has the same blocks of the same clusters in the same order.
     #[must_use]
     pub fn has_clusters_of(&self, extent: &Extent) -> bool {
-        self.runs == runs(extent.header().entries())
+        runs(extent.header().entries()).eq(self.runs.iter().copied())
     }
 
     /// Whether `extent` is what this was computed from: the same clusters with the same payload.

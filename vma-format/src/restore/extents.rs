@@ -4,9 +4,11 @@ use std::sync::{Mutex, PoisonError};
 use std::thread;
 
 use super::place::{bound, write_extent};
+use super::zeroes::Zeroes;
 use super::{Failure, MAX_THREADS, Progress, Targets, spawn};
 use crate::error::Result;
 use crate::error::cannot_read;
+use crate::extent::run::runs;
 use crate::extent::{ClusterEntry, Extent, ExtentHeader};
 use crate::header::Header;
 use crate::header_walk::HeaderWalk;
@@ -49,9 +51,12 @@ pub fn from_file<S: ReadAt>(
                 while !failure.happened() {
                     let taken = take(&mut walk.lock().unwrap_or_else(PoisonError::into_inner));
                     let copied = taken.and_then(|extents| {
+                        let mut zeroes = Zeroes::default();
                         for (offset, extent) in &extents {
-                            copy(source, *offset, extent, header, targets, &mut piece)?;
+                            let to = (header, targets);
+                            copy(source, *offset, extent, to, &mut piece, &mut zeroes)?;
                         }
+                        zeroes.write(header, targets)?;
                         Ok(extents)
                     });
                     match copied {
@@ -64,10 +69,9 @@ pub fn from_file<S: ReadAt>(
         }
         drop(done_in);
         for extents in &done {
-            let entries = extents.iter().flat_map(|(_, extent)| extent.entries());
-            entries
-                .filter(|entry| targets.contains_key(&entry.device()))
-                .for_each(|entry| tally.add(entry));
+            for (_, extent) in &extents {
+                tally.add_extent(extent, |device| targets.contains_key(&device));
+            }
             if let Err(error) = progress(&tally) {
                 failure.set(error);
             }
@@ -98,13 +102,20 @@ fn copy<S: ReadAt>(
     source: &S,
     offset: u64,
     extent: &ExtentHeader,
-    header: &Header,
-    targets: &Targets<'_>,
+    (header, targets): (&Header, &Targets<'_>),
     piece: &mut Extent,
+    zeroes: &mut Zeroes,
 ) -> Result<()> {
     let mut place = offset.saturating_add(EXTENT_HEADER_SIZE as u64);
     let mut rest = extent.entries();
     while let Some(first) = rest.first() {
+        if first.mask() == 0
+            && let Some(run) = runs(rest).next()
+        {
+            zeroes.add(&run, header, targets)?;
+            rest = rest.get(usize::from(run.count)..).unwrap_or_default();
+            continue;
+        }
         let wanted = targets.contains_key(&first.device());
         if let Some((count, length)) = share(rest, place, header, targets) {
             place = place.saturating_add(length);
@@ -114,7 +125,8 @@ fn copy<S: ReadAt>(
         let mut length = 0_usize;
         let fits = |entry: &&ClusterEntry| {
             let longer = length.saturating_add(entry.stored());
-            let fits = targets.contains_key(&entry.device()) == wanted && longer <= PIECE;
+            let stored = entry.mask() != 0;
+            let fits = stored && targets.contains_key(&entry.device()) == wanted && longer <= PIECE;
             length = if fits { longer } else { length };
             fits
         };
