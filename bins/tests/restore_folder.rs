@@ -477,3 +477,145 @@ fn disks_without_a_name_of_a_drive_fill_one_bus_after_the_other() {
     restore(&made(54), "more").expect(6, &words);
     assert!(!bench.path("more").exists());
 }
+
+/// Another part of the first disk, where there was something, and where there were zeroes.
+fn spoil(image: &Path) {
+    let format = image.extension().unwrap().to_str().unwrap();
+    for write in ["write -P 0 100000 5000", "write -P 7 2097152 512"] {
+        let mut io = Command::new("qemu-io");
+        support::succeed(io.args(["-f", format, "-c", write]).arg(image));
+    }
+}
+
+#[test]
+fn into_the_images_of_a_folder_only_what_differs_is_written() {
+    let host = Host::new();
+    let not_there = [
+        "no image",
+        "disk-drive-scsi0.raw",
+        "--disk drive-scsi0=skip",
+    ];
+    host.restore(&["--in-place"]).expect(1, &not_there);
+    host.assert_nothing_made();
+    for format in ["raw", "qcow2"] {
+        host.restore(&["--force", "--format", format])
+            .expect(0, &[]);
+        let names = host.names();
+        let script = host.read("start.sh");
+        let image = host.folder.join(format!("disk-drive-scsi0.{format}"));
+        let written = || {
+            let mut restore = host.command(&host.archived.path);
+            let said = support::result(&support::succeed(restore.args(["--in-place", "--json"])));
+            said["written"].as_u64().unwrap()
+        };
+        assert_eq!(written(), 0);
+        spoil(&image);
+        let before = fs::read(&image).unwrap();
+        let would = [
+            "would restore drive-scsi0",
+            "as far as it differs",
+            "nothing was changed",
+        ];
+        host.restore(&["--in-place", "--dry-run"]).expect(0, &would);
+        assert!(fs::read(&image).unwrap() == before);
+        // Two blocks of the first change, one of the second.
+        assert_eq!(written(), 3 * 4096, "{format}");
+        match format {
+            "raw" => assert!(fs::read(&image).unwrap() == host.archived.disks[0]),
+            _ => host.archived.assert_in_qcow2(0, &image),
+        }
+        assert_eq!((host.names(), host.read("start.sh")), (names, script));
+        for name in ["disk-drive-scsi0", "disk-drive-virtio1"] {
+            fs::remove_file(host.folder.join(format!("{name}.{format}"))).unwrap();
+        }
+    }
+}
+
+#[test]
+fn an_image_of_another_size_or_in_use_or_elsewhere_is_not_written_into() {
+    let host = Host::new();
+    host.restore(&[]).expect(0, &[]);
+    let image = host.folder.join("disk-drive-scsi0.raw");
+    let refused = |code, words: &[&str]| {
+        let before = fs::read(&image).unwrap();
+        host.restore(&["--in-place"]).expect(code, words);
+        assert!(fs::read(&image).unwrap() == before);
+        assert!(!host.folder.join(".fleece-unfinished").exists());
+    };
+    spoil(&image);
+    {
+        let mut user = Command::new("qemu-io");
+        let file = format!("driver=file,filename={}", image.display());
+        user.args(["--image-opts", &file])
+            .stdin(std::process::Stdio::piped());
+        user.stdout(std::process::Stdio::piped());
+        let mut user = user.spawn().unwrap();
+        // It has the image when it answers.
+        use std::io::{Read as _, Write as _};
+        user.stdin.as_mut().unwrap().write_all(b"length\n").unwrap();
+        let mut answer = [0; 1];
+        user.stdout
+            .as_mut()
+            .unwrap()
+            .read_exact(&mut answer)
+            .unwrap();
+        refused(6, &["disk-drive-scsi0.raw"]);
+        drop(user.stdin.take());
+        user.wait().unwrap();
+    }
+    let elsewhere = host.bench.path("elsewhere");
+    fs::rename(&image, &elsewhere).unwrap();
+    std::os::unix::fs::symlink(&elsewhere, &image).unwrap();
+    refused(1, &["there is no image"]);
+    fs::rename(&elsewhere, &image).unwrap();
+    let file = fs::File::options().write(true).open(&image).unwrap();
+    file.set_len(1 << 20).unwrap();
+    refused(1, &["unexpected size 1048576"]);
+}
+
+#[test]
+fn a_restore_into_images_that_did_not_end_keeps_the_guest_from_being_started() {
+    let host = Host::new();
+    host.restore(&[]).expect(0, &[]);
+    let (image, script) = (
+        host.folder.join("disk-drive-scsi0.raw"),
+        host.folder.join("start.sh"),
+    );
+    let unfinished = host.folder.join(".fleece-unfinished");
+    let must_not_start = || {
+        assert!(unfinished.exists());
+        let output = Command::new(&script).output().unwrap();
+        assert_eq!(output.status.code(), Some(1));
+        assert!(String::from_utf8_lossy(&output.stderr).contains("run it again"));
+    };
+    // Its end is missing. Through a pipe all before that is written first.
+    let cut = host.archived.cut();
+    let cut = || {
+        let mut restore = host.command("-");
+        restore
+            .arg("--in-place")
+            .stdin(fs::File::open(&cut).unwrap());
+        Ended::of(&mut restore)
+    };
+    // Nothing differs, so nothing is half written.
+    cut().expect_code(4);
+    assert!(!unfinished.exists());
+    spoil(&image);
+    cut().expect(4, &["neither as before nor as in the archive"]);
+    must_not_start();
+    // Nothing more is written, but the images are as they were left.
+    cut().expect_code(4);
+    must_not_start();
+    host.restore(&["--in-place"]).expect(0, &[]);
+    assert!(!unfinished.exists());
+    assert!(fs::read(&image).unwrap() == host.archived.disks[0]);
+    let piped = host
+        .archived
+        .pipe(host.command("-").arg("--in-place"), &unfinished);
+    piped.end("-KILL");
+    must_not_start();
+    // New images in their place do as well.
+    host.restore(&["--force"]).expect(0, &[]);
+    assert!(!unfinished.exists());
+    assert_eq!(arguments(&host, &script).last().unwrap(), "the last");
+}

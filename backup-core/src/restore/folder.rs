@@ -2,6 +2,7 @@
 
 mod domain;
 pub(crate) mod fuzzing;
+mod kept;
 mod libvirt;
 mod machine;
 mod output;
@@ -10,6 +11,7 @@ pub(super) mod qemu;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use fleece_encryption::Identities;
@@ -60,6 +62,8 @@ pub struct FolderRestore {
     pub unique: bool,
     /// Replace files that are there.
     pub force: bool,
+    /// Write into the images that are there, and of each only what differs; the other files are replaced.
+    pub in_place: bool,
     /// Bytes per second written to all disks together.
     pub bwlimit: Option<u64>,
     /// Change nothing, and only tell what would be done.
@@ -83,6 +87,7 @@ impl FolderRestore {
             renames: Vec::new(),
             unique: false,
             force: false,
+            in_place: false,
             bwlimit: None,
             dry_run: false,
             startable: false,
@@ -96,12 +101,20 @@ impl FolderRestore {
 ///
 /// # Errors
 /// Kind `Damage` for an archive that is not whole; `Target` for what cannot be written, or is there;
-/// `Request`. Nothing is left then.
+/// `Request`. Nothing is left then; in place, once the first byte is written, nothing comes back: what is on record in the
+/// folder then, and the error, say so.
 pub fn restore_folder(
     job: &FolderRestore,
     reporter: &dyn Reporter,
     cancel: &CancelToken,
 ) -> Result<Restored, Error> {
+    if job.in_place && (job.is_live || job.folder.join(behind::RECORD).exists()) {
+        let message = format!(
+            "{}: images of a guest that runs on its archive are not written into before they are complete",
+            job.folder.display()
+        );
+        return Err(Error::new(ErrorKind::Request, message));
+    }
     let reporter = Counting::new(reporter);
     let input = Opened::open(&job.archive, &job.identities, cancel)?;
     let header = input.header().clone();
@@ -109,7 +122,11 @@ pub fn restore_folder(
     let mut found = plan::find(&header, &archived)?;
     rename::apply(&mut archived, &mut found, &job.renames)?;
     let found = wanted(found, &job.disks)?;
-    let images = images(found, job.format, &archived)?;
+    let format = |name: &str| match job.in_place {
+        true => kept::format(&job.folder, name, job.format),
+        false => job.format,
+    };
+    let images = images(found, &format, &archived)?;
     let mut machine = describe(&archived, &images, job.unique)?;
     if let Some(record) = recorded(&header, &reporter) {
         let devices = images
@@ -145,23 +162,26 @@ pub fn restore_folder(
             &[]
         }
     };
-    let record = job.is_live.then_some(behind::RECORD);
-    let own: Vec<&str> = images
+    let files: Vec<&str> = images
         .iter()
         .map(|(_, _, image)| image.file.as_str())
-        .chain(starts.iter().copied())
-        .chain(record)
         .collect();
+    let mut made = starts.to_vec();
+    made.extend(job.is_live.then_some(behind::RECORD));
+    let own = [&files[..], &made].concat();
     let configs = configs(&header, &own, &reporter);
-    let names = own
+    // Images that are kept have their names.
+    let new = if job.in_place { &made } else { &own };
+    let names = new
         .iter()
         .copied()
         .chain(configs.iter().map(|(name, _)| *name));
     if job.dry_run {
         return foresee(job, &images, names, &reporter);
     }
-    let mut output = Output::create(&job.folder, job.force, names)?;
-    let mut disks = Vec::new();
+    let mut output = Output::create(&job.folder, job.force || job.in_place, names)?;
+    let written: Arc<AtomicU64> = Arc::default();
+    let (mut disks, mut locks) = (Vec::new(), Vec::new());
     let mut over = Vec::new();
     for (found, key, image) in &images {
         let path = job.folder.join(&image.file);
@@ -177,6 +197,11 @@ pub fn restore_folder(
             reporter.info(format!(
                 "{path} lies over {name} until that is copied to it"
             ));
+        } else if job.in_place {
+            let (disk, lock) = kept::open(&job.folder, found, image, &written)?;
+            disks.push(disk);
+            locks.push(lock);
+            reporter.info(format!("restore {name} into {path}, as far as it differs"));
         } else {
             disks.push(make(&output, found, image)?);
             reporter.info(format!("restore {name} to {path}"));
@@ -186,11 +211,25 @@ pub fn restore_folder(
         let record = behind::record(&job.archive, &header, over);
         output.write(behind::RECORD, &record, false)?;
     }
+    let earlier = job.in_place.then(|| output.begin_overwriting(&files));
+    let earlier = earlier.transpose()?;
     let copied = match disks.is_empty() {
-        true => Copied::default(),
-        false => copy(input, &disks, job.bwlimit, &reporter, cancel)?,
+        true => Ok(Copied::default()),
+        false => copy(input, &disks, job.bwlimit, &reporter, cancel),
     };
-    drop(disks);
+    drop((disks, locks));
+    let written = written.load(Ordering::Relaxed);
+    if let (Some(earlier), Err(_)) = (earlier, &copied) {
+        match written {
+            0 => output.note_unfinished(earlier)?,
+            _ => reporter.warning(format!(
+                "the images in {} are neither as before nor as in the archive: do not start the guest before the same \
+                 restore has succeeded",
+                job.folder.display()
+            )),
+        }
+    }
+    let copied = copied?;
 
     for (name, data) in configs {
         output.write(name, data, false)?;
@@ -203,7 +242,7 @@ pub fn restore_folder(
     if let Some(reason) = cancel.reason() {
         return Err(Error::cancelled(reason));
     }
-    if let Some(warning) = output.publish()? {
+    if let Some(warning) = output.publish(&files)? {
         reporter.warning(warning);
     }
     let path = |image: &Image| job.folder.join(&image.file).display().to_string();
@@ -215,7 +254,7 @@ pub fn restore_folder(
         disks: disks.collect(),
         bytes: copied.bytes,
         zero: copied.zero,
-        written: None,
+        written: job.in_place.then_some(written),
         took: copied.took,
         started: None,
         warnings: reporter.warnings(),
@@ -230,21 +269,30 @@ fn foresee<'a>(
     reporter: &Counting<'_>,
 ) -> Result<Restored, Error> {
     let names: Vec<&str> = names.collect();
-    let free = Output::check(&job.folder, job.force, names.iter().copied())?;
+    let force = job.force || job.in_place;
+    let free = Output::check(&job.folder, force, names.iter().copied())?;
     let path = |name: &str| job.folder.join(name).display().to_string();
     let mut disks = Vec::new();
     for (found, key, image) in images {
         let (name, size) = (found.device.name(), units::bytes(found.device.size()));
         let (file, format) = (path(&image.file), image.format);
-        reporter.info(format!(
-            "would restore {name} ({size}) to {file} (format {format}), as {key}"
-        ));
+        if job.in_place {
+            kept::path(&job.folder, found, image)?;
+            reporter.info(format!(
+                "would restore {name} ({size}) into {file}, as far as it differs, as {key}"
+            ));
+        } else {
+            reporter.info(format!(
+                "would restore {name} ({size}) to {file} (format {format}), as {key}"
+            ));
+        }
         disks.push((name.to_owned(), file));
     }
     let sizes = images.iter().map(|(found, ..)| found.device.size());
     let sizes = units::bytes(sizes.fold(0, u64::saturating_add));
     let folder = job.folder.display();
     match free {
+        _ if job.in_place => {}
         Some(free) => reporter.info(format!(
             "the images would take {sizes} at most; {} are free in {folder}",
             units::bytes(free)
@@ -295,7 +343,7 @@ fn wanted(found: Vec<Found>, chosen: &[DiskChoice]) -> Result<Vec<Found>, Error>
 /// Each disk with the drive that it becomes and its image.
 fn images(
     found: Vec<Found>,
-    format: VolumeFormat,
+    format: &dyn Fn(&str) -> VolumeFormat,
     archived: &GuestConfig,
 ) -> Result<Vec<(Found, String, Image)>, Error> {
     let mut taken: Vec<String> = found.iter().filter_map(|disk| disk.key.clone()).collect();
@@ -310,9 +358,9 @@ fn images(
         // swtpm reads its state from a plain file.
         let format = match key.as_str() {
             "tpmstate0" => VolumeFormat::Raw,
-            _ => format,
+            _ => format(name),
         };
-        let file = format!("disk-{name}.{format}");
+        let file = kept::file(name, format);
         images.push((disk, key, Image { file, format }));
     }
     Ok(images)

@@ -81,10 +81,28 @@ fn open_target<E: From<Error> + From<block::Error>>(
             .map_err(|error| Error::caused(ErrorKind::Request, "cannot write the image", error))?,
         None => format_by_name(path),
     };
+    open_image(path, format, size).map_err(|error| match error {
+        NotOpened::Size(error) => error.into(),
+        NotOpened::Image(error) => error.into(),
+    })
+}
+
+/// Why an image cannot be written into.
+pub(super) enum NotOpened {
+    Size(Error),
+    Image(block::Error),
+}
+
+/// Opens an image that is there, or a block device, for a device of `size` bytes.
+pub(super) fn open_image(
+    path: &Path,
+    format: VolumeFormat,
+    size: u64,
+) -> Result<Arc<dyn BlockDevice>, NotOpened> {
     let device: Arc<dyn BlockDevice> = if format == VolumeFormat::Qcow2 {
-        Arc::new(Qcow2::open_writable(path)?)
+        Arc::new(Qcow2::open_writable(path).map_err(NotOpened::Image)?)
     } else {
-        Arc::new(RawFile::open(path, Access::ReadWrite)?)
+        Arc::new(RawFile::open(path, Access::ReadWrite).map_err(NotOpened::Image)?)
     };
     let there = device.size();
     if there < size || there.saturating_sub(size) > MAX_EXCESS {
@@ -92,7 +110,7 @@ fn open_target<E: From<Error> + From<block::Error>>(
             "{}: unexpected size {there} for a device of {size} bytes (up to 4 MiB more is fine)",
             path.display()
         );
-        return Err(Error::new(ErrorKind::Request, message).into());
+        return Err(NotOpened::Size(Error::new(ErrorKind::Request, message)));
     }
     Ok(device)
 }

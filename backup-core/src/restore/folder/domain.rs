@@ -112,7 +112,7 @@ pub fn restore_domain(
     let header = input.header().clone();
     let archived = config::archived(&header, &reporter)?;
     let found = wanted(plan::find(&header, &archived)?, &job.disks)?;
-    let mut images = images(found, job.format, &archived)?;
+    let mut images = images(found, &|_| job.format, &archived)?;
     let text = archived_domain(&header, &reporter);
     let name = name(job, text, &describe(&archived, &images, job.unique)?)?;
     for (found, key, image) in &mut images {
@@ -148,8 +148,11 @@ pub fn restore_domain(
         ));
     }
 
-    let names = images.iter().map(|(_, _, image)| image.file.as_str());
-    let output = Output::create(&folder, false, names)?;
+    let names: Vec<&str> = images
+        .iter()
+        .map(|(_, _, image)| image.file.as_str())
+        .collect();
+    let output = Output::create(&folder, false, names.iter().copied())?;
     let mut disks = Vec::new();
     for (found, _, image) in &images {
         disks.push(make(&output, found, image)?);
@@ -165,7 +168,7 @@ pub fn restore_domain(
     if let Some(reason) = cancel.reason() {
         return Err(Error::cancelled(reason));
     }
-    if let Some(warning) = output.publish()? {
+    if let Some(warning) = output.publish(&names)? {
         reporter.warning(warning);
     }
     let made: Vec<PathBuf> = images

@@ -1,5 +1,6 @@
 //! The folder that a guest is restored to: everything is complete before anything has its final name.
 
+use std::collections::BTreeSet;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
@@ -14,6 +15,9 @@ use crate::report::error::{Error, ErrorKind};
 
 /// Where files are until all of them are complete.
 const STAGE: &str = ".fleece-restore";
+
+/// In the folder as long as images in it are neither old nor new: their names. The script that starts the guest looks for it.
+pub(super) const UNFINISHED: &str = ".fleece-unfinished";
 
 /// In the stage while complete files get their names, as new ones or in the place of others. No file of an
 /// archive has a name with such a sign.
@@ -135,9 +139,47 @@ impl Output {
         self.names.retain(|kept| kept != name);
     }
 
-    /// Gives all files their names, or none: what was there comes back then. Returns what is to be said of
-    /// them although they are complete.
-    pub(super) fn publish(mut self) -> Result<Option<String>, Error> {
+    /// Puts on record that these images are being written into. Gives what was on record before.
+    pub(super) fn begin_overwriting(&self, images: &[&str]) -> Result<BTreeSet<String>, Error> {
+        let earlier = self.unfinished();
+        let mut all = earlier.clone();
+        all.extend(images.iter().map(|image| (*image).to_owned()));
+        self.note_unfinished(all)?;
+        Ok(earlier)
+    }
+
+    /// Takes images off the record.
+    fn end_overwriting(&self, images: &[&str]) -> Result<(), Error> {
+        let mut left = self.unfinished();
+        left.retain(|name| !images.contains(&name.as_str()));
+        self.note_unfinished(left)
+    }
+
+    fn unfinished(&self) -> BTreeSet<String> {
+        let text = fs::read_to_string(self.folder.join(UNFINISHED)).unwrap_or_default();
+        text.lines().map(str::to_owned).collect()
+    }
+
+    /// Replaces what is on record.
+    pub(super) fn note_unfinished(&self, names: BTreeSet<String>) -> Result<(), Error> {
+        let path = self.folder.join(UNFINISHED);
+        let failed = |error| cannot("write", &path, error);
+        if names.is_empty() {
+            return match fs::remove_file(&path) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => Err(failed(error)),
+                _ => Ok(()),
+            };
+        }
+        let mut text = names.into_iter().collect::<Vec<_>>().join("\n");
+        text.push('\n');
+        self.write(UNFINISHED, text.as_bytes(), false)?;
+        fs::rename(self.path(UNFINISHED), &path).map_err(failed)?;
+        sync_directory(&self.folder).map_err(failed)
+    }
+
+    /// Gives all files their names, or none: what was there comes back then. These `images` are whole now. Returns what is
+    /// to be said of them although they are complete.
+    pub(super) fn publish(mut self, images: &[&str]) -> Result<Option<String>, Error> {
         // From here on the next restore finishes this one if it is killed.
         self.write(if self.force { REPLACING } else { NAMING }, b"", false)?;
         for (number, name) in self.names.iter().enumerate() {
@@ -149,6 +191,7 @@ impl Output {
             }
         }
         self.made.clear();
+        self.end_overwriting(images)?;
         let synced = sync_directory(&self.folder).err();
         Ok(synced.map(|error| {
             let folder = self.folder.display();

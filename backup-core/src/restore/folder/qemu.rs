@@ -15,6 +15,10 @@ const USE: &str = r"#   -machine accel=tcg            # where there is no KVM
 
 const BEGIN: &str = r#"set -eu
 CDPATH= cd -- "$(dirname -- "$0")"
+if [ -e .fleece-unfinished ]; then
+    echo "a restore into the images here has not ended: run it again, and then this" >&2
+    exit 1
+fi
 if [ -z "${DISPLAY:-}${WAYLAND_DISPLAY:-}" ]; then
     set -- -vnc unix:vnc.sock "$@"
 fi

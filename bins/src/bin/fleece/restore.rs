@@ -138,6 +138,7 @@ fn folder_job(arguments: &Restore, folder: &Path) -> Result<FolderRestore, Error
     job.startable = arguments.start;
     job.unique = arguments.unique;
     job.force = arguments.force;
+    job.in_place = arguments.in_place;
     job.bwlimit = arguments.bwlimit;
     Ok(job)
 }

@@ -86,9 +86,10 @@ pub(crate) struct Restore {
     pub(crate) force: bool,
 
     /// Keep the disks of the guest that has this number, which must be stopped, and write into them only what differs
-    /// from the archive; its configuration becomes the archived one. Of an archive with an index only what differs is
-    /// read. If this is interrupted, the disks are neither old nor new: run it again.
-    #[arg(long, requires = "vmid", conflicts_with_all = ["to", "libvirt", "storage", "force", "unique"])]
+    /// from the archive; its configuration becomes the archived one. With --to: keep the images that an earlier restore
+    /// has made there. Of an archive with an index only what differs is read. If this is interrupted, the disks are
+    /// neither old nor new: run it again.
+    #[arg(long, conflicts_with_all = ["libvirt", "storage", "force", "unique"])]
     pub(crate) in_place: bool,
 
     /// Write at most this much per second, e.g. 200M.
