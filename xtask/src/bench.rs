@@ -25,8 +25,9 @@ enum Program {
     Test(&'static str),
 }
 
-const TABLES: [Table; 11] = [
+const TABLES: [Table; 12] = [
     bench("calls", "syscalls", &["target"]),
+    bench("holes", "holes", &["target", "1024", "ROUNDS"]),
     bench("archive", "archive", &["target", "2048", "ROUNDS"]),
     bench("restore", "restore-vs-convert", &["2048", "ROUNDS"]),
     bench("native", "native", &["2048", "3", "ROUNDS"]),
