@@ -117,8 +117,9 @@ fn run(dir: &Path, command: &str, names: &[(&str, PathBuf)]) -> (Duration, Durat
     let (before, start) = (of_children(), Instant::now());
     let output = ours.stdout(Stdio::null()).output().unwrap();
     let took = start.elapsed();
+    // With warnings, 3: the archive knows of no guest.
     assert!(
-        output.status.success(),
+        matches!(output.status.code(), Some(0 | 3)),
         "{}",
         String::from_utf8_lossy(&output.stderr)
     );
