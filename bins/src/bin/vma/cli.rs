@@ -53,6 +53,21 @@ pub(super) enum Command {
     ///                                                          # go into the overlay
     #[command(verbatim_doc_comment)]
     Serve(ServeArgs),
+    /// List what is on the disks of an archive, and read the files there
+    ///
+    /// Without root, without mounting anything, without QEMU. Volumes are called after the disk and what it has: scsi0
+    /// (the whole disk), scsi0:1 (its first partition), scsi0:vg/root (a logical volume), scsi0:md/0 (an array):
+    ///
+    ///   vma files web.vma.zst                                # what is on the disks?
+    ///   vma files web.vma.zst scsi0:1 ls -l /etc             # list a directory
+    ///   vma files web.vma.zst scsi0:1 cp /etc/fstab .        # copy a file
+    ///   vma files web.vma.zst scsi0:vg/root cp -r /srv out   # copy a directory
+    ///   vma files web.vma.zst scsi0:1 tar /var/lib/mysql > mysql.tar
+    ///   vma files disk.qcow2 disk:2 cat /Users/me/notes.txt  # of an image instead of an archive
+    ///
+    /// Files are read of ext2/3/4, NTFS, FAT, exFAT and ISO 9660; docs/FILES.md has more.
+    #[command(verbatim_doc_comment)]
+    Files(FilesArgs),
     /// Build the index of an archive that has none
     Index(IndexArgs),
     /// Compare the disks of two archives
@@ -76,6 +91,10 @@ impl Command {
             Self::Create(args) => args.archive == "-",
             Self::Reframe(args) | Self::Optimize(args) => args.output == "-",
             Self::Extract(args) => args.directory.as_os_str() == "-",
+            Self::Files(args) => matches!(
+                args.action,
+                Some(FilesAction::Cat { .. } | FilesAction::Tar { .. })
+            ),
             Self::Index(args) => args
                 .output
                 .as_ref()
@@ -250,6 +269,91 @@ pub(super) struct ServeArgs {
     pub(super) drives: Option<Vec<String>>,
     #[command(flatten)]
     pub(super) copy: CopyArgs,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct FilesArgs {
+    /// Archive, or image of a disk; of an archive that can only be read from front to back a seekable copy is made and kept
+    pub(super) archive: OsString,
+    /// Volume, as `vma files ARCHIVE` lists them [default: the only one that has files]
+    pub(super) volume: Option<String>,
+    /// It is the image of a disk in this format, raw or qcow2 [default: by the end of its name: .raw, .img, .iso, .qcow2; a
+    /// qcow2 image's backing files are only read if this is given]
+    #[arg(long, value_name = "FORMAT", value_parser = ["raw", "qcow2"])]
+    pub(super) image: Option<String>,
+    #[command(flatten)]
+    pub(super) copy: CopyArgs,
+    #[command(subcommand)]
+    pub(super) action: Option<FilesAction>,
+}
+
+/// What is done with files.
+#[derive(Debug, Subcommand)]
+pub(super) enum FilesAction {
+    /// List directories
+    Ls(LsArgs),
+    /// List all paths below directories
+    Find(FindArgs),
+    /// Print files to standard output
+    Cat {
+        /// Files
+        #[arg(required = true)]
+        paths: Vec<OsString>,
+    },
+    /// Copy files, keeping modes, times and holes
+    ///
+    /// Nothing that is there is overwritten, and nothing is written outside of TARGET, whatever names and links the disk
+    /// has. What cannot be read is told and left out; the exit code is then 3.
+    Cp(CpArgs),
+    /// Write files and directories to standard output, as a tar stream with owners, links, holes and extended attributes
+    Tar {
+        /// Files and directories
+        #[arg(required = true)]
+        paths: Vec<OsString>,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(super) struct LsArgs {
+    /// Directories and files [default: /]
+    pub(super) paths: Vec<OsString>,
+    /// Also modes, owners, sizes, times in the local zone, targets of links, and NTFS's alternate streams
+    #[arg(short)]
+    pub(super) long: bool,
+    /// Directories themselves, not what is in them
+    #[arg(short)]
+    pub(super) directory: bool,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct FindArgs {
+    /// Where to begin [default: /]
+    pub(super) paths: Vec<OsString>,
+    /// Also modes, owners, sizes, times in the local zone, targets of links, and NTFS's alternate streams
+    #[arg(short)]
+    pub(super) long: bool,
+    /// End each path with a NUL instead of a newline, and escape nothing
+    #[arg(short = '0', long, conflicts_with = "long")]
+    pub(super) print0: bool,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct CpArgs {
+    /// Files and directories
+    #[arg(required = true)]
+    pub(super) paths: Vec<OsString>,
+    /// Where they go: a directory that is there, or for one file or directory a new name
+    #[arg(required = true)]
+    pub(super) target: OsString,
+    /// Copy directories with all that is in them
+    #[arg(short)]
+    pub(super) recursive: bool,
+    /// Keep owners, and with them the bits that make programs run as their owner; only root can
+    #[arg(long)]
+    pub(super) owners: bool,
+    /// Copy symbolic links in directories as they are; they may lead anywhere
+    #[arg(long)]
+    pub(super) links: bool,
 }
 
 #[derive(Debug, Args)]

@@ -168,6 +168,18 @@ impl From<format::Error> for Failure {
     }
 }
 
+impl From<fleece_archive_files::Error> for Failure {
+    fn from(error: fleece_archive_files::Error) -> Self {
+        match signals::token().reason() {
+            Some(reason) => Self::interrupted(reason),
+            None if error.kind() == fleece_archive_files::ErrorKind::Damaged => {
+                Self::damage(Some(chain(&error)))
+            }
+            None => Self::new(chain(&error)),
+        }
+    }
+}
+
 impl From<fleece_backup_core::Error> for Failure {
     fn from(error: fleece_backup_core::Error) -> Self {
         match signals::token().reason() {

@@ -7,6 +7,7 @@ mod diff;
 mod encryption;
 mod extract;
 mod failure;
+mod files;
 mod index;
 mod info;
 mod input;
@@ -59,6 +60,7 @@ fn run(command: &Command) -> Result<()> {
         Command::Config(args) => return list::config(args),
         Command::Info(args) => return info::info(args),
         Command::Verify(args) => return verify::verify(args),
+        Command::Files(args) => return files::files(args),
         Command::Create(args) => create::create(args),
         Command::Extract(args) => extract::extract(args),
         Command::Serve(args) => serve::serve(args),

@@ -1,0 +1,132 @@
+//! `vma files`: what is on the disks of an archive, and the files in it.
+
+mod beneath;
+mod copy;
+mod disks;
+mod entry;
+mod list;
+mod tar;
+mod volumes;
+
+use std::io::{self, Write as _};
+use std::os::unix::ffi::OsStrExt as _;
+
+use fleece_archive_files::{Error, FileTree, Follow, Kind, Volume, Volumes, resolve};
+use fleece_bins::advice::chain;
+
+use super::cli::{FilesAction, FilesArgs};
+use super::failure::{Failure, Result, check};
+use super::report;
+
+/// How much is read at once.
+const BUFFER: usize = 1 << 20;
+
+/// Lists volumes, or does something with the files of one.
+pub(super) fn files(args: &FilesArgs) -> Result<()> {
+    let found = disks::volumes(args)?;
+    let Some(action) = &args.action else {
+        if let Some(name) = &args.volume {
+            return volumes::print(found.named(plain(name)).map_err(failed)?, &found);
+        }
+        return volumes::list(&found);
+    };
+    let volume = chosen(&found, args.volume.as_deref())?;
+    let tree = volume.open().map_err(failed)?;
+    for note in tree.notes() {
+        report::note(format_args!("{}: {note}", volume.name));
+    }
+    match action {
+        FilesAction::Ls(args) => list::ls(&*tree, args),
+        FilesAction::Find(args) => list::find(&*tree, args),
+        FilesAction::Cat { paths } => cat(&*tree, paths),
+        FilesAction::Cp(args) => copy::cp(&*tree, args).map_err(Failure::unfinished),
+        FilesAction::Tar { paths } => tar::tar(&*tree, paths).map_err(Failure::unfinished),
+    }
+}
+
+/// The volume that was named, or the only one that has files.
+fn chosen<'v>(found: &'v Volumes, name: Option<&str>) -> Result<&'v Volume> {
+    if let Some(name) = name {
+        return found.named(plain(name)).map_err(failed);
+    }
+    let mut with_files = found.with_files();
+    match (with_files.next(), with_files.next()) {
+        (Some(only), None) => Ok(only),
+        // With the names of those that there are.
+        _ => found
+            .named("")
+            .map_err(|error| Failure::usage(error.to_string())),
+    }
+}
+
+/// Archives call their devices `drive-scsi0`; here that is `scsi0`.
+fn plain(name: &str) -> &str {
+    name.strip_prefix("drive-").unwrap_or(name)
+}
+
+fn cat(tree: &dyn FileTree, paths: &[std::ffi::OsString]) -> Result<()> {
+    let mut out = io::stdout().lock();
+    let mut buffer = vec![0; BUFFER];
+    for path in paths {
+        let node = resolve(tree, path.as_bytes(), Follow::Links).map_err(failed)?;
+        let mut offset = 0_u64;
+        loop {
+            check()?;
+            let read = tree.read_at(node, offset, &mut buffer);
+            let read = read.map_err(|error| at(path.as_bytes(), &error))?;
+            if read == 0 {
+                break;
+            }
+            out.write_all(buffer.get(..read).unwrap_or_default())
+                .map_err(Failure::output)
+                .map_err(Failure::unfinished)?;
+            offset = offset.saturating_add(read as u64);
+        }
+    }
+    out.flush().map_err(Failure::output)
+}
+
+fn failed(error: Error) -> Failure {
+    Failure::from(error)
+}
+
+fn at(path: &[u8], error: &Error) -> Failure {
+    Failure::new(format!("{}: {}", entry::shown(path), chain(error)))
+}
+
+/// Permissions as `ls` shows them.
+fn permissions(kind: Kind, bits: u32) -> String {
+    let mut text = String::from(match kind {
+        Kind::File => "-",
+        Kind::Directory => "d",
+        Kind::Link => "l",
+        Kind::Fifo => "p",
+        Kind::Socket => "s",
+        Kind::Character => "c",
+        Kind::Block => "b",
+    });
+    for (shift, special, sign) in [(6_u32, 0o4000, 's'), (3, 0o2000, 's'), (0, 0o1000, 't')] {
+        let part = bits >> shift;
+        text.push(if part & 4 != 0 { 'r' } else { '-' });
+        text.push(if part & 2 != 0 { 'w' } else { '-' });
+        text.push(match (part & 1 != 0, bits & special != 0) {
+            (true, true) => sign,
+            (false, true) => sign.to_ascii_uppercase(),
+            (true, false) => 'x',
+            (false, false) => '-',
+        });
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn permissions_are_shown_as_ls_shows_them() {
+        assert_eq!(permissions(Kind::Directory, 0o1777), "drwxrwxrwt");
+        assert_eq!(permissions(Kind::File, 0o4644), "-rwSr--r--");
+        assert_eq!(permissions(Kind::Link, 0o2755), "lrwxr-sr-x");
+    }
+}
