@@ -1,5 +1,6 @@
 //! What is known of a file system without reading its files, and how it is opened.
 
+use crate::btrfs;
 use crate::bytes::text;
 use crate::error::{Error, Result};
 use crate::ext;
@@ -8,6 +9,7 @@ use crate::iso;
 use crate::ntfs;
 use crate::source::{Shared, Source};
 use crate::tree::FileTree;
+use crate::xfs;
 
 /// What a file system says of itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -47,7 +49,7 @@ type Identify = fn(&dyn Source) -> Option<FileSystem>;
 type Open = fn(&Shared) -> Result<Box<dyn FileTree>>;
 
 /// All file systems whose files are read. Those whose first sector may look like an MBR come first.
-const KNOWN: [(Identify, Open); 4] = [
+const KNOWN: [(Identify, Open); 6] = [
     (iso::identify, |source| {
         Ok(Box::new(iso::Iso::open(source)?))
     }),
@@ -56,6 +58,12 @@ const KNOWN: [(Identify, Open); 4] = [
     }),
     (fat::identify, |source| {
         Ok(Box::new(fat::Fat::open(source)?))
+    }),
+    (xfs::identify, |source| {
+        Ok(Box::new(xfs::Xfs::open(source)?))
+    }),
+    (btrfs::identify, |source| {
+        Ok(Box::new(btrfs::Btrfs::open(source)?))
     }),
     (ext::identify, |source| {
         Ok(Box::new(ext::Ext::open(source)?))

@@ -11,6 +11,7 @@
 //!
 #![doc = include_str!("../README.md")]
 
+mod btrfs;
 mod bytes;
 mod cache;
 mod error;
@@ -26,6 +27,7 @@ mod source;
 mod tree;
 mod volumes;
 mod walk;
+mod xfs;
 
 pub use cache::Cached;
 pub use error::{Error, ErrorKind, Result};

@@ -6,7 +6,7 @@ use crate::peers;
 use crate::run::{Outcome, Run, has};
 
 /// A program, and the package that has it.
-const PROGRAMS: [(&str, &str); 39] = [
+const PROGRAMS: [(&str, &str); 45] = [
     ("cc", "gcc"),
     // For libFuzzer.
     ("c++", "g++"),
@@ -36,6 +36,13 @@ const PROGRAMS: [(&str, &str); 39] = [
     ("fuse2fs", "fuse2fs"),
     ("mkfs.xfs", "xfsprogs"),
     ("mkfs.btrfs", "btrfs-progs"),
+    // File systems that are read without being mounted.
+    ("mkfs.vfat", "dosfstools"),
+    ("mcopy", "mtools"),
+    ("mkntfs", "ntfs-3g"),
+    ("setfattr", "attr"),
+    ("genisoimage", "genisoimage"),
+    ("sfdisk", "fdisk"),
     ("lvm", "lvm2"),
     ("thin_check", "thin-provisioning-tools"),
     ("ceph-mon", "ceph-mon"),

@@ -152,9 +152,13 @@ impl Superblock {
             let start = self
                 .first_data_block
                 .saturating_add(first.saturating_mul(self.blocks_per_group));
-            start.saturating_add(u64::from(self.has_copy(first)))
+            // With clusters, the superblock is in block 1, although the first block is number 0.
+            let is_late = first == 0 && self.first_data_block < self.own_block();
+            start
+                .saturating_add(u64::from(self.has_copy(first)))
+                .saturating_add(u64::from(is_late))
         } else {
-            self.first_data_block
+            self.own_block()
                 .saturating_add(1)
                 .saturating_add(meta_group)
         };
@@ -167,6 +171,11 @@ impl Superblock {
 
     pub(super) const fn has_wide_descriptors(&self) -> bool {
         self.descriptor_size >= 64
+    }
+
+    /// The number of the block that the superblock is in.
+    fn own_block(&self) -> u64 {
+        div(1024, self.block_size)
     }
 
     /// Whether a group begins with a copy of the superblock.

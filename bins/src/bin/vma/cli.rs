@@ -65,7 +65,7 @@ pub(super) enum Command {
     ///   vma files web.vma.zst scsi0:1 tar /var/lib/mysql > mysql.tar
     ///   vma files disk.qcow2 disk:2 cat /Users/me/notes.txt  # of an image instead of an archive
     ///
-    /// Files are read of ext2/3/4, NTFS, FAT, exFAT and ISO 9660; docs/FILES.md has more.
+    /// Files are read of ext2/3/4, XFS, btrfs, NTFS, FAT, exFAT and ISO 9660; docs/FILES.md has more.
     #[command(verbatim_doc_comment)]
     Files(FilesArgs),
     /// Build the index of an archive that has none
