@@ -55,7 +55,7 @@ shapes! {
     Info {
         uuid: String, ctime: i64, container: String, configs: Vec<ConfigSize>, devices: Vec<StoredDevice>,
         file_size: Option<u64>, archive_size: u64, extents: u64, in_order: bool, random_access: bool,
-        index: Option<String>,
+        index: Option<String>, encrypted_for: Option<String>,
     }
     Config { name: String, size: u64, text: String, exact: bool }
     WrittenDevice { name: String, size: u64, zero: Option<u64> }
