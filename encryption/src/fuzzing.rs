@@ -2,8 +2,12 @@
 
 use std::io::{self, Cursor, Read as _};
 
-use crate::signature::{VerifyingKeys, check};
-use crate::{Decrypted, Decryptor, Header, Identities};
+use crate::decrypted::Decrypted;
+use crate::decryptor::Decryptor;
+use crate::header::Header;
+use crate::identities::Identities;
+use crate::signature::check::check;
+use crate::signature::keys::VerifyingKeys;
 
 /// A secret key that fuzzing knows; its public key is in the README.
 const IDENTITY: &str = "AGE-SECRET-KEY-1WZNYFFY6UQ3SREZKGZ8N6ARPXCK0UUJM5RRA4KKK9J73UFR6DY9SMGEZZA";

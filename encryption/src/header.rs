@@ -10,27 +10,16 @@ use fleece_plain_text::words;
 use crate::error::{Error, ErrorKind, Result};
 use crate::file_key::FileKey;
 use crate::identities::Identities;
+use crate::magic::{ARMOR, MAGIC, VERSION};
 use crate::recipients::Recipients;
 use crate::stanza::Stanza;
 
-/// The first line.
-const VERSION: &[u8] = b"age-encryption.org/v1\n";
-/// How all versions begin.
-const MAGIC: &[u8] = b"age-encryption.org/";
-/// The first line of a file as text.
-const ARMOR: &[u8] = b"-----BEGIN AGE ENCRYPTED FILE-----";
 /// Columns of a stanza's body.
 const COLUMNS: usize = 64;
 
 /// The longest header that is read: 100 keys of RSA with 4096 bits, of about 800 bytes each, or 500 of X25519. An attacker
 /// cannot make us try more.
 pub const MAX_HEADER: usize = 80 << 10;
-
-/// Whether a file that begins so is encrypted with age; 40 bytes tell.
-#[must_use]
-pub fn is_encrypted(start: &[u8]) -> bool {
-    start.starts_with(MAGIC) || start.starts_with(ARMOR)
-}
 
 /// The header of an encrypted file: what it says without a key, and nothing of that is authenticated.
 #[derive(PartialEq, Eq)]

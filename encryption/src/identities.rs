@@ -10,7 +10,7 @@ use zeroize::Zeroizing;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::file_key::FileKey;
-use crate::header::is_encrypted;
+use crate::magic::is_encrypted;
 use crate::recipients::MAX_FILE;
 use crate::stanza::Stanza;
 use crate::{ssh, x25519};

@@ -1,7 +1,7 @@
 //! Lists of digests, signed: a file is checked by somebody who cannot read it (`docs/ENCRYPTION.md` has the format).
 
-mod check;
-mod keys;
+pub(crate) mod check;
+pub(crate) mod keys;
 mod list;
 mod sshsig;
 

@@ -18,9 +18,10 @@ use zeroize::Zeroizing;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::file_key::FileKey;
-use crate::primitives::{Secret, agree, derive, public, random, unwrap, wrap};
+use crate::primitives::{Secret, agree, derive, public, random};
 use crate::ssh_key::{PrivateKey, PrivatePart, PublicKey, PublicPart};
 use crate::stanza::Stanza;
+use crate::wrapped::{unwrap, wrap};
 
 const ED25519_INFO: &[u8] = b"age-encryption.org/v1/ssh-ed25519";
 const RSA_LABEL: &[u8] = b"age-encryption.org/v1/ssh-rsa";

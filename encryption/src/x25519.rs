@@ -9,8 +9,9 @@ use zeroize::Zeroizing;
 
 use crate::error::Result;
 use crate::file_key::FileKey;
-use crate::primitives::{Secret, agree, derive, public, random, unwrap, wrap};
+use crate::primitives::{Secret, agree, derive, public, random};
 use crate::stanza::Stanza;
+use crate::wrapped::{unwrap, wrap};
 
 pub(crate) const TAG: &str = "X25519";
 const INFO: &[u8] = b"age-encryption.org/v1/X25519";

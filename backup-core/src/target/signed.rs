@@ -52,7 +52,7 @@ impl Target for SignedTarget {
         let signer = Signer::new(list, name.unwrap_or_default(), &self.key).map_err(failed)?;
         Ok(Box::new(Signed {
             archive,
-            list: List::Open(signer),
+            list: List::Open(Box::new(signer)),
         }))
     }
 
@@ -69,7 +69,7 @@ struct Signed {
 
 #[derive(Debug)]
 enum List {
-    Open(Signer<ArchiveFile>),
+    Open(Box<Signer<ArchiveFile>>),
     Whole(ArchiveFile),
     /// It could not be written.
     Gone,
