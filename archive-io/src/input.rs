@@ -223,7 +223,7 @@ impl Input {
     }
 
     /// Looks for all damage. Without an index to check the payload against, the headers of an uncompressed file are
-    /// all that is read, unless they show damage.
+    /// all that is read, unless they show damage, or it is encrypted: then every byte is authenticated.
     ///
     /// # Errors
     /// As [`verify`].
@@ -234,6 +234,7 @@ impl Input {
     ) -> format::Result<Verified> {
         if index.is_none()
             && self.is_file()
+            && self.encrypted_for().is_none()
             && let Some(verified) = self.verify_headers(watch)?
         {
             return Ok(verified);
