@@ -183,7 +183,11 @@ fn a_signature_is_made_with_a_private_key_of_ones_own_or_there_is_no_archive() {
     mode(0o644);
     field.says(&create("dump/a.vma", "host"), 2, "chmod 600");
     mode(0o600);
-    field.says(&create("dump/a.vma", "host.pub"), 2, "no private key");
+    field.says(
+        &create("dump/a.vma", "host.pub"),
+        2,
+        "may be read by others",
+    );
     field.says(&create("dump/a.vma", "missing"), 2, "cannot read the key");
     field.says(
         &create("exec:cat > /dev/null", "host"),
