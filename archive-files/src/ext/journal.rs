@@ -24,6 +24,9 @@ const ALL: u32 = 0x3f;
 /// The longest journal that is replayed, in blocks: e2fsprogs makes none of more than 10,240,000.
 const MAX_BLOCKS: u64 = 10_240_000;
 
+/// How many blocks are revoked in a journal: a journal whose blocks are all one would have any number.
+const MAX_REVOKES: usize = 1 << 22;
+
 /// A volume, with blocks from its journal in their places.
 pub(super) struct Replayed {
     source: Shared,
@@ -193,6 +196,7 @@ impl Journal<'_> {
         let mut done: Vec<Transaction> = Vec::new();
         let mut open = Transaction::default();
         let mut left = self.end;
+        let mut revokes = 0_usize;
         while left > 0 {
             left = left.saturating_sub(1);
             let block = self.block(at)?;
@@ -215,7 +219,14 @@ impl Journal<'_> {
                     done.push(std::mem::take(&mut open));
                     sequence = sequence.wrapping_add(1);
                 }
-                5 => open.revokes.extend(self.revoked(&block)?),
+                5 => {
+                    let revoked = self.revoked(&block)?;
+                    revokes = revokes.saturating_add(revoked.len());
+                    if revokes > MAX_REVOKES {
+                        return Err(Error::limit("it revokes more blocks than it has room for"));
+                    }
+                    open.revokes.extend(revoked);
+                }
                 _ => break,
             }
         }
