@@ -560,6 +560,8 @@ fn a_running_guest_is_backed_up_encrypted_and_restored_as_it_was() {
     succeed(
         bench
             .backup(&daemon.qmp_socket())
+            .arg("--nbd-server")
+            .arg(daemon.nbd_socket())
             .args(["--encrypt-to", &field.public()]),
     );
     let archive = entries(&bench.path("archives"))
