@@ -6,8 +6,10 @@ pub(crate) mod cancel;
 pub(crate) mod earlier;
 pub(crate) mod incremental;
 pub(crate) mod places;
+pub(crate) mod stopped;
 pub(crate) mod who;
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -40,7 +42,7 @@ impl Job {
     /// stays on record, and is a warning.
     ///
     /// # Errors
-    /// Kind [`Request`](crate::ErrorKind::Request) while another process works on the guest,
+    /// Kind [`Busy`](crate::ErrorKind::Busy) while another process works on the guest,
     /// [`Storage`](crate::ErrorKind::Storage) when the record cannot be used.
     pub fn open(
         place: &Place,
@@ -243,7 +245,7 @@ pub(crate) fn left_frozen(error: Error, reporter: &Counting<'_>, cancel: &Cancel
 }
 
 /// Where the contents of an archive came from, if its guest was not read in full.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Tracked {
     /// Bytes read of the guest, of those disks that were not read in full.
@@ -252,6 +254,8 @@ pub struct Tracked {
     pub from_archive: u64,
     /// How many disks that were.
     pub disks: usize,
+    /// Of each disk whose bitmap is in a QEMU, whether what it said could be believed; one that is new cannot.
+    pub bitmaps: BTreeMap<String, bool>,
 }
 
 /// What a finished backup was.

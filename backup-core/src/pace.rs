@@ -10,6 +10,7 @@ mod least;
 pub(crate) mod options;
 pub(crate) mod pacer;
 pub(crate) mod rate;
+mod shared;
 
 pub use collision::Collision;
 pub use effort::Pace;

@@ -94,6 +94,33 @@ fn a_backup_needs_no_options_but_the_name_and_what_is_said_nearer_counts_more() 
 }
 
 #[test]
+fn the_example_in_the_documentation_is_right() {
+    let example = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/fleece.toml");
+    let text = fs::read_to_string(&example).unwrap();
+    // What is commented out may be used, too.
+    let all: String = text
+        .lines()
+        .map(|line| match line.strip_prefix("# ") {
+            Some(setting)
+                if setting
+                    .split_once(" = ")
+                    .is_some_and(|(key, _)| !key.contains(' ')) =>
+            {
+                setting
+            }
+            _ => line,
+        })
+        .fold(String::new(), |text, line| text + line + "\n");
+    assert_ne!(all, text);
+    for config in [&text, &all] {
+        let host = Host::new(config);
+        host.fleece(&["config", "check"]).expect_code(0);
+        host.fleece(&["config", "show", "web1"])
+            .expect(0, &["bwlimit", "100M", "fleece.toml:"]);
+    }
+}
+
+#[test]
 fn what_the_command_line_excludes_is_left_out() {
     let host = Host::new(GUESTS);
     let elsewhere = [

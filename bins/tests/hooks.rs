@@ -264,6 +264,266 @@ fn a_webhook_gets_the_json_by_curl_and_one_that_refuses_it_is_a_warning() {
     served.join().unwrap();
 }
 
+/// Takes requests until one is for `last`; what was asked for.
+fn serve_until(last: &'static str) -> (String, std::thread::JoinHandle<Vec<String>>) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = format!("http://{}/uuid", listener.local_addr().unwrap());
+    let served = std::thread::spawn(move || {
+        let mut asked = Vec::new();
+        for stream in listener.incoming() {
+            let stream = stream.unwrap();
+            let mut lines = BufReader::new(&stream).lines().map(Result::unwrap);
+            let first = lines.next().unwrap();
+            lines.find(String::is_empty);
+            (&stream)
+                .write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nOK")
+                .unwrap();
+            let path = first.split(' ').nth(1).unwrap().to_owned();
+            asked.push(path.clone());
+            if path == last {
+                break;
+            }
+        }
+        asked
+    });
+    (address, served)
+}
+
+#[test]
+fn a_heartbeat_says_that_it_begins_and_how_it_ends() {
+    let host = Host::new("");
+    let file = host.path("alive").display().to_string();
+    let beat = |address: &str| {
+        let options = ["--heartbeat", address, "--heartbeat", &file];
+        let commands = [
+            "--on-start",
+            "cat > start",
+            "--on-success",
+            "echo $FLEECE_EXIT_CODE > success",
+        ];
+        Ended::of(&mut host.backup(&[&options[..], &commands].concat()))
+    };
+    let (address, served) = serve_until("/uuid");
+    beat(&address).expect_code(0);
+    assert_eq!(served.join().unwrap(), ["/uuid/start", "/uuid"]);
+    let alive = fs::read_to_string(&file).unwrap();
+    assert!(alive.starts_with("20") && alive.ends_with('\n'), "{alive}");
+    let start: Value =
+        serde_json::from_str(&fs::read_to_string(host.path("start")).unwrap()).unwrap();
+    assert!(start["host"].is_string(), "{start}");
+    assert_eq!(fs::read_to_string(host.path("success")).unwrap(), "0\n");
+
+    fs::remove_file(host.path("success")).unwrap();
+    fs::remove_file(&file).unwrap();
+    fs::remove_file(host.path("disk.raw")).unwrap();
+    let (address, served) = serve_until("/uuid/fail");
+    assert_ne!(beat(&address).status.code(), Some(0));
+    assert_eq!(served.join().unwrap(), ["/uuid/start", "/uuid/fail"]);
+    assert!(!host.path("success").exists() && !Path::new(&file).exists());
+}
+
+/// The command of the unit that writes a mail when another has failed, with the directory of what was mailed already.
+fn failed_unit(mailed: &Path) -> Vec<String> {
+    let unit = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/systemd/fleece-failed@.service");
+    let unit = fs::read_to_string(unit).unwrap();
+    let line = unit
+        .lines()
+        .find_map(|line| line.strip_prefix("ExecStart=sh -c '"))
+        .unwrap();
+    let script = line.strip_suffix('\'').unwrap();
+    let script = script.replace("/run/fleece", mailed.to_str().unwrap());
+    vec![
+        "-c".into(),
+        script.replace("%i", "fleece.service").replace("%H", "host"),
+    ]
+}
+
+#[test]
+fn a_failed_night_is_one_mail_whoever_writes_it() {
+    let host = Host::new("");
+    fs::create_dir(host.path("runtime")).unwrap();
+    host.program("bin/systemctl", "#!/bin/sh\necho 'it has failed'\n");
+    fs::remove_file(host.path("disk.raw")).unwrap();
+    let run = "00112233445566778899aabbccddeeff";
+    let night = |options: &[&str]| {
+        let _ = fs::remove_file(host.path("mail"));
+        let mut backup = host.backup(options);
+        backup
+            .env("RUNTIME_DIRECTORY", host.path("runtime"))
+            .env("INVOCATION_ID", run);
+        assert_ne!(Ended::of(&mut backup).status.code(), Some(0));
+        let by_us = host.path("mail").exists();
+        let path = std::env::var("PATH").unwrap();
+        let mut unit = Command::new("sh");
+        unit.args(failed_unit(&host.path("runtime")))
+            .env("MONITOR_INVOCATION_ID", run)
+            .env("MAIL_TO", "root");
+        unit.env("PATH", format!("{}:{path}", host.path("bin").display()));
+        let _ = fs::remove_file(host.path("mail"));
+        assert!(unit.status().unwrap().success());
+        (by_us, host.path("mail").exists())
+    };
+    assert_eq!(night(&["--mail-to", "root"]), (true, false));
+    // Without an address of ours, and where our mail could not be sent, the unit's comes.
+    assert_eq!(night(&[]), (false, true));
+    let mail = fs::read_to_string(host.path("mail")).unwrap();
+    assert!(
+        mail.contains("Subject: fleece.service has failed on host"),
+        "{mail}"
+    );
+    host.program(
+        "bin/sendmail",
+        &format!(
+            "#!/bin/sh\nif [ -e {0}/sent ]; then cat > {0}/mail; else : > {0}/sent; exit 75; fi\n",
+            host.0.path().display()
+        ),
+    );
+    let (_, by_unit) = night(&["--mail-to", "root"]);
+    assert!(by_unit);
+    assert!(support::entries(&host.path("runtime")).is_empty());
+}
+
+/// A mail server for one mail, which it returns.
+fn mail_server() -> (u16, std::thread::JoinHandle<String>) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let served = std::thread::spawn(move || {
+        let (stream, _) = listener.accept().unwrap();
+        let say = |text: &str| {
+            (&stream)
+                .write_all(format!("{text}\r\n").as_bytes())
+                .unwrap()
+        };
+        say("220 here");
+        let mut mail = String::new();
+        let mut in_data = false;
+        for line in BufReader::new(&stream).lines() {
+            let line = line.unwrap();
+            mail.push_str(&format!("{line}\n"));
+            match (in_data, &*line) {
+                (true, ".") => {
+                    in_data = false;
+                    say("250 taken");
+                }
+                (true, _) => {}
+                (false, "DATA") => {
+                    in_data = true;
+                    say("354 go on");
+                }
+                (false, "QUIT") => {
+                    say("221 bye");
+                    break;
+                }
+                (false, _) => say("250 ok"),
+            }
+        }
+        mail
+    });
+    (port, served)
+}
+
+#[test]
+fn a_real_mailer_takes_the_mail_to_its_server() {
+    if fleece_lab::require("msmtp").is_none() {
+        return;
+    }
+    let host = Host::new("");
+    let (port, served) = mail_server();
+    fs::remove_file(host.path("bin/sendmail")).unwrap();
+    let config = format!("account default\nhost 127.0.0.1\nport {port}\nfrom fleece@example.org\n");
+    fs::write(host.path("msmtprc"), config).unwrap();
+    let mailer = format!(
+        "#!/bin/sh\nexec msmtp --file={} \"$@\"\n",
+        host.path("msmtprc").display()
+    );
+    host.program("bin/sendmail", &mailer);
+    fs::remove_file(host.path("disk.raw")).unwrap();
+    let said = Ended::of(&mut host.backup(&["--mail-to", "admin@example.org"]));
+    assert!(!said.said.contains("the mail to"), "{}", said.said);
+    let mail = served.join().unwrap();
+    for line in [
+        "MAIL FROM:<fleece@example.org>",
+        "RCPT TO:<admin@example.org>",
+        "To: admin@example.org",
+        "Subject: fleece on ",
+    ] {
+        assert!(mail.contains(line), "{line}: {mail}");
+    }
+    assert!(mail.contains("disk.raw"), "{mail}");
+}
+
+/// A journal of its own, whose entries about the guest are printed at the end. It sees no processes of others, and ends with the
+/// command.
+const JOURNAL: &str = r#"
+mount -t tmpfs none /run && mount -t tmpfs none /var/log && mkdir -p /run/systemd/journal /run/log/journal || exit 9
+/usr/lib/systemd/systemd-journald >/dev/null 2>&1 &
+until [ -S /run/systemd/journal/stdout ]; do sleep 0.05; done
+# As systemd starts a service.
+systemd-cat --identifier=unit sh -c 'JOURNAL_STREAM=$(stat -Lc %d:%i /proc/self/fd/2) exec "$@"' - "$@"
+code=$?
+until journalctl --directory=/run/log/journal --output=cat | grep --quiet 'Finished Backup'; do sleep 0.05; done
+journalctl --directory=/run/log/journal --output=json FLEECE_GUEST=100
+exit $code
+"#;
+
+#[test]
+fn in_a_real_journal_lines_have_their_priority_and_the_guest() {
+    if fleece_lab::require("/usr/lib/systemd/systemd-journald").is_none() {
+        return;
+    }
+    let apart = [
+        "--mount",
+        "--propagation",
+        "private",
+        "--pid",
+        "--fork",
+        "--kill-child",
+        "--mount-proc",
+    ];
+    if !Command::new("unshare")
+        .args(apart)
+        .arg("true")
+        .status()
+        .unwrap()
+        .success()
+    {
+        println!("SKIP: a journal of its own needs root");
+        return;
+    }
+    let host = Host::new("");
+    let mut backup = host.backup(&["--script", "script"]);
+    backup.args(["--of-job", "nightly"]);
+    let mut journal = Command::new("unshare");
+    journal
+        .args(apart)
+        .args(["sh", "-c", JOURNAL, "-"])
+        .arg(backup.get_program())
+        .args(backup.get_args());
+    journal
+        .current_dir(host.path(""))
+        .env("FLEECE_CONFIG", "fleece.toml");
+    let ended = journal.output().unwrap();
+    assert!(ended.status.success(), "{ended:?}");
+    let entries: Vec<Value> = String::from_utf8(ended.stdout)
+        .unwrap()
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    let entry = entries
+        .iter()
+        .find(|entry| entry["MESSAGE"] == "Starting Backup of VM 100 (qemu)");
+    let entry = entry.unwrap_or_else(|| panic!("{entries:?}"));
+    for (field, value) in [
+        ("PRIORITY", "6"),
+        ("SYSLOG_IDENTIFIER", "fleece"),
+        ("FLEECE_JOB", "nightly"),
+        ("_TRANSPORT", "journal"),
+    ] {
+        assert_eq!(entry[field], value, "{entry}");
+    }
+    assert!(entries.len() > 5, "{entries:?}");
+}
+
 #[test]
 fn the_service_manager_is_told_how_far_it_is() {
     let host = Host::new("");

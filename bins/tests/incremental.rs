@@ -216,6 +216,17 @@ impl Field {
         check(&said.archive(), &self.disks());
         // Nothing but the bitmaps of the new archive is left, and who they count against.
         assert_eq!(self.bitmaps().len(), 1, "{}", said.text);
+        // Beside the archive is which of them were believed.
+        let path = said.archive().display().to_string();
+        let (stem, _) = path.split_once(".vma").unwrap();
+        let stats = fs::read_to_string(format!("{stem}.stats.json")).unwrap();
+        let stats: Value = serde_json::from_str(&stats).unwrap();
+        let bitmaps = stats["bitmaps"].as_object().unwrap();
+        let believed = bitmaps
+            .values()
+            .filter(|is_ok| **is_ok == Value::Bool(true));
+        assert_eq!(believed.count() as u64, said.by_bitmap(), "{stats}");
+        assert!(!bitmaps.is_empty(), "{stats}");
         said
     }
 }

@@ -17,6 +17,7 @@ use std::process::{Command, Output};
 use std::time::{Duration, Instant};
 
 use fleece_backup_core::units;
+use fleece_fleet::status::{Status, StatusFile};
 use serde_json::{Value, json};
 use support::ended::Ended;
 use tempfile::TempDir;
@@ -62,6 +63,10 @@ impl Dumps {
     fn fleece(&self, arguments: &[&str]) -> Output {
         let mut command = Command::new(env!("CARGO_BIN_EXE_fleece"));
         command.current_dir(self.0.path()).args(arguments);
+        // Whenever this runs: at night, tonight's would not be missed yet.
+        command
+            .env("TZ", "UTC")
+            .env("FLEECE_CLOCK", format!("{TODAY}T12:00:00Z"));
         command.output().unwrap()
     }
 
@@ -75,10 +80,15 @@ impl Dumps {
     }
 }
 
+/// By the program's clock.
+const TODAY: &str = "2026-11-30";
+
+fn today() -> jiff::civil::Date {
+    TODAY.parse().unwrap()
+}
+
 fn stem(guest: &str, nights_ago: i64) -> String {
-    let night = jiff::Zoned::now()
-        .date()
-        .saturating_sub(jiff::Span::new().days(nights_ago));
+    let night = today().saturating_sub(jiff::Span::new().days(nights_ago));
     format!(
         "vzdump-qemu-{guest}-{}-02_00_00",
         night.strftime("%Y_%m_%d")
@@ -123,6 +133,7 @@ fn six() -> Dumps {
     }
     let mut named = stats("warnings", 40);
     named["name"] = HOSTILE.into();
+    named["bitmaps"] = json!({ "scsi0": true, "scsi1": false });
     named["warnings"] = 1.into();
     named["warning_texts"] = json!([HOSTILE]);
     dumps.record("web", 0, &named);
@@ -194,7 +205,7 @@ fn retention_is_told_until_the_day_on_which_each_backup_goes() {
     let guest: Value = serde_json::from_str(text.lines().next().unwrap()).unwrap();
     let backups = guest["backups"].as_array().unwrap();
     assert_eq!(backups.len(), 9);
-    let today = jiff::Zoned::now().date();
+    let today = today();
     let day = |days: i64| {
         today
             .saturating_add(jiff::Span::new().days(days))
@@ -404,6 +415,8 @@ fn metrics_are_written_at_once_in_the_form_that_prometheus_reads() {
         "fleece_backup_result{guest=\"db\"} 2",
         "fleece_backup_missed_nights{guest=\"gone\"} 2",
         "fleece_guest_paused_seconds{guest=\"100\"} 0.0015",
+        "fleece_bitmap_ok{guest=\"web\",disk=\"scsi0\"} 1",
+        "fleece_bitmap_ok{guest=\"web\",disk=\"scsi1\"} 0",
         "fleece_guest_write_latency_before_seconds{guest=\"100\"} 0.00021",
     ] {
         assert!(
@@ -413,6 +426,21 @@ fn metrics_are_written_at_once_in_the_form_that_prometheus_reads() {
     }
     let quantile = "fleece_guest_write_latency_seconds{guest=\"100\",quantile=\"0.99\"} 0.00";
     assert!(text.contains(quantile), "{text}");
+    // What runs is this process's.
+    fs::create_dir(dumps.path("state")).unwrap();
+    let mut status = Status::begin("web");
+    status.fleecing = Some(7 << 20);
+    let file = StatusFile::new(&dumps.path("state"), "web");
+    file.write(&mut status).unwrap();
+    let output = dumps.fleece(&["metrics", ".", "--state-dir", "state"]);
+    drop(file);
+    let running = String::from_utf8(output.stdout).unwrap();
+    for line in [
+        "fleece_backup_running{guest=\"web\"} 1",
+        "fleece_fleecing_used_bytes{guest=\"web\"} 7340032",
+    ] {
+        assert!(running.lines().any(|it| it == line), "{line}:\n{running}");
+    }
     let wrong = Ended::from(dumps.fleece(&["metrics", ".", "--textfile", "fleece.txt"]));
     wrong.expect(1, &["names end in .prom"]);
     Ended::from(dumps.fleece(&["metrics", ".", "--textfile", "fleece.prom"])).expect_code(0);

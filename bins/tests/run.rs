@@ -120,6 +120,266 @@ fn a_guest_that_fails_does_not_keep_the_others_from_their_backups() {
     assert!(left.is_empty(), "{left:?}");
 }
 
+/// What `fleece report` says of each guest: its state, and why.
+fn reported(host: &Host) -> Vec<(String, String, String)> {
+    let output = host.command(&["report", "to", "--json"]).output().unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    let guests = text
+        .lines()
+        .map(|line| serde_json::from_str::<Value>(line).unwrap());
+    let guests = guests.filter(|guest| guest["guest"].is_string());
+    let word = |guest: &Value, key: &str| guest[key].as_str().unwrap().to_owned();
+    guests
+        .map(|guest| {
+            (
+                word(&guest, "guest"),
+                word(&guest, "state"),
+                word(&guest, "why"),
+            )
+        })
+        .collect()
+}
+
+#[test]
+fn every_guest_without_a_backup_has_failed_and_is_not_missing_whatever_it_failed_of() {
+    // A monitor that is not there, one that nobody answers at, no way, no image, an option that makes no sense, and
+    // hosts that are no guests.
+    let host = Host::new(
+        "[run]\nno-retry = true\n[guest.gone]\nqmp = 'gone.qmp'\n[guest.silent]\nqmp = 'run/silent.sock'\n\
+         [guest.wayless]\nnotes = 'x'\n[guest.lost]\nimage = ['lost.raw']\n[guest.odd]\nimage = ['guests/web/disk.raw']\n\
+         notes = '{{odd}}'\n[guest.102]\nqmp = 'gone.qmp'\n",
+    );
+    let _silent = hung(&host, "silent");
+    let connect = "qemu:///system?socket=/nowhere";
+    let (code, summary) = host.run(&[
+        "run",
+        "--all",
+        "--jobs",
+        "6",
+        "--libvirt",
+        "--connect",
+        connect,
+    ]);
+    assert_eq!(code, 6, "{summary}");
+    let libvirt = results(&summary)
+        .into_iter()
+        .find(|(name, ..)| name == "(libvirt)");
+    assert_ne!(libvirt.unwrap().1, 0, "{summary}");
+    let reported = reported(&host);
+    let names: Vec<_> = reported.iter().map(|(guest, ..)| guest.as_str()).collect();
+    assert_eq!(names, ["102", "gone", "lost", "odd", "silent", "wayless"]);
+    for (guest, state, why) in &reported {
+        assert_eq!(state, "failed", "{guest}: {why}");
+        assert!(!why.is_empty(), "{guest}");
+    }
+    // One record each, with its log, also of a backup by itself; who is killed is recorded by the run.
+    let logs = |guest: &str| {
+        let prefix = format!("vzdump-qemu-{guest}-");
+        let files = support::entries(&host.path("to"));
+        let names = files
+            .iter()
+            .map(|path| path.file_name().unwrap().to_string_lossy().into_owned());
+        names
+            .filter(|name| name.starts_with(&prefix) && name.ends_with(".log"))
+            .count()
+    };
+    assert_eq!((logs("gone"), logs("silent"), logs("wayless")), (1, 1, 1));
+    std::thread::sleep(std::time::Duration::from_secs(1));
+    host.fleece(&["backup", "--name", "gone"]).expect_code(5);
+    assert_eq!(logs("gone"), 2);
+    host.fleece(&["backup", "--name", "gone", "--dry-run"])
+        .expect_code(5);
+    assert_eq!(logs("gone"), 2);
+}
+
+#[test]
+fn a_backup_that_is_killed_has_failed() {
+    let host = Host::new("[run]\nno-retry = true\n[guest.mail]\nnative = 'run/mail.sock'\n");
+    let _server = hung(&host, "mail");
+    let mut running = Running::start(&mut host.command(&["run", "--all"]));
+    running.until("creating vzdump archive");
+    let status = fs::read_to_string(host.path("state/mail.status")).unwrap();
+    let status: Value = serde_json::from_str(&status).unwrap();
+    support::signal(
+        u32::try_from(status["pid"].as_u64().unwrap()).unwrap(),
+        "-KILL",
+    );
+    let ended = running.end();
+    assert_eq!(ended.status.code(), Some(137), "{}", ended.said);
+    let [(_, state, why)] = &reported(&host)[..] else {
+        unreachable!()
+    };
+    assert_eq!(
+        (state.as_str(), why.as_str()),
+        ("failed", "ended by signal 9")
+    );
+}
+
+#[test]
+fn a_guest_that_another_process_works_on_is_tried_again() {
+    let host = Host::new("[run]\nretry-after = 0\n[guest.mail]\nnative = 'run/mail.sock'\n");
+    let _server = hung(&host, "mail");
+    let mut running = Running::start(&mut host.command(&["backup", "--name", "mail"]));
+    running.until("creating vzdump archive");
+    let (_, summary) = host.run(&["run", "--all"]);
+    running.signal("-TERM");
+    running.end();
+    let mail = &summary["guests"][0];
+    assert_eq!(
+        (&mail["kind"], &mail["attempts"]),
+        (&"busy".into(), &2.into()),
+        "{summary}"
+    );
+}
+
+#[test]
+fn guests_share_a_limit_and_what_one_leaves_unused_the_others_have() {
+    let host = Host::new(
+        "[job.nightly]\nnative = ['run/*.sock']\nimage = ['guests/*/disk.raw']\njobs = 3\nbwlimit = '2M'\n",
+    );
+    let _server = hung(&host, "mail");
+    for (name, size) in [("web", 6 << 20), ("db", 2 << 20)] {
+        support::noise(&host.path(&format!("guests/{name}/disk.raw")), size);
+    }
+    let mut running = Running::start(&mut host.command(&["run", "nightly"]));
+    running.until("vzdump-qemu-mail");
+    // Of the one that does nothing they wait for nothing: a third of the limit each would take nine seconds.
+    running.until("\"guest\":\"web\",\"message\":\"Finished Backup");
+    running.signal("-TERM");
+    let ended = running.end();
+    let summary = ended
+        .said
+        .lines()
+        .rev()
+        .find(|line| line.contains("\"guests\":"));
+    let last: Value = serde_json::from_str(summary.unwrap()).unwrap();
+    let of = |guest: &str| {
+        let guests = last["guests"].as_array().unwrap();
+        guests
+            .iter()
+            .find(|one| one["guest"] == guest)
+            .unwrap()
+            .clone()
+    };
+    assert_eq!(
+        (&of("web")["exit_code"], &of("db")["exit_code"]),
+        (&0.into(), &0.into())
+    );
+    let seconds = of("web")["seconds"].as_f64().unwrap();
+    // Eight in all, less a burst and what was booked last.
+    assert!(seconds > 2.8, "{last}");
+    assert!(!host.path("state/job=nightly.bandwidth").exists());
+}
+
+/// A host whose `/run` is another, so that Proxmox's monitors can be there.
+fn on_proxmox(host: &Host, monitor: &Path, arguments: &str) -> Command {
+    let fleece = env!("CARGO_BIN_EXE_fleece");
+    let script = format!(
+        "mount -t tmpfs none /run && mkdir /run/qemu-server && ln -s {} /run/qemu-server/100.qmp && exec {fleece} {arguments}",
+        monitor.display()
+    );
+    let mut command = Command::new("unshare");
+    command.args(["--mount", "--propagation", "private", "sh", "-c", &script]);
+    command
+        .current_dir(host.0.path())
+        .env("FLEECE_CONFIG", "fleece.toml");
+    command
+}
+
+#[test]
+fn all_guests_of_a_proxmox_host_are_backed_up_also_those_that_do_not_run() {
+    let Some(qemu) = fleece_lab::qemu("10.0") else {
+        return;
+    };
+    if !Command::new("unshare")
+        .args(["--mount", "true"])
+        .status()
+        .unwrap()
+        .success()
+    {
+        println!("SKIP: mounting needs root");
+        return;
+    }
+    let disk = fleece_lab::Disk::raw(1 << 20);
+    let daemon = fleece_lab::StorageDaemon::builder(&qemu)
+        .disk(disk)
+        .export()
+        .start()
+        .unwrap();
+    let host = Host::new("");
+    host.configure(&format!(
+        "no-fleecing = true\n[run]\nproxmox = true\nexclude = ['103']\n[guest.100]\nnbd-server = '{}'\n",
+        daemon.nbd_socket().display()
+    ));
+    for name in ["qemu-server", "store/images/101"] {
+        fs::create_dir_all(host.path(name)).unwrap();
+    }
+    support::noise(&host.path("store/images/101/vm-101-disk-0.raw"), 3 << 20);
+    let store = format!(
+        "dir: store\n\tpath {}\n\tcontent images\n",
+        host.path("store").display()
+    );
+    fs::write(host.path("storage.cfg"), store).unwrap();
+    for (number, config) in [
+        // It runs.
+        (100, "name: web\nscsi0: none,media=cdrom\n"),
+        (
+            101,
+            "name: off\nscsi0: store:101/vm-101-disk-0.raw,size=3M\nide2: none,media=cdrom\n",
+        ),
+        (102, "scsi0: lost:vm-102-disk-0\n"),
+        (103, "name: excluded\n"),
+    ] {
+        fs::write(host.path(&format!("qemu-server/{number}.conf")), config).unwrap();
+    }
+    let arguments = "--config-dir qemu-server --storage-config storage.cfg --json";
+    let monitor = daemon.qmp_socket();
+    let rehearsed = on_proxmox(&host, &monitor, &format!("run {arguments} --dry-run"))
+        .output()
+        .unwrap();
+    assert!(
+        support::entries(&host.path("to")).is_empty(),
+        "{rehearsed:?}"
+    );
+    let ended = on_proxmox(&host, &monitor, &format!("run {arguments}"))
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&ended.stdout).into_owned();
+    let last: Value = serde_json::from_str(said.lines().last().unwrap()).unwrap();
+    let results = results(&last);
+    let codes: Vec<_> = results
+        .iter()
+        .map(|(guest, code, _)| (guest.as_str(), *code))
+        .collect();
+    assert_eq!(codes, [("100", 0), ("101", 0), ("102", 6)], "{said}");
+    assert!(said.contains("guest 101 does not run"), "{said}");
+    // The stopped one comes back as Proxmox knows it: its disk under its name, and its configuration.
+    let [archive] = &host.archives("101")[..] else {
+        unreachable!()
+    };
+    let listed = Command::new(env!("CARGO_BIN_EXE_vma"))
+        .arg("list")
+        .arg(archive)
+        .output()
+        .unwrap();
+    let listed = String::from_utf8(listed.stdout).unwrap();
+    assert!(
+        listed.contains("devname: drive-scsi0") && listed.contains("qemu-server.conf"),
+        "{listed}"
+    );
+    let config = fs::read_to_string(host.path("qemu-server/101.conf")).unwrap();
+    assert!(!config.contains("lock:"), "{config}");
+    // What has no backup has failed.
+    let failed = reported(&host)
+        .into_iter()
+        .find(|(guest, ..)| guest == "102")
+        .unwrap();
+    assert!(
+        failed.1 == "failed" && failed.2.contains("lost"),
+        "{failed:?}"
+    );
+}
+
 #[test]
 fn people_get_a_table_on_standard_output_and_talk_on_standard_error() {
     let host = Host::new(JOB);

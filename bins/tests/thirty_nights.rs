@@ -148,6 +148,8 @@ fn thirty_nights_of_six_guests_leave_what_the_rules_keep_and_word_of_what_failed
             arguments.extend(["--exclude", "hung"]);
         }
         let ended = lab.fleece(night, &arguments);
+        keep(&format!("run-{night:02}.json"), &ended.stdout);
+        keep(&format!("run-{night:02}.log"), &ended.stderr);
         let said = String::from_utf8_lossy(&ended.stdout).into_owned();
         let last: Value = serde_json::from_str(said.lines().last().unwrap()).unwrap();
         let codes: BTreeMap<&str, u64> = last["guests"]
@@ -175,6 +177,7 @@ fn thirty_nights_of_six_guests_leave_what_the_rules_keep_and_word_of_what_failed
         assert_eq!(ended.status.code().map(u64::try_from), Some(Ok(worst)));
         // One mail a night, which names what failed and no more.
         let mail = fs::read_to_string(lab.bench.path(&format!("mails-{night:02}"))).unwrap();
+        keep(&format!("mail-{night:02}"), mail.as_bytes());
         assert_eq!(mail.matches("To: root").count(), 1, "{mail}");
         let failed = if hangs(night) { 2 } else { 1 };
         assert!(
@@ -243,8 +246,17 @@ fn assert_shown(lab: &Lab) {
     let page = fs::read_to_string(page).unwrap();
     let metrics = lab.fleece(NIGHTS, &["metrics", archives]);
     let metrics = String::from_utf8(metrics.stdout).unwrap();
-    for guest in ["alpha", "beta", "native", "stopped", "broken"] {
+    keep("page.html", page.as_bytes());
+    keep("metrics.prom", metrics.as_bytes());
+    for guest in ["alpha", "beta", "native", "stopped", "broken", "hung"] {
         assert!(page.contains(guest), "{guest} is not on the page");
         assert!(metrics.contains(guest), "{metrics}");
+    }
+}
+
+/// Leaves a file for the documentation, where `cargo xtask screenshots` wants it.
+fn keep(name: &str, content: &[u8]) {
+    if let Some(folder) = std::env::var_os("FLEECE_KEEP") {
+        fs::write(Path::new(&folder).join(name), content).unwrap();
     }
 }

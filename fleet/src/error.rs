@@ -1,4 +1,4 @@
-//! What can go wrong with programs of others.
+//! What can go wrong with programs of others, and with several runs at a time.
 
 use std::error::Error as StdError;
 use std::fmt;
@@ -16,6 +16,12 @@ pub enum ErrorKind {
     Deadline,
     /// It was ended because the job is to end.
     Stopped,
+    /// A job of this name runs already.
+    Busy,
+    /// This is no name of a job.
+    Name,
+    /// A file that is needed cannot be made.
+    File,
 }
 
 /// What went wrong.
@@ -36,9 +42,13 @@ impl Error {
     }
 
     pub(crate) fn start(program: &str, source: io::Error) -> Self {
+        Self::caused(ErrorKind::Start, format!("cannot run {program}"), source)
+    }
+
+    pub(crate) fn caused(kind: ErrorKind, message: String, source: io::Error) -> Self {
         Self {
-            kind: ErrorKind::Start,
-            message: format!("cannot run {program}"),
+            kind,
+            message,
             source: Some(source),
         }
     }

@@ -20,6 +20,9 @@ const LAST_CHANCE: Duration = Duration::from_secs(2);
 /// How often it is looked whether it has ended: what it has started may keep its output open.
 const LOOK: Duration = Duration::from_millis(20);
 
+/// How long what it said last is waited for, once it has ended.
+const LAST_WORDS: Duration = Duration::from_millis(500);
+
 /// The longest line of its output, in bytes.
 const MAX_LINE: u64 = 4096;
 
@@ -74,8 +77,11 @@ impl Hook {
                 Err(error) => error == RecvTimeoutError::Disconnected,
             };
             if let Some(status) = child.try_wait().map_err(failed)? {
-                // What it has started may go on talking; nobody waits for that.
-                lines.try_iter().for_each(|line| tell(&line));
+                // What it has said may still be on its way; what it has started may go on talking, and is not waited for.
+                let end = Instant::now().checked_add(LAST_WORDS);
+                while let Some(Ok(line)) = end.map(|end| lines.recv_deadline(end)) {
+                    tell(&line);
+                }
                 return self.verdict(status);
             }
             if stop() {

@@ -47,16 +47,33 @@ pub fn mail(to: &str, subject: &str, text: &str) -> Vec<u8> {
     mail.into_bytes()
 }
 
+/// A configuration of `curl` that asks for this address, and for nothing of what it answers.
+#[must_use]
+pub fn ping(url: &str, seconds: u64) -> Vec<u8> {
+    let rest = format!("retry = 2\n{}", how(seconds));
+    format!("url = \"{}\"\n{rest}", quoted(&address(url))).into_bytes()
+}
+
+fn quoted(text: &str) -> String {
+    text.replace('\\', "\\\\").replace('"', "\\\"")
+}
+
+fn address(url: &str) -> String {
+    url.chars().filter(|c| !c.is_control()).collect()
+}
+
+fn how(seconds: u64) -> String {
+    format!("fail\nsilent\nshow-error\ngloboff\nmax-time = {seconds}\noutput = \"/dev/null\"\n")
+}
+
 /// A configuration of `curl`, for its standard input, that posts this object: so neither is in the list of processes.
 #[must_use]
 pub fn request(url: &str, object: &Value, seconds: u64) -> Vec<u8> {
-    let quoted = |text: &str| text.replace('\\', "\\\\").replace('"', "\\\"");
-    let url: String = url.chars().filter(|c| !c.is_control()).collect();
     format!(
-        "url = \"{}\"\nheader = \"Content-Type: application/json\"\ndata-raw = \"{}\"\nfail\nsilent\nshow-error\n\
-         globoff\nmax-time = {seconds}\noutput = \"/dev/null\"\n",
-        quoted(&url),
-        quoted(&object.to_string())
+        "url = \"{}\"\nheader = \"Content-Type: application/json\"\ndata-raw = \"{}\"\n{}",
+        quoted(&address(url)),
+        quoted(&object.to_string()),
+        how(seconds)
     )
     .into_bytes()
 }

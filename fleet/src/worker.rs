@@ -6,7 +6,7 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::thread;
 use std::time::Instant;
 
-use crossbeam_channel::Sender;
+use crossbeam_channel::{Receiver, Sender, bounded, never, select};
 use fleece_plain_text::words_of;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
@@ -15,6 +15,9 @@ use crate::ended::Ended;
 
 /// The longest line that is taken in, in bytes: no event comes near it.
 const MAX_LINE: u64 = 1 << 20;
+
+/// How many events may wait to be taken in.
+pub(crate) const BACKLOG: usize = 256;
 
 /// What a worker tells.
 #[derive(Clone, Debug, PartialEq)]
@@ -63,6 +66,36 @@ impl Worker {
             .name("worker".into())
             .spawn(move || listen(out, err, &|told| drop(to.send((number, told)))))?;
         Ok(worker)
+    }
+
+    /// Runs it to its end, or asks it to end once `stop` fires; `tell` gets what it tells.
+    ///
+    /// # Errors
+    /// It cannot be started, or not be waited for.
+    pub fn run(
+        command: &mut Command,
+        stop: &Receiver<()>,
+        tell: &mut dyn FnMut(&Told),
+    ) -> io::Result<Ended> {
+        let (to, from) = bounded(BACKLOG);
+        let mut worker = Self::start(command, 0, &to)?;
+        drop(to);
+        let mut stop = stop.clone();
+        loop {
+            select! {
+                recv(from) -> told => match told {
+                    Ok((_, told)) => {
+                        worker.note(&told);
+                        tell(&told);
+                    }
+                    Err(_) => return worker.wait(),
+                },
+                recv(stop) -> _ => {
+                    worker.terminate();
+                    stop = never();
+                }
+            }
+        }
     }
 
     /// Takes in what it has told.

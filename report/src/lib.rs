@@ -23,5 +23,5 @@ mod words;
 pub use chart::{Chart, Felt, Panel};
 pub use figures::{Entry, Guest, Night, Report, State, Totals};
 pub use gather::Options;
-pub use metrics::metrics;
+pub use metrics::{metrics, running};
 pub use page::{chart_page, page};

@@ -6,6 +6,7 @@
 use std::fmt::Write as _;
 
 use fleece_backup_core::dump::{RunResult, Stats};
+use fleece_fleet::status::Status;
 use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
 
@@ -13,6 +14,9 @@ use crate::figures::{Entry, Guest, Report, State};
 
 /// What one metric says of a guest, with more labels.
 type Of = fn(&Guest) -> Vec<(&'static str, f64)>;
+
+/// What one metric says of a backup that runs.
+type OfRunning = fn(&Status) -> Option<u64>;
 
 /// Name, explanation, value. All are gauges: what they count may shrink.
 const METRICS: [(&str, &str, Of); 19] = [
@@ -167,6 +171,22 @@ pub fn metrics(report: &Report) -> String {
             );
         }
     }
+    let mut bitmaps = String::new();
+    for guest in &report.guests {
+        for (disk, is_ok) in stats(guest).iter().flat_map(|stats| &stats.bitmaps) {
+            let (guest, disk, is_ok) = (label(&guest.guest), label(disk), u8::from(*is_ok));
+            let _ = writeln!(
+                bitmaps,
+                "fleece_bitmap_ok{{guest=\"{guest}\",disk=\"{disk}\"}} {is_ok}"
+            );
+        }
+    }
+    family(
+        &mut text,
+        "fleece_bitmap_ok",
+        "1 if the newest run could go by the disk's bitmap, and read only what had changed.",
+        &bitmaps,
+    );
     family(
         &mut text,
         "fleece_guest_info",
@@ -184,6 +204,40 @@ pub fn metrics(report: &Report) -> String {
         help,
         &used.unwrap_or_default(),
     );
+    text
+}
+
+/// What runs now on this host: all that have a file in a state directory and are alive.
+#[must_use]
+pub fn running(all: &[Status]) -> String {
+    let mut text = String::new();
+    let metrics: [(&str, &str, OfRunning); 3] = [
+        (
+            "fleece_backup_running",
+            "1 while a backup of the guest runs.",
+            |_| Some(1),
+        ),
+        (
+            "fleece_backup_stalled_seconds",
+            "For how long the backup that runs has not got on.",
+            |status| Some(status.stands_still().as_secs()),
+        ),
+        (
+            "fleece_fleecing_used_bytes",
+            "What the fleecing images of the backup that runs hold.",
+            |status| status.fleecing,
+        ),
+    ];
+    for (name, help, of) in metrics {
+        let mut lines = String::new();
+        for status in all.iter().filter(|status| status.is_alive()) {
+            if let Some(value) = of(status) {
+                let guest = label(&status.guest);
+                let _ = writeln!(lines, "{name}{{guest=\"{guest}\"}} {value}");
+            }
+        }
+        family(&mut text, name, help, &lines);
+    }
     text
 }
 

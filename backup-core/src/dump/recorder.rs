@@ -6,7 +6,7 @@ use jiff::{Timestamp, Zoned};
 
 use super::stats::{MAX_TEXTS, RunError, RunResult, Stats, VERSION};
 use crate::job::Outcome;
-use crate::report::error::Error;
+use crate::report::error::{Error, ErrorKind};
 use crate::report::series::{Series, micros};
 use crate::report::{Event, Progress};
 
@@ -70,6 +70,22 @@ impl Recorder {
         &self.log
     }
 
+    /// When the run began.
+    #[must_use]
+    pub fn began(&self) -> &Zoned {
+        &self.began
+    }
+
+    /// What a run was like of which no archive was begun.
+    pub(super) fn failure(&self, (guest, name): (&str, Option<&str>), why: RunError) -> Stats {
+        let unknown = Error::new(ErrorKind::Internal, "");
+        let stats = self.stats((guest, name, ""), Err(&unknown));
+        Stats {
+            error: Some(why),
+            ..stats
+        }
+    }
+
     /// What the run was like, of a guest that is called `name`, and with the archive of this file name.
     #[must_use]
     pub fn stats(
@@ -80,13 +96,10 @@ impl Recorder {
         let outcome = result.ok();
         let archived = outcome.map(|outcome| &outcome.archived);
         let switched = outcome.and_then(|outcome| outcome.switched);
-        let tracked = outcome.and_then(|outcome| outcome.tracked);
+        let tracked = outcome.and_then(|outcome| outcome.tracked.as_ref());
         let peak = self.series.points().iter();
         let peak = peak.filter_map(|point| point.fleecing).max();
-        let error = result.err().map(|error| RunError {
-            kind: error.kind().word().to_owned(),
-            message: fleece_plain_text::message(&error.chain()).into_owned(),
-        });
+        let error = result.err().map(RunError::from);
         let told = outcome.and_then(|outcome| u64::try_from(outcome.warnings).ok());
         let told = told.unwrap_or(self.warnings);
         let result = match outcome {
@@ -113,6 +126,9 @@ impl Recorder {
             read_of_guest: tracked.map(|tracked| tracked.from_guest),
             read_of_archive: tracked.map(|tracked| tracked.from_archive),
             disks_by_bitmap: tracked.and_then(|tracked| u64::try_from(tracked.disks).ok()),
+            bitmaps: tracked
+                .map(|tracked| tracked.bitmaps.clone())
+                .unwrap_or_default(),
             switch_ms: millis(switched.map(|switched| switched.took)),
             paused_ms: millis(switched.and_then(|switched| switched.paused)),
             frozen_ms: millis(outcome.and_then(|outcome| outcome.frozen)),
@@ -145,7 +161,6 @@ fn seconds(duration: Duration) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::report::error::ErrorKind;
 
     fn recorder() -> Recorder {
         Recorder::new("2026-11-03T02:00:01+01:00[Europe/Berlin]".parse().unwrap())

@@ -9,11 +9,12 @@ use std::time::Duration;
 use fleece_guest_config::GuestId;
 use fleece_staged_file::regular::{self, Links};
 use fleece_staged_file::sync_directory;
+use fleece_storage::Storages;
 use jiff::Span;
 use jiff::civil::DateTime;
 
 use super::recorder::Recorder;
-use super::stats::{Earlier, MAX_EARLIER, MAX_SIZE, RunResult, Stats};
+use super::stats::{Earlier, MAX_EARLIER, MAX_SIZE, RunError, RunResult, Stats};
 use super::{BackupName, DumpDirectory, side_files};
 use crate::clock;
 use crate::job::Outcome;
@@ -64,6 +65,39 @@ impl DumpDirectory {
         let stats = recorder.stats((&guest, guest_name, &archive), result);
         let log = recorder.log().to_owned();
         let write = move || directory.write_record(&name, &log, stats);
+        at_target("its log", timeout, &CancelToken::new(), write)
+    }
+
+    /// Puts on record in `place`, a directory or a storage, that a run of `guest` failed before its archive had a name:
+    /// what was said, and why. Where the guest has a record or an archive of the run's time or later, that tells what became
+    /// of it, and nothing is done. A place that does not answer is given up after `timeout`.
+    ///
+    /// # Errors
+    /// Kind [`ErrorKind::Target`], and those of [`DumpDirectory::open`].
+    pub fn record_failure(
+        place: &Path,
+        storages: &Storages,
+        (guest, name): (&GuestId, Option<&str>),
+        (recorder, why): (&Recorder, RunError),
+        timeout: Duration,
+    ) -> Result<(), Error> {
+        let (place, storages, guest) = (place.to_owned(), storages.clone(), guest.clone());
+        let began = recorder.began().datetime();
+        let log = recorder.log().to_owned();
+        let stats = recorder.failure((&guest.to_string(), name), why);
+        let write = move || {
+            let directory = Self::open(&place, &storages)?;
+            // Names tell no more than the second.
+            let from = began.with().subsec_nanosecond(0).build().unwrap_or(began);
+            let (records, archives) = directory.stems()?;
+            let is_told = |(whose, time): &Key| *whose == guest && *time >= from;
+            if records.iter().chain(&archives).any(is_told) {
+                return Ok(());
+            }
+            let name = directory.free_name(&guest, began, None)?;
+            let archive = name.to_string();
+            directory.write_record(&name, &log, Stats { archive, ..stats })
+        };
         at_target("its log", timeout, &CancelToken::new(), write)
     }
 
@@ -341,6 +375,39 @@ mod tests {
         dumps.1.sweep_runs(None).unwrap();
         assert_eq!(dumps.names().len(), 2);
         assert_eq!(dumps.1.runs().unwrap().len(), 1);
+    }
+
+    #[test]
+    fn a_run_that_came_to_no_archive_is_on_record_once() {
+        let dumps = Dumps::new();
+        let began: Zoned = "2026-11-03T02:00:00.7+01:00[Europe/Berlin]"
+            .parse()
+            .unwrap();
+        let fail = |why: &str| {
+            let (mut recorder, guest) = (Recorder::new(began.clone()), "100".parse().unwrap());
+            recorder.line("ERROR", why);
+            DumpDirectory::record_failure(
+                dumps.0.path(),
+                &Storages::none(),
+                (&guest, Some("web")),
+                (&recorder, RunError::new("guest", why)),
+                Duration::from_secs(60),
+            )
+            .unwrap();
+        };
+        dumps.run(2, RunResult::Ok);
+        fail("its monitor does not answer");
+        fail("another attempt");
+        let runs = dumps.1.runs().unwrap();
+        let [_, run] = &runs[..] else {
+            panic!("{runs:?}")
+        };
+        assert_eq!((run.time.day(), run.stats.result), (3, RunResult::Failed));
+        assert_eq!(run.stats.error.as_ref().unwrap().kind, "guest");
+        assert_eq!(run.stats.archive, name(3).to_string());
+        assert_eq!(run.stats.earlier.len(), 1);
+        let log = fs::read_to_string(dumps.path(&format!("{}.log", name(3).stem()))).unwrap();
+        assert!(log.contains("does not answer") && !log.contains("another"));
     }
 
     #[test]

@@ -3,10 +3,13 @@
 //! `docs/JSON.md` describes the fields. Whoever may write to the directory may write anything here, so what is
 //! read is bounded, and believed only where a wrong word does no harm: in a report.
 
+use std::collections::BTreeMap;
+
 use jiff::Timestamp;
 use jiff::civil::DateTime;
 use serde::{Deserialize, Serialize};
 
+use crate::report::error::Error;
 use crate::report::series::{MAX_POINTS, Series};
 
 /// The version of the form. A newer one has fields that mean something else.
@@ -21,6 +24,10 @@ const MAX_TEXT: usize = 1000;
 
 /// Earlier runs that are carried along: two months of nights.
 pub(super) const MAX_EARLIER: usize = 62;
+
+/// Disks of a guest, and bytes of a disk's name, at most: as in an archive.
+const MAX_DISKS: usize = 254;
+const MAX_NAME: usize = 255;
 
 /// What came of a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -55,6 +62,23 @@ pub struct RunError {
     pub kind: String,
     /// What happened.
     pub message: String,
+}
+
+impl RunError {
+    /// An error of this kind.
+    #[must_use]
+    pub fn new(kind: impl Into<String>, message: &str) -> Self {
+        Self {
+            kind: kind.into(),
+            message: fleece_plain_text::message(message).into_owned(),
+        }
+    }
+}
+
+impl From<&Error> for RunError {
+    fn from(error: &Error) -> Self {
+        Self::new(error.kind().word(), &error.chain())
+    }
 }
 
 /// A run before this one.
@@ -108,6 +132,9 @@ pub struct Stats {
     pub read_of_archive: Option<u64>,
     /// How many disks' bitmaps could be used.
     pub disks_by_bitmap: Option<u64>,
+    /// Of each disk with a bitmap, whether it could be used.
+    #[serde(default)]
+    pub bitmaps: BTreeMap<String, bool>,
     /// How long the switch took, in milliseconds.
     pub switch_ms: Option<f64>,
     /// How long the guest stood still for it.
@@ -174,6 +201,9 @@ impl Stats {
         }
         self.warning_texts.truncate(MAX_TEXTS);
         self.earlier.truncate(MAX_EARLIER);
+        if self.bitmaps.len() > MAX_DISKS || self.bitmaps.keys().any(|name| name.len() > MAX_NAME) {
+            self.bitmaps.clear();
+        }
     }
 }
 
@@ -219,6 +249,7 @@ pub(super) mod tests {
             read_of_guest: None,
             read_of_archive: None,
             disks_by_bitmap: None,
+            bitmaps: BTreeMap::new(),
             switch_ms: Some(3.5),
             paused_ms: None,
             frozen_ms: None,

@@ -150,6 +150,7 @@ impl Earlier {
                 .unread
                 .saturating_add(self.origins.base.load(Ordering::Relaxed)),
             disks: self.disks,
+            ..Tracked::default()
         }
     }
 }

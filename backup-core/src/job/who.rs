@@ -16,6 +16,12 @@ use crate::report::advice::Advice;
 use crate::report::error::{Error, ErrorKind};
 use crate::report::{Event, Reporter};
 
+/// Where the monitor of this guest of Proxmox's is while it runs.
+#[must_use]
+pub fn proxmox_monitor(vmid: u32) -> PathBuf {
+    format!("/var/run/qemu-server/{vmid}.qmp").into()
+}
+
 /// What is said of the guest that is meant: one way to it, and perhaps its number or name.
 #[derive(Clone, Debug, Default)]
 #[non_exhaustive]
@@ -53,8 +59,8 @@ impl Who {
     /// Settles who it is, and tells what is to be known about it.
     ///
     /// # Errors
-    /// Kind [`ErrorKind::Request`] if too little is said, or another guest has this identity or is being backed up
-    /// under it; the errors of [`DomainGuest::find`].
+    /// Kind [`ErrorKind::Request`] if too little is said, or another guest has this identity; [`ErrorKind::Busy`] if
+    /// it is being backed up under it; the errors of [`DomainGuest::find`].
     pub fn settle(
         &self,
         places: &Places,
@@ -169,7 +175,7 @@ impl Who {
         if let Some(image) = &self.image {
             return Ok((Endpoint::image(image.path(), image.given_name()), None));
         }
-        let proxmox = |vmid| Address::unix(format!("/var/run/qemu-server/{vmid}.qmp"));
+        let proxmox = |vmid| Address::unix(proxmox_monitor(vmid));
         let number = || self.given.as_ref().and_then(GuestId::number).map(proxmox);
         let qmp = self.qmp.clone().or_else(number).ok_or_else(|| {
             let message =

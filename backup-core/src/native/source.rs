@@ -217,7 +217,8 @@ pub(super) fn kind_of(kind: cbw::ErrorKind) -> ErrorKind {
             ErrorKind::Storage
         }
         Kind::SourceFailed | Kind::SwitchTimedOut => ErrorKind::Guest,
-        Kind::Busy | Kind::InvalidClusterSize => ErrorKind::Request,
+        Kind::Busy => ErrorKind::Busy,
+        Kind::InvalidClusterSize => ErrorKind::Request,
         Kind::Detached => ErrorKind::Snapshot,
         _ => ErrorKind::Internal,
     }

@@ -1,6 +1,10 @@
 //! What a backup may ask of its guest and of the disks.
 
+use std::path::PathBuf;
 use std::time::Duration;
+
+use crate::pace::rate::RateLimit;
+use crate::report::error::Error;
 
 /// How hard a backup may read, and how much of the guest's old data it may keep.
 #[derive(Clone, Debug)]
@@ -8,6 +12,8 @@ use std::time::Duration;
 pub struct Pacing {
     /// Bytes per second read from the disks.
     pub bandwidth: Option<u64>,
+    /// Bytes per second that all processes read together which name this file.
+    pub shared_bandwidth: Option<(PathBuf, u64)>,
     /// Most reads in flight.
     pub depth: usize,
     /// What 99 of 100 of a guest's writes may take meanwhile; `None`: what nobody notices, beside what they
@@ -19,6 +25,20 @@ pub struct Pacing {
     pub fleecing_limit: Option<u64>,
 }
 
+impl Pacing {
+    /// The limits of bandwidth, if there are any.
+    pub(crate) fn rate_limit(&self) -> Result<Option<RateLimit>, Error> {
+        let own = self.bandwidth.map(RateLimit::new);
+        match &self.shared_bandwidth {
+            Some((path, rate)) => {
+                let own = own.unwrap_or_else(|| RateLimit::new(u64::MAX));
+                own.shared(path, *rate).map(Some)
+            }
+            None => Ok(own),
+        }
+    }
+}
+
 /// A night.
 const FINISH_WITHIN: Duration = Duration::from_secs(8 * 3600);
 
@@ -26,6 +46,7 @@ impl Default for Pacing {
     fn default() -> Self {
         Self {
             bandwidth: None,
+            shared_bandwidth: None,
             depth: 8,
             guest_latency: None,
             finish_within: Some(FINISH_WITHIN),

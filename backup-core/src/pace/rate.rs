@@ -1,7 +1,11 @@
 //! A bandwidth limit.
 
+use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
+
+use crate::pace::shared::SharedLimit;
+use crate::report::error::{Error, ErrorKind};
 
 /// Spreads bytes over time so that no second sees more than the limit, apart from a burst of at
 /// most a tenth of a second's worth.
@@ -10,6 +14,7 @@ pub struct RateLimit {
     bytes_per_second: u64,
     /// When the bytes handed out so far are paid for.
     paid_until: Mutex<Option<Instant>>,
+    shared: Option<SharedLimit>,
 }
 
 /// How far the bytes handed out may run ahead of the clock.
@@ -22,11 +27,32 @@ impl RateLimit {
         Self {
             bytes_per_second: bytes_per_second.max(1),
             paid_until: Mutex::new(None),
+            shared: None,
         }
+    }
+
+    /// The same, and at most so many bytes a second together with all others that name this file.
+    ///
+    /// # Errors
+    /// Kind [`ErrorKind::Storage`] if the file cannot be used.
+    pub fn shared(mut self, path: &Path, bytes_per_second: u64) -> Result<Self, Error> {
+        let shared = SharedLimit::open(path, bytes_per_second).map_err(|error| {
+            let message = format!("cannot share the limit of bandwidth in {}", path.display());
+            Error::caused(ErrorKind::Storage, message, error)
+        })?;
+        self.shared = Some(shared);
+        Ok(self)
     }
 
     /// Books `bytes` at time `now` and says how long to wait before moving them.
     pub fn book(&self, bytes: u64, now: Instant) -> Duration {
+        // What cannot be shared any more ends no backup.
+        let shared = self.shared.as_ref();
+        let shared = shared.and_then(|shared| shared.book(bytes).ok());
+        self.book_own(bytes, now).max(shared.unwrap_or_default())
+    }
+
+    fn book_own(&self, bytes: u64, now: Instant) -> Duration {
         let nanos = u128::from(bytes)
             .saturating_mul(1_000_000_000)
             .checked_div(u128::from(self.bytes_per_second));

@@ -11,7 +11,6 @@ use crate::pace::gate::DepthGate;
 use crate::pace::latency::{GuestWrites, WriteLatency};
 use crate::pace::options::Pacing;
 use crate::pace::pacer::{self, Pacer, Sample};
-use crate::pace::rate::RateLimit;
 use crate::pipeline::fleecing_limit::FleecingLimit;
 use crate::pipeline::{Limits, Pipeline, PipelineDisk};
 use crate::report::error::Error;
@@ -107,7 +106,6 @@ impl Transfer<'_> {
         let settings = self.settings;
         let total = self.devices.iter().map(|disk| disk.source.size()).sum();
         let Pacing {
-            bandwidth,
             depth,
             fleecing_limit,
             ..
@@ -123,7 +121,7 @@ impl Transfer<'_> {
         let gate = Arc::new(DepthGate::new(first_pace, depth));
         let limits = Limits {
             gate: Arc::clone(&gate),
-            rate: bandwidth.map(RateLimit::new),
+            rate: settings.pacing.rate_limit()?,
         };
         let mut pipeline = Pipeline::start(
             self.devices,

@@ -37,6 +37,8 @@ pub(super) struct Plan {
     generations: Vec<Generation>,
     /// Which disks' bitmaps are believed, and the disk in the base.
     believed: Vec<Option<DeviceId>>,
+    /// What the disks are called in Proxmox's configuration.
+    names: Vec<String>,
     origins: Arc<Origins>,
 }
 
@@ -69,6 +71,10 @@ impl Plan {
         let mut plan = Self {
             how,
             believed: vec![None; disks.len()],
+            names: disks
+                .iter()
+                .map(|disk| short(&disk.name).to_owned())
+                .collect(),
             generations: Vec::new(),
             base,
             trusted: None,
@@ -235,6 +241,12 @@ impl Plan {
                 .unread
                 .saturating_add(self.origins.base.load(Ordering::Relaxed)),
             disks: self.believed.iter().flatten().count(),
+            bitmaps: self
+                .names
+                .iter()
+                .cloned()
+                .zip(self.believed.iter().map(Option::is_some))
+                .collect(),
         }
     }
 }

@@ -14,6 +14,8 @@ use crate::report::advice::Advice;
 pub enum ErrorKind {
     /// The request makes no sense: unknown disk, bad name, nothing to do.
     Request,
+    /// Another process works on the guest, or has what is needed: later it may be free.
+    Busy,
     /// The guest, its monitor or its agent.
     Guest,
     /// The point in time can no longer be read.
@@ -42,6 +44,7 @@ impl ErrorKind {
     pub const fn word(self) -> &'static str {
         match self {
             Self::Request => "request",
+            Self::Busy => "busy",
             Self::Guest => "guest",
             Self::Snapshot => "snapshot",
             Self::Storage => "storage",
@@ -148,6 +151,7 @@ impl From<fleece_fleecing::Error> for Error {
         let kind = match error.kind() {
             Kind::Storage | Kind::Record | Kind::Hangs | Kind::HalfRestored => ErrorKind::Storage,
             Kind::Qemu | Kind::Disks | Kind::Unsafe | Kind::Frozen => ErrorKind::Guest,
+            Kind::Busy => ErrorKind::Busy,
             _ => ErrorKind::Request,
         };
         Self {

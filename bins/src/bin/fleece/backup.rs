@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
-use fleece_backup_core::dump::{self, Afterwards, Checked};
+use fleece_backup_core::dump::{self, Afterwards, Checked, Recorder};
 use fleece_backup_core::{
     ArchiveOptions, ArchiveTarget, BaseArchive, CancelToken, Content, Error, ErrorKind, Event,
     Outcome, Places, Reporter as _, clock, units,
@@ -26,6 +26,7 @@ use crate::cli::backup::Backup;
 use crate::encryption;
 use crate::log::Log;
 use crate::namesake;
+use crate::notices;
 use crate::script::Script;
 use crate::verify;
 use crate::watch::Watch;
@@ -43,20 +44,42 @@ pub(crate) fn run(arguments: &Backup, places: &Places, log: &Log) -> Result<Exit
     }
     let result = match arguments.of_job {
         Some(_) => work(),
-        None => hooks::job(arguments, places, (log, &cancel), work),
+        None => {
+            let unsent = notices::begin(&arguments.hooks, &json!({ "job": null }), log);
+            let result = hooks::job(arguments, places, (log, &cancel), work);
+            result.map(|code| worst([code, exit::done(unsent)]))
+        }
     };
     let unsent = hooks::tell(arguments, &result, log);
     result.map(|code| ExitCode::from(worst([code, exit::done(unsent)])))
 }
 
-/// Backs up one guest; returns the exit code.
+/// Backs up one guest; returns the exit code. Wherever it fails, that is on record.
 fn one(arguments: &Backup, places: &Places, log: &Log, cancel: &CancelToken) -> Result<u8, Error> {
+    let now = clock::now();
+    if arguments.dry_run {
+        return of_guest(arguments, (places, &now), log, cancel, &mut None);
+    }
+    log.record(Recorder::new(now.clone()));
+    let mut whose = arguments.which.known(places);
+    of_guest(arguments, (places, &now), log, cancel, &mut whose)
+        .inspect_err(|error| record::early(arguments, places, whose.as_ref(), log, error))
+}
+
+/// `whose` becomes the guest's number or name as soon as that is settled.
+fn of_guest(
+    arguments: &Backup,
+    (places, now): (&Places, &Zoned),
+    log: &Log,
+    cancel: &CancelToken,
+    whose: &mut Option<GuestId>,
+) -> Result<u8, Error> {
     let mut afterwards = afterwards(arguments)?;
     let images = places.state_dir().join("images");
     let rehearsal = arguments.dry_run.then(|| places.rehearsal()).transpose()?;
     let places = rehearsal.as_ref().map_or(places, |(places, _copy)| places);
-    let now = clock::now();
     let guest = arguments.which.to_who().settle(places, log, cancel)?;
+    *whose = Some(guest.id.clone());
     let storages = places.storages()?;
     let recipients = encryption::recipients(arguments)?;
     let to = Some(arguments.to.as_path()).filter(|to| to.as_os_str() != "-");
@@ -71,7 +94,7 @@ fn one(arguments: &Backup, places: &Places, log: &Log, cancel: &CancelToken) -> 
     if let Some(fleecing) = &arguments.fleecing {
         namesake::tell(Path::new(fleecing), &storages, log);
     }
-    let mut archive = archive_options(arguments, path, &now);
+    let mut archive = archive_options(arguments, path, now);
     encryption::sign(&mut archive.target, arguments.sign.as_deref())?;
     encryption::encrypt(&mut archive.target, recipients)?;
     let mut warned = 0;
@@ -129,7 +152,7 @@ fn one(arguments: &Backup, places: &Places, log: &Log, cancel: &CancelToken) -> 
         ],
     );
     let run = || -> Result<Outcome, Error> {
-        let mut done = run_job(&job, &now, config.as_deref(), &afterwards)?;
+        let mut done = run_job(&job, now, config.as_deref(), &afterwards)?;
         for warning in &incomplete {
             log.report(&Event::Warning(warning.clone()));
         }
@@ -140,7 +163,7 @@ fn one(arguments: &Backup, places: &Places, log: &Log, cancel: &CancelToken) -> 
         job.script.guest("backup-end", result)?;
         Ok(done)
     };
-    let done = record::kept(&job, &now, name.as_deref(), || {
+    let done = record::kept(&job, name.as_deref(), || {
         run().or_else(|error| {
             let told = json!({ "kind": error.kind().word(), "message": error.chain() });
             job.script.guest("backup-abort", json!({ "error": told }))?;
@@ -310,7 +333,7 @@ fn tell(done: &Outcome, guest: &GuestId, log: &Log) {
         "archive file size: {}",
         units::bytes(archived.size)
     ));
-    if let Some(tracked) = done.tracked.filter(|tracked| tracked.disks > 0) {
+    if let Some(tracked) = done.tracked.as_ref().filter(|tracked| tracked.disks > 0) {
         log.info(&format!(
             "read of the guest: {}; taken from the earlier archive: {}",
             units::bytes(tracked.from_guest),
@@ -351,9 +374,9 @@ fn summary(done: &Outcome, guest: &GuestId) -> Value {
         "frozen_ms": millis(done.frozen),
         "down_ms": millis(done.down),
         "fleecing_peak": done.fleecing_peak,
-        "read_of_guest": done.tracked.map(|tracked| tracked.from_guest),
-        "read_of_archive": done.tracked.map(|tracked| tracked.from_archive),
-        "disks_by_bitmap": done.tracked.map(|tracked| tracked.disks),
+        "read_of_guest": done.tracked.as_ref().map(|tracked| tracked.from_guest),
+        "read_of_archive": done.tracked.as_ref().map(|tracked| tracked.from_archive),
+        "disks_by_bitmap": done.tracked.as_ref().map(|tracked| tracked.disks),
         "warnings": done.warnings,
     })
 }
@@ -372,6 +395,7 @@ fn archive_options(arguments: &Backup, path: Option<PathBuf>, now: &Zoned) -> Ar
     target.keep_partial = arguments.keep_partial;
     let mut options = ArchiveOptions::new(content, target);
     options.pacing.bandwidth = arguments.bwlimit;
+    options.pacing.shared_bandwidth = arguments.shared_in.clone().zip(arguments.shared_bwlimit);
     options.pacing.depth = arguments.max_depth.into();
     options.pacing.guest_latency = arguments.guest_latency;
     options.pacing.finish_within = arguments.finish_within.0;

@@ -69,6 +69,12 @@ fn examine(
         ("script", value("script")),
         ("mail-to", value("mail-to").map(|_| "sendmail")),
         ("webhook", value("webhook").map(|_| "curl")),
+        (
+            "heartbeat",
+            value("heartbeat")
+                .filter(|to| !to.starts_with('/'))
+                .map(|_| "curl"),
+        ),
     ] {
         findings.extend(program.map(|program| checks::program(option, program)));
     }

@@ -6,7 +6,8 @@ use std::process::ExitCode;
 
 use fleece_backup_core::dump::{DumpDirectory, KeepRules, storage_id};
 use fleece_backup_core::{Error, ErrorKind, Places, units};
-use fleece_report::{Guest, Options, Report, metrics as lines, page};
+use fleece_fleet::status;
+use fleece_report::{Guest, Options, Report, metrics as lines, page, running};
 use fleece_staged_file::StagedFile;
 use fleece_storage::Storages;
 use serde_json::{Value, json};
@@ -61,7 +62,10 @@ pub(crate) fn metrics(arguments: &Metrics, places: &Places, log: &Log) -> Result
     let storages = places.storages()?;
     namesake::tell(&arguments.place, &storages, log);
     let directory = DumpDirectory::open(&arguments.place, &storages)?;
-    let text = lines(&Report::of(&directory, &Options::default())?);
+    let mut text = lines(&Report::of(&directory, &Options::default())?);
+    // Whose state directory cannot be read does not know what runs.
+    let all = status::all(&places.state_dir()).unwrap_or_default();
+    text.push_str(&running(&all));
     match &arguments.textfile {
         Some(file) if file.extension().is_none_or(|extension| extension != "prom") => {
             let message = format!(

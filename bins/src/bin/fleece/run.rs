@@ -1,17 +1,18 @@
 //! `fleece run`: the backups of several guests.
 
 mod afterwards;
+mod failures;
 mod guests;
-mod lock;
 pub(crate) mod own;
 mod show;
 mod workers;
 
+use std::fs;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use fleece_backup_core::{CancelToken, Error, ErrorKind, Places, units};
-use fleece_fleet::{Ended, host, worst};
+use fleece_backup_core::{CancelToken, Error, ErrorKind, Places, clock, units};
+use fleece_fleet::{Ended, ErrorKind as FleetErrorKind, host, lock_job, worst};
 use fleece_settings::Settings;
 use serde_json::{Value, json};
 
@@ -35,7 +36,9 @@ pub(crate) fn run(arguments: &Run, places: &Places, log: &Log) -> Result<ExitCod
         let (code, _) = all(arguments, (places, &settings), &guests, (log, &cancel))?;
         return Ok(ExitCode::from(code));
     }
-    let _lock = lock::take(&places.state_dir(), job)?;
+    let _lock = lock_job(&places.state_dir(), job).map_err(locked)?;
+    let _bandwidth = Shared::new(places, job);
+    let unsent = notices::begin(&arguments.hooks, &json!({ "job": arguments.job }), log);
     let target = options::value(&settings, "to")?.map(PathBuf::from);
     let script = (arguments.job.as_deref(), target.as_deref());
     let storages = places.storages()?;
@@ -83,9 +86,44 @@ pub(crate) fn run(arguments: &Run, places: &Places, log: &Log) -> Result<ExitCod
         object: &events::with(told.object, json!({ "host": host::node() })),
         exit_code: code,
     };
-    let unsent = notices::send(&arguments.hooks, &notice, log);
+    let unsent = unsent.saturating_add(notices::send(&arguments.hooks, &notice, log));
     ran?;
     Ok(ExitCode::from(worst([code, exit::done(unsent)])))
+}
+
+fn locked(error: fleece_fleet::Error) -> Error {
+    let kind = match error.kind() {
+        FleetErrorKind::Busy => ErrorKind::Busy,
+        FleetErrorKind::File => ErrorKind::Storage,
+        _ => ErrorKind::Request,
+    };
+    match std::error::Error::source(&error) {
+        Some(_) => Error::caused(kind, "the job cannot be locked", error),
+        None => Error::new(kind, error.to_string()),
+    }
+}
+
+/// The file in which the backups of a job book what they read, removed on drop.
+struct Shared(PathBuf);
+
+impl Shared {
+    fn path(places: &Places, job: &str) -> PathBuf {
+        let job = job.replace('.', ",");
+        places.state_dir().join(format!("job={job}.bandwidth"))
+    }
+
+    /// What a killed run has left is gone.
+    fn new(places: &Places, job: &str) -> Self {
+        let shared = Self(Self::path(places, job));
+        let _ = fs::remove_file(&shared.0);
+        shared
+    }
+}
+
+impl Drop for Shared {
+    fn drop(&mut self) {
+        let _ = fs::remove_file(&self.0);
+    }
 }
 
 /// How it went, for all who want to know.
@@ -112,13 +150,19 @@ fn all(
         log.warning("no guest is found, so nothing is backed up");
     }
     let show = Show::new(log, guests.len());
+    let bandwidth = Shared::path(places, arguments.job.as_deref().unwrap_or_default());
     let workers = Workers {
         arguments,
         places,
         show: &show,
         cancel,
+        bandwidth: Some(&*bandwidth).filter(|_| !arguments.dry_run),
     };
+    let began = clock::now();
     let ended = workers.run(guests)?;
+    if !arguments.dry_run {
+        failures::record(guests, &ended, &began, places)?;
+    }
     let after = match (arguments.dry_run, cancel.reason()) {
         (false, None) => afterwards::run(&workers, settings, guests)?,
         _ => Vec::new(),

@@ -2,25 +2,25 @@
 
 use std::time::Duration;
 
-use fleece_backup_core::dump::{DumpDirectory, Recorder};
-use fleece_backup_core::{Error, Outcome};
-use jiff::Zoned;
+use fleece_backup_core::dump::{DumpDirectory, RunError};
+use fleece_backup_core::{Error, Outcome, Places};
+use fleece_guest_config::GuestId;
 
 use super::job::Job;
 use crate::advice;
+use crate::cli::backup::Backup;
+use crate::log::Log;
 
 /// How long a target that has failed may take to take the log of that.
 const AFTER_FAILURE: Duration = Duration::from_secs(3);
 
-/// Does `run` for a guest that is called `name`, and keeps on record what is said and measured meanwhile, whatever its end.
+/// Does `run` for a guest that is called `name`, and puts on record what was said and measured until then, whatever its end.
 pub(super) fn kept(
     job: &Job<'_>,
-    now: &Zoned,
     name: Option<&str>,
     run: impl FnOnce() -> Result<Outcome, Error>,
 ) -> Result<Outcome, Error> {
     let log = job.log;
-    log.record(Recorder::new(now.clone()));
     let result = run();
     let recorder = log.recorded(result.as_ref().err());
     let (Some(recorder), Some(path)) = (recorder, job.archive.target.path()) else {
@@ -40,4 +40,23 @@ pub(super) fn kept(
         // What failed is told; where it leaves no log, that is why.
         (_, result) => result,
     }
+}
+
+/// Puts on record that a backup failed which came to no archive, if it is known whose it was; one that was begun has its record.
+pub(super) fn early(
+    arguments: &Backup,
+    places: &Places,
+    whose: Option<&GuestId>,
+    log: &Log,
+    error: &Error,
+) {
+    let (Some(recorder), Some(guest)) = (log.recorded(Some(error)), whose) else {
+        return;
+    };
+    let (Ok(storages), to) = (places.storages(), &arguments.to) else {
+        return;
+    };
+    // What failed is told; where the target takes no record, that is why, or comes to it.
+    let why = (&recorder, RunError::from(error));
+    let _ = DumpDirectory::record_failure(to, &storages, (guest, None), why, AFTER_FAILURE);
 }

@@ -240,4 +240,11 @@ pub(crate) struct Backup {
     /// The job of `fleece run` of which this is a part: that calls the hooks of jobs itself.
     #[arg(long, value_name = "JOB", hide = true)]
     pub(crate) of_job: Option<String>,
+
+    /// Read at most this much per second together with all that name the same file.
+    #[arg(long, value_name = "RATE", value_parser = parse_size, requires = "shared_in", hide = true)]
+    pub(crate) shared_bwlimit: Option<u64>,
+
+    #[arg(long, value_name = "FILE", hide = true)]
+    pub(crate) shared_in: Option<PathBuf>,
 }

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
+use fleece_fleet::Heartbeat;
 
 use super::values::seconds;
 
@@ -19,11 +20,19 @@ pub(crate) struct Hooks {
     #[arg(long, value_name = "SECONDS", default_value = "600", value_parser = seconds, help_heading = "Hooks")]
     pub(crate) hook_timeout: Duration,
 
+    /// Call this with `sh -c` before anything else.
+    #[arg(long, value_name = "COMMAND", help_heading = "Hooks")]
+    pub(crate) on_start: Option<String>,
+
     /// Call this with `sh -c` at the end, with JSON of how it went on standard input.
     #[arg(long, value_name = "COMMAND", help_heading = "Hooks")]
     pub(crate) on_end: Option<String>,
 
-    /// The same, unless all went well.
+    /// Like --on-end, but only if all went well.
+    #[arg(long, value_name = "COMMAND", help_heading = "Hooks")]
+    pub(crate) on_success: Option<String>,
+
+    /// Like --on-end, but not if all went well; a warning is enough.
     #[arg(long, value_name = "COMMAND", help_heading = "Hooks")]
     pub(crate) on_failure: Option<String>,
 
@@ -34,6 +43,12 @@ pub(crate) struct Hooks {
     /// Post the JSON of how it went to this address by `curl`.
     #[arg(long, value_name = "URL", help_heading = "Hooks")]
     pub(crate) webhook: Option<String>,
+
+    /// Give a sign of life to what watches for it: an address of healthchecks.io or a service like it, which is requested as
+    /// URL/start at the beginning, and at the end as URL, or as URL/fail after a failure; or the absolute path of a file,
+    /// which is rewritten at each success (may be given several times).
+    #[arg(long, value_name = "URL|FILE", help_heading = "Hooks")]
+    pub(crate) heartbeat: Vec<Heartbeat>,
 
     /// When the mail and the webhook are sent.
     #[arg(

@@ -15,11 +15,11 @@ pub(crate) struct Run {
     #[arg(value_name = "JOB")]
     pub(crate) job: Option<String>,
 
-    /// Also all guests that have a section [guest.NAME] of their own.
+    /// All guests that have a section [guest.NAME] of their own, besides those that are found in other ways.
     #[arg(long, help_heading = "Guests")]
     pub(crate) all: bool,
 
-    /// This guest, by its section or Proxmox's number (may be given several times).
+    /// This guest: the name of its section, or its number in Proxmox (may be given several times).
     #[arg(
         long,
         value_name = "GUEST",
@@ -33,11 +33,11 @@ pub(crate) struct Run {
     #[arg(long, value_name = "PATH", help_heading = "Guests")]
     pub(crate) qmp: Vec<String>,
 
-    /// Guests of `fleece serve`: control sockets, in the same way.
+    /// Guests of `fleece serve`: a path of control sockets with a * in it, like --qmp.
     #[arg(long, value_name = "PATH", help_heading = "Guests")]
     pub(crate) native: Vec<String>,
 
-    /// Stopped guests: images, in the same way.
+    /// Stopped guests: a path of images with a * in it, like --qmp.
     #[arg(long, value_name = "PATH", help_heading = "Guests")]
     pub(crate) image: Vec<String>,
 
@@ -54,7 +54,7 @@ pub(crate) struct Run {
     )]
     pub(crate) connect: Option<String>,
 
-    /// All guests of this Proxmox node that run.
+    /// All guests of this Proxmox node; those that do not run are read from their volumes.
     #[arg(long, help_heading = "Guests")]
     pub(crate) proxmox: bool,
 
@@ -71,7 +71,7 @@ pub(crate) struct Run {
     #[arg(long, value_name = "N", default_value = "1")]
     pub(crate) jobs: NonZeroUsize,
 
-    /// How many of them to one target [default: as many].
+    /// How many of them to one target [default: as many as --jobs].
     #[arg(long, value_name = "N")]
     pub(crate) jobs_per_target: Option<NonZeroUsize>,
 
@@ -88,7 +88,7 @@ pub(crate) struct Run {
     #[arg(long, value_name = "SECONDS", default_value = "60", value_parser = wait)]
     pub(crate) retry_after: Duration,
 
-    /// Try nothing again.
+    /// Do not try a backup that failed once more.
     #[arg(long, conflicts_with = "retry_after")]
     pub(crate) no_retry: bool,
 

@@ -1,18 +1,21 @@
 //! Which guests a run is for, and what the configuration says of each.
 
 use std::ffi::OsString;
+use std::path::PathBuf;
 
 use clap::ArgMatches;
 use fleece_backup_core::qemu::running_domains;
 use fleece_backup_core::units::parse_size;
-use fleece_backup_core::{CancelToken, Error, ErrorKind, Places};
+use fleece_backup_core::{CancelToken, Error, ErrorKind, Places, proxmox_monitor, stopped_images};
 use fleece_fleet::{Task, find};
 use fleece_guest_config::GuestId;
 use fleece_settings::{Settings, matches};
 
+use crate::advice;
 use crate::cli::run::Run;
 use crate::log::Log;
 use crate::options::{self, Set};
+use fleece_bins::exit;
 
 /// A guest that is to be backed up.
 pub(super) struct Guest {
@@ -21,13 +24,12 @@ pub(super) struct Guest {
     pub(super) way: Vec<OsString>,
     /// Where its archive goes; empty if nobody says.
     pub(super) target: String,
-    /// Limits of its own.
-    pub(super) bwlimit: Option<u64>,
+    /// A limit of its own.
     pub(super) fleecing_limit: Option<u64>,
     /// Whether its section names a hook of its own.
     pub(super) has_script: bool,
-    /// Why it cannot be backed up.
-    pub(super) refused: Option<String>,
+    /// Why it cannot be backed up, and the exit code of that.
+    pub(super) refused: Option<(u8, String)>,
 }
 
 impl Guest {
@@ -82,14 +84,30 @@ pub(super) fn select(
     }
     if arguments.libvirt {
         let uri = arguments.connect.as_deref();
-        for domain in running_domains(uri, cancel)? {
-            let mut way = vec![format!("--libvirt={}", domain.name()).into()];
-            way.extend(uri.map(|uri| format!("--connect={uri}").into()));
-            found.add_by(domain.name(), way)?;
+        match running_domains(uri, cancel) {
+            Ok(domains) => {
+                for domain in domains {
+                    let mut way = vec![format!("--libvirt={}", domain.name()).into()];
+                    way.extend(uri.map(|uri| format!("--connect={uri}").into()));
+                    found.add_by(domain.name(), way)?;
+                }
+            }
+            // All others have their backups nevertheless.
+            Err(error) if cancel.reason().is_none() => {
+                found.guests.push(Guest {
+                    name: "(libvirt)".to_owned(),
+                    way: Vec::new(),
+                    target: String::new(),
+                    fleecing_limit: None,
+                    has_script: false,
+                    refused: Some((exit::number(&error), advice::text(&error))),
+                });
+            }
+            Err(error) => return Err(error),
         }
     }
     if arguments.proxmox {
-        found.add_proxmox(places, log)?;
+        found.add_proxmox(places, arguments.dry_run, log)?;
     }
     Ok(found.guests)
 }
@@ -124,9 +142,8 @@ impl Found<'_> {
         let size = |key| value(key).and_then(|text| parse_size(text).ok());
         let target = value("to").unwrap_or_default().to_owned();
         self.guests.push(Guest {
-            refused: refusal(name, &way, &set, &target),
+            refused: refusal(name, &way, &set, &target).map(|why| (exit::USAGE, why)),
             name: name.to_owned(),
-            bwlimit: size("bwlimit"),
             fleecing_limit: size("fleecing-limit"),
             has_script: value("script").is_some(),
             target,
@@ -156,31 +173,55 @@ impl Found<'_> {
         Ok(())
     }
 
-    /// Those that Proxmox has a configuration of, and that run.
-    fn add_proxmox(&mut self, places: &Places, log: &Log) -> Result<(), Error> {
+    /// Those that Proxmox has a configuration of. One that does not run is read from its volumes: as long as it is being
+    /// backed up, Proxmox does not start it.
+    fn add_proxmox(&mut self, places: &Places, is_rehearsal: bool, log: &Log) -> Result<(), Error> {
         let directory = places.config_dir();
         let pattern = format!("{}/*.conf", directory.display());
         let found = find(&pattern).map_err(|error| {
             let message = format!("cannot list {}", directory.display());
             Error::caused(ErrorKind::Request, message, error)
         })?;
-        let mut numbers: Vec<u32> = found
-            .iter()
-            .filter_map(|found| found.name.parse().ok())
+        let mut numbers: Vec<(u32, PathBuf)> = found
+            .into_iter()
+            .filter_map(|found| Some((found.name.parse().ok()?, found.path)))
             .collect();
         numbers.sort_unstable();
-        for number in numbers {
-            let monitor = format!("/var/run/qemu-server/{number}.qmp");
+        let storages = places.storages()?;
+        for (number, config) in numbers {
             let name = number.to_string();
-            let section = self.settings.guests().contains(&&*name);
-            match section || std::path::Path::new(&monitor).exists() {
-                true => self.add(&name, Vec::new())?,
-                false => log.info(&format!("guest {number} does not run, and is left out")),
+            if proxmox_monitor(number).exists() {
+                self.add(&name, Vec::new())?;
+                continue;
+            }
+            let before = self.guests.len();
+            self.add(&name, Vec::new())?;
+            let Some(guest) = self.guests.get_mut(before) else {
+                continue;
+            };
+            let set =
+                options::options(self.settings, "backup", Some(&name), &ArgMatches::default())?;
+            if guest.refused.is_some() || set.iter().any(|set| WAYS.contains(&&*set.option)) {
+                continue;
+            }
+            log.info(&format!(
+                "guest {number} does not run: its volumes are backed up as they are"
+            ));
+            match stopped_images(&config, &storages, is_rehearsal) {
+                Ok(images) => {
+                    let images = images.into_iter();
+                    let images = images.flat_map(|image| ["--image".to_owned(), image]);
+                    guest.way.extend(images.map(OsString::from));
+                }
+                Err(error) => guest.refused = Some((exit::number(&error), advice::text(&error))),
             }
         }
         Ok(())
     }
 }
+
+/// Options that say how a guest is reached.
+const WAYS: [&str; 5] = ["qmp", "libvirt", "native", "image", "nbd"];
 
 /// Why the guest cannot be backed up, as far as that can be told.
 fn refusal(name: &str, way: &[OsString], set: &[Set], target: &str) -> Option<String> {
@@ -190,8 +231,7 @@ fn refusal(name: &str, way: &[OsString], set: &[Set], target: &str) -> Option<St
     if target == "-" {
         return Some("its archive cannot go to standard output: set `to` in [backup]".to_owned());
     }
-    let ways = ["qmp", "libvirt", "native", "image", "nbd"];
-    let is_configured = set.iter().any(|set| ways.contains(&&*set.option));
+    let is_configured = set.iter().any(|set| WAYS.contains(&&*set.option));
     let is_number = way.first().is_some_and(|first| {
         let first = first.to_string_lossy();
         first.starts_with("--vmid") || first.starts_with("--libvirt")

@@ -4,12 +4,8 @@ use std::ffi::OsStr;
 use std::os::unix::process::CommandExt as _;
 use std::process::Command;
 
-use crossbeam_channel::{Sender, bounded, never, select};
 use fleece_backup_core::{CancelToken, Error, ErrorKind, Places};
 use fleece_fleet::{Ended, Told, Worker};
-
-/// How many events may wait to be taken in.
-pub(super) const BACKLOG: usize = 256;
 
 /// A command that tells in JSON how it goes.
 pub(crate) struct OwnCommand(Command);
@@ -48,40 +44,17 @@ impl OwnCommand {
         self
     }
 
-    /// Starts it; what it tells goes to `to`, with `number`.
-    pub(super) fn start(
-        mut self,
-        number: usize,
-        to: &Sender<(usize, Told)>,
-    ) -> std::io::Result<Worker> {
-        Worker::start(&mut self.0, number, to)
+    pub(super) fn into_command(self) -> Command {
+        self.0
     }
 
     /// Runs it to its end, or ends it if the job is to end; `tell` gets what it tells.
     pub(crate) fn run(
-        self,
+        mut self,
         cancel: &CancelToken,
         tell: &mut dyn FnMut(&Told),
     ) -> Result<Ended, Error> {
-        let (to, from) = bounded(BACKLOG);
-        let mut worker = self.start(0, &to).map_err(lost)?;
-        drop(to);
-        let mut fired = cancel.fired().clone();
-        loop {
-            select! {
-                recv(from) -> told => match told {
-                    Ok((_, told)) => {
-                        worker.note(&told);
-                        tell(&told);
-                    }
-                    Err(_) => return worker.wait().map_err(lost),
-                },
-                recv(fired) -> _ => {
-                    worker.terminate();
-                    fired = never();
-                }
-            }
-        }
+        Worker::run(&mut self.0, cancel.fired(), tell).map_err(lost)
     }
 }
 
