@@ -30,6 +30,8 @@ pub(crate) enum Step {
     Exceptions,
     /// Every example is run by a test
     Examples,
+    /// Completions and man pages in `docs` are those of the programs
+    Assets,
     /// Formatting
     Fmt,
     /// Lints, with every warning an error
@@ -65,6 +67,7 @@ impl Step {
             Self::Commits => commits::check(),
             Self::Exceptions => exceptions::check(),
             Self::Examples => examples::check(),
+            Self::Assets => assets(),
             Self::Fmt => fmt(),
             Self::Clippy => clippy(),
             Self::Test => test::all(),
@@ -212,6 +215,12 @@ pub(crate) fn lab() -> Outcome {
         .collect();
     let (versions, accelerator) = (versions.join(", "), lab.accelerator);
     Ok(format!("QEMU {versions}; guests on {accelerator}"))
+}
+
+/// By this program with the command lines in it.
+fn assets() -> Outcome {
+    let build = ["run", "--quiet", "--package=xtask", "--all-features", "--"];
+    Run::cargo(&[&build[..], &["assets", "--check"]].concat()).quietly()
 }
 
 pub(crate) fn fmt() -> Outcome {

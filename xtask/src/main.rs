@@ -20,6 +20,7 @@ mod peers;
 mod publish;
 mod quick;
 mod run;
+mod screenshots;
 mod skips;
 mod targets;
 mod test;
@@ -40,9 +41,15 @@ enum Task {
         #[arg(long, value_delimiter = ',')]
         only: Vec<Step>,
     },
-    /// Write completions and man pages to target/assets (with `--features assets`)
+    /// Write completions and man pages to docs (with `--features assets`)
     #[cfg(feature = "assets")]
-    Assets,
+    Assets {
+        /// Only see whether those that are there are current
+        #[arg(long)]
+        check: bool,
+    },
+    /// Take pictures of the page of thirty nights for the documentation; needs chromium and pngquant
+    Screenshots,
     /// Measure beside peers on an idle machine, and put the tables into docs/BENCHMARKS.md: an hour or more
     Bench {
         /// How often each is measured
@@ -71,7 +78,8 @@ fn main() -> ExitCode {
     let outcome = match Task::parse() {
         Task::Ci { only } => ci::run(&only),
         #[cfg(feature = "assets")]
-        Task::Assets => assets::write(),
+        Task::Assets { check } => assets::write(check),
+        Task::Screenshots => screenshots::take(),
         Task::Bench { rounds, only } => bench::run(rounds, &only),
         Task::Faults { long } => faults::run(long),
         Task::Package => package::build(),

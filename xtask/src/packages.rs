@@ -6,7 +6,7 @@ use crate::peers;
 use crate::run::{Outcome, Run, has};
 
 /// A program, and the package that has it.
-const PROGRAMS: [(&str, &str); 45] = [
+const PROGRAMS: [(&str, &str); 46] = [
     ("cc", "gcc"),
     // For libFuzzer.
     ("c++", "g++"),
@@ -63,6 +63,8 @@ const PROGRAMS: [(&str, &str); 45] = [
     ("xmllint", "libxml2-utils"),
     // The page of all backups is shown by a browser.
     ("chromium", "chromium"),
+    // A mailer that takes mails to a server.
+    ("msmtp", "msmtp"),
     // The units for nightly backups are checked by systemd, which need not run.
     ("systemd-analyze", "systemd"),
     // Our own packages are made, looked at, and installed on a system of their own.

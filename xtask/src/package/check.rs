@@ -83,6 +83,10 @@ fn install_rpm(packages: &Packages) -> Result<(), String> {
     Run::new("rpm", &[&into, "--install", &text(&packages.rpm)]).quietly()?;
     Run::new("rpm", &[&into, "--verify", "fleece"]).quietly()?;
     Run::new(&text(&root.join("usr/bin/vma")), &["verify", ARCHIVE]).quietly()?;
+    let example = text(&root.join("usr/share/doc/fleece/examples/fleece.toml"));
+    Run::new(&text(&root.join("usr/bin/fleece")), &["config", "check"])
+        .env("FLEECE_CONFIG", example)
+        .quietly()?;
     Run::new("rpm", &[&into, "--erase", "fleece"]).quietly()?;
     for left in ["usr/bin/fleece", "usr/share/doc/fleece", "etc/fleece"] {
         if root.join(left).exists() {
@@ -131,6 +135,8 @@ mkdir out && vma extract archive.vma.lzo out/disks >/dev/null
 fleece --version
 fleece storage list >/dev/null
 dpkg --verify fleece
+FLEECE_CONFIG=/usr/share/doc/fleece/examples/fleece.toml fleece config check
+FLEECE_CONFIG=/usr/share/doc/fleece/examples/fleece.toml fleece config show web1 | grep -q '^bwlimit *100M'
 bash -n /usr/share/bash-completion/completions/fleece
 mkdir -p /var/lib/fleece && touch /var/lib/fleece/100
 

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use super::maker::{Maker, fresh};
 use super::{debian, rpm, tarball, tree};
-use crate::run::{Run, workspace};
+use crate::run::workspace;
 
 /// What was packed.
 pub(super) struct Packages {
@@ -22,15 +22,6 @@ impl Packages {
     pub(super) fn pack(programs: &Path) -> Result<Self, String> {
         let folder = workspace().join("target/package");
         fresh(&folder)?;
-        Run::cargo(&[
-            "run",
-            "--quiet",
-            "--package=xtask",
-            "--all-features",
-            "--",
-            "assets",
-        ])
-        .quietly()?;
         let maker = Maker::new(&folder)?;
         let programs = tree::stripped(&maker, programs)?;
         Ok(Self {

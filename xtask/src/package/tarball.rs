@@ -15,15 +15,13 @@ pub(super) fn pack(maker: &Maker, programs: &Path) -> Result<PathBuf, String> {
     for file in ["README.md", "CHANGELOG.md", "LICENSE-MIT", "LICENSE-APACHE"] {
         tree.copy(&workspace().join(file), file)?;
     }
-    for (folder, to) in [
-        ("target/assets/man", "man"),
-        ("target/assets/completions", "completions"),
-        ("docs", "docs"),
-        ("proxmox/lib", "proxmox"),
-    ] {
+    for (folder, to) in [("docs", "docs"), ("proxmox/lib", "proxmox")] {
         let from = workspace().join(folder).display().to_string();
         let to = format!("{}/{to}", tree.root());
         maker.run("cp", &["--recursive", &from, &to])?;
+    }
+    for folder in ["man", "completions"] {
+        tree.rename(&format!("docs/{folder}"), folder)?;
     }
     tree.settle()?;
     let package = maker.folder.join(format!("{name}.tar.gz"));

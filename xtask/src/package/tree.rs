@@ -39,7 +39,7 @@ impl<'a> Tree<'a> {
 
     /// What all packages have but the programs: units, man pages, completions, and what a person reads.
     pub(super) fn common(&self, zsh: &str) -> Result<(), String> {
-        let assets = workspace().join("target/assets");
+        let assets = workspace().join("docs");
         for unit in names(&workspace().join("docs/systemd"))? {
             self.copy(
                 &workspace().join("docs/systemd").join(&unit),
@@ -79,6 +79,15 @@ impl<'a> Tree<'a> {
             if page.ends_with(".md") {
                 self.copy(&from, &format!("usr/share/doc/fleece/docs/{page}"))?;
             }
+        }
+        self.copy(
+            &workspace().join("docs/fleece.toml"),
+            "usr/share/doc/fleece/examples/fleece.toml",
+        )?;
+        let pictures = workspace().join("docs/pictures");
+        for picture in names(&pictures)? {
+            let to = format!("usr/share/doc/fleece/docs/pictures/{picture}");
+            self.copy(&pictures.join(&picture), &to)?;
         }
         self.folder("etc/fleece")
     }

@@ -1,0 +1,220 @@
+
+using namespace System.Management.Automation
+using namespace System.Management.Automation.Language
+
+Register-ArgumentCompleter -Native -CommandName 'vma' -ScriptBlock {
+    param($wordToComplete, $commandAst, $cursorPosition)
+
+    $commandElements = $commandAst.CommandElements
+    $command = @(
+        'vma'
+        for ($i = 1; $i -lt $commandElements.Count; $i++) {
+            $element = $commandElements[$i]
+            if ($element -isnot [StringConstantExpressionAst] -or
+                $element.StringConstantType -ne [StringConstantType]::BareWord -or
+                $element.Value.StartsWith('-') -or
+                $element.Value -eq $wordToComplete) {
+                break
+        }
+        $element.Value
+    }) -join ';'
+
+    $completions = @(switch ($command) {
+        'vma' {
+            [CompletionResult]::new('--json', '--json', [CompletionResultType]::ParameterName, 'Print JSON, one object a line, instead of text (see docs/JSON.md)')
+            [CompletionResult]::new('-h', '-h', [CompletionResultType]::ParameterName, 'Print help (see more with ''--help'')')
+            [CompletionResult]::new('--help', '--help', [CompletionResultType]::ParameterName, 'Print help (see more with ''--help'')')
+            [CompletionResult]::new('-V', '-V ', [CompletionResultType]::ParameterName, 'Print version')
+            [CompletionResult]::new('--version', '--version', [CompletionResultType]::ParameterName, 'Print version')
+            [CompletionResult]::new('list', 'list', [CompletionResultType]::ParameterValue, 'List configs and devices')
+            [CompletionResult]::new('config', 'config', [CompletionResultType]::ParameterValue, 'Print a config')
+            [CompletionResult]::new('create', 'create', [CompletionResultType]::ParameterValue, 'Create an archive from disk images')
+            [CompletionResult]::new('extract', 'extract', [CompletionResultType]::ParameterValue, 'Extract configs and disks from an archive')
+            [CompletionResult]::new('verify', 'verify', [CompletionResultType]::ParameterValue, 'Check an archive for damage')
+            [CompletionResult]::new('info', 'info', [CompletionResultType]::ParameterValue, 'Show sizes, container, order and index of an archive')
+            [CompletionResult]::new('serve', 'serve', [CompletionResultType]::ParameterValue, 'Serve the disks of an archive over NBD, to mount them or start a guest at once')
+            [CompletionResult]::new('index', 'index', [CompletionResultType]::ParameterValue, 'Build the index of an archive that has none')
+            [CompletionResult]::new('diff', 'diff', [CompletionResultType]::ParameterValue, 'Compare the disks of two archives')
+            [CompletionResult]::new('reframe', 'reframe', [CompletionResultType]::ParameterValue, 'Make a seekable .vma.zst of any archive, with an index inside')
+            [CompletionResult]::new('optimize', 'optimize', [CompletionResultType]::ParameterValue, 'Rewrite an archive in disk order with a stable uuid, for deduplicating stores')
+            [CompletionResult]::new('recover', 'recover', [CompletionResultType]::ParameterValue, 'Recover everything that is intact in a damaged archive')
+            [CompletionResult]::new('help', 'help', [CompletionResultType]::ParameterValue, 'Print this message or the help of the given subcommand(s)')
+            break
+        }
+        'vma;list' {
+            [CompletionResult]::new('--json', '--json', [CompletionResultType]::ParameterName, 'Print JSON, one object a line, instead of text (see docs/JSON.md)')
+            [CompletionResult]::new('-h', '-h', [CompletionResultType]::ParameterName, 'Print help')
+            [CompletionResult]::new('--help', '--help', [CompletionResultType]::ParameterName, 'Print help')
+            break
+        }
+        'vma;config' {
+            [CompletionResult]::new('-c', '-c', [CompletionResultType]::ParameterName, 'Name of the config')
+            [CompletionResult]::new('--json', '--json', [CompletionResultType]::ParameterName, 'Print JSON, one object a line, instead of text (see docs/JSON.md)')
+            [CompletionResult]::new('-h', '-h', [CompletionResultType]::ParameterName, 'Print help')
+            [CompletionResult]::new('--help', '--help', [CompletionResultType]::ParameterName, 'Print help')
+            break
+        }
+        'vma;create' {
+            [CompletionResult]::new('-c', '-c', [CompletionResultType]::ParameterName, 'File to store as a config under its base name')
+            [CompletionResult]::new('-d', '-d', [CompletionResultType]::ParameterName, 'Disk: format=raw|qcow2:[NAME=]PATH')
+            [CompletionResult]::new('--compress', '--compress', [CompletionResultType]::ParameterName, 'Compression: zstd[=LEVEL], gzip[=LEVEL] or none [default: none; for reframe zstd]')
+            [CompletionResult]::new('--threads', '--threads', [CompletionResultType]::ParameterName, 'Number of compression threads (each takes memory) [default: one per processor, at most 6]')
+            [CompletionResult]::new('--reuse', '--reuse', [CompletionResultType]::ParameterName, 'Share with this older archive, which is compressed the same way and has an index, what has not changed, where the file system can (XFS, btrfs); implies --align')
+            [CompletionResult]::new('-v', '-v', [CompletionResultType]::ParameterName, 'Report progress on standard error')
+            [CompletionResult]::new('--align', '--align', [CompletionResultType]::ParameterName, 'Put all payload on 4 KiB boundaries: 0.1 % larger, and equal parts of archives can share space on file systems that clone')
+            [CompletionResult]::new('--no-index', '--no-index', [CompletionResultType]::ParameterName, 'Write no index')
+            [CompletionResult]::new('--no-sync', '--no-sync', [CompletionResultType]::ParameterName, 'Do not wait until the archive is on stable storage')
+            [CompletionResult]::new('--progress', '--progress', [CompletionResultType]::ParameterName, 'Show a progress bar if standard error is a terminal')
+            [CompletionResult]::new('--json', '--json', [CompletionResultType]::ParameterName, 'Print JSON, one object a line, instead of text (see docs/JSON.md)')
+            [CompletionResult]::new('-h', '-h', [CompletionResultType]::ParameterName, 'Print help')
+            [CompletionResult]::new('--help', '--help', [CompletionResultType]::ParameterName, 'Print help')
+            break
+        }
+        'vma;extract' {
+            [CompletionResult]::new('-d', '-d', [CompletionResultType]::ParameterName, 'Only these devices, as `vma list` names them')
+            [CompletionResult]::new('-r', '-r', [CompletionResultType]::ParameterName, 'FIFO or file that says where each device goes')
+            [CompletionResult]::new('--format', '--format', [CompletionResultType]::ParameterName, 'Image format of the disks written to the directory: raw or qcow2')
+            [CompletionResult]::new('--cache', '--cache', [CompletionResultType]::ParameterName, 'Directory where seekable copies are kept [default: fleece in $XDG_CACHE_HOME or ~/.cache]')
+            [CompletionResult]::new('--cache-size', '--cache-size', [CompletionResultType]::ParameterName, 'Most that all copies there take; those used longest ago are removed. 0 makes none')
+            [CompletionResult]::new('--reframe-to', '--reframe-to', [CompletionResultType]::ParameterName, 'Make the seekable copy here instead, where it stays')
+            [CompletionResult]::new('-v', '-v', [CompletionResultType]::ParameterName, 'Report progress')
+            [CompletionResult]::new('--in-place', '--in-place', [CompletionResultType]::ParameterName, 'The disks that the map names hold something already: write only what differs. Of an archive with an index only that is read. If this is interrupted, they are neither old nor new')
+            [CompletionResult]::new('--no-sync', '--no-sync', [CompletionResultType]::ParameterName, 'Do not wait until the disks are on stable storage')
+            [CompletionResult]::new('--progress', '--progress', [CompletionResultType]::ParameterName, 'Show a progress bar if standard error is a terminal')
+            [CompletionResult]::new('--json', '--json', [CompletionResultType]::ParameterName, 'Print JSON, one object a line, instead of text (see docs/JSON.md)')
+            [CompletionResult]::new('-h', '-h', [CompletionResultType]::ParameterName, 'Print help')
+            [CompletionResult]::new('--help', '--help', [CompletionResultType]::ParameterName, 'Print help')
+            break
+        }
+        'vma;verify' {
+            [CompletionResult]::new('--index', '--index', [CompletionResultType]::ParameterName, 'Index to check against with --deep [default: the one inside, or ARCHIVE.idx]')
+            [CompletionResult]::new('-v', '-v', [CompletionResultType]::ParameterName, 'List the contents and report progress')
+            [CompletionResult]::new('--deep', '--deep', [CompletionResultType]::ParameterName, 'Also check the payload against the archive''s index')
+            [CompletionResult]::new('--progress', '--progress', [CompletionResultType]::ParameterName, 'Show a progress bar if standard error is a terminal')
+            [CompletionResult]::new('--json', '--json', [CompletionResultType]::ParameterName, 'Print JSON, one object a line, instead of text (see docs/JSON.md)')
+            [CompletionResult]::new('-h', '-h', [CompletionResultType]::ParameterName, 'Print help')
+            [CompletionResult]::new('--help', '--help', [CompletionResultType]::ParameterName, 'Print help')
+            break
+        }
+        'vma;info' {
+            [CompletionResult]::new('--json', '--json', [CompletionResultType]::ParameterName, 'Print JSON, one object a line, instead of text (see docs/JSON.md)')
+            [CompletionResult]::new('-h', '-h', [CompletionResultType]::ParameterName, 'Print help')
+            [CompletionResult]::new('--help', '--help', [CompletionResultType]::ParameterName, 'Print help')
+            break
+        }
+        'vma;serve' {
+            [CompletionResult]::new('-d', '-d', [CompletionResultType]::ParameterName, 'Only these devices, as `vma list` names them')
+            [CompletionResult]::new('--cache', '--cache', [CompletionResultType]::ParameterName, 'Directory where seekable copies are kept [default: fleece in $XDG_CACHE_HOME or ~/.cache]')
+            [CompletionResult]::new('--cache-size', '--cache-size', [CompletionResultType]::ParameterName, 'Most that all copies there take; those used longest ago are removed. 0 makes none')
+            [CompletionResult]::new('--reframe-to', '--reframe-to', [CompletionResultType]::ParameterName, 'Make the seekable copy here instead, where it stays')
+            [CompletionResult]::new('--json', '--json', [CompletionResultType]::ParameterName, 'Print JSON, one object a line, instead of text (see docs/JSON.md)')
+            [CompletionResult]::new('-h', '-h', [CompletionResultType]::ParameterName, 'Print help (see more with ''--help'')')
+            [CompletionResult]::new('--help', '--help', [CompletionResultType]::ParameterName, 'Print help (see more with ''--help'')')
+            break
+        }
+        'vma;index' {
+            [CompletionResult]::new('-o', '-o', [CompletionResultType]::ParameterName, 'Where the index goes [default: ARCHIVE.idx]')
+            [CompletionResult]::new('--output', '--output', [CompletionResultType]::ParameterName, 'Where the index goes [default: ARCHIVE.idx]')
+            [CompletionResult]::new('--json', '--json', [CompletionResultType]::ParameterName, 'Print JSON, one object a line, instead of text (see docs/JSON.md)')
+            [CompletionResult]::new('-h', '-h', [CompletionResultType]::ParameterName, 'Print help')
+            [CompletionResult]::new('--help', '--help', [CompletionResultType]::ParameterName, 'Print help')
+            break
+        }
+        'vma;diff' {
+            [CompletionResult]::new('-v', '-v', [CompletionResultType]::ParameterName, 'List the clusters that differ')
+            [CompletionResult]::new('--json', '--json', [CompletionResultType]::ParameterName, 'Print JSON, one object a line, instead of text (see docs/JSON.md)')
+            [CompletionResult]::new('-h', '-h', [CompletionResultType]::ParameterName, 'Print help')
+            [CompletionResult]::new('--help', '--help', [CompletionResultType]::ParameterName, 'Print help')
+            break
+        }
+        'vma;reframe' {
+            [CompletionResult]::new('--compress', '--compress', [CompletionResultType]::ParameterName, 'Compression: zstd[=LEVEL], gzip[=LEVEL] or none [default: none; for reframe zstd]')
+            [CompletionResult]::new('--threads', '--threads', [CompletionResultType]::ParameterName, 'Number of compression threads (each takes memory) [default: one per processor, at most 6]')
+            [CompletionResult]::new('--reuse', '--reuse', [CompletionResultType]::ParameterName, 'Share with this older archive, which is compressed the same way and has an index, what has not changed, where the file system can (XFS, btrfs); implies --align')
+            [CompletionResult]::new('--align', '--align', [CompletionResultType]::ParameterName, 'Put all payload on 4 KiB boundaries: 0.1 % larger, and equal parts of archives can share space on file systems that clone')
+            [CompletionResult]::new('--no-index', '--no-index', [CompletionResultType]::ParameterName, 'Write no index')
+            [CompletionResult]::new('--no-sync', '--no-sync', [CompletionResultType]::ParameterName, 'Do not wait until the archive is on stable storage')
+            [CompletionResult]::new('--json', '--json', [CompletionResultType]::ParameterName, 'Print JSON, one object a line, instead of text (see docs/JSON.md)')
+            [CompletionResult]::new('-h', '-h', [CompletionResultType]::ParameterName, 'Print help')
+            [CompletionResult]::new('--help', '--help', [CompletionResultType]::ParameterName, 'Print help')
+            break
+        }
+        'vma;optimize' {
+            [CompletionResult]::new('--compress', '--compress', [CompletionResultType]::ParameterName, 'Compression: zstd[=LEVEL], gzip[=LEVEL] or none [default: none; for reframe zstd]')
+            [CompletionResult]::new('--threads', '--threads', [CompletionResultType]::ParameterName, 'Number of compression threads (each takes memory) [default: one per processor, at most 6]')
+            [CompletionResult]::new('--reuse', '--reuse', [CompletionResultType]::ParameterName, 'Share with this older archive, which is compressed the same way and has an index, what has not changed, where the file system can (XFS, btrfs); implies --align')
+            [CompletionResult]::new('--align', '--align', [CompletionResultType]::ParameterName, 'Put all payload on 4 KiB boundaries: 0.1 % larger, and equal parts of archives can share space on file systems that clone')
+            [CompletionResult]::new('--no-index', '--no-index', [CompletionResultType]::ParameterName, 'Write no index')
+            [CompletionResult]::new('--no-sync', '--no-sync', [CompletionResultType]::ParameterName, 'Do not wait until the archive is on stable storage')
+            [CompletionResult]::new('--json', '--json', [CompletionResultType]::ParameterName, 'Print JSON, one object a line, instead of text (see docs/JSON.md)')
+            [CompletionResult]::new('-h', '-h', [CompletionResultType]::ParameterName, 'Print help')
+            [CompletionResult]::new('--help', '--help', [CompletionResultType]::ParameterName, 'Print help')
+            break
+        }
+        'vma;recover' {
+            [CompletionResult]::new('--index', '--index', [CompletionResultType]::ParameterName, 'Index to check against [default: the one inside, or ARCHIVE.idx]')
+            [CompletionResult]::new('--json', '--json', [CompletionResultType]::ParameterName, 'Print JSON, one object a line, instead of text (see docs/JSON.md)')
+            [CompletionResult]::new('-h', '-h', [CompletionResultType]::ParameterName, 'Print help (see more with ''--help'')')
+            [CompletionResult]::new('--help', '--help', [CompletionResultType]::ParameterName, 'Print help (see more with ''--help'')')
+            break
+        }
+        'vma;help' {
+            [CompletionResult]::new('list', 'list', [CompletionResultType]::ParameterValue, 'List configs and devices')
+            [CompletionResult]::new('config', 'config', [CompletionResultType]::ParameterValue, 'Print a config')
+            [CompletionResult]::new('create', 'create', [CompletionResultType]::ParameterValue, 'Create an archive from disk images')
+            [CompletionResult]::new('extract', 'extract', [CompletionResultType]::ParameterValue, 'Extract configs and disks from an archive')
+            [CompletionResult]::new('verify', 'verify', [CompletionResultType]::ParameterValue, 'Check an archive for damage')
+            [CompletionResult]::new('info', 'info', [CompletionResultType]::ParameterValue, 'Show sizes, container, order and index of an archive')
+            [CompletionResult]::new('serve', 'serve', [CompletionResultType]::ParameterValue, 'Serve the disks of an archive over NBD, to mount them or start a guest at once')
+            [CompletionResult]::new('index', 'index', [CompletionResultType]::ParameterValue, 'Build the index of an archive that has none')
+            [CompletionResult]::new('diff', 'diff', [CompletionResultType]::ParameterValue, 'Compare the disks of two archives')
+            [CompletionResult]::new('reframe', 'reframe', [CompletionResultType]::ParameterValue, 'Make a seekable .vma.zst of any archive, with an index inside')
+            [CompletionResult]::new('optimize', 'optimize', [CompletionResultType]::ParameterValue, 'Rewrite an archive in disk order with a stable uuid, for deduplicating stores')
+            [CompletionResult]::new('recover', 'recover', [CompletionResultType]::ParameterValue, 'Recover everything that is intact in a damaged archive')
+            [CompletionResult]::new('help', 'help', [CompletionResultType]::ParameterValue, 'Print this message or the help of the given subcommand(s)')
+            break
+        }
+        'vma;help;list' {
+            break
+        }
+        'vma;help;config' {
+            break
+        }
+        'vma;help;create' {
+            break
+        }
+        'vma;help;extract' {
+            break
+        }
+        'vma;help;verify' {
+            break
+        }
+        'vma;help;info' {
+            break
+        }
+        'vma;help;serve' {
+            break
+        }
+        'vma;help;index' {
+            break
+        }
+        'vma;help;diff' {
+            break
+        }
+        'vma;help;reframe' {
+            break
+        }
+        'vma;help;optimize' {
+            break
+        }
+        'vma;help;recover' {
+            break
+        }
+        'vma;help;help' {
+            break
+        }
+    })
+
+    $completions.Where{ $_.CompletionText -like "$wordToComplete*" } |
+        Sort-Object -Property ListItemText
+}
