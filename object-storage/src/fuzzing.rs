@@ -1,7 +1,8 @@
 //! Entry points of the fuzz targets.
 
 use crate::answer::{Answer, bare, refusal, total};
-use crate::store::{listed, unfinished};
+use crate::multipart::unfinished;
+use crate::store::listed;
 
 /// Whatever a store answers is either understood or refused.
 pub fn answer(data: &[u8]) {

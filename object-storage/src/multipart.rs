@@ -3,11 +3,11 @@
 use jiff::Timestamp;
 use rusty_s3::Method;
 
-use crate::answer::{bare, escaped, field};
+use crate::answer::{Answer, bare, escaped, field};
 use crate::error::{Error, ErrorKind};
 use crate::http::{Refused, Reply, Request, Stop};
 use crate::lock::Lock;
-use crate::store::{Store, Sums, locked, understood, unfinished};
+use crate::store::{Store, Sums, locked, understood};
 
 /// An upload that is neither complete nor aborted: it takes room, and nobody sees it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -217,4 +217,14 @@ impl Store {
         };
         self.client.send_checked(&request, check).map(drop)
     }
+}
+
+/// The unfinished uploads in an answer.
+pub(crate) fn unfinished(answer: &Answer) -> Vec<Unfinished> {
+    let uploads = answer.entries("Upload").map(|entry| Unfinished {
+        key: field(entry, "Key").to_owned(),
+        id: field(entry, "UploadId").to_owned(),
+        begun: field(entry, "Initiated").parse().unwrap_or_default(),
+    });
+    uploads.filter(|upload| !upload.id.is_empty()).collect()
 }

@@ -1,7 +1,5 @@
 //! A bucket: objects that are put, looked at, read, listed and deleted.
 
-use std::sync::Arc;
-
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use jiff::Timestamp;
@@ -14,8 +12,6 @@ use crate::config::StoreConfig;
 use crate::error::{Error, ErrorKind};
 use crate::http::{Client, Reply, Request, Stop};
 use crate::lock::Lock;
-use crate::multipart::Unfinished;
-use crate::upload::{Upload, UploadOptions};
 
 /// More entries than this has no list that anybody works with; of each the name is kept.
 const MOST_LISTED: usize = 1_000_000;
@@ -284,14 +280,6 @@ impl Store {
         self.client.send(&request)?;
         Ok(())
     }
-
-    /// Begins an object that appears when it is complete.
-    ///
-    /// # Errors
-    /// Those of the store; kind [`ErrorKind::Exists`] if something has its name.
-    pub fn begin(self: &Arc<Self>, key: &str, options: &UploadOptions) -> Result<Upload, Error> {
-        Upload::begin(Arc::clone(self), key, options)
-    }
 }
 
 /// The objects in an answer.
@@ -305,16 +293,6 @@ pub(crate) fn listed(answer: &Answer) -> Vec<Listed> {
         })
     });
     objects.collect()
-}
-
-/// The unfinished uploads in an answer.
-pub(crate) fn unfinished(answer: &Answer) -> Vec<Unfinished> {
-    let uploads = answer.entries("Upload").map(|entry| Unfinished {
-        key: field(entry, "Key").to_owned(),
-        id: field(entry, "UploadId").to_owned(),
-        begun: field(entry, "Initiated").parse().unwrap_or_default(),
-    });
-    uploads.filter(|upload| !upload.id.is_empty()).collect()
 }
 
 /// An answer whose root begins so: not all stores end its name alike.

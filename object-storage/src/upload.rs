@@ -119,12 +119,18 @@ impl Shared {
     }
 }
 
+impl Store {
+    /// Begins an object that appears when it is complete.
+    ///
+    /// # Errors
+    /// Those of the store; kind [`ErrorKind::Exists`] if something has its name.
+    pub fn begin(self: &Arc<Self>, key: &str, options: &UploadOptions) -> Result<Upload, Error> {
+        Upload::begin(Arc::clone(self), key, options)
+    }
+}
+
 impl Upload {
-    pub(crate) fn begin(
-        store: Arc<Store>,
-        key: &str,
-        options: &UploadOptions,
-    ) -> Result<Self, Error> {
+    fn begin(store: Arc<Store>, key: &str, options: &UploadOptions) -> Result<Self, Error> {
         match store.look(key) {
             Ok(Some(_)) => return Err(exists(key)),
             // Who may only write is told nothing; whether it exists shows at the end.

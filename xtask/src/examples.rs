@@ -7,7 +7,8 @@ use crate::metadata::{self, Member};
 use crate::run::{Outcome, Run, workspace};
 
 /// Tools for developers, not examples for users: they measure, or need something of one's own.
-const TOOLS: [&str; 4] = [
+const TOOLS: [&str; 5] = [
+    "encryption/examples/throughput.rs",
     "lab/examples/boot.rs",
     "nbd/examples/speed.rs",
     "qmp-client/examples/record.rs",
