@@ -5,7 +5,6 @@
     clippy::expect_used,
     clippy::indexing_slicing,
     clippy::arithmetic_side_effects,
-    clippy::cast_possible_truncation,
     reason = "a test may fail by a panic"
 )]
 
@@ -42,9 +41,9 @@ impl Field {
     fn new() -> Self {
         let dir = TempDir::new().unwrap();
         let field = Self { dir };
-        let mut disk: Vec<u8> = (0..5 << 20_u32)
-            .map(|at| (at * 7 + at / 1000) as u8)
-            .collect();
+        // Noise, so that archives have many chunks however they are compressed.
+        support::noise(&field.path("disk.raw"), 5 << 20);
+        let mut disk = fs::read(field.path("disk.raw")).unwrap();
         for place in [0, 70_000, 3_000_000] {
             disk[place..place + 14].copy_from_slice(SECRETS[0]);
         }
