@@ -285,7 +285,21 @@ fn by_the_kernel(make: &[&str], mount: &[&str], replays: bool) {
                 .unwrap();
         }
         let dirty = folder.path().join("dirty");
-        run("cp", &["--sparse=always", text(&path), text(&dirty)]);
+        // Once nothing was written back meanwhile.
+        let is_same = || {
+            let mut compare = Command::new("cmp");
+            compare
+                .args(["-s", text(&path), text(&dirty)])
+                .status()
+                .unwrap()
+                .success()
+        };
+        loop {
+            run("cp", &["--sparse=always", text(&path), text(&dirty)]);
+            if is_same() {
+                break;
+            }
+        }
         let tree = opened(&dirty);
         let notes = tree.notes();
         assert!(
