@@ -9,6 +9,7 @@
 //! vzdump-qemu-100-2026_11_23-02_00_01.vma.zst.idx         the index of the archive
 //! vzdump-qemu-100-2026_11_23-02_00_01.vma.zst.sig         the signed list of its pieces
 //! vzdump-qemu-100-2026_11_23-02_00_01.vma.zst.verified    what the last verification found
+//! vzdump-qemu-100-2026_11_23-02_00_01.vma.zst.drilled     what the last drill found
 //! ```
 //!
 //! Archive, log, notes and protection are Proxmox VE's (`PVE::Storage::archive_info`), so that both see the same
@@ -18,6 +19,7 @@
 mod afterwards;
 mod backup;
 pub(crate) mod base;
+mod boots;
 mod directory;
 mod fault;
 mod name;
@@ -37,6 +39,7 @@ mod verify;
 pub use afterwards::Afterwards;
 pub use backup::Backup;
 pub use base::find_base;
+pub use boots::Boots;
 pub use directory::{DumpDirectory, Pruned};
 pub use fault::Fault;
 pub use name::BackupName;

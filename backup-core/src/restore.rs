@@ -19,7 +19,7 @@
 //! it writes cannot be undone: that is on record until all of it is written.
 //!
 //! `folder` is for people without storages: images, the archived configurations, and what starts the guest. `live` starts it
-//! at once, on images that lie over the archive, and copies the disks behind it.
+//! at once, on images that lie over the archive, and copies the disks behind it; `drill` only looks whether it boots.
 
 mod behind;
 mod choice;
@@ -28,6 +28,7 @@ mod config;
 mod copy;
 mod definition;
 mod directory;
+mod drill;
 mod dry;
 mod extraction;
 pub(crate) mod failure;
@@ -53,6 +54,7 @@ use std::time::Duration;
 pub use crate::target::writeback::Writeback;
 pub use choice::{Choice, DiskChoice, StorageChoice};
 pub use directory::{Directory, Growing};
+pub use drill::{Drill, Drilled, FileSystemCheck, Marker, drill, sweep_drills};
 pub use extraction::Extraction;
 pub(crate) use folder::fuzzing;
 pub use folder::{DomainRestore, FolderRestore, Place, restore_domain, restore_folder};

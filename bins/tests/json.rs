@@ -104,7 +104,8 @@ shapes! {
     Listed {
         file: String, path: String, guest: Option<String>, vmid: Option<u32>, time: String, local_time: String, size: u64,
         own: Option<u64>,
-        notes: Option<String>, protected: bool, indexed: bool, verified: String, verified_at: Option<String>,
+        notes: Option<String>, protected: bool, indexed: bool, verified: String, verified_at: Option<String>, boots: String,
+        drilled_at: Option<String>,
     }
     Pruned {
         file: String, guest: Option<String>, vmid: Option<u32>, verdict: String, fault: Option<String>,

@@ -12,7 +12,9 @@ mod support;
 use std::fs::File;
 use std::io::{BufRead as _, BufReader, Read as _};
 use std::os::unix::fs::PermissionsExt as _;
+use std::path::PathBuf;
 use std::process::{Command, Output, Stdio};
+use std::time::Duration;
 
 use fleece_lab::{Machine, MachineBuilder, Qemu};
 use support::Bench;
@@ -300,14 +302,8 @@ fn a_guest_that_ends_before_its_disks_are_complete_leaves_them_as_if_they_had_be
     };
     let bench = Bench::new();
     let before = disk();
-    let [image, archive, folder, config, bin] = [
-        "boot.raw",
-        "boot.vma.zst",
-        "guest",
-        "qemu-server.conf",
-        "bin",
-    ]
-    .map(|name| bench.path(name));
+    let [image, archive, folder, config] =
+        ["boot.raw", "boot.vma.zst", "guest", "qemu-server.conf"].map(|name| bench.path(name));
     std::fs::write(&image, &before).unwrap();
     std::fs::write(
         &config,
@@ -321,16 +317,7 @@ fn a_guest_that_ends_before_its_disks_are_complete_leaves_them_as_if_they_had_be
         .arg(&archive);
     support::succeed(create.arg(format!("drive-virtio0={}", image.display())));
 
-    std::fs::create_dir(&bin).unwrap();
-    let script = format!(
-        "#!/bin/sh\nexec {} \"$@\" -machine accel=tcg -display none -no-reboot \
-         -device isa-debug-exit,iobase=0xf4,iosize=1\n",
-        qemu.programs().join("qemu-system-x86_64").display()
-    );
-    let wrapper = bin.join("qemu-system-x86_64");
-    std::fs::write(&wrapper, script).unwrap();
-    std::fs::set_permissions(&wrapper, std::fs::Permissions::from_mode(0o755)).unwrap();
-    let path = format!("{}:{}", bin.display(), std::env::var("PATH").unwrap());
+    let path = ending(&bench, &qemu);
     let mut restore = bench.fleece("restore");
     restore
         .arg(&archive)
@@ -347,4 +334,163 @@ fn a_guest_that_ends_before_its_disks_are_complete_leaves_them_as_if_they_had_be
     let after = std::fs::read(&image).unwrap();
     assert!(after[..SUMMED.end] == before[..SUMMED.end]);
     assert_eq!(after[SUMMED.end..][..4], sum(&before[SUMMED]).to_le_bytes());
+}
+
+/// A `PATH` whose QEMU ends when the guest says so.
+fn ending(bench: &Bench, qemu: &Qemu) -> String {
+    let bin = bench.path("bin");
+    std::fs::create_dir(&bin).unwrap();
+    let script = format!(
+        "#!/bin/sh\nexec {} \"$@\" -machine accel=tcg -display none -no-reboot \
+         -device isa-debug-exit,iobase=0xf4,iosize=1\n",
+        qemu.programs().join("qemu-system-x86_64").display()
+    );
+    let wrapper = bin.join("qemu-system-x86_64");
+    std::fs::write(&wrapper, script).unwrap();
+    std::fs::set_permissions(&wrapper, std::fs::Permissions::from_mode(0o755)).unwrap();
+    format!("{}:{}", bin.display(), std::env::var("PATH").unwrap())
+}
+
+/// Backups of a guest that boots, 100, and of one that does not, 101; each has a second disk with a file system.
+fn backups(bench: &Bench) -> [PathBuf; 2] {
+    let [config, data] = ["qemu-server.conf", "data.raw"].map(|name| bench.path(name));
+    let lines = "memory: 32\nvirtio0: l:vm-1-disk-0\nvirtio1: l:vm-1-disk-1\n\
+                 net0: virtio=BC:24:11:00:00:01\n";
+    std::fs::write(&config, lines).unwrap();
+    File::create(&data).unwrap().set_len(8 << 20).unwrap();
+    let mut format = Command::new("/sbin/mke2fs");
+    support::succeed(format.args(["-q", "-t", "ext4"]).arg(&data));
+    // It resets the machine, by way of the keyboard's controller.
+    let mut other = vec![0; 1 << 20];
+    other[..5].copy_from_slice(&[0xb0, 0xfe, 0xe6, 0x64, 0xf4]);
+    other[SECTOR - 2..SECTOR].copy_from_slice(&[0x55, 0xaa]);
+    [(100, disk()), (101, other)].map(|(guest, content)| {
+        let image = bench.path("image.raw");
+        std::fs::write(&image, content).unwrap();
+        let name = format!("vzdump-qemu-{guest}-2026_01_01-00_00_00.vma.zst");
+        let archive = bench.path("archives").join(name);
+        let mut create = Command::new(env!("CARGO_BIN_EXE_vma"));
+        create
+            .args(["create", "--compress=zstd", "-c"])
+            .arg(&config);
+        create.arg(&archive);
+        create.arg(format!("drive-virtio0={}", image.display()));
+        support::succeed(create.arg(format!("drive-virtio1={}", data.display())));
+        archive
+    })
+}
+
+fn assert_no_drill_left(bench: &Bench) {
+    let drills = bench.path("state").join("drills");
+    assert!(support::entries(&drills).is_empty());
+    assert!(drilling(bench).is_empty());
+}
+
+/// The QEMUs of drills.
+fn drilling(bench: &Bench) -> Vec<u32> {
+    let Ok(drills) = bench.path("state").join("drills").canonicalize() else {
+        return Vec::new();
+    };
+    let processes = std::fs::read_dir("/proc").unwrap().flatten();
+    let numbers = processes.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+    let is_ours = |number: &u32| {
+        std::fs::read_link(format!("/proc/{number}/cwd")).is_ok_and(|cwd| cwd.starts_with(&drills))
+    };
+    numbers.filter(is_ours).collect()
+}
+
+#[test]
+fn a_drill_tells_a_backup_that_boots_from_one_that_does_not() {
+    for qemu in fleece_lab::qemus() {
+        let case = format!("QEMU {}", qemu.version());
+        let bench = Bench::new();
+        let [boots, fails] = backups(&bench);
+        let before = std::fs::read(&boots).unwrap();
+        let others = std::env::var("PATH").unwrap();
+        let path = format!("{}:{others}", qemu.programs().display());
+        let drill = |options: &[&str]| {
+            let mut drill = bench.fleece("drill");
+            drill.env("PATH", &path).args(["--accel", "tcg"]);
+            drill.args(["--wait", "serial=booted, sum *"]);
+            drill.args(options).arg("--to").arg(bench.path("archives"));
+            Ended::of(&mut drill)
+        };
+        let pictures = bench.path("pictures");
+        std::fs::create_dir(&pictures).unwrap();
+        let keep = ["100", "--json", "--screenshots", pictures.to_str().unwrap()];
+        let said = drill(&keep).expect(0, &["\"boots\":true", "on the serial port"]);
+        let picture = std::fs::read(&support::entries(&pictures)[0]).unwrap();
+        assert!(picture.starts_with(b"\x89PNG"), "{case}: {said}");
+        assert_no_drill_left(&bench);
+        assert!(std::fs::read(&boots).unwrap() == before, "{case}");
+
+        let all = drill(&["--all"]);
+        let words = ["it boots", "it does not boot: ", "1 backup does not boot"];
+        all.expect(4, &words);
+        assert_no_drill_left(&bench);
+        let mut list = bench.fleece("list");
+        let listed = Ended::of(list.arg(bench.path("archives")));
+        listed.expect(0, &["+boots", "fails to boot"]);
+        let mut report = bench.fleece("report");
+        let report = Ended::of(report.arg("--json").arg(bench.path("archives")));
+        assert!(
+            report.said.contains("did not boot"),
+            "{case}: {}",
+            report.said
+        );
+        // The record is about that archive, and goes with it.
+        let mut delete = bench.fleece("delete");
+        support::succeed(delete.arg(&fails));
+        assert!(!fails.with_extension("zst.drilled").exists());
+        assert!(boots.with_extension("zst.drilled").exists());
+    }
+}
+
+#[test]
+fn a_drill_checks_file_systems_and_one_that_is_killed_leaves_nothing_for_long() {
+    let Some(qemu) = fleece_lab::qemu("10.0") else {
+        return;
+    };
+    let bench = Bench::new();
+    let [boots, _] = backups(&bench);
+    let path = ending(&bench, &qemu);
+    let mut drill = bench.fleece("drill");
+    drill.env("PATH", &path).arg("--fsck").arg(&boots);
+    let said = Ended::of(drill.args(["--wait", "serial=booted, sum"]));
+    said.expect(0, &["drive-virtio1 (ext4): sound", "it boots"]);
+    let mut late = bench.fleece("drill");
+    late.env("PATH", &path).arg(&boots).args(["--timeout", "1"]);
+    let late = Ended::of(late.args(["--wait", "port=22"]));
+    late.expect(4, &["it does not boot", "without a service at TCP port 22"]);
+    assert_no_drill_left(&bench);
+
+    let others = std::env::var("PATH").unwrap();
+    let path = format!("{}:{others}", qemu.programs().display());
+    let waiting = || {
+        let mut drill = bench.fleece("drill");
+        drill
+            .env("PATH", &path)
+            .arg(&boots)
+            .args(["--accel", "tcg"]);
+        let mut drill = drill.args(["--wait", "event=NEVER"]).spawn().unwrap();
+        while drilling(&bench).is_empty() {
+            assert!(drill.try_wait().unwrap().is_none());
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        drill
+    };
+    let mut killed = waiting();
+    killed.kill().unwrap();
+    killed.wait().unwrap();
+    // QEMU does not outlive it.
+    while !drilling(&bench).is_empty() {
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    let mut cleanup = bench.fleece("cleanup");
+    Ended::of(cleanup.arg("--all")).expect(0, &["which a killed drill has left"]);
+    assert_no_drill_left(&bench);
+    let ended = waiting();
+    support::signal(ended.id(), "-TERM");
+    Ended::from(ended.wait_with_output().unwrap()).expect_code(143);
+    assert_no_drill_left(&bench);
 }

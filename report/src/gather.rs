@@ -6,8 +6,8 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 
 use fleece_backup_core::dump::{
-    Backup, DumpDirectory, Earlier, Fault, KeepRules, Outlook, Run, RunResult, Stats, Verdict,
-    Verified, frees, outlook, plan,
+    Backup, Boots, DumpDirectory, Earlier, Fault, KeepRules, Outlook, Run, RunResult, Stats,
+    Verdict, Verified, frees, outlook, plan,
 };
 use fleece_backup_core::{Error, GuestId, clock};
 use jiff::SignedDuration;
@@ -251,7 +251,20 @@ fn judge(backup: &Backup, stats: Option<&Stats>) -> (State, String) {
         (Some(stats), _) if stats.result == RunResult::Warnings => {
             (State::Warning, complaint(stats))
         }
-        (_, Verified::Sound(at)) => (State::Sound, format!("verified {}", words::day(at))),
+        _ if let Boots::No(at) = backup.boots() => (
+            State::Warning,
+            format!(
+                "its guest did not boot from it in the drill of {}",
+                words::day(at)
+            ),
+        ),
+        (_, Verified::Sound(at)) => {
+            let booted = match backup.boots() {
+                Boots::Yes(at) => format!(", booted {}", words::day(at)),
+                _ => String::new(),
+            };
+            (State::Sound, format!("verified {}{booted}", words::day(at)))
+        }
         _ => (
             State::Unverified,
             "not verified since it was made".to_owned(),

@@ -9,7 +9,7 @@ use jiff::tz::TimeZone;
 use serde_json::{Value, json};
 
 use super::name::UNREAD;
-use super::{BackupName, Fault, Verified, space};
+use super::{BackupName, Boots, Fault, Verified, space};
 
 /// A backup, with what lies beside its archive.
 #[derive(Debug, Clone, PartialEq)]
@@ -23,6 +23,7 @@ pub struct Backup {
     pub(super) protected: bool,
     pub(super) indexed: bool,
     pub(super) verified: Verified,
+    pub(super) boots: Boots,
     pub(super) fault: Option<Fault>,
 }
 
@@ -91,6 +92,11 @@ impl Backup {
         self.verified
     }
 
+    /// What the last drill found.
+    pub fn boots(&self) -> Boots {
+        self.boots
+    }
+
     /// What is known to be wrong with it. Whether its header can be read shows only when it is to be
     /// pruned.
     pub fn fault(&self) -> Option<&Fault> {
@@ -119,6 +125,8 @@ impl Backup {
             "indexed": self.indexed,
             "verified": self.verified.to_string(),
             "verified_at": at,
+            "boots": self.boots.word(),
+            "drilled_at": self.boots.at().map(|time| time.to_string()),
         })
     }
 }

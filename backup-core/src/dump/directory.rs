@@ -11,7 +11,9 @@ use jiff::civil::DateTime;
 use jiff::{SignedDuration, Timestamp};
 
 use super::name::archive_stem;
-use super::{Backup, BackupName, Fault, KeepRules, Verdict, Verified, fault, plan, side_files};
+use super::{
+    Backup, BackupName, Boots, Fault, KeepRules, Verdict, Verified, fault, plan, side_files,
+};
 use crate::clock;
 use crate::report::error::{Error, ErrorKind};
 use crate::target::base::BaseArchive;
@@ -200,6 +202,21 @@ impl DumpDirectory {
         }
     }
 
+    /// Puts on record what a drill found. It holds until the archive changes.
+    ///
+    /// # Errors
+    ///
+    /// Kind [`ErrorKind::Target`].
+    pub fn set_boots(&self, backup: &Backup, boots: Boots) -> Result<(), Error> {
+        let archive =
+            fs::metadata(&backup.path).map_err(|error| target("read", &backup.path, error))?;
+        match self.write_beside(backup, "drilled", boots.to_line(&archive).as_deref()) {
+            // As of a verification.
+            Err(error) if error.kind() == ErrorKind::Unsynced => Ok(()),
+            written => written,
+        }
+    }
+
     /// Removes a backup with all that lies beside it. One that is not there is no error.
     ///
     /// # Errors
@@ -304,6 +321,7 @@ impl DumpDirectory {
             protected: false,
             indexed: false,
             verified: Verified::Unknown,
+            boots: Boots::Unknown,
             fault: None,
             path,
         };
@@ -311,6 +329,8 @@ impl DumpDirectory {
         backup.protected = self.beside(&backup, "protected").symlink_metadata().is_ok();
         backup.indexed = self.beside(&backup, "idx").is_file();
         backup.verified = self.verification(&backup, &metadata);
+        let drilled = read_text(&self.beside(&backup, "drilled"));
+        backup.boots = drilled.map_or(Boots::Unknown, |line| Boots::from_line(&line, &metadata));
         backup.fault = Fault::known(backup.size, backup.verified);
         if backup.name.is_none() && backup.size > 0 {
             // The file's own time is that of the end of its writing, or of a copy.

@@ -10,10 +10,11 @@ use crate::report::error::{Error, ErrorKind};
 /// # Errors
 /// Kind [`ErrorKind::Request`] if there are several.
 pub fn only_archive(files: &[PathBuf]) -> Result<&Path, Error> {
-    const KINDS: [&str; 7] = [
+    const KINDS: [&str; 8] = [
         "idx",
         "sig",
         "verified",
+        "drilled",
         "log",
         "stats.json",
         "notes",

@@ -81,6 +81,7 @@ fn to_come(name: BackupName) -> Backup {
         protected: false,
         indexed: false,
         verified: Verified::Unknown,
+        boots: super::Boots::Unknown,
         fault: None,
     }
 }

@@ -12,20 +12,22 @@ use super::name::{BackupName, EXTENSIONS, archive_stem};
 use crate::report::error::{Error, ErrorKind};
 
 /// What there may be beside an archive, but for its protection, with which it is not removed.
-const KINDS: [&str; 6] = [
+const KINDS: [&str; 7] = [
     index::EXTENSION,
     "sig",
     "verified",
+    "drilled",
     "log",
     "stats.json",
     "notes",
 ];
 
 /// What there may be that is written here.
-const WRITTEN: [&str; 7] = [
+const WRITTEN: [&str; 8] = [
     index::EXTENSION,
     "sig",
     "verified",
+    "drilled",
     "log",
     "stats.json",
     "notes",

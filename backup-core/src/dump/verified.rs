@@ -42,33 +42,44 @@ impl Verified {
             Self::Sound(time) => ("sound", time),
             Self::Damaged(time) => ("damaged", time),
         };
-        Some(format!(
-            "{word} {time:.0} {} {} {} {}\n",
-            archive.size(),
-            archive.mtime(),
-            archive.ino(),
-            archive.mtime_nsec(),
-        ))
+        Some(stamped(word, time, archive))
     }
 
     /// Reads a line; what it says about another state of the archive says nothing.
     pub(super) fn from_line(line: &str, archive: &Metadata) -> Self {
-        let mut words = line.split_whitespace();
-        let mut next = || words.next().unwrap_or("");
-        let (word, time, size, mtime) = (next(), next(), next(), next());
-        let is = |word: &str, number: &dyn ToString| word == number.to_string();
-        // Lines once ended here.
-        let or_none = |word: &str, number: &dyn ToString| word.is_empty() || is(word, number);
-        let same = is(size, &archive.size())
-            && is(mtime, &archive.mtime())
-            && or_none(next(), &archive.ino())
-            && or_none(next(), &archive.mtime_nsec());
-        match (word, time.parse()) {
-            ("sound", Ok(time)) if same => Self::Sound(time),
-            ("damaged", Ok(time)) if same => Self::Damaged(time),
+        match read_stamped(line, archive) {
+            Some(("sound", time)) => Self::Sound(time),
+            Some(("damaged", time)) => Self::Damaged(time),
             _ => Self::Unknown,
         }
     }
+}
+
+/// A line about an archive as it is now: a word and a time, then the archive's size, mtime, inode and the nanoseconds of
+/// its mtime.
+pub(super) fn stamped(word: &str, time: Timestamp, archive: &Metadata) -> String {
+    format!(
+        "{word} {time:.0} {} {} {} {}\n",
+        archive.size(),
+        archive.mtime(),
+        archive.ino(),
+        archive.mtime_nsec(),
+    )
+}
+
+/// The word and the time of such a line, if it is about the archive as it is now.
+pub(super) fn read_stamped<'a>(line: &'a str, archive: &Metadata) -> Option<(&'a str, Timestamp)> {
+    let mut words = line.split_whitespace();
+    let mut next = || words.next().unwrap_or("");
+    let (word, time, size, mtime) = (next(), next(), next(), next());
+    let is = |word: &str, number: &dyn ToString| word == number.to_string();
+    // Lines once ended here.
+    let or_none = |word: &str, number: &dyn ToString| word.is_empty() || is(word, number);
+    let same = is(size, &archive.size())
+        && is(mtime, &archive.mtime())
+        && or_none(next(), &archive.ino())
+        && or_none(next(), &archive.mtime_nsec());
+    Some((word, time.parse().ok().filter(|_| same)?))
 }
 
 impl fmt::Display for Verified {

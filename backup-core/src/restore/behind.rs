@@ -3,14 +3,19 @@
 use std::fs::{self, File};
 use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
+use fleece_nbd::{Address, Server, ServerOptions};
 use fleece_staged_file::sync_directory;
 use fleece_storage::block::Qcow2;
 use fleece_vma_format::{Device, Header};
+use rustix::fs::{FlockOperation, flock};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use super::failure::target_error;
+use super::failure::{archive_error, target_error};
+use crate::input::{ArchiveExport, Input};
+use crate::job::cancel::CancelToken;
 use crate::report::error::{Error, ErrorKind};
 
 /// What a live restore is about, beside its images from before the guest starts until all are complete.
@@ -152,4 +157,47 @@ pub(super) fn remove(folder: &Path) -> Result<(), Error> {
                 error,
             )
         })
+}
+
+/// Serves the archive of the restore in a folder, at a socket in it.
+pub(super) fn server(folder: &Path, socket: &Path, cancel: &CancelToken) -> Result<Server, Error> {
+    server_of(&LiveRecord::load(folder)?, socket, cancel)
+}
+
+/// Serves the disks of a record.
+pub(super) fn server_of(
+    record: &LiveRecord,
+    socket: &Path,
+    cancel: &CancelToken,
+) -> Result<Server, Error> {
+    let mut input = Input::open_regular(&record.archive, cancel).map_err(|error| {
+        let message = format!("cannot open the archive {}", record.archive.display());
+        Error::caused(ErrorKind::Archive, message, error)
+    })?;
+    // No pruning removes it as long as it is open here.
+    if let Some(file) = input.shared_file() {
+        let _ = flock(&file, FlockOperation::NonBlockingLockShared);
+    }
+    let damaged = |error| archive_error(error, cancel);
+    let archive = Arc::new(input.archive().map_err(damaged)?);
+    if digits(archive.header()) != record.uuid {
+        let message = format!(
+            "{} is not the archive that the restore was begun from",
+            record.archive.display()
+        );
+        return Err(Error::new(ErrorKind::Archive, message));
+    }
+    archive.random_access().map_err(damaged)?;
+    let failed = |error| Error::caused(ErrorKind::Internal, "cannot serve the archive", error);
+    let address = Address::Unix(socket.to_owned());
+    let server = Server::start(&address, &ServerOptions::default()).map_err(failed)?;
+    for device in archive.header().devices() {
+        if record.disks.iter().any(|disk| disk.device == device.name()) {
+            let export = ArchiveExport::new(Arc::clone(&archive), device);
+            server
+                .add_export(device.name(), Arc::new(export))
+                .map_err(failed)?;
+        }
+    }
+    Ok(server)
 }

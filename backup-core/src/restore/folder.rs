@@ -35,8 +35,10 @@ use crate::report::error::{Error, ErrorKind};
 use crate::report::units;
 use crate::report::{Counting, Reporter, Warning};
 pub use domain::{DomainRestore, Place, restore_domain};
+pub(super) use machine::Isolation;
 use machine::{Image, Machine};
 use output::Output;
+pub(super) use qemu::SERIAL_LOG;
 
 /// The names of what is generated.
 pub(super) const SCRIPT: &str = "start.sh";
@@ -72,6 +74,8 @@ pub struct FolderRestore {
     pub startable: bool,
     /// Make images that lie over the archive, for a guest that is started on it.
     pub(super) is_live: bool,
+    /// The guest is to reach nothing.
+    pub(super) isolation: Option<Isolation>,
 }
 
 impl FolderRestore {
@@ -92,6 +96,7 @@ impl FolderRestore {
             dry_run: false,
             startable: false,
             is_live: false,
+            isolation: None,
         }
     }
 }
@@ -137,7 +142,10 @@ pub fn restore_folder(
     if header.config(TPM_STATE).is_some() {
         machine.use_tpm_state();
     }
-    if !machine.notes.is_empty() {
+    if let Some(isolation) = job.isolation {
+        machine.isolate(isolation);
+    }
+    if !machine.notes.is_empty() && job.isolation.is_none() {
         reporter.warning(format!(
             "not all of the guest can be started without its host: {}",
             machine.notes.join("; ")

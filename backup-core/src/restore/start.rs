@@ -6,7 +6,7 @@ use std::os::unix::fs::OpenOptionsExt as _;
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use fleece_guest_config::GuestId;
@@ -53,7 +53,6 @@ pub(super) fn live(folder: &Path, held: Held) -> Result<String, Error> {
     // One that a killed QEMU has left would be taken for the new one's.
     let _ = fs::remove_file(folder.join(MONITOR));
     let mut command = Command::new(folder.join(SCRIPT));
-    command.env(LIVE, "1");
     if held == Held::Yes {
         command.arg("-S");
     }
@@ -137,8 +136,27 @@ fn proxmox(guest: &GuestId) -> Result<String, Error> {
     Err(Error::new(ErrorKind::Guest, message))
 }
 
-/// Starts the script of a folder, which is absolute; `what` is what is said of the guest if that fails.
-fn script(folder: &Path, mut command: Command, what: &str) -> Result<String, Error> {
+/// The script of a folder.
+pub(super) fn script_of(folder: &Path) -> PathBuf {
+    folder.join(SCRIPT)
+}
+
+/// Starts the script of a folder, and tells what runs then.
+fn script(folder: &Path, command: Command, what: &str) -> Result<String, Error> {
+    let child = spawn(folder, command, what)?;
+    let (script, monitor, log) = (folder.join(SCRIPT), folder.join(MONITOR), folder.join(LOG));
+    Ok(format!(
+        "started {} as process {}; its monitor is {}, and what QEMU says is in {}",
+        script.display(),
+        child.id(),
+        monitor.display(),
+        log.display()
+    ))
+}
+
+/// Starts the script of a folder, which is absolute, and waits until QEMU answers; `what` is what is said of the guest if
+/// that fails. The script knows that the disks are looked after if they lie over an archive.
+pub(super) fn spawn(folder: &Path, mut command: Command, what: &str) -> Result<Child, Error> {
     let failed = |why: &str, error: io::Error| {
         Error::caused(ErrorKind::Guest, format!("{what}: {why}"), error)
     };
@@ -151,6 +169,7 @@ fn script(folder: &Path, mut command: Command, what: &str) -> Result<String, Err
         .map_err(|error| failed("what it says cannot be written", error))?;
     let cannot = |error| failed("its start cannot be logged", error);
     let mut child = command
+        .env(LIVE, "1")
         .stdin(Stdio::null())
         .stdout(log.try_clone().map_err(cannot)?)
         .stderr(log.try_clone().map_err(cannot)?)
@@ -167,13 +186,7 @@ fn script(folder: &Path, mut command: Command, what: &str) -> Result<String, Err
             return Err(Error::new(ErrorKind::Guest, message));
         }
         if answers(&monitor) {
-            let (number, script) = (child.id(), folder.join(SCRIPT));
-            return Ok(format!(
-                "started {} as process {number}; its monitor is {}, and what QEMU says is in {}",
-                script.display(),
-                monitor.display(),
-                path.display()
-            ));
+            return Ok(child);
         }
         if end.is_none_or(|end| Instant::now() > end) {
             let message = format!(

@@ -25,6 +25,7 @@ fn backup(text: &str) -> Backup {
         protected: words.contains(&"protected"),
         indexed: false,
         verified: Verified::Unknown,
+        boots: crate::dump::Boots::Unknown,
         fault: words.last().and_then(|word| {
             Some(match *word {
                 "damaged" => Fault::Damaged,

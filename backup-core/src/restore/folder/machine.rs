@@ -7,6 +7,7 @@
 mod card;
 mod cpu;
 mod drive;
+mod isolation;
 mod recorded;
 mod words;
 
@@ -21,6 +22,7 @@ use words::{is_on, is_plain};
 pub(super) use card::Card;
 pub(super) use cpu::{Cpu, Model};
 pub(super) use drive::{Bus, Drive, Scsi};
+pub(in super::super) use isolation::Isolation;
 
 /// A guest's hardware.
 #[derive(Debug, Default)]
@@ -56,6 +58,8 @@ pub(super) struct Machine {
     pub(super) agent: bool,
     pub(super) tablet: bool,
     pub(super) local_time: bool,
+    /// It reaches nothing, and what it says on its first serial port is kept.
+    pub(super) isolation: Option<Isolation>,
     /// What the guest has there and lacks here.
     pub(super) notes: Vec<String>,
 }

@@ -8,6 +8,9 @@ use super::machine::{Bus, Card, Cpu, Drive, Image, Machine, Model, Scsi};
 
 pub(in super::super) const PROGRAM: &str = "qemu-system-x86_64";
 
+/// Where what an isolated guest says on its first serial port is kept.
+pub(in super::super) const SERIAL_LOG: &str = "serial0.log";
+
 const USE: &str = r"#   -machine accel=tcg            # where there is no KVM
 #   -display none                 # without a window, or the VNC socket that there is without a desktop
 # Its monitor is qmp.sock, by which it can be backed up; its network is QEMU's own, behind the host's address.
@@ -168,7 +171,7 @@ pub(super) fn arguments(machine: &Machine) -> Vec<String> {
     arguments.add("-vga", machine.screen.to_owned());
     // Cards first: their places on the bus are given, and others take what is free.
     for card in &machine.cards {
-        arguments.card(card, machine.q35);
+        arguments.card(card, machine);
     }
     if let Some(generation) = machine.generation {
         arguments.device(json!({ "driver": "vmgenid", "guid": generation.to_string() }));
@@ -187,9 +190,13 @@ pub(super) fn arguments(machine: &Machine) -> Vec<String> {
     }
     for port in &machine.serial_ports {
         let id = format!("serial{port}");
+        let kept = match machine.isolation {
+            Some(_) if *port == 0 => format!(",logfile={SERIAL_LOG}"),
+            _ => String::new(),
+        };
         arguments.add(
             "-chardev",
-            format!("socket,id={id},path={id}.sock,server=on,wait=off"),
+            format!("socket,id={id},path={id}.sock,server=on,wait=off{kept}"),
         );
         arguments.device(json!({ "driver": "isa-serial", "index": port, "chardev": id }));
     }
@@ -233,11 +240,23 @@ impl Arguments {
         self.add("-device", device.to_string());
     }
 
-    fn card(&mut self, card: &Card, q35: bool) {
+    fn card(&mut self, card: &Card, machine: &Machine) {
+        let q35 = machine.q35;
         let id = format!("net{}", card.number);
         let mut device = json!({ "driver": card.model, "id": id });
         if !card.link_down {
-            self.add("-netdev", json!({ "type": "user", "id": id }).to_string());
+            let mut netdev = json!({ "type": "user", "id": id });
+            if let Some(isolation) = machine.isolation {
+                set(&mut netdev, "restrict", true.into());
+                let is_first = machine
+                    .cards
+                    .first()
+                    .is_some_and(|first| first.number == card.number);
+                if let Some(rule) = isolation.rule().filter(|_| is_first) {
+                    set(&mut netdev, "hostfwd", json!([{ "str": rule }]));
+                }
+            }
+            self.add("-netdev", netdev.to_string());
             set(&mut device, "netdev", id.into());
         }
         if let Some(mac) = &card.mac {

@@ -26,6 +26,9 @@ const LOOK: Duration = Duration::from_millis(200);
 /// How often progress is reported, and the rate set.
 const REPORT: Duration = Duration::from_secs(1);
 
+/// So often in a row it must have given no answer before that is told.
+const LATE: u32 = 3;
+
 /// How long QEMU may need from the end of its monitor to its own.
 const LAST_MOMENTS: Duration = Duration::from_secs(30);
 
@@ -74,7 +77,8 @@ pub(super) struct Follower<'a> {
     reported: Instant,
     /// The guest's writes at the last look.
     writes: Option<Writes>,
-    is_late: bool,
+    /// How often in a row there was no answer.
+    late: u32,
 }
 
 impl<'a> Follower<'a> {
@@ -99,7 +103,7 @@ impl<'a> Follower<'a> {
             meter: Meter::new(sizes.fold(0, u64::saturating_add), now),
             reported: now,
             writes: None,
-            is_late: false,
+            late: 0,
         }
     }
 
@@ -152,7 +156,7 @@ impl<'a> Follower<'a> {
             }
             match self.step(disk, &id, done, qemu) {
                 Ok(true) => return self.settle(disk, qemu.as_ref()),
-                Ok(false) => {}
+                Ok(false) => self.late = 0,
                 Err(Problem::Failed(error)) => return Err(error.into()),
                 Err(Problem::NoAnswer(NoAnswer::Gone)) => return Err(Stop::GuestEnded),
                 Err(Problem::NoAnswer(NoAnswer::Later(error))) => self.tell_late(&error),
@@ -165,9 +169,10 @@ impl<'a> Follower<'a> {
         }
     }
 
+    /// A monitor that is silent for a moment is no news: somebody else has it, or QEMU is just ending.
     fn tell_late(&mut self, error: &fleece_qmp_client::Error) {
-        if !self.is_late && self.cancel.reason().is_none() {
-            self.is_late = true;
+        self.late = self.late.saturating_add(1);
+        if self.late == LATE && self.cancel.reason().is_none() {
             self.reporter.warning(format!(
                 "the guest's monitor does not answer now, and is asked again: {error}"
             ));

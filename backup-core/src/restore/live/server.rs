@@ -8,20 +8,15 @@ use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use fleece_nbd::{Address, Server, ServerOptions};
 use fleece_plain_text::message;
 use fleece_storage::block::{ErrorKind as BlockErrorKind, ImageLock};
-use rustix::fs::{FlockOperation, flock};
 
 use super::folder::Folder;
-use crate::input::{ArchiveExport, Input};
 use crate::job::cancel::CancelToken;
 use crate::report::error::{Error, ErrorKind};
-use crate::restore::behind::{LiveRecord, RECORD, SOCKET, digits};
-use crate::restore::failure::archive_error;
+use crate::restore::behind::{LiveRecord, RECORD, SOCKET, server_of};
 
 /// What the server says.
 const LOG: &str = "live.log";
@@ -68,35 +63,7 @@ pub fn serve_live(folder: &Path, cancel: &CancelToken) -> Result<(), Error> {
         return Ok(());
     }
     let record = LiveRecord::read(&file, &path)?;
-    let mut input = Input::open_regular(&record.archive, cancel).map_err(|error| {
-        let message = format!("cannot open the archive {}", record.archive.display());
-        Error::caused(ErrorKind::Archive, message, error)
-    })?;
-    // No pruning removes it as long as it is open here.
-    if let Some(file) = input.shared_file() {
-        let _ = flock(&file, FlockOperation::NonBlockingLockShared);
-    }
-    let damaged = |error| archive_error(error, cancel);
-    let archive = Arc::new(input.archive().map_err(damaged)?);
-    if digits(archive.header()) != record.uuid {
-        let message = format!(
-            "{} is not the archive that the restore was begun from",
-            record.archive.display()
-        );
-        return Err(Error::new(ErrorKind::Archive, message));
-    }
-    archive.random_access().map_err(damaged)?;
-    let failed = |error| Error::caused(ErrorKind::Internal, "cannot serve the archive", error);
-    let address = Address::Unix(folder.join(SOCKET));
-    let server = Server::start(&address, &ServerOptions::default()).map_err(failed)?;
-    for device in archive.header().devices() {
-        if record.disks.iter().any(|disk| disk.device == device.name()) {
-            let export = ArchiveExport::new(Arc::clone(&archive), device);
-            server
-                .add_export(device.name(), Arc::new(export))
-                .map_err(failed)?;
-        }
-    }
+    let server = server_of(&record, &folder.join(SOCKET), cancel)?;
     let mut needed = Instant::now();
     while path.exists() && cancel.reason().is_none() {
         let _ = cancel.fired().recv_timeout(LOOK);
@@ -109,6 +76,7 @@ pub fn serve_live(folder: &Path, cancel: &CancelToken) -> Result<(), Error> {
             needed = Instant::now();
         }
     }
+    let failed = |error| Error::caused(ErrorKind::Internal, "cannot end the server", error);
     server.shutdown(GRACE).map_err(failed)
 }
 

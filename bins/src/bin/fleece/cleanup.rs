@@ -2,6 +2,7 @@
 
 use std::process::ExitCode;
 
+use fleece_backup_core::restore::sweep_drills;
 use fleece_backup_core::{Error, ErrorKind, Places};
 use fleece_fleecing::{ErrorKind as Kind, GuestAddress, Place, Record, bitmaps, remove_dead_locks};
 use fleece_fleet::status::forget_dead;
@@ -49,6 +50,12 @@ pub(crate) fn run(arguments: &Cleanup, places: &Places, log: &Log) -> Result<Exi
             });
             log.warning(&format!("{guest}: {}", advice::text(&error.into())));
         }
+    }
+    for path in sweep_drills(&places.state_dir())? {
+        log.info(&format!(
+            "removed {}, which a killed drill has left",
+            path.display()
+        ));
     }
     if let Err(error) = forget_dead(&places.state_dir()) {
         code = code.max(exit::WARNINGS);

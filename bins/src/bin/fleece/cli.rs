@@ -13,6 +13,8 @@ pub(crate) mod config;
 pub(crate) mod demo;
 #[path = "cli/doctor.rs"]
 pub(crate) mod doctor;
+#[path = "cli/drill.rs"]
+pub(crate) mod drill;
 #[path = "cli/hooks.rs"]
 pub(crate) mod hooks;
 #[path = "cli/report.rs"]
@@ -42,6 +44,7 @@ use cleanup::Cleanup;
 use config::ConfigCommand;
 use demo::Demo;
 use doctor::Doctor;
+use drill::Drill;
 use report::{Metrics, Report};
 use restore::Restore;
 use run::Run;
@@ -138,6 +141,11 @@ pub(crate) enum Command {
     /// An archive without an index has no checksums of its payload: only its structure is checked then,
     /// and nothing is recorded.
     Verify(Verify),
+    /// Try whether guests boot from their backups, in a QEMU that reaches nothing, and record that beside each.
+    ///
+    /// The guest starts from its archive, which is only read; what it writes goes to a temporary directory among the
+    /// records. It has no network but a card that leads nowhere. Exit code 4 says that one does not boot.
+    Drill(Drill),
     /// Remove the backups that no rule keeps, with their side files.
     ///
     /// Proxmox's rules are applied to each guest separately. Protected backups and those with a

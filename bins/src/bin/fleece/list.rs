@@ -4,7 +4,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use fleece_backup_core::dump::{
-    Backup, DumpDirectory, Fault, KeepRules, Pruned, Verdict, frees, storage_id,
+    Backup, Boots, DumpDirectory, Fault, KeepRules, Pruned, Verdict, frees, storage_id,
 };
 use fleece_backup_core::{Error, ErrorKind, Places, units};
 use fleece_guest_config::GuestId;
@@ -97,13 +97,23 @@ fn row(backup: &Backup) -> [String; 8] {
         units::bytes(backup.size()),
         backup.own().map_or_else(|| "-".into(), units::bytes),
         match backup.is_readable() {
-            true => backup.verified().to_string(),
+            true => verified(backup),
             false => "not read".into(),
         },
         if backup.is_protected() { "yes" } else { "-" }.into(),
         backup.file_name().to_owned(),
         notes.lines().next().unwrap_or_default().to_owned(),
     ]
+}
+
+/// What a verification and a drill found, such as `sound+boots`.
+fn verified(backup: &Backup) -> String {
+    let verified = backup.verified().to_string();
+    match backup.boots() {
+        Boots::Yes(_) => format!("{verified}+boots"),
+        Boots::No(_) => format!("{verified}, fails to boot"),
+        _ => verified,
+    }
 }
 
 /// Removes what no rule keeps, and tells of each backup what became of it and why.

@@ -8,6 +8,7 @@ mod cli;
 mod config;
 mod demo;
 mod doctor;
+mod drill;
 mod encryption;
 #[cfg(feature = "faults")]
 mod faults;
@@ -55,6 +56,7 @@ fn main() -> ExitCode {
         Command::Restore(arguments) => restore::run(arguments, places, &log),
         Command::List(arguments) => list::list(arguments, places, &log),
         Command::Verify(arguments) => verify::run(arguments, places, &log),
+        Command::Drill(arguments) => drill::run(arguments, places, &log),
         Command::Prune(arguments) => list::prune(arguments, places, &log),
         Command::Report(arguments) => report::report(arguments, places, &log),
         Command::Metrics(arguments) => report::metrics(arguments, places, &log),

@@ -56,6 +56,17 @@ impl Card {
         })
     }
 
+    /// One of a guest that has none.
+    pub(super) const fn plain() -> Self {
+        Self {
+            number: 0,
+            model: "virtio-net-pci",
+            mac: None,
+            link_down: false,
+            place: None,
+        }
+    }
+
     /// Where it was plugged in, or where Proxmox does so on a `pc`: Linux names it by that, `ens18` and so on.
     pub(in super::super) fn slot(&self, q35: bool) -> Option<u32> {
         let on_first_bus = self.number < 6 && self.model != "ne2k_isa";
