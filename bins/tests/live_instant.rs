@@ -120,8 +120,8 @@ impl Host {
     }
 
     fn await_end_of_qemu(&self) {
-        let process = Path::new("/proc").join(self.qemu().to_string());
-        wait_for("the end of QEMU", || !process.join("exe").exists());
+        let process = self.qemu();
+        wait_for("the end of QEMU", || has_ended(process));
     }
 
     fn qemu(&self) -> u32 {
@@ -144,13 +144,7 @@ impl Host {
 
     fn kill(&self, process: u32) {
         support::signal(process, "-KILL");
-        let gone = || {
-            !Path::new("/proc")
-                .join(process.to_string())
-                .join("exe")
-                .exists()
-        };
-        wait_for("its end", gone);
+        wait_for("its end", || has_ended(process));
     }
 
     /// The disk is what it was, but for what the guest wrote, and knows of no archive; and nothing else is left.
@@ -209,6 +203,13 @@ fn assert_fine(monitor: &Path) {
     let stats = stats.iter().map(|device| &device.stats);
     let failed = stats.map(|stats| stats.failed_rd_operations + stats.failed_wr_operations);
     assert_eq!(failed.sum::<u64>(), 0);
+}
+
+/// Whether a process is no more, or only waits to be asked how it ended: before that, its files may still be locked.
+fn has_ended(process: u32) -> bool {
+    let stat = fs::read_to_string(format!("/proc/{process}/stat")).unwrap_or_default();
+    stat.rsplit_once(") ")
+        .is_none_or(|(_, state)| state.starts_with(['Z', 'X']))
 }
 
 fn wait_for(what: &str, is_so: impl Fn() -> bool) {
@@ -325,12 +326,7 @@ fn after_a_power_failure_nothing_is_lost_that_the_guest_wrote() {
     Ended::of(&mut host.resume()).expect(1, &["cannot be served", "web.vma"]);
     fs::rename(&elsewhere, &host.archive).unwrap();
     Ended::of(&mut host.resume()).expect(0, &["completed without it", "is not needed any more"]);
-    wait_for("the end of QEMU", || {
-        !Path::new("/proc")
-            .join(host.qemu().to_string())
-            .join("exe")
-            .exists()
-    });
+    host.await_end_of_qemu();
     host.assert_complete(&[(5 << 20, 5), (3 << 20, 6)]);
 }
 
