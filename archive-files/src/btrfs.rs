@@ -17,6 +17,9 @@ use chunks::Chunks;
 use content::Extent;
 use items::{Key, Volume};
 
+/// Is given the items of a tree in order, until it breaks off.
+type EachItem<'a> = &'a mut dyn FnMut(Key, &[u8]) -> Result<ControlFlow<()>>;
+
 /// Where the superblock is.
 const SUPERBLOCK: u64 = 64 << 10;
 
@@ -144,12 +147,7 @@ impl Btrfs {
     }
 
     /// All items of one type of a node.
-    fn items(
-        &self,
-        node: NodeId,
-        kind: u8,
-        each: &mut dyn FnMut(Key, &[u8]) -> Result<ControlFlow<()>>,
-    ) -> Result<()> {
+    fn items(&self, node: NodeId, kind: u8, each: EachItem<'_>) -> Result<()> {
         let root = self.subvolume(node.tree)?;
         let first = Key::new(node.number, kind, 0);
         self.volume
