@@ -7,6 +7,7 @@ mod inode;
 mod journal;
 mod map;
 mod superblock;
+mod xattr;
 
 use std::ops::{ControlFlow, Range};
 
@@ -169,6 +170,6 @@ impl FileTree for Ext {
     }
 
     fn attributes(&self, node: NodeId) -> Result<Vec<(Vec<u8>, Vec<u8>)>> {
-        attributes::of(&self.volume, &*self.inode(node)?)
+        xattr::of(&self.volume, &*self.inode(node)?)
     }
 }

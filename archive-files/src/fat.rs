@@ -5,6 +5,8 @@ mod boot;
 mod chain;
 mod directory;
 mod exfat;
+mod time;
+mod used;
 
 use std::ops::{ControlFlow, Range};
 use std::sync::Arc;
@@ -13,7 +15,7 @@ use crate::bytes::{size, utf16};
 use crate::error::{Error, Result};
 use crate::filesystem::FileSystem;
 use crate::source::{Shared, Source, bytes_at};
-use crate::tree::{Entry, FileTree, Kind, NodeId, Recent, Stat, Time, wrong};
+use crate::tree::{Entry, FileTree, Kind, NodeId, Recent, Stat, wrong};
 use boot::{Boot, Width};
 use chain::Runs;
 
@@ -196,16 +198,4 @@ impl FileTree for Fat {
     fn link(&self, _node: NodeId) -> Result<Vec<u8>> {
         Err(wrong("it is no symbolic link"))
     }
-}
-
-/// A date and a time as MS-DOS has them, in the local time of whoever wrote it: taken for UTC.
-fn dos_time(date: u16, time: u16) -> Time {
-    if date == 0 {
-        return Time::default();
-    }
-    let low = |value: u16| u8::try_from(value & 0xff).unwrap_or_default();
-    let year = i64::from(date >> 9).saturating_add(1980);
-    let date = (year, low((date >> 5) & 0xf), low(date & 0x1f));
-    let seconds = low(time & 0x1f).saturating_mul(2);
-    Time::civil(date, (low(time >> 11), low((time >> 5) & 0x3f), seconds))
 }

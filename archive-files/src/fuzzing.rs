@@ -27,7 +27,7 @@ pub fn volume(bytes: &[u8]) {
         .saturating_mul(64)
         .saturating_add(1 << 24);
     let disk: Shared = Arc::new(Cached::new(Arc::new(bytes.to_vec()), 1 << 20).with_budget(budget));
-    if let Ok(tree) = crate::filesystem::open(&disk) {
+    if let Ok(tree) = crate::known::open(&disk) {
         files(&*tree);
     }
 }

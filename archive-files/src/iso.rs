@@ -2,6 +2,7 @@
 //! orders, of which the little-endian one is read.
 
 mod rock_ridge;
+mod time;
 
 use std::ops::{ControlFlow, Range};
 use std::sync::Arc;
@@ -12,6 +13,7 @@ use crate::filesystem::FileSystem;
 use crate::source::{Shared, Source, bytes_at};
 use crate::tree::{Entry, FileTree, Kind, NodeId, Recent, Stat, Time, entry_name, wrong};
 use rock_ridge::RockRidge;
+use time::short_time;
 
 const SECTOR: u64 = 2048;
 
@@ -265,20 +267,6 @@ fn plain(raw: &[u8]) -> Vec<u8> {
 fn without_version(name: &[u8]) -> &[u8] {
     let place = name.iter().rposition(|byte| *byte == b';');
     place.and_then(|place| name.get(..place)).unwrap_or(name)
-}
-
-/// Years since 1900, month, day, time, and the zone in quarters of an hour.
-fn short_time(raw: &[u8]) -> Result<Time> {
-    let year = i64::from(raw.byte(0)?).saturating_add(1900);
-    let time = Time::civil(
-        (year, raw.byte(1)?, raw.byte(2)?),
-        (raw.byte(3)?, raw.byte(4)?, raw.byte(5)?),
-    );
-    let quarters = i64::from(i8::from_le_bytes(raw.array(6)?));
-    Ok(Time::new(
-        time.seconds.saturating_sub(quarters.saturating_mul(900)),
-        0,
-    ))
 }
 
 impl FileTree for Iso {

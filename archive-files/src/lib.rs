@@ -21,6 +21,7 @@ mod filesystem;
 #[doc(hidden)]
 pub mod fuzzing;
 mod iso;
+mod known;
 mod ntfs;
 mod path;
 mod source;
@@ -31,7 +32,8 @@ mod xfs;
 
 pub use cache::Cached;
 pub use error::{Error, ErrorKind, Result};
-pub use filesystem::{FileSystem, open};
+pub use filesystem::FileSystem;
+pub use known::open;
 pub use path::{Follow, resolve};
 pub use source::{Shared, Source};
 pub use tree::{Entry, FileTree, Kind, NodeId, Stat, Time};

@@ -2,6 +2,7 @@
 
 mod attribute;
 mod compressed;
+mod geometry;
 mod index;
 mod record;
 mod runs;
@@ -15,7 +16,8 @@ use crate::filesystem::FileSystem;
 use crate::source::{Shared, Source, bytes_at};
 use crate::tree::{Entry, FileTree, Kind, NodeId, Recent, Stat, Time, wrong};
 use attribute::{Attribute, Value};
-use record::{Geometry, Record};
+use geometry::Geometry;
+use record::Record;
 
 /// The numbers of files that every volume has.
 const MFT: u64 = 0;
@@ -344,9 +346,4 @@ impl FileTree for Ntfs {
             .map(|found| (found.name.clone(), found.len()))
             .collect())
     }
-}
-
-/// Bytes of the volume.
-fn bytes(source: &dyn Source, offset: u64, len: u64) -> Result<Vec<u8>> {
-    bytes_at(source, offset, len)
 }

@@ -12,7 +12,8 @@ use std::sync::Arc;
 use fleece_plain_text::words;
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::filesystem::{self, COUNT, FileSystem, WITH_BOOT_SECTOR};
+use crate::filesystem::FileSystem;
+use crate::known::{self, COUNT, WITH_BOOT_SECTOR};
 use crate::source::{Shared, Source as _};
 use crate::tree::FileTree;
 
@@ -65,7 +66,7 @@ impl Volume {
     /// [`ErrorKind::Unsupported`] if there is no file system on it whose files can be read; if it is damaged.
     pub fn open(&self) -> Result<Box<dyn FileTree>> {
         let what = match &self.content {
-            Content::FileSystem(_) => return filesystem::open(&self.source),
+            Content::FileSystem(_) => return known::open(&self.source),
             Content::Part(what) | Content::Named { what, .. } => what.as_str(),
             Content::Unknown => "nothing known",
         };
@@ -231,7 +232,7 @@ impl Volumes {
         if let Some(content) = signature::of(source) {
             return plain(content);
         }
-        let identified = |of| filesystem::identify(source, of).map(Content::FileSystem);
+        let identified = |of| known::identify(source, of).map(Content::FileSystem);
         if let Some(content) = identified(0..WITH_BOOT_SECTOR) {
             return plain(content);
         }

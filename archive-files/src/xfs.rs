@@ -154,6 +154,13 @@ impl Superblock {
     }
 }
 
+impl Superblock {
+    /// The block of a place of the volume, and what is before the place in it.
+    fn in_blocks(&self, place: u64) -> (u64, u64) {
+        (div(place, self.block), rem(place, self.block))
+    }
+}
+
 impl Volume {
     /// Metadata at a place of the volume.
     fn bytes(&self, place: u64, len: u64) -> Result<Vec<u8>> {
@@ -324,9 +331,4 @@ impl FileTree for Xfs {
     fn attributes(&self, node: NodeId) -> Result<Vec<(Vec<u8>, Vec<u8>)>> {
         self.inode(node)?.attributes()
     }
-}
-
-/// The block of a place of the volume, and what is before the place in it.
-fn in_blocks(superblock: &Superblock, place: u64) -> (u64, u64) {
-    (div(place, superblock.block), rem(place, superblock.block))
 }

@@ -1,9 +1,6 @@
 //! `--sign` and `--signed-by`: archives are checked without any secret.
 
-#![expect(
-    clippy::unwrap_used,
-    reason = "a test may fail by a panic"
-)]
+#![expect(clippy::unwrap_used, reason = "a test may fail by a panic")]
 
 mod support;
 

@@ -1,4 +1,5 @@
-//! Extended attributes: in the inode behind its fields, and in a block. A part of a file that is in its inode is one, too.
+//! The entries of extended attributes: in the inode behind its fields, and in a block. A part of a file that is in its
+//! inode is one, too.
 
 use super::Volume;
 use super::inode::Inode;
@@ -7,32 +8,19 @@ use crate::error::{Error, Result};
 
 const MAGIC: u32 = 0xea02_0000;
 
-/// What the number before a name stands for.
-const PREFIXES: [(u8, &str); 6] = [
-    (1, "user."),
-    (2, "system.posix_acl_access"),
-    (3, "system.posix_acl_default"),
-    (4, "trusted."),
-    (6, "security."),
-    (7, "system."),
-];
-
 /// More does not fit into an inode and a block.
 const MAX_COUNT: usize = 4096;
 
-/// The largest value in an inode of its own.
-const MAX_VALUE: u64 = 64 << 10;
-
 /// An attribute with the number of its prefix; its value, or the inode that has it.
-struct Raw {
-    prefix: u8,
-    name: Vec<u8>,
-    value: Vec<u8>,
-    inode: (u64, u64),
+pub(super) struct Raw {
+    pub(super) prefix: u8,
+    pub(super) name: Vec<u8>,
+    pub(super) value: Vec<u8>,
+    pub(super) inode: (u64, u64),
 }
 
-/// All attributes with their full names.
-pub(super) fn of(volume: &Volume, inode: &Inode) -> Result<Vec<(Vec<u8>, Vec<u8>)>> {
+/// All that an inode has.
+pub(super) fn entries(volume: &Volume, inode: &Inode) -> Result<Vec<Raw>> {
     let mut found = in_inode(inode)?;
     if inode.attributes != 0 {
         let block = volume.block(inode.attributes)?;
@@ -43,21 +31,7 @@ pub(super) fn of(volume: &Volume, inode: &Inode) -> Result<Vec<(Vec<u8>, Vec<u8>
         }
         parse(&block, 32, 0, &mut found)?;
     }
-    let mut named = Vec::new();
-    for raw in found {
-        let prefix = PREFIXES.iter().find(|(number, _)| *number == raw.prefix);
-        let Some((_, prefix)) = prefix else { continue };
-        // The content of the file is no attribute.
-        if raw.prefix == 7 && raw.name == b"data" {
-            continue;
-        }
-        let value = match raw.inode {
-            (0, _) => raw.value,
-            (number, len) => large(volume, number, len)?,
-        };
-        named.push(([prefix.as_bytes(), &raw.name].concat(), value));
-    }
-    Ok(named)
+    Ok(found)
 }
 
 /// What of a file in its inode is not where the map of blocks would be.
@@ -67,13 +41,6 @@ pub(super) fn inline_rest(inode: &Inode) -> Result<Vec<u8>> {
         .into_iter()
         .find(|raw| raw.prefix == 7 && raw.name == b"data");
     Ok(data.map(|raw| raw.value).unwrap_or_default())
-}
-
-fn large(volume: &Volume, number: u64, len: u64) -> Result<Vec<u8>> {
-    let inode = Inode::read(volume, number)?;
-    let mut value = vec![0; size(len.min(MAX_VALUE))];
-    super::map::read(volume, &inode, 0, &mut value)?;
-    Ok(value)
 }
 
 fn in_inode(inode: &Inode) -> Result<Vec<Raw>> {

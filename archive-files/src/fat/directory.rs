@@ -5,7 +5,8 @@ use std::ops::ControlFlow;
 
 use super::boot::{Boot, Width};
 use super::chain::Runs;
-use super::{ENTRY, Node, dos_time};
+use super::time::dos_time;
+use super::{ENTRY, Node};
 use crate::bytes::{Fields, units, utf16};
 use crate::error::Result;
 use crate::source::{Source, bytes_at};

@@ -4,7 +4,8 @@
 use std::ops::ControlFlow;
 
 use super::chain::Runs;
-use super::{ENTRY, Node, dos_time};
+use super::time::dos_time;
+use super::{ENTRY, Node};
 use crate::bytes::{Fields, low16, units, utf16};
 use crate::error::{Error, Result};
 use crate::source::{Source, bytes_at};

@@ -1,6 +1,6 @@
 //! Rock Ridge: POSIX names, modes, owners, links and times, in fields behind the name of each record.
 
-use super::short_time;
+use super::time::short_time;
 use crate::bytes::Fields;
 use crate::error::Result;
 use crate::source::{Source, bytes_at};

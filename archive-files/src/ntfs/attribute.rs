@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use super::compressed;
-use super::record::Geometry;
+use super::geometry::Geometry;
 use super::runs::{self, Run};
 use crate::bytes::{Fields, size, units, utf16};
 use crate::error::{Error, Result};

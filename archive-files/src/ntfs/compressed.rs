@@ -1,7 +1,7 @@
 //! Compressed files: units of usually 16 clusters, each stored as it is, as nothing, or in fewer clusters by LZNT1.
 //! Facts: Microsoft's [MS-XCA], section 2.5.
 
-use super::record::Geometry;
+use super::geometry::Geometry;
 use super::runs::{self, Run};
 use crate::bytes::{Fields, div, rem, size};
 use crate::error::{Error, Result};

@@ -3,7 +3,8 @@
 use std::ops::ControlFlow;
 
 use super::attribute::Attribute;
-use super::record::{Geometry, restore};
+use super::geometry::Geometry;
+use super::record::restore;
 use super::{FIRST, ROOT};
 use crate::bytes::{Fields, div, size, units, utf16};
 use crate::error::{Error, Result};

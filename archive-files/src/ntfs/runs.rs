@@ -1,6 +1,6 @@
 //! Runs of clusters: lengths, and places relative to the one before.
 
-use super::record::Geometry;
+use super::geometry::Geometry;
 use crate::bytes::{Fields, size};
 use crate::error::{Error, Result};
 use crate::source::Source;

@@ -7,7 +7,7 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use super::{Superblock, in_blocks};
+use super::Superblock;
 use crate::bytes::size;
 use crate::error::{Error, Result};
 use crate::source::{Shared, bytes_at};
@@ -95,7 +95,7 @@ impl Replayed {
             return bytes_at(&self.source, place, len);
         };
         let superblock = &self.superblock;
-        let (block, before) = in_blocks(superblock, place);
+        let (block, before) = superblock.in_blocks(place);
         let count = before.saturating_add(len).div_ceil(superblock.block.max(1));
         let within_group = crate::bytes::rem(block, superblock.group_blocks);
         let group = crate::bytes::div(block, superblock.group_blocks);

@@ -4,19 +4,21 @@ mod beneath;
 mod copy;
 mod disks;
 mod entry;
+mod failed;
 mod list;
+mod permissions;
 mod tar;
 mod volumes;
 
 use std::io::{self, Write as _};
 use std::os::unix::ffi::OsStrExt as _;
 
-use fleece_archive_files::{Error, FileTree, Follow, Kind, Volume, Volumes, resolve};
-use fleece_bins::advice::chain;
+use fleece_archive_files::{FileTree, Follow, Volume, Volumes, resolve};
 
 use super::cli::{FilesAction, FilesArgs};
 use super::failure::{Failure, Result, check};
 use super::report;
+use failed::{at, failed};
 
 /// How much is read at once.
 const BUFFER: usize = 1 << 20;
@@ -26,7 +28,7 @@ pub(super) fn files(args: &FilesArgs) -> Result<()> {
     let found = disks::volumes(args)?;
     let Some(action) = &args.action else {
         if let Some(name) = &args.volume {
-            return volumes::print(found.named(plain(name)).map_err(failed)?, &found);
+            return volumes::print(found.named(disks::plain(name)).map_err(failed)?, &found);
         }
         return volumes::list(&found);
     };
@@ -47,7 +49,7 @@ pub(super) fn files(args: &FilesArgs) -> Result<()> {
 /// The volume that was named, or the only one that has files.
 fn chosen<'v>(found: &'v Volumes, name: Option<&str>) -> Result<&'v Volume> {
     if let Some(name) = name {
-        return found.named(plain(name)).map_err(failed);
+        return found.named(disks::plain(name)).map_err(failed);
     }
     let mut with_files = found.with_files();
     match (with_files.next(), with_files.next()) {
@@ -57,11 +59,6 @@ fn chosen<'v>(found: &'v Volumes, name: Option<&str>) -> Result<&'v Volume> {
             .named("")
             .map_err(|error| Failure::usage(error.to_string())),
     }
-}
-
-/// Archives call their devices `drive-scsi0`; here that is `scsi0`.
-fn plain(name: &str) -> &str {
-    name.strip_prefix("drive-").unwrap_or(name)
 }
 
 fn cat(tree: &dyn FileTree, paths: &[std::ffi::OsString]) -> Result<()> {
@@ -84,49 +81,4 @@ fn cat(tree: &dyn FileTree, paths: &[std::ffi::OsString]) -> Result<()> {
         }
     }
     out.flush().map_err(Failure::output)
-}
-
-fn failed(error: Error) -> Failure {
-    Failure::from(error)
-}
-
-fn at(path: &[u8], error: &Error) -> Failure {
-    Failure::new(format!("{}: {}", entry::shown(path), chain(error)))
-}
-
-/// Permissions as `ls` shows them.
-fn permissions(kind: Kind, bits: u32) -> String {
-    let mut text = String::from(match kind {
-        Kind::File => "-",
-        Kind::Directory => "d",
-        Kind::Link => "l",
-        Kind::Fifo => "p",
-        Kind::Socket => "s",
-        Kind::Character => "c",
-        Kind::Block => "b",
-    });
-    for (shift, special, sign) in [(6_u32, 0o4000, 's'), (3, 0o2000, 's'), (0, 0o1000, 't')] {
-        let part = bits >> shift;
-        text.push(if part & 4 != 0 { 'r' } else { '-' });
-        text.push(if part & 2 != 0 { 'w' } else { '-' });
-        text.push(match (part & 1 != 0, bits & special != 0) {
-            (true, true) => sign,
-            (false, true) => sign.to_ascii_uppercase(),
-            (true, false) => 'x',
-            (false, false) => '-',
-        });
-    }
-    text
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn permissions_are_shown_as_ls_shows_them() {
-        assert_eq!(permissions(Kind::Directory, 0o1777), "drwxrwxrwt");
-        assert_eq!(permissions(Kind::File, 0o4644), "-rwSr--r--");
-        assert_eq!(permissions(Kind::Link, 0o2755), "lrwxr-sr-x");
-    }
 }

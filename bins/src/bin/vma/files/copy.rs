@@ -16,10 +16,10 @@ use serde_json::json;
 use super::super::cli::CpArgs;
 use super::super::failure::{Failure, Result, check};
 use super::super::report;
+use super::BUFFER;
 use super::beneath::{Beneath, mark};
-use super::entry::shown;
-use super::list::joined;
-use super::{BUFFER, at, failed};
+use super::entry::{joined, shown};
+use super::failed::{at, failed};
 
 /// What is left out as a hole if it is zeroes.
 const BLOCK: usize = 64 << 10;

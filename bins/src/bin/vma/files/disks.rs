@@ -16,7 +16,6 @@ use super::super::copy::{Make, open_seekable};
 use super::super::failure::{Failure, Result};
 use super::super::input::anywhere;
 use super::super::report;
-use super::plain;
 
 /// How much of a disk is kept in memory.
 const MEMORY: u64 = 32 << 20;
@@ -130,4 +129,9 @@ impl Source for Image {
     fn read_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<()> {
         self.0.read_at(buffer, offset).map_err(io::Error::other)
     }
+}
+
+/// Archives call their devices `drive-scsi0`; here that is `scsi0`.
+pub(super) fn plain(name: &str) -> &str {
+    name.strip_prefix("drive-").unwrap_or(name)
 }

@@ -86,6 +86,16 @@ fn seconds(time: Time) -> Value {
     }
 }
 
+/// A path below another one.
+pub(super) fn joined(start: &[u8], path: &[u8]) -> Vec<u8> {
+    let start = start.strip_suffix(b"/").unwrap_or(start);
+    match path {
+        [] if start.is_empty() => b"/".to_vec(),
+        [] => start.to_vec(),
+        path => [start, b"/", path].concat(),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

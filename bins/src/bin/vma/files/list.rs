@@ -13,8 +13,9 @@ use serde_json::json;
 use super::super::cli::{FindArgs, LsArgs};
 use super::super::failure::{Failure, Result, check};
 use super::super::report;
-use super::entry::{described, named, shown, time};
-use super::{at, failed, permissions};
+use super::entry::{described, joined, named, shown, time};
+use super::failed::{at, failed};
+use super::permissions::permissions;
 
 /// Lists directories, or tells of files.
 pub(super) fn ls(tree: &dyn FileTree, args: &LsArgs) -> Result<()> {
@@ -67,16 +68,6 @@ pub(super) fn find(tree: &dyn FileTree, args: &FindArgs) -> Result<()> {
     match unread {
         0 => Ok(()),
         _ => Err(Failure::silent(exit::WARNINGS)),
-    }
-}
-
-/// A path below another one.
-pub(super) fn joined(start: &[u8], path: &[u8]) -> Vec<u8> {
-    let start = start.strip_suffix(b"/").unwrap_or(start);
-    match path {
-        [] if start.is_empty() => b"/".to_vec(),
-        [] => start.to_vec(),
-        path => [start, b"/", path].concat(),
     }
 }
 

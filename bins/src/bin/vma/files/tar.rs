@@ -14,9 +14,8 @@ use tar::{Builder, EntryType, Header};
 
 use super::super::failure::{Failure, Result, check};
 use super::super::report;
-use super::entry::shown;
-use super::failed;
-use super::list::joined;
+use super::entry::{joined, shown};
+use super::failed::failed;
 
 /// From when on a file with holes is stored as one.
 const WORTH: u64 = 64 << 10;
