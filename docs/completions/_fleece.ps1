@@ -64,6 +64,9 @@ Register-ArgumentCompleter -Native -CommandName 'fleece' -ScriptBlock {
             [CompletionResult]::new('--name', '--name', [CompletionResultType]::ParameterName, 'The guest''s name, if it has no number [default: QEMU''s -name; else the name of the socket or image, or of its directory]')
             [CompletionResult]::new('--to', '--to', [CompletionResultType]::ParameterName, 'Where the archive goes: a directory, a storage''s id, a new file, or - for standard output')
             [CompletionResult]::new('--compress', '--compress', [CompletionResultType]::ParameterName, 'Compress the archive')
+            [CompletionResult]::new('--encrypt-to', '--encrypt-to', [CompletionResultType]::ParameterName, 'Encrypt the archive, with all that is in it, for this public key, of age or of SSH (may be given several times). This host cannot read it again; whoever has the secret key of one of them can (docs/ENCRYPTION.md)')
+            [CompletionResult]::new('--recipients', '--recipients', [CompletionResultType]::ParameterName, 'Encrypt for the public keys in this file, one a line (may be given several times)')
+            [CompletionResult]::new('--sign', '--sign', [CompletionResultType]::ParameterName, 'Sign a list of the archive''s pieces with this Ed25519 key of SSH, beside it as NAME.sig: `fleece verify --signed-by` checks the archive without being able to read it')
             [CompletionResult]::new('--full-every', '--full-every', [CompletionResultType]::ParameterName, 'With --incremental: read everything once after this many archives of which not everything was read')
             [CompletionResult]::new('--verify-base-after', '--verify-base-after', [CompletionResultType]::ParameterName, 'With --incremental or --base: what has not changed is taken over unread of an archive that was verified, or read in full by a backup, in the last DAYS days; of an older one it is read and checked. 0: always')
             [CompletionResult]::new('--config', '--config', [CompletionResultType]::ParameterName, 'Put this file of at most 65,535 bytes into the archive, under its own name or this one (may be given several times). The guest''s own configuration is in it anyway, unless a file is called qemu-server.conf')
@@ -168,6 +171,7 @@ Register-ArgumentCompleter -Native -CommandName 'fleece' -ScriptBlock {
             break
         }
         'fleece;restore' {
+            [CompletionResult]::new('--identity', '--identity', [CompletionResultType]::ParameterName, 'Read an encrypted archive with the secret key in this file, of age or of SSH (may be given several times)')
             [CompletionResult]::new('--vmid', '--vmid', [CompletionResultType]::ParameterName, 'The number of the restored guest')
             [CompletionResult]::new('--to', '--to', [CompletionResultType]::ParameterName, 'Instead of a guest on storages: images in this directory, with scripts that start the guest')
             [CompletionResult]::new('--connect', '--connect', [CompletionResultType]::ParameterName, 'Where that libvirt is, such as qemu:///system [default: where virsh looks]')
@@ -179,6 +183,8 @@ Register-ArgumentCompleter -Native -CommandName 'fleece' -ScriptBlock {
             [CompletionResult]::new('--rename', '--rename', [CompletionResultType]::ParameterName, 'Make a disk of the archive another drive of the guest, as DISK=DRIVE, e.g. d0=scsi0; its line of the configuration moves with it (may be given several times)')
             [CompletionResult]::new('--config-out', '--config-out', [CompletionResultType]::ParameterName, 'Write the guest''s configuration to this file [default: <vmid>.conf in --config-dir]')
             [CompletionResult]::new('--bwlimit', '--bwlimit', [CompletionResultType]::ParameterName, 'Write at most this much per second, e.g. 200M')
+            [CompletionResult]::new('--resume', '--resume', [CompletionResultType]::ParameterName, 'Go on with the live restore in this directory: behind the guest if it runs, or is started with --start; else without it')
+            [CompletionResult]::new('--live-server', '--live-server', [CompletionResultType]::ParameterName, 'Serve the archive of the live restore in this directory, until that is complete')
             [CompletionResult]::new('--state-dir', '--state-dir', [CompletionResultType]::ParameterName, 'Where records of unfinished backups, sockets and by default fleecing images are kept')
             [CompletionResult]::new('--config-dir', '--config-dir', [CompletionResultType]::ParameterName, 'Where guests'' configurations are, as <vmid>.conf [default: Proxmox''s, on its hosts]')
             [CompletionResult]::new('--firewall-dir', '--firewall-dir', [CompletionResultType]::ParameterName, 'Where guests'' firewall rules are, as <vmid>.fw [default: Proxmox''s, if --config-dir is]')
@@ -187,9 +193,10 @@ Register-ArgumentCompleter -Native -CommandName 'fleece' -ScriptBlock {
             [CompletionResult]::new('--trust-xml', '--trust-xml', [CompletionResultType]::ParameterName, 'Take over all of the archived domain, whatever it has QEMU open, run or listen to: for archives that nobody else could write')
             [CompletionResult]::new('--unique', '--unique', [CompletionResultType]::ParameterName, 'Give the guest new MAC addresses and a new uuid, so that it can run beside the original')
             [CompletionResult]::new('--force', '--force', [CompletionResultType]::ParameterName, 'Replace the guest that has this number. Its disks are freed after the whole archive is restored, so there must be room for both. With --to: replace existing files')
-            [CompletionResult]::new('--in-place', '--in-place', [CompletionResultType]::ParameterName, 'Keep the disks of the guest that has this number, which must be stopped, and write into them only what differs from the archive; its configuration becomes the archived one. Of an archive with an index only what differs is read. If this is interrupted, the disks are neither old nor new: run it again')
+            [CompletionResult]::new('--in-place', '--in-place', [CompletionResultType]::ParameterName, 'Keep the disks of the guest that has this number, which must be stopped, and write into them only what differs from the archive; its configuration becomes the archived one. With --to: keep the images that an earlier restore has made there. Of an archive with an index only what differs is read. If this is interrupted, the disks are neither old nor new: run it again')
             [CompletionResult]::new('--dry-run', '--dry-run', [CompletionResultType]::ParameterName, 'Change nothing; show what would be made, written and replaced, and whether there is room. The exit code is that of a restore, as far as it can be foreseen')
             [CompletionResult]::new('--start', '--start', [CompletionResultType]::ParameterName, 'Start the guest when it is restored: with --libvirt by libvirt; with --to by its start.sh, in the background; else, on a Proxmox host, by `qm start`')
+            [CompletionResult]::new('--live', '--live', [CompletionResultType]::ParameterName, 'Start the guest at once, on the archive, and copy its disks to qcow2 images behind it; with --to. The archive must stay until that is done, and it is said when it is. What the guest writes is in its images from the first byte on: whatever is killed or loses its power in between, --resume goes on')
             [CompletionResult]::new('--json', '--json', [CompletionResultType]::ParameterName, 'Print one JSON object per line instead of text')
             [CompletionResult]::new('-q', '-q', [CompletionResultType]::ParameterName, 'Say only what is wrong. Results are printed all the same, but for the table of a run in which all went well')
             [CompletionResult]::new('--quiet', '--quiet', [CompletionResultType]::ParameterName, 'Say only what is wrong. Results are printed all the same, but for the table of a run in which all went well')
@@ -216,6 +223,8 @@ Register-ArgumentCompleter -Native -CommandName 'fleece' -ScriptBlock {
         }
         'fleece;verify' {
             [CompletionResult]::new('--outdated-after', '--outdated-after', [CompletionResultType]::ParameterName, 'In a directory or storage, verify again what was verified longer ago than this. An archive given by name is always verified')
+            [CompletionResult]::new('--identity', '--identity', [CompletionResultType]::ParameterName, 'Read encrypted archives with the secret key in this file, of age or of SSH (may be given several times)')
+            [CompletionResult]::new('--signed-by', '--signed-by', [CompletionResultType]::ParameterName, 'Check archives against the signed lists beside them, which must be by this Ed25519 key of SSH: a file of public keys, or a key itself (may be given several times). Encrypted archives need no --identity for that')
             [CompletionResult]::new('--guest', '--guest', [CompletionResultType]::ParameterName, 'Only this guest''s: its number or name')
             [CompletionResult]::new('--state-dir', '--state-dir', [CompletionResultType]::ParameterName, 'Where records of unfinished backups, sockets and by default fleecing images are kept')
             [CompletionResult]::new('--config-dir', '--config-dir', [CompletionResultType]::ParameterName, 'Where guests'' configurations are, as <vmid>.conf [default: Proxmox''s, on its hosts]')

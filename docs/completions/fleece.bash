@@ -224,7 +224,7 @@ _fleece() {
             return 0
             ;;
         fleece__subcmd__backup)
-            opts="-q -h -V --qmp --libvirt --connect --native --image --nbd --vmid --name --to --compress --align --reuse --incremental --full-every --check-unchanged --verify-base-after --config --rename --disk --base --release --include --exclude --fleecing --no-fleecing --fleecing-format --cbw-timeout --fleecing-limit --target-timeout --notes --protected --verify --prune-backups --dry-run --keep-partial --mode --libvirt-native --stop-wait --agent --max-pause --guest-latency --finish-within --bwlimit --max-depth --nbd-server --script --hook-timeout --on-start --on-end --on-success --on-failure --mail-to --webhook --heartbeat --notify --of-job --shared-bwlimit --shared-in --state-dir --config-dir --firewall-dir --storage-config --json --quiet --help --version"
+            opts="-q -h -V --qmp --libvirt --connect --native --image --nbd --vmid --name --to --compress --encrypt-to --recipients --sign --align --reuse --incremental --full-every --check-unchanged --verify-base-after --config --rename --disk --base --release --include --exclude --fleecing --no-fleecing --fleecing-format --cbw-timeout --fleecing-limit --target-timeout --notes --protected --verify --prune-backups --dry-run --keep-partial --mode --libvirt-native --stop-wait --agent --max-pause --guest-latency --finish-within --bwlimit --max-depth --nbd-server --script --hook-timeout --on-start --on-end --on-success --on-failure --mail-to --webhook --heartbeat --notify --of-job --shared-bwlimit --shared-in --state-dir --config-dir --firewall-dir --storage-config --json --quiet --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -267,6 +267,18 @@ _fleece() {
                     return 0
                     ;;
                 --compress)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --encrypt-to)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --recipients)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --sign)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -1330,12 +1342,16 @@ _fleece() {
             return 0
             ;;
         fleece__subcmd__restore)
-            opts="-q -h -V --vmid --to --libvirt --connect --pool --name --trust-xml --format --storage --disk --rename --config-out --unique --force --in-place --bwlimit --dry-run --start --state-dir --config-dir --firewall-dir --storage-config --json --quiet --help --version"
+            opts="-q -h -V --identity --vmid --to --libvirt --connect --pool --name --trust-xml --format --storage --disk --rename --config-out --unique --force --in-place --bwlimit --dry-run --start --live --resume --live-server --state-dir --config-dir --firewall-dir --storage-config --json --quiet --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
+                --identity)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --vmid)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
@@ -1377,6 +1393,14 @@ _fleece() {
                     return 0
                     ;;
                 --bwlimit)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --resume)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --live-server)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -1780,13 +1804,21 @@ _fleece() {
             return 0
             ;;
         fleece__subcmd__verify)
-            opts="-q -h -V --outdated-after --all --guest --state-dir --config-dir --firewall-dir --storage-config --json --quiet --help --version"
+            opts="-q -h -V --outdated-after --all --identity --signed-by --guest --state-dir --config-dir --firewall-dir --storage-config --json --quiet --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
                 --outdated-after)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --identity)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --signed-by)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

@@ -60,6 +60,9 @@ set edit:completion:arg-completer[fleece] = {|@words|
             cand --name 'The guest''s name, if it has no number [default: QEMU''s -name; else the name of the socket or image, or of its directory]'
             cand --to 'Where the archive goes: a directory, a storage''s id, a new file, or - for standard output'
             cand --compress 'Compress the archive'
+            cand --encrypt-to 'Encrypt the archive, with all that is in it, for this public key, of age or of SSH (may be given several times). This host cannot read it again; whoever has the secret key of one of them can (docs/ENCRYPTION.md)'
+            cand --recipients 'Encrypt for the public keys in this file, one a line (may be given several times)'
+            cand --sign 'Sign a list of the archive''s pieces with this Ed25519 key of SSH, beside it as NAME.sig: `fleece verify --signed-by` checks the archive without being able to read it'
             cand --full-every 'With --incremental: read everything once after this many archives of which not everything was read'
             cand --verify-base-after 'With --incremental or --base: what has not changed is taken over unread of an archive that was verified, or read in full by a backup, in the last DAYS days; of an older one it is read and checked. 0: always'
             cand --config 'Put this file of at most 65,535 bytes into the archive, under its own name or this one (may be given several times). The guest''s own configuration is in it anyway, unless a file is called qemu-server.conf'
@@ -162,6 +165,7 @@ set edit:completion:arg-completer[fleece] = {|@words|
             cand --version 'Print version'
         }
         &'fleece;restore'= {
+            cand --identity 'Read an encrypted archive with the secret key in this file, of age or of SSH (may be given several times)'
             cand --vmid 'The number of the restored guest'
             cand --to 'Instead of a guest on storages: images in this directory, with scripts that start the guest'
             cand --connect 'Where that libvirt is, such as qemu:///system [default: where virsh looks]'
@@ -173,6 +177,8 @@ set edit:completion:arg-completer[fleece] = {|@words|
             cand --rename 'Make a disk of the archive another drive of the guest, as DISK=DRIVE, e.g. d0=scsi0; its line of the configuration moves with it (may be given several times)'
             cand --config-out 'Write the guest''s configuration to this file [default: <vmid>.conf in --config-dir]'
             cand --bwlimit 'Write at most this much per second, e.g. 200M'
+            cand --resume 'Go on with the live restore in this directory: behind the guest if it runs, or is started with --start; else without it'
+            cand --live-server 'Serve the archive of the live restore in this directory, until that is complete'
             cand --state-dir 'Where records of unfinished backups, sockets and by default fleecing images are kept'
             cand --config-dir 'Where guests'' configurations are, as <vmid>.conf [default: Proxmox''s, on its hosts]'
             cand --firewall-dir 'Where guests'' firewall rules are, as <vmid>.fw [default: Proxmox''s, if --config-dir is]'
@@ -181,9 +187,10 @@ set edit:completion:arg-completer[fleece] = {|@words|
             cand --trust-xml 'Take over all of the archived domain, whatever it has QEMU open, run or listen to: for archives that nobody else could write'
             cand --unique 'Give the guest new MAC addresses and a new uuid, so that it can run beside the original'
             cand --force 'Replace the guest that has this number. Its disks are freed after the whole archive is restored, so there must be room for both. With --to: replace existing files'
-            cand --in-place 'Keep the disks of the guest that has this number, which must be stopped, and write into them only what differs from the archive; its configuration becomes the archived one. Of an archive with an index only what differs is read. If this is interrupted, the disks are neither old nor new: run it again'
+            cand --in-place 'Keep the disks of the guest that has this number, which must be stopped, and write into them only what differs from the archive; its configuration becomes the archived one. With --to: keep the images that an earlier restore has made there. Of an archive with an index only what differs is read. If this is interrupted, the disks are neither old nor new: run it again'
             cand --dry-run 'Change nothing; show what would be made, written and replaced, and whether there is room. The exit code is that of a restore, as far as it can be foreseen'
             cand --start 'Start the guest when it is restored: with --libvirt by libvirt; with --to by its start.sh, in the background; else, on a Proxmox host, by `qm start`'
+            cand --live 'Start the guest at once, on the archive, and copy its disks to qcow2 images behind it; with --to. The archive must stay until that is done, and it is said when it is. What the guest writes is in its images from the first byte on: whatever is killed or loses its power in between, --resume goes on'
             cand --json 'Print one JSON object per line instead of text'
             cand -q 'Say only what is wrong. Results are printed all the same, but for the table of a run in which all went well'
             cand --quiet 'Say only what is wrong. Results are printed all the same, but for the table of a run in which all went well'
@@ -208,6 +215,8 @@ set edit:completion:arg-completer[fleece] = {|@words|
         }
         &'fleece;verify'= {
             cand --outdated-after 'In a directory or storage, verify again what was verified longer ago than this. An archive given by name is always verified'
+            cand --identity 'Read encrypted archives with the secret key in this file, of age or of SSH (may be given several times)'
+            cand --signed-by 'Check archives against the signed lists beside them, which must be by this Ed25519 key of SSH: a file of public keys, or a key itself (may be given several times). Encrypted archives need no --identity for that'
             cand --guest 'Only this guest''s: its number or name'
             cand --state-dir 'Where records of unfinished backups, sockets and by default fleecing images are kept'
             cand --config-dir 'Where guests'' configurations are, as <vmid>.conf [default: Proxmox''s, on its hosts]'

@@ -61,6 +61,9 @@ complete -c fleece -n "__fish_fleece_using_subcommand backup" -l vmid -d 'The gu
 complete -c fleece -n "__fish_fleece_using_subcommand backup" -l name -d 'The guest\'s name, if it has no number [default: QEMU\'s -name; else the name of the socket or image, or of its directory]' -r
 complete -c fleece -n "__fish_fleece_using_subcommand backup" -l to -d 'Where the archive goes: a directory, a storage\'s id, a new file, or - for standard output' -r -F
 complete -c fleece -n "__fish_fleece_using_subcommand backup" -l compress -d 'Compress the archive' -r
+complete -c fleece -n "__fish_fleece_using_subcommand backup" -l encrypt-to -d 'Encrypt the archive, with all that is in it, for this public key, of age or of SSH (may be given several times). This host cannot read it again; whoever has the secret key of one of them can (docs/ENCRYPTION.md)' -r
+complete -c fleece -n "__fish_fleece_using_subcommand backup" -l recipients -d 'Encrypt for the public keys in this file, one a line (may be given several times)' -r -F
+complete -c fleece -n "__fish_fleece_using_subcommand backup" -l sign -d 'Sign a list of the archive\'s pieces with this Ed25519 key of SSH, beside it as NAME.sig: `fleece verify --signed-by` checks the archive without being able to read it' -r -F
 complete -c fleece -n "__fish_fleece_using_subcommand backup" -l full-every -d 'With --incremental: read everything once after this many archives of which not everything was read' -r
 complete -c fleece -n "__fish_fleece_using_subcommand backup" -l verify-base-after -d 'With --incremental or --base: what has not changed is taken over unread of an archive that was verified, or read in full by a backup, in the last DAYS days; of an older one it is read and checked. 0: always' -r
 complete -c fleece -n "__fish_fleece_using_subcommand backup" -l config -d 'Put this file of at most 65,535 bytes into the archive, under its own name or this one (may be given several times). The guest\'s own configuration is in it anyway, unless a file is called qemu-server.conf' -r
@@ -157,6 +160,7 @@ complete -c fleece -n "__fish_fleece_using_subcommand run" -l json -d 'Print one
 complete -c fleece -n "__fish_fleece_using_subcommand run" -s q -l quiet -d 'Say only what is wrong. Results are printed all the same, but for the table of a run in which all went well'
 complete -c fleece -n "__fish_fleece_using_subcommand run" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c fleece -n "__fish_fleece_using_subcommand run" -s V -l version -d 'Print version'
+complete -c fleece -n "__fish_fleece_using_subcommand restore" -l identity -d 'Read an encrypted archive with the secret key in this file, of age or of SSH (may be given several times)' -r -F
 complete -c fleece -n "__fish_fleece_using_subcommand restore" -l vmid -d 'The number of the restored guest' -r
 complete -c fleece -n "__fish_fleece_using_subcommand restore" -l to -d 'Instead of a guest on storages: images in this directory, with scripts that start the guest' -r -F
 complete -c fleece -n "__fish_fleece_using_subcommand restore" -l connect -d 'Where that libvirt is, such as qemu:///system [default: where virsh looks]' -r
@@ -168,6 +172,8 @@ complete -c fleece -n "__fish_fleece_using_subcommand restore" -l disk -d 'Where
 complete -c fleece -n "__fish_fleece_using_subcommand restore" -l rename -d 'Make a disk of the archive another drive of the guest, as DISK=DRIVE, e.g. d0=scsi0; its line of the configuration moves with it (may be given several times)' -r
 complete -c fleece -n "__fish_fleece_using_subcommand restore" -l config-out -d 'Write the guest\'s configuration to this file [default: <vmid>.conf in --config-dir]' -r -F
 complete -c fleece -n "__fish_fleece_using_subcommand restore" -l bwlimit -d 'Write at most this much per second, e.g. 200M' -r
+complete -c fleece -n "__fish_fleece_using_subcommand restore" -l resume -d 'Go on with the live restore in this directory: behind the guest if it runs, or is started with --start; else without it' -r -F
+complete -c fleece -n "__fish_fleece_using_subcommand restore" -l live-server -d 'Serve the archive of the live restore in this directory, until that is complete' -r -F
 complete -c fleece -n "__fish_fleece_using_subcommand restore" -l state-dir -d 'Where records of unfinished backups, sockets and by default fleecing images are kept' -r -F
 complete -c fleece -n "__fish_fleece_using_subcommand restore" -l config-dir -d 'Where guests\' configurations are, as <vmid>.conf [default: Proxmox\'s, on its hosts]' -r -F
 complete -c fleece -n "__fish_fleece_using_subcommand restore" -l firewall-dir -d 'Where guests\' firewall rules are, as <vmid>.fw [default: Proxmox\'s, if --config-dir is]' -r -F
@@ -176,9 +182,10 @@ complete -c fleece -n "__fish_fleece_using_subcommand restore" -l libvirt -d 'In
 complete -c fleece -n "__fish_fleece_using_subcommand restore" -l trust-xml -d 'Take over all of the archived domain, whatever it has QEMU open, run or listen to: for archives that nobody else could write'
 complete -c fleece -n "__fish_fleece_using_subcommand restore" -l unique -d 'Give the guest new MAC addresses and a new uuid, so that it can run beside the original'
 complete -c fleece -n "__fish_fleece_using_subcommand restore" -l force -d 'Replace the guest that has this number. Its disks are freed after the whole archive is restored, so there must be room for both. With --to: replace existing files'
-complete -c fleece -n "__fish_fleece_using_subcommand restore" -l in-place -d 'Keep the disks of the guest that has this number, which must be stopped, and write into them only what differs from the archive; its configuration becomes the archived one. Of an archive with an index only what differs is read. If this is interrupted, the disks are neither old nor new: run it again'
+complete -c fleece -n "__fish_fleece_using_subcommand restore" -l in-place -d 'Keep the disks of the guest that has this number, which must be stopped, and write into them only what differs from the archive; its configuration becomes the archived one. With --to: keep the images that an earlier restore has made there. Of an archive with an index only what differs is read. If this is interrupted, the disks are neither old nor new: run it again'
 complete -c fleece -n "__fish_fleece_using_subcommand restore" -l dry-run -d 'Change nothing; show what would be made, written and replaced, and whether there is room. The exit code is that of a restore, as far as it can be foreseen'
 complete -c fleece -n "__fish_fleece_using_subcommand restore" -l start -d 'Start the guest when it is restored: with --libvirt by libvirt; with --to by its start.sh, in the background; else, on a Proxmox host, by `qm start`'
+complete -c fleece -n "__fish_fleece_using_subcommand restore" -l live -d 'Start the guest at once, on the archive, and copy its disks to qcow2 images behind it; with --to. The archive must stay until that is done, and it is said when it is. What the guest writes is in its images from the first byte on: whatever is killed or loses its power in between, --resume goes on'
 complete -c fleece -n "__fish_fleece_using_subcommand restore" -l json -d 'Print one JSON object per line instead of text'
 complete -c fleece -n "__fish_fleece_using_subcommand restore" -s q -l quiet -d 'Say only what is wrong. Results are printed all the same, but for the table of a run in which all went well'
 complete -c fleece -n "__fish_fleece_using_subcommand restore" -s h -l help -d 'Print help (see more with \'--help\')'
@@ -193,6 +200,8 @@ complete -c fleece -n "__fish_fleece_using_subcommand list" -s q -l quiet -d 'Sa
 complete -c fleece -n "__fish_fleece_using_subcommand list" -s h -l help -d 'Print help'
 complete -c fleece -n "__fish_fleece_using_subcommand list" -s V -l version -d 'Print version'
 complete -c fleece -n "__fish_fleece_using_subcommand verify" -l outdated-after -d 'In a directory or storage, verify again what was verified longer ago than this. An archive given by name is always verified' -r
+complete -c fleece -n "__fish_fleece_using_subcommand verify" -l identity -d 'Read encrypted archives with the secret key in this file, of age or of SSH (may be given several times)' -r -F
+complete -c fleece -n "__fish_fleece_using_subcommand verify" -l signed-by -d 'Check archives against the signed lists beside them, which must be by this Ed25519 key of SSH: a file of public keys, or a key itself (may be given several times). Encrypted archives need no --identity for that' -r
 complete -c fleece -n "__fish_fleece_using_subcommand verify" -l guest -d 'Only this guest\'s: its number or name' -r
 complete -c fleece -n "__fish_fleece_using_subcommand verify" -l state-dir -d 'Where records of unfinished backups, sockets and by default fleecing images are kept' -r -F
 complete -c fleece -n "__fish_fleece_using_subcommand verify" -l config-dir -d 'Where guests\' configurations are, as <vmid>.conf [default: Proxmox\'s, on its hosts]' -r -F
