@@ -32,11 +32,17 @@ pub fn stopped_images(
             Error::caused(ErrorKind::Storage, message, error)
         };
         let volume: VolumeId = drive.volume.parse().map_err(failed)?;
-        let storage = storages.resolve(&volume).map_err(failed)?;
-        if !is_rehearsal {
-            storage.activate_volume(&volume).map_err(failed)?;
-        }
-        let path = storage.path(&volume).map_err(failed)?;
+        let path = match volume.as_path() {
+            // A disk or an image that is no storage's.
+            Some(path) => path.to_owned(),
+            None => {
+                let storage = storages.resolve(&volume).map_err(failed)?;
+                if !is_rehearsal {
+                    storage.activate_volume(&volume).map_err(failed)?;
+                }
+                storage.path(&volume).map_err(failed)?
+            }
+        };
         images.push(format!("{}={}", drive.device_name(), path.display()));
     }
     if images.is_empty() {
@@ -68,8 +74,8 @@ mod tests {
         }
         let images = stopped_images(&config, &Storages::none(), true).unwrap();
         let expected = [
-            format!("drive-scsi0={}", at("a.qcow2")),
             format!("drive-efidisk0={}", at("vars.raw")),
+            format!("drive-scsi0={}", at("a.qcow2")),
         ];
         assert_eq!(images, expected);
 

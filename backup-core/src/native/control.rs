@@ -119,6 +119,7 @@ pub(crate) struct Failure {
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum Kind {
     Request,
+    Busy,
     Guest,
     Snapshot,
     Storage,
@@ -130,6 +131,7 @@ impl From<&crate::report::error::Error> for Failure {
     fn from(error: &crate::report::error::Error) -> Self {
         let kind = match error.kind() {
             ErrorKind::Request => Kind::Request,
+            ErrorKind::Busy => Kind::Busy,
             ErrorKind::Guest => Kind::Guest,
             ErrorKind::Snapshot => Kind::Snapshot,
             ErrorKind::Storage => Kind::Storage,
@@ -146,6 +148,7 @@ impl From<Failure> for crate::report::error::Error {
     fn from(failure: Failure) -> Self {
         let kind = match failure.kind {
             Kind::Request => ErrorKind::Request,
+            Kind::Busy => ErrorKind::Busy,
             Kind::Guest => ErrorKind::Guest,
             Kind::Snapshot => ErrorKind::Snapshot,
             Kind::Storage => ErrorKind::Storage,

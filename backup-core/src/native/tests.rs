@@ -168,7 +168,7 @@ fn a_guest_of_another_process_is_backed_up_as_it_was() {
     let server = Server::start(vec![("drive-a".into(), Arc::new(disk) as _)], dir.path()).unwrap();
     let guest = take(&server, dir.path()).unwrap();
     let busy = take(&server, dir.path()).unwrap_err();
-    assert_eq!(busy.kind(), ErrorKind::Request, "{}", busy.chain());
+    assert_eq!(busy.kind(), ErrorKind::Busy, "{}", busy.chain());
 
     write_over_nbd(&server, 10_000, 500_000);
     let job = to(&dir, "archive.vma");
