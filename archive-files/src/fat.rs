@@ -15,7 +15,7 @@ use crate::bytes::{size, utf16};
 use crate::error::{Error, Result};
 use crate::filesystem::FileSystem;
 use crate::source::{Shared, Source, bytes_at};
-use crate::tree::{Entry, FileTree, Kind, NodeId, Recent, Stat, wrong};
+use crate::tree::{Entry, FileTree, Kind, NodeId, Recent, Stat, Time, wrong};
 use boot::{Boot, Width};
 use chain::Runs;
 

@@ -11,7 +11,7 @@ use crate::bytes::{Fields, size, utf16};
 use crate::error::{Error, Result};
 use crate::filesystem::FileSystem;
 use crate::source::{Shared, Source, bytes_at};
-use crate::tree::{Entry, FileTree, Kind, NodeId, Recent, Stat, Time, entry_name, wrong};
+use crate::tree::{Entry, FileTree, Kind, NodeId, Recent, Stat, entry_name, wrong};
 use rock_ridge::RockRidge;
 use time::short_time;
 

@@ -13,7 +13,7 @@ use std::sync::Arc;
 use crate::bytes::{Fields, size, units, utf16};
 use crate::error::{Error, Result};
 use crate::filesystem::FileSystem;
-use crate::source::{Shared, Source, bytes_at};
+use crate::source::{Shared, Source};
 use crate::tree::{Entry, FileTree, Kind, NodeId, Recent, Stat, Time, wrong};
 use attribute::{Attribute, Value};
 use geometry::Geometry;

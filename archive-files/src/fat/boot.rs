@@ -31,7 +31,7 @@ pub(super) struct Boot {
     /// Where the root directory is if it is not in clusters, and how long.
     pub(super) fixed_root: Option<(u64, u64)>,
     /// Where the number of free clusters is.
-    info: u64,
+    pub(super) info: u64,
 }
 
 impl Boot {
