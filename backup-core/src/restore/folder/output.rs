@@ -151,6 +151,9 @@ impl Output {
     /// Takes images off the record.
     fn end_overwriting(&self, images: &[&str]) -> Result<(), Error> {
         let mut left = self.unfinished();
+        if left.is_empty() {
+            return Ok(());
+        }
         left.retain(|name| !images.contains(&name.as_str()));
         self.note_unfinished(left)
     }
@@ -191,7 +194,15 @@ impl Output {
             }
         }
         self.made.clear();
-        self.end_overwriting(images)?;
+        // All files have their names: it is too late to fail.
+        if let Err(error) = self.end_overwriting(images) {
+            let record = self.folder.join(UNFINISHED);
+            let record = record.display();
+            return Ok(Some(format!(
+                "all is complete, but {record} still says that it is not; remove that file ({})",
+                error.chain()
+            )));
+        }
         let synced = sync_directory(&self.folder).err();
         Ok(synced.map(|error| {
             let folder = self.folder.display();
