@@ -37,6 +37,7 @@ Register-ArgumentCompleter -Native -CommandName 'fleece' -ScriptBlock {
             [CompletionResult]::new('restore', 'restore', [CompletionResultType]::ParameterValue, 'Restore a guest from an archive: volumes on storages, and its configuration')
             [CompletionResult]::new('list', 'list', [CompletionResultType]::ParameterValue, 'List the backups of a directory or storage')
             [CompletionResult]::new('verify', 'verify', [CompletionResultType]::ParameterValue, 'Verify backups to the last byte, and record beside each whether it is sound')
+            [CompletionResult]::new('drill', 'drill', [CompletionResultType]::ParameterValue, 'Try whether guests boot from their backups, in a QEMU that reaches nothing, and record that beside each')
             [CompletionResult]::new('prune', 'prune', [CompletionResultType]::ParameterValue, 'Remove the backups that no rule keeps, with their side files')
             [CompletionResult]::new('report', 'report', [CompletionResultType]::ParameterValue, 'Show how the backups of all guests stand: in a table, in a page for browsers, or for programs')
             [CompletionResult]::new('metrics', 'metrics', [CompletionResultType]::ParameterValue, 'Print or write metrics for Prometheus')
@@ -231,6 +232,28 @@ Register-ArgumentCompleter -Native -CommandName 'fleece' -ScriptBlock {
             [CompletionResult]::new('--firewall-dir', '--firewall-dir', [CompletionResultType]::ParameterName, 'Where guests'' firewall rules are, as <vmid>.fw [default: Proxmox''s, if --config-dir is]')
             [CompletionResult]::new('--storage-config', '--storage-config', [CompletionResultType]::ParameterName, 'The storage configuration [default: Proxmox''s, on its hosts]')
             [CompletionResult]::new('--all', '--all', [CompletionResultType]::ParameterName, 'Verify all, no matter how recently they were verified')
+            [CompletionResult]::new('--json', '--json', [CompletionResultType]::ParameterName, 'Print one JSON object per line instead of text')
+            [CompletionResult]::new('-q', '-q', [CompletionResultType]::ParameterName, 'Say only what is wrong. Results are printed all the same, but for the table of a run in which all went well')
+            [CompletionResult]::new('--quiet', '--quiet', [CompletionResultType]::ParameterName, 'Say only what is wrong. Results are printed all the same, but for the table of a run in which all went well')
+            [CompletionResult]::new('-h', '-h', [CompletionResultType]::ParameterName, 'Print help (see more with ''--help'')')
+            [CompletionResult]::new('--help', '--help', [CompletionResultType]::ParameterName, 'Print help (see more with ''--help'')')
+            [CompletionResult]::new('-V', '-V ', [CompletionResultType]::ParameterName, 'Print version')
+            [CompletionResult]::new('--version', '--version', [CompletionResultType]::ParameterName, 'Print version')
+            break
+        }
+        'fleece;drill' {
+            [CompletionResult]::new('--to', '--to', [CompletionResultType]::ParameterName, 'Where the backups are: a directory, or a storage''s id')
+            [CompletionResult]::new('--wait', '--wait', [CompletionResultType]::ParameterName, 'What shows that the guest has booted: serial=TEXT (a line on its first serial port; * stands for anything), agent (the guest''s agent answers), event=NAME (of QEMU), or port=NUMBER (a TCP service answers). May be given several times: then all of it [default: serial=login: or agent, whichever comes first]')
+            [CompletionResult]::new('--timeout', '--timeout', [CompletionResultType]::ParameterName, 'How long that may take')
+            [CompletionResult]::new('--screenshots', '--screenshots', [CompletionResultType]::ParameterName, 'Keep a picture of the guest''s screen in this directory, under the archive''s name')
+            [CompletionResult]::new('--accel', '--accel', [CompletionResultType]::ParameterName, 'QEMU''s accelerator, such as tcg [default: KVM where that is, else tcg]')
+            [CompletionResult]::new('--memory', '--memory', [CompletionResultType]::ParameterName, 'Give the guest another amount of memory, in MiB')
+            [CompletionResult]::new('--state-dir', '--state-dir', [CompletionResultType]::ParameterName, 'Where records of unfinished backups, sockets and by default fleecing images are kept')
+            [CompletionResult]::new('--config-dir', '--config-dir', [CompletionResultType]::ParameterName, 'Where guests'' configurations are, as <vmid>.conf [default: Proxmox''s, on its hosts]')
+            [CompletionResult]::new('--firewall-dir', '--firewall-dir', [CompletionResultType]::ParameterName, 'Where guests'' firewall rules are, as <vmid>.fw [default: Proxmox''s, if --config-dir is]')
+            [CompletionResult]::new('--storage-config', '--storage-config', [CompletionResultType]::ParameterName, 'The storage configuration [default: Proxmox''s, on its hosts]')
+            [CompletionResult]::new('--all', '--all', [CompletionResultType]::ParameterName, 'The newest backup of every guest in --to, one after the other')
+            [CompletionResult]::new('--fsck', '--fsck', [CompletionResultType]::ParameterName, 'Let the guest power down when it has booted, and check the file systems of its disks with their own programs (e2fsck, xfs_repair, fsck.fat, btrfs), on copies: there must be room for one disk''s data in the directory of the records')
             [CompletionResult]::new('--json', '--json', [CompletionResultType]::ParameterName, 'Print one JSON object per line instead of text')
             [CompletionResult]::new('-q', '-q', [CompletionResultType]::ParameterName, 'Say only what is wrong. Results are printed all the same, but for the table of a run in which all went well')
             [CompletionResult]::new('--quiet', '--quiet', [CompletionResultType]::ParameterName, 'Say only what is wrong. Results are printed all the same, but for the table of a run in which all went well')
@@ -567,6 +590,7 @@ Register-ArgumentCompleter -Native -CommandName 'fleece' -ScriptBlock {
             [CompletionResult]::new('restore', 'restore', [CompletionResultType]::ParameterValue, 'Restore a guest from an archive: volumes on storages, and its configuration')
             [CompletionResult]::new('list', 'list', [CompletionResultType]::ParameterValue, 'List the backups of a directory or storage')
             [CompletionResult]::new('verify', 'verify', [CompletionResultType]::ParameterValue, 'Verify backups to the last byte, and record beside each whether it is sound')
+            [CompletionResult]::new('drill', 'drill', [CompletionResultType]::ParameterValue, 'Try whether guests boot from their backups, in a QEMU that reaches nothing, and record that beside each')
             [CompletionResult]::new('prune', 'prune', [CompletionResultType]::ParameterValue, 'Remove the backups that no rule keeps, with their side files')
             [CompletionResult]::new('report', 'report', [CompletionResultType]::ParameterValue, 'Show how the backups of all guests stand: in a table, in a page for browsers, or for programs')
             [CompletionResult]::new('metrics', 'metrics', [CompletionResultType]::ParameterValue, 'Print or write metrics for Prometheus')
@@ -596,6 +620,9 @@ Register-ArgumentCompleter -Native -CommandName 'fleece' -ScriptBlock {
             break
         }
         'fleece;help;verify' {
+            break
+        }
+        'fleece;help;drill' {
             break
         }
         'fleece;help;prune' {

@@ -34,6 +34,9 @@ _fleece() {
             fleece,doctor)
                 cmd="fleece__subcmd__doctor"
                 ;;
+            fleece,drill)
+                cmd="fleece__subcmd__drill"
+                ;;
             fleece,help)
                 cmd="fleece__subcmd__help"
                 ;;
@@ -108,6 +111,9 @@ _fleece() {
                 ;;
             fleece__subcmd__help,doctor)
                 cmd="fleece__subcmd__help__subcmd__doctor"
+                ;;
+            fleece__subcmd__help,drill)
+                cmd="fleece__subcmd__help__subcmd__drill"
                 ;;
             fleece__subcmd__help,help)
                 cmd="fleece__subcmd__help__subcmd__help"
@@ -194,7 +200,7 @@ _fleece() {
 
     case "${cmd}" in
         fleece)
-            opts="-q -h -V --state-dir --config-dir --firewall-dir --storage-config --json --quiet --help --version backup run restore list verify prune report metrics note protect delete storage config doctor status cleanup serve demo help"
+            opts="-q -h -V --state-dir --config-dir --firewall-dir --storage-config --json --quiet --help --version backup run restore list verify drill prune report metrics note protect delete storage config doctor status cleanup serve demo help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -779,8 +785,62 @@ _fleece() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        fleece__subcmd__drill)
+            opts="-q -h -V --all --to --wait --timeout --screenshots --fsck --accel --memory --state-dir --config-dir --firewall-dir --storage-config --json --quiet --help --version"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --to)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --wait)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --timeout)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --screenshots)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --accel)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --memory)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --state-dir)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --config-dir)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --firewall-dir)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --storage-config)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         fleece__subcmd__help)
-            opts="backup run restore list verify prune report metrics note protect delete storage config doctor status cleanup serve demo help"
+            opts="backup run restore list verify drill prune report metrics note protect delete storage config doctor status cleanup serve demo help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -892,6 +952,20 @@ _fleece() {
             return 0
             ;;
         fleece__subcmd__help__subcmd__doctor)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        fleece__subcmd__help__subcmd__drill)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )

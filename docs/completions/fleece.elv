@@ -34,6 +34,7 @@ set edit:completion:arg-completer[fleece] = {|@words|
             cand restore 'Restore a guest from an archive: volumes on storages, and its configuration'
             cand list 'List the backups of a directory or storage'
             cand verify 'Verify backups to the last byte, and record beside each whether it is sound'
+            cand drill 'Try whether guests boot from their backups, in a QEMU that reaches nothing, and record that beside each'
             cand prune 'Remove the backups that no rule keeps, with their side files'
             cand report 'Show how the backups of all guests stand: in a table, in a page for browsers, or for programs'
             cand metrics 'Print or write metrics for Prometheus'
@@ -223,6 +224,27 @@ set edit:completion:arg-completer[fleece] = {|@words|
             cand --firewall-dir 'Where guests'' firewall rules are, as <vmid>.fw [default: Proxmox''s, if --config-dir is]'
             cand --storage-config 'The storage configuration [default: Proxmox''s, on its hosts]'
             cand --all 'Verify all, no matter how recently they were verified'
+            cand --json 'Print one JSON object per line instead of text'
+            cand -q 'Say only what is wrong. Results are printed all the same, but for the table of a run in which all went well'
+            cand --quiet 'Say only what is wrong. Results are printed all the same, but for the table of a run in which all went well'
+            cand -h 'Print help (see more with ''--help'')'
+            cand --help 'Print help (see more with ''--help'')'
+            cand -V 'Print version'
+            cand --version 'Print version'
+        }
+        &'fleece;drill'= {
+            cand --to 'Where the backups are: a directory, or a storage''s id'
+            cand --wait 'What shows that the guest has booted: serial=TEXT (a line on its first serial port; * stands for anything), agent (the guest''s agent answers), event=NAME (of QEMU), or port=NUMBER (a TCP service answers). May be given several times: then all of it [default: serial=login: or agent, whichever comes first]'
+            cand --timeout 'How long that may take'
+            cand --screenshots 'Keep a picture of the guest''s screen in this directory, under the archive''s name'
+            cand --accel 'QEMU''s accelerator, such as tcg [default: KVM where that is, else tcg]'
+            cand --memory 'Give the guest another amount of memory, in MiB'
+            cand --state-dir 'Where records of unfinished backups, sockets and by default fleecing images are kept'
+            cand --config-dir 'Where guests'' configurations are, as <vmid>.conf [default: Proxmox''s, on its hosts]'
+            cand --firewall-dir 'Where guests'' firewall rules are, as <vmid>.fw [default: Proxmox''s, if --config-dir is]'
+            cand --storage-config 'The storage configuration [default: Proxmox''s, on its hosts]'
+            cand --all 'The newest backup of every guest in --to, one after the other'
+            cand --fsck 'Let the guest power down when it has booted, and check the file systems of its disks with their own programs (e2fsck, xfs_repair, fsck.fat, btrfs), on copies: there must be room for one disk''s data in the directory of the records'
             cand --json 'Print one JSON object per line instead of text'
             cand -q 'Say only what is wrong. Results are printed all the same, but for the table of a run in which all went well'
             cand --quiet 'Say only what is wrong. Results are printed all the same, but for the table of a run in which all went well'
@@ -531,6 +553,7 @@ set edit:completion:arg-completer[fleece] = {|@words|
             cand restore 'Restore a guest from an archive: volumes on storages, and its configuration'
             cand list 'List the backups of a directory or storage'
             cand verify 'Verify backups to the last byte, and record beside each whether it is sound'
+            cand drill 'Try whether guests boot from their backups, in a QEMU that reaches nothing, and record that beside each'
             cand prune 'Remove the backups that no rule keeps, with their side files'
             cand report 'Show how the backups of all guests stand: in a table, in a page for browsers, or for programs'
             cand metrics 'Print or write metrics for Prometheus'
@@ -555,6 +578,8 @@ set edit:completion:arg-completer[fleece] = {|@words|
         &'fleece;help;list'= {
         }
         &'fleece;help;verify'= {
+        }
+        &'fleece;help;drill'= {
         }
         &'fleece;help;prune'= {
         }
