@@ -23,6 +23,7 @@ mod run;
 mod skips;
 mod targets;
 mod test;
+mod windows;
 
 use std::process::ExitCode;
 
