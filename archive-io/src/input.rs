@@ -16,6 +16,8 @@ use fleece_vma_format::{self as format, Archive, ReadAt, index};
 
 use crate::cancellable::{Cancellable, Pipe};
 use crate::error::{Error, ErrorKind};
+#[cfg(feature = "object-storage")]
+use crate::object::Object;
 use crate::system;
 
 /// A file or a pipe with an archive, of which nothing has been read yet.
@@ -35,6 +37,8 @@ enum Source {
     /// Can only be read once, from front to back.
     Pipe(Option<Pipe>),
     File(File),
+    #[cfg(feature = "object-storage")]
+    Object(Object),
 }
 
 /// Where an index is.
@@ -43,7 +47,7 @@ enum Source {
 pub enum IndexPlace {
     /// Within the archive.
     Inside,
-    /// In this file.
+    /// In this file, or object.
     Beside(PathBuf),
 }
 
@@ -51,7 +55,7 @@ pub enum IndexPlace {
 pub type Index = (IndexPlace, Box<dyn Read + Send>);
 
 impl Input {
-    /// Opens `path`, `-` being standard input.
+    /// Opens `path`, `-` being standard input. With object storage, `path` may be an address there.
     ///
     /// # Errors
     /// Kind [`ErrorKind::Archive`].
@@ -60,6 +64,10 @@ impl Input {
         if path.as_os_str() == "-" {
             let stdin = system::stdin().map_err(failed)?;
             return Ok(Self::new(None, stdin, false, cancel));
+        }
+        #[cfg(feature = "object-storage")]
+        if let Some(object) = Object::open(path) {
+            return Ok(Self::of_object(path, object.map_err(failed)?, cancel));
         }
         let file = system::without_waiting(path).map_err(failed)?;
         let kind = file.metadata().map_err(failed)?.file_type();
@@ -75,8 +83,21 @@ impl Input {
     /// # Errors
     /// Whatever the system says; [`io::ErrorKind::InvalidInput`] for something else.
     pub fn open_regular(path: &Path, cancel: &CancelToken) -> io::Result<Self> {
+        #[cfg(feature = "object-storage")]
+        if let Some(object) = Object::open(path) {
+            return Ok(Self::of_object(path, object?, cancel));
+        }
         let file = regular::open(path, Links::Follow)?;
         Ok(Self::new(Some(path), file, true, cancel))
+    }
+
+    #[cfg(feature = "object-storage")]
+    fn of_object(path: &Path, object: Object, cancel: &CancelToken) -> Self {
+        Self {
+            path: Some(path.to_owned()),
+            source: Source::Object(object),
+            cancel: cancel.clone(),
+        }
     }
 
     fn new(path: Option<&Path>, file: File, is_file: bool, cancel: &CancelToken) -> Self {
@@ -94,7 +115,7 @@ impl Input {
     /// Whether it can be read anywhere and again.
     #[must_use]
     pub const fn is_file(&self) -> bool {
-        matches!(self.source, Source::File(_))
+        !matches!(self.source, Source::Pipe(_))
     }
 
     /// The file itself, for sharing its blocks; `None` for a pipe.
@@ -112,6 +133,10 @@ impl Input {
     /// How many bytes it has, compressed as it is; `None` for a pipe.
     #[must_use]
     pub fn size(&self) -> Option<u64> {
+        #[cfg(feature = "object-storage")]
+        if let Source::Object(object) = &self.source {
+            return Some(object.len());
+        }
         ReadAt::size(self.file()?).ok()
     }
 
@@ -134,6 +159,10 @@ impl Input {
                 let input = Forward { file, offset: 0 };
                 container::open(Cancellable::new(input, &self.cancel))
             }
+            #[cfg(feature = "object-storage")]
+            Source::Object(object) => {
+                container::open(Cancellable::new(object.forward(), &self.cancel))
+            }
         }
     }
 
@@ -149,6 +178,19 @@ impl Input {
                 let archive = format::open_read_at(input)?;
                 // The index is a help; one that cannot be had is not needed.
                 Ok(match self.index_beside() {
+                    Ok(Some((_, index))) => archive.with_index(index),
+                    _ => archive,
+                })
+            }
+            #[cfg(feature = "object-storage")]
+            Source::Object(object) => {
+                let input = Cancellable::new(object.clone(), &self.cancel);
+                let archive = format::open_read_at(input)?;
+                // One that is compressed has it inside; asking for another would cost a request.
+                if archive.container() != Container::Plain {
+                    return Ok(archive);
+                }
+                Ok(match self.object_beside() {
                     Ok(Some((_, index))) => archive.with_index(index),
                     _ => archive,
                 })
@@ -201,6 +243,16 @@ impl Input {
     /// # Errors
     /// [`format::ErrorKind::Io`], [`format::ErrorKind::Container`].
     pub fn index(&self) -> format::Result<Option<Index>> {
+        #[cfg(feature = "object-storage")]
+        if let Source::Object(object) = &self.source {
+            return match container::embedded_index(object.clone())? {
+                Some(index) => Ok(Some((IndexPlace::Inside, Box::new(BufReader::new(index))))),
+                None => Ok(self.object_beside()?.map(|(path, index)| {
+                    let index: Box<dyn Read + Send> = Box::new(BufReader::new(index.forward()));
+                    (IndexPlace::Beside(path), index)
+                })),
+            };
+        }
         let Some(file) = self.file() else {
             return Ok(None);
         };
@@ -210,6 +262,22 @@ impl Input {
                 let index: Box<dyn Read + Send> = Box::new(BufReader::new(file));
                 (IndexPlace::Beside(path), index)
             })),
+        }
+    }
+
+    #[cfg(feature = "object-storage")]
+    fn object_beside(&self) -> format::Result<Option<(PathBuf, Object)>> {
+        let Some(path) = self.path.as_deref().map(index::beside) else {
+            return Ok(None);
+        };
+        match Object::open(&path) {
+            None => Ok(None),
+            Some(Ok(object)) => Ok(Some((path, object))),
+            Some(Err(error)) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Some(Err(error)) => {
+                let what = format!("can't open index {}", path.display());
+                Err(format::Error::io(what, error))
+            }
         }
     }
 
@@ -233,12 +301,14 @@ impl Input {
         &self.cancel
     }
 
-    /// The file itself; `None` for a pipe.
+    /// The file itself; `None` for what is none.
     #[must_use]
     pub const fn file(&self) -> Option<&File> {
         match &self.source {
             Source::File(file) => Some(file),
             Source::Pipe(_) => None,
+            #[cfg(feature = "object-storage")]
+            Source::Object(_) => None,
         }
     }
 }

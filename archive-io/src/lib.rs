@@ -6,6 +6,8 @@
 mod cancellable;
 mod error;
 mod input;
+#[cfg(feature = "object-storage")]
+mod object;
 #[cfg(unix)]
 #[path = "system/unix.rs"]
 mod system;

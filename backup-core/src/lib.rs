@@ -171,6 +171,7 @@ pub use target::cache::Cache;
 pub use target::compression::Compression;
 pub use target::deadline::at_target;
 pub use target::new::NewArchive;
+pub use target::object::ObjectTarget;
 pub use target::options::{ArchiveTarget, Unfinished};
 pub use target::place::{FileTarget, Staged, Target};
 pub use target::staged::{ArchiveFile, FileOptions};

@@ -4,3 +4,4 @@ pub mod advice;
 pub mod events;
 pub mod exit;
 pub mod signals;
+pub mod stores;

@@ -318,6 +318,15 @@ impl Upload {
     }
 }
 
+/// The size of the part of this number: what is larger than it was said to be still fits into 10,000 parts.
+fn grown(part: usize, number: u32) -> usize {
+    let is_step = u64::from(number) >= PARTS && number.is_multiple_of(100);
+    let larger = part
+        .saturating_mul(2)
+        .min(usize::try_from(LARGEST).unwrap_or(usize::MAX));
+    if is_step { larger } else { part }
+}
+
 impl Write for Upload {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         if let Some(error) = self.shared.take() {
@@ -326,6 +335,7 @@ impl Write for Upload {
         }
         if self.buffer.len() >= self.part {
             self.send()?;
+            self.part = grown(self.part, self.next);
         }
         if self.buffer.capacity() < self.part {
             // A short object needs less; a long one gets its room once.

@@ -51,6 +51,26 @@ impl Verified {
         ))
     }
 
+    /// The same for an object: `sound|damaged TIME SIZE ETAG`.
+    pub(super) fn to_object_line(self, size: u64, etag: &str) -> Option<String> {
+        let time = self.at()?;
+        Some(format!("{self} {time:.0} {size} {etag}\n"))
+    }
+
+    /// Reads a line of an object; what it says about another state says nothing.
+    pub(super) fn from_object_line(line: &str, size: u64, etag: &str) -> Self {
+        let words: Vec<&str> = line.split_whitespace().collect();
+        let [word, time, was, tag] = words[..] else {
+            return Self::Unknown;
+        };
+        let same = was == size.to_string() && tag == etag;
+        match (word, time.parse()) {
+            ("sound", Ok(time)) if same => Self::Sound(time),
+            ("damaged", Ok(time)) if same => Self::Damaged(time),
+            _ => Self::Unknown,
+        }
+    }
+
     /// Reads a line; what it says about another state of the archive says nothing.
     pub(super) fn from_line(line: &str, archive: &Metadata) -> Self {
         let mut words = line.split_whitespace();

@@ -25,6 +25,15 @@ pub trait Target: fmt::Debug + Send + Sync {
     /// Kind [`ErrorKind::Target`](crate::ErrorKind::Target) when it cannot be written there, or something has its name already.
     fn begin(&self) -> Result<Box<dyn Staged>, Error>;
 
+    /// The same of an archive that has about so many bytes at most, before compression.
+    ///
+    /// # Errors
+    /// As [`Target::begin`].
+    fn begin_bounded(&self, bytes: u64) -> Result<Box<dyn Staged>, Error> {
+        let _ = bytes;
+        self.begin()
+    }
+
     /// Begins the index of an archive that has none inside; `None` if there is no place for it.
     ///
     /// # Errors

@@ -28,7 +28,7 @@ use crate::namesake;
 use crate::script::Script;
 use crate::verify;
 use crate::watch::Watch;
-use fleece_bins::{exit, signals};
+use fleece_bins::{exit, signals, stores};
 
 pub(crate) fn run(arguments: &Backup, places: &Places, log: &Log) -> Result<ExitCode, Error> {
     let cancel = signals::watch_all()?;
@@ -68,6 +68,9 @@ fn one(arguments: &Backup, places: &Places, log: &Log, cancel: &CancelToken) -> 
     namesake::tell(&arguments.to, &storages, log);
     if let Some(fleecing) = &arguments.fleecing {
         namesake::tell(Path::new(fleecing), &storages, log);
+    }
+    if arguments.reuse || arguments.incremental || arguments.keep_partial {
+        stores::refuse(path.as_deref())?;
     }
     let mut archive = archive_options(arguments, path, &now);
     let mut warned = 0;
@@ -275,6 +278,7 @@ fn afterwards(arguments: &Backup) -> Result<Afterwards, Error> {
     if arguments.prune_backups.is_some()
         && arguments.to.extension().is_some()
         && !arguments.to.is_dir()
+        && (!stores::is_address(&arguments.to) || dump::is_archive(&arguments.to))
     {
         let message = "--prune-backups needs a directory or a storage: an archive with a name of its own is no \
                        guest's, and is never removed";

@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use fleece_backup_core::dump::{Backup, Checked, DumpDirectory, Verified};
+use fleece_backup_core::dump::{Backup, Checked, DumpDirectory, Verified, is_archive};
 use fleece_backup_core::{CancelToken, Error, ErrorKind, Places, clock, units};
 use jiff::SignedDuration;
 use serde_json::json;
@@ -23,7 +23,7 @@ pub(crate) fn run(arguments: &Verify, places: &Places, log: &Log) -> Result<Exit
     let mut damaged = 0_usize;
     let mut unread = 0_usize;
     for place in &arguments.places {
-        let named = place.is_file();
+        let named = is_archive(place);
         let (directory, backups) = if named {
             let (directory, backup) = DumpDirectory::find_archive(place)?;
             (directory, vec![backup])

@@ -41,6 +41,15 @@ fn main() -> ExitCode {
     if cli.json {
         report::as_events(cli.command.stdout_is_data());
     }
+    // Who names no store needs no configuration.
+    let names_store = |argument: std::ffi::OsString| argument.to_string_lossy().starts_with("s3:");
+    if std::env::args_os().any(names_store)
+        && let Err(error) = fleece_bins::stores::load()
+    {
+        let failure = Failure::from(error);
+        report::failure(&failure);
+        return ExitCode::from(failure.code());
+    }
     match run(&cli.command) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
