@@ -7,6 +7,7 @@ use fleece_fleecing::{Endpoint, GuestAddress, Identity, Record};
 use fleece_guest_config::GuestId;
 use fleece_libvirt::Domain;
 use fleece_qmp_client::Address;
+use uuid::Uuid;
 
 use crate::job::cancel::CancelToken;
 use crate::job::places::Places;
@@ -165,6 +166,22 @@ impl Who {
             None => self.endpoint()?,
         };
         Ok((Identity::find(&state, &endpoint, qmp.as_ref())?, named))
+    }
+
+    /// Whose backup this is, as far as that can be told without asking anybody, so that one whose monitor does not
+    /// answer has failed and not some guest: what is given, or who was backed up before from the same place.
+    #[must_use]
+    pub fn known(&self, places: &Places) -> Option<GuestId> {
+        if let Some(given) = &self.given {
+            return Some(given.clone());
+        }
+        if let Some(domain) = &self.domain {
+            let named = Uuid::parse_str(domain).is_err();
+            return GuestId::from_text(domain).filter(|_| named);
+        }
+        let (endpoint, _) = self.endpoint().ok()?;
+        let known = Identity::find(&places.state_dir(), &endpoint, None).ok()?;
+        <[GuestId; 1]>::try_from(known).ok().map(|[known]| known)
     }
 
     /// How the guest is reached, and its monitor, if it has one.

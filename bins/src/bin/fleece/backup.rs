@@ -61,7 +61,7 @@ fn one(arguments: &Backup, places: &Places, log: &Log, cancel: &CancelToken) -> 
         return of_guest(arguments, (places, &now), log, cancel, &mut None);
     }
     log.record(Recorder::new(now.clone()));
-    let mut whose = arguments.which.known(places);
+    let mut whose = arguments.which.to_who().known(places);
     of_guest(arguments, (places, &now), log, cancel, &mut whose)
         .inspect_err(|error| record::early(arguments, places, whose.as_ref(), log, error))
 }

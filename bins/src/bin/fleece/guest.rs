@@ -1,9 +1,7 @@
 //! Which guest the command line means.
 
+use fleece_backup_core::Who;
 use fleece_backup_core::native::Image;
-use fleece_backup_core::{Places, Who};
-use fleece_guest_config::GuestId;
-use uuid::Uuid;
 
 use crate::cli::which::Which;
 
@@ -19,23 +17,5 @@ impl Which {
         who.image = self.image.first().map(|image| Image::named(image));
         who.is_exported = self.nbd.is_some();
         who
-    }
-
-    /// Whose backup this is, as far as that can be told without asking anybody: so that one whose monitor does not answer
-    /// has failed, and not some guest.
-    pub(crate) fn known(&self, places: &Places) -> Option<GuestId> {
-        let who = self.to_who();
-        if let Some(domain) = &who.domain {
-            let named = Uuid::parse_str(domain).is_err();
-            return who
-                .given
-                .or_else(|| GuestId::from_text(domain).filter(|_| named));
-        }
-        match (&who.given, who.find(places)) {
-            (Some(given), _) => Some(given.clone()),
-            // One that has been backed up before, from the same place.
-            (None, Ok((known, _))) => <[GuestId; 1]>::try_from(known).ok().map(|[known]| known),
-            (None, Err(_)) => None,
-        }
     }
 }
