@@ -20,6 +20,7 @@ mod encode;
 mod fleecing_limit;
 mod plan;
 mod read;
+mod shared_fleecing;
 pub(crate) mod source;
 mod store;
 pub(crate) mod transfer;

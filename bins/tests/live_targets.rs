@@ -111,6 +111,40 @@ fn the_backup_ends_before_the_fleecing_images_hold_more_than_they_may() {
 }
 
 #[test]
+fn fleecing_images_share_a_limit_and_the_backup_with_the_most_ends_before_it_is_exceeded() {
+    let (Some(one), Some(other)) = (Field::new(), Field::new()) else {
+        return;
+    };
+    let shared = tempfile::tempdir().unwrap();
+    let start = |field: &Field, name: &str, rate: &str| {
+        let file = shared.path().join(name);
+        let options = ["--bwlimit", rate, "--shared-fleecing-limit", "20M"];
+        let mut command = field.backup(&options);
+        command.arg("--shared-fleecing-in").arg(file);
+        let mut running = Running::start(&mut command);
+        running.until("\"done\":");
+        running
+    };
+    let mut greedy = start(&one, "0", "512K");
+    let frugal = start(&other, "1", "4M");
+    // More than half of it, as the other leaves that unused.
+    for command in ["write -P 0x55 12M 5M", "write -P 0x55 17M 5M"] {
+        one.io(command);
+        greedy.until("\"done\":");
+        greedy.until("\"done\":");
+    }
+    other.io("write -P 0x55 30M 1M");
+    one.io("write -P 0x55 22M 10M");
+    let cause = "the limit that they share with those of other backups";
+    greedy.end().expect(6, &[cause]);
+    frugal.end().expect_code(0);
+    assert!(support::entries(shared.path()).is_empty());
+    for field in [one, other] {
+        field.assert_clean();
+    }
+}
+
+#[test]
 fn fleecing_images_hold_what_is_overwritten_and_not_yet_read() {
     let Some(field) = Field::new() else { return };
     let mut running = Running::start(&mut field.backup(&["--bwlimit", "4M"]));

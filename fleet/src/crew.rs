@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::io;
-use std::num::NonZeroUsize;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
@@ -17,8 +16,8 @@ const NOT_STARTED: u8 = 1;
 
 /// Who knows what the tasks of a queue are, and is told how they go. Tasks go by their numbers.
 pub trait Crew {
-    /// The process of a task; of what all of them share it may have one part in `share`.
-    fn command(&self, task: usize, share: NonZeroUsize) -> Command;
+    /// The process of a task.
+    fn command(&self, task: usize) -> Command;
 
     /// An attempt begins.
     fn begins(&self, task: usize, attempt: u32);
@@ -52,17 +51,13 @@ pub fn run(
     let mut over = window.map_or_else(never, crossbeam_channel::after);
     loop {
         let wait = match queue.next(start.elapsed()) {
-            Next::Begin {
-                task,
-                attempt,
-                share,
-            } => {
+            Next::Begin { task, attempt } => {
                 let Some(result) = results.get_mut(task) else {
                     continue;
                 };
                 result.1 = attempt;
                 crew.begins(task, attempt);
-                match Worker::start(&mut crew.command(task, share), task, &to) {
+                match Worker::start(&mut crew.command(task), task, &to) {
                     Ok(worker) => drop(running.insert(task, worker)),
                     Err(error) => {
                         result.0 = Ended::with_code(NOT_STARTED);
@@ -117,6 +112,7 @@ mod tests {
     use super::*;
     use crate::queue::{Limits, Task};
     use std::cell::RefCell;
+    use std::num::NonZeroUsize;
 
     /// Shells, each with its script, and what was told of them.
     struct Shells(Vec<&'static str>, RefCell<Vec<String>>);
@@ -138,10 +134,9 @@ mod tests {
     }
 
     impl Crew for Shells {
-        fn command(&self, task: usize, share: NonZeroUsize) -> Command {
+        fn command(&self, task: usize) -> Command {
             let mut command = Command::new("sh");
             command.arg("-c").arg(self.0[task]);
-            command.env("SHARE", share.to_string());
             command
         }
 
@@ -167,13 +162,13 @@ mod tests {
     #[test]
     fn all_have_their_turn_and_one_that_failed_has_another() {
         let shells = Shells(
-            vec!["echo $SHARE", "exit 5", "exit 2", "exit 3"],
+            vec!["echo one", "exit 5", "exit 2", "exit 3"],
             RefCell::default(),
         );
         let results = shells.run(None, &never());
         assert_eq!(results, [(0, 1), (5, 2), (2, 1), (3, 1)]);
         let told = shells.1.into_inner();
-        assert!(told.contains(&"0: 2".to_owned()), "{told:?}");
+        assert!(told.contains(&"0: one".to_owned()), "{told:?}");
         assert!(told.contains(&"ended 1 5 true".to_owned()), "{told:?}");
         assert!(told.contains(&"ended 1 5 false".to_owned()), "{told:?}");
     }

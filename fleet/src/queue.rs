@@ -68,9 +68,6 @@ pub enum Next {
         task: usize,
         /// How many attempts this is.
         attempt: u32,
-        /// Of what all backups share, such as bandwidth, this one may have one part in so many. All parts that run at
-        /// a time are never more than the whole.
-        share: NonZeroUsize,
     },
     /// Wait for the end of one, or for so long.
     Wait(Option<Duration>),
@@ -161,14 +158,7 @@ impl Queue {
             && let Some(Waiting { task, attempt, .. }) = self.waiting.remove(at)
         {
             self.running.push((task, attempt));
-            // Whatever begins while this one runs has a share that is no larger than that of what ends before.
-            let at_most = self.running.len().saturating_add(self.waiting.len());
-            let share = at_most.min(self.limits.all.get());
-            return Next::Begin {
-                task,
-                attempt,
-                share: NonZeroUsize::new(share).unwrap_or(NonZeroUsize::MIN),
-            };
+            return Next::Begin { task, attempt };
         }
         let times = free.iter().filter_map(|&at| self.waiting.get(at));
         let first = times.map(|one| one.not_before.saturating_sub(now)).min();
@@ -228,11 +218,11 @@ mod tests {
         Queue::new(tasks.collect(), limits, Some(seconds(30)))
     }
 
-    /// What begins at `now`: tasks and their shares.
-    fn begin(queue: &mut Queue, now: u64) -> Vec<(usize, usize)> {
+    /// What begins at `now`.
+    fn begin(queue: &mut Queue, now: u64) -> Vec<usize> {
         let mut begun = Vec::new();
-        while let Next::Begin { task, share, .. } = queue.next(seconds(now)) {
-            begun.push((task, share.get()));
+        while let Next::Begin { task, .. } = queue.next(seconds(now)) {
+            begun.push(task);
         }
         begun
     }
@@ -240,12 +230,12 @@ mod tests {
     #[test]
     fn as_many_run_as_host_and_target_may_have_in_their_order() {
         let mut queue = queue(&["a", "a", "a", "b", "b"], 3, 2);
-        assert_eq!(begin(&mut queue, 0), [(0, 3), (1, 3), (3, 3)]);
+        assert_eq!(begin(&mut queue, 0), [0, 1, 3]);
         assert!(!queue.ended(3, &Ended::with_code(0), seconds(1)));
         // Two run to a.
-        assert_eq!(begin(&mut queue, 1), [(4, 3)]);
+        assert_eq!(begin(&mut queue, 1), [4]);
         queue.ended(0, &Ended::with_code(0), seconds(2));
-        assert_eq!(begin(&mut queue, 2), [(2, 3)]);
+        assert_eq!(begin(&mut queue, 2), [2]);
         for task in [1, 2, 4] {
             assert_eq!(queue.next(seconds(3)), Next::Wait(None));
             queue.ended(task, &Ended::with_code(0), seconds(3));
@@ -256,9 +246,9 @@ mod tests {
     #[test]
     fn one_that_failed_is_tried_once_more_behind_the_others() {
         let mut queue = queue(&["a", "a"], 1, 1);
-        assert_eq!(begin(&mut queue, 0), [(0, 1)]);
+        assert_eq!(begin(&mut queue, 0), [0]);
         assert!(queue.ended(0, &Ended::with_code(5), seconds(10)));
-        assert_eq!(begin(&mut queue, 10), [(1, 1)]);
+        assert_eq!(begin(&mut queue, 10), [1]);
         queue.ended(1, &Ended::with_code(0), seconds(20));
         assert_eq!(queue.next(seconds(20)), Next::Wait(Some(seconds(20))));
         let again = queue.next(seconds(40));
@@ -275,30 +265,9 @@ mod tests {
     }
 
     #[test]
-    fn the_last_ones_share_more_and_never_more_than_all() {
-        // What runs, with its share, through a run of five with one failure.
-        let mut queue = queue(&["a"; 5], 3, 3);
-        let mut running: Vec<(usize, usize)> = begin(&mut queue, 0);
-        let mut ends = 0;
-        let mut now = 0;
-        while !running.is_empty() {
-            let sum: f64 = running.iter().map(|(_, share)| 1.0 / *share as f64).sum();
-            assert!(sum <= 1.0 + 1e-9, "{running:?}");
-            let (task, _) = running.remove(0);
-            ends += 1;
-            now += 60;
-            let code = if ends == 2 { 6 } else { 0 };
-            queue.ended(task, &Ended::with_code(code), seconds(now));
-            running.extend(begin(&mut queue, now + 40));
-        }
-        assert_eq!(ends, 6);
-        assert_eq!(queue.next(seconds(now)), Next::Done);
-    }
-
-    #[test]
     fn a_run_that_is_given_up_begins_nothing_more() {
         let mut queue = queue(&["a"; 3], 1, 1);
-        assert_eq!(begin(&mut queue, 0), [(0, 1)]);
+        assert_eq!(begin(&mut queue, 0), [0]);
         assert_eq!(queue.give_up(), [1, 2]);
         assert_eq!(queue.next(seconds(0)), Next::Wait(None));
         assert!(!queue.ended(0, &Ended::with_code(5), seconds(1)));

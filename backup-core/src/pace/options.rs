@@ -23,6 +23,9 @@ pub struct Pacing {
     pub finish_within: Option<Duration>,
     /// Bytes that the fleecing images may hold; the backup ends before they hold more.
     pub fleecing_limit: Option<u64>,
+    /// Bytes that the fleecing images of several backups may hold together, each of which names a file of its own in a directory
+    /// of theirs; the backup with the most ends before they hold more.
+    pub shared_fleecing: Option<(PathBuf, u64)>,
 }
 
 impl Pacing {
@@ -36,6 +39,12 @@ impl Pacing {
             }
             None => Ok(own),
         }
+    }
+
+    /// The most that the fleecing images may hold in any case.
+    pub(crate) fn most_fleecing(&self) -> Option<u64> {
+        let shared = self.shared_fleecing.as_ref().map(|(_, limit)| *limit);
+        self.fleecing_limit.into_iter().chain(shared).min()
     }
 }
 
@@ -51,6 +60,7 @@ impl Default for Pacing {
             guest_latency: None,
             finish_within: Some(FINISH_WITHIN),
             fleecing_limit: None,
+            shared_fleecing: None,
         }
     }
 }

@@ -105,11 +105,8 @@ impl Transfer<'_> {
     ) -> Result<(Counted, Summary), Error> {
         let settings = self.settings;
         let total = self.devices.iter().map(|disk| disk.source.size()).sum();
-        let Pacing {
-            depth,
-            fleecing_limit,
-            ..
-        } = settings.pacing;
+        let depth = settings.pacing.depth;
+        let fleecing_limit = settings.pacing.most_fleecing();
         let mut pacer = Pacer::new(&settings.pacing);
         if settings.idle {
             pacer = pacer.idle();
@@ -133,7 +130,7 @@ impl Transfer<'_> {
         let start = Instant::now();
         let mut meter = Meter::new(total, start);
         let mut last_report = start;
-        let mut limit = fleecing_limit.map(FleecingLimit::new);
+        let mut limit = FleecingLimit::new(&settings.pacing)?;
         let mut felt = Felt::default();
         loop {
             let ended = pipeline.wait(pacer::INTERVAL);
@@ -160,7 +157,7 @@ impl Transfer<'_> {
                     .or_else(|| self.cancel.reason().map(Error::cancelled))
                     .or_else(|| hanging(self.counters, settings.target_timeout))
                     .or_else(|| watch.as_mut()?.fleecing_error())
-                    .or_else(|| limit.as_mut()?.check(watch.as_mut()?.fleecing_used()?)),
+                    .or_else(|| limit.check(watch.as_mut()?.fleecing_used()?)),
             };
             if let Some(error) = failed {
                 pipeline.abort();

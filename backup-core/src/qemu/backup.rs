@@ -344,7 +344,12 @@ fn move_data(
 ) -> Result<Moved, Error> {
     let space = SpaceWatch::start(Arc::clone(session.storage()), SharedSpace::of(session));
     let mut watch = QemuWatch::new(session, &space, job.cbw_timeout, reporter);
-    check_space(session, &space, job.archive.pacing.fleecing_limit, reporter)?;
+    check_space(
+        session,
+        &space,
+        job.archive.pacing.most_fleecing(),
+        reporter,
+    )?;
     let before = look(job, session, &mut watch, reporter, cancel)?;
     let instant = instant::fix(job, session, off, reporter, cancel)?;
     if let Some(tpm) = tpm {

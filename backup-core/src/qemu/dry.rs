@@ -76,7 +76,7 @@ pub fn foresee(
         check_space(
             &session,
             &space,
-            job.archive.pacing.fleecing_limit,
+            job.archive.pacing.most_fleecing(),
             reporter,
         )?;
     }

@@ -400,5 +400,7 @@ fn archive_options(arguments: &Backup, path: Option<PathBuf>, now: &Zoned) -> Ar
     options.pacing.guest_latency = arguments.guest_latency;
     options.pacing.finish_within = arguments.finish_within.0;
     options.pacing.fleecing_limit = arguments.fleecing_limit;
+    let shared = arguments.shared_fleecing_in.clone();
+    options.pacing.shared_fleecing = shared.zip(arguments.shared_fleecing_limit);
     options
 }

@@ -14,11 +14,12 @@ use std::process::ExitCode;
 use fleece_backup_core::{CancelToken, Error, ErrorKind, Places, clock, units};
 use fleece_fleet::{Ended, ErrorKind as FleetErrorKind, host, lock_job, worst};
 use fleece_settings::Settings;
+use fleece_staged_file::create_directories;
 use serde_json::{Value, json};
 
 use self::guests::Guest;
 use self::show::Show;
-use self::workers::Workers;
+use self::workers::{FLEECING, Workers};
 use crate::cli::run::Run;
 use crate::log::Log;
 use crate::notices::{self, Notice};
@@ -37,7 +38,7 @@ pub(crate) fn run(arguments: &Run, places: &Places, log: &Log) -> Result<ExitCod
         return Ok(ExitCode::from(code));
     }
     let _lock = lock_job(&places.state_dir(), job).map_err(locked)?;
-    let _bandwidth = Shared::new(places, job);
+    let _shared = Shared::new(places, job)?;
     let unsent = notices::begin(&arguments.hooks, &json!({ "job": arguments.job }), log);
     let target = options::value(&settings, "to")?.map(PathBuf::from);
     let script = (arguments.job.as_deref(), target.as_deref());
@@ -103,26 +104,30 @@ fn locked(error: fleece_fleet::Error) -> Error {
     }
 }
 
-/// The file in which the backups of a job book what they read, removed on drop.
+/// The directory in which the backups of a job share its limits, removed on drop.
 struct Shared(PathBuf);
 
 impl Shared {
     fn path(places: &Places, job: &str) -> PathBuf {
         let job = job.replace('.', ",");
-        places.state_dir().join(format!("job={job}.bandwidth"))
+        places.state_dir().join(format!("job={job}.shared"))
     }
 
     /// What a killed run has left is gone.
-    fn new(places: &Places, job: &str) -> Self {
+    fn new(places: &Places, job: &str) -> Result<Self, Error> {
         let shared = Self(Self::path(places, job));
-        let _ = fs::remove_file(&shared.0);
-        shared
+        let _ = fs::remove_dir_all(&shared.0);
+        create_directories(&shared.0.join(FLEECING), 0o700).map_err(|error| {
+            let message = format!("cannot create {}", shared.0.display());
+            Error::caused(ErrorKind::Storage, message, error)
+        })?;
+        Ok(shared)
     }
 }
 
 impl Drop for Shared {
     fn drop(&mut self) {
-        let _ = fs::remove_file(&self.0);
+        let _ = fs::remove_dir_all(&self.0);
     }
 }
 
@@ -150,13 +155,13 @@ fn all(
         log.warning("no guest is found, so nothing is backed up");
     }
     let show = Show::new(log, guests.len());
-    let bandwidth = Shared::path(places, arguments.job.as_deref().unwrap_or_default());
+    let shared = Shared::path(places, arguments.job.as_deref().unwrap_or_default());
     let workers = Workers {
         arguments,
         places,
         show: &show,
         cancel,
-        bandwidth: Some(&*bandwidth).filter(|_| !arguments.dry_run),
+        shared: Some(&*shared).filter(|_| !arguments.dry_run),
     };
     let began = clock::now();
     let ended = workers.run(guests)?;

@@ -247,4 +247,12 @@ pub(crate) struct Backup {
 
     #[arg(long, value_name = "FILE", hide = true)]
     pub(crate) shared_in: Option<PathBuf>,
+
+    /// End the backup whose fleecing images hold the most before they hold more than this together with those of all that
+    /// name a file in the same directory.
+    #[arg(long, value_name = "SIZE", value_parser = parse_size, requires = "shared_fleecing_in", hide = true)]
+    pub(crate) shared_fleecing_limit: Option<u64>,
+
+    #[arg(long, value_name = "FILE", hide = true)]
+    pub(crate) shared_fleecing_in: Option<PathBuf>,
 }

@@ -5,7 +5,6 @@ use std::path::PathBuf;
 
 use clap::ArgMatches;
 use fleece_backup_core::qemu::running_domains;
-use fleece_backup_core::units::parse_size;
 use fleece_backup_core::{CancelToken, Error, ErrorKind, Places, proxmox_monitor, stopped_images};
 use fleece_fleet::{Task, find};
 use fleece_guest_config::GuestId;
@@ -24,8 +23,6 @@ pub(super) struct Guest {
     pub(super) way: Vec<OsString>,
     /// Where its archive goes; empty if nobody says.
     pub(super) target: String,
-    /// A limit of its own.
-    pub(super) fleecing_limit: Option<u64>,
     /// Whether its section names a hook of its own.
     pub(super) has_script: bool,
     /// Why it cannot be backed up, and the exit code of that.
@@ -98,7 +95,6 @@ pub(super) fn select(
                     name: "(libvirt)".to_owned(),
                     way: Vec::new(),
                     target: String::new(),
-                    fleecing_limit: None,
                     has_script: false,
                     refused: Some((exit::number(&error), advice::text(&error))),
                 });
@@ -139,12 +135,10 @@ impl Found<'_> {
             let set = set.iter().find(|set| set.option == key)?;
             set.values.first().map(String::as_str)
         };
-        let size = |key| value(key).and_then(|text| parse_size(text).ok());
         let target = value("to").unwrap_or_default().to_owned();
         self.guests.push(Guest {
             refused: refusal(name, &way, &set, &target).map(|why| (exit::USAGE, why)),
             name: name.to_owned(),
-            fleecing_limit: size("fleecing-limit"),
             has_script: value("script").is_some(),
             target,
             way,

@@ -1,6 +1,5 @@
 //! Backups as processes of this program.
 
-use std::num::NonZeroUsize;
 use std::path::Path;
 use std::process::Command;
 
@@ -12,13 +11,16 @@ use super::own::{OwnCommand, lost};
 use super::show::Show;
 use crate::cli::run::Run;
 
+/// The directory within what they share in which each has a file that tells what its fleecing images hold.
+pub(super) const FLEECING: &str = "fleecing";
+
 pub(super) struct Workers<'a> {
     pub(super) arguments: &'a Run,
     pub(super) places: &'a Places,
     pub(super) show: &'a Show<'a>,
     pub(super) cancel: &'a CancelToken,
-    /// Where all of them book what they read, if that is limited.
-    pub(super) bandwidth: Option<&'a Path>,
+    /// The directory of what they share, unless nothing is done.
+    pub(super) shared: Option<&'a Path>,
 }
 
 /// Those of the guests that can be backed up, by their tasks.
@@ -62,22 +64,20 @@ impl Workers<'_> {
         Ok(each.collect())
     }
 
-    fn backup(&self, guest: &Guest, share: NonZeroUsize) -> OwnCommand {
+    fn backup(&self, task: usize, guest: &Guest) -> OwnCommand {
         let arguments = self.arguments;
-        let part = arguments.fleecing_limit.map(|whole| {
-            let part = whole.checked_div(share.get() as u64).unwrap_or(whole);
-            let own = guest.fleecing_limit.unwrap_or(part);
-            // A limit of nothing is none.
-            own.min(part).max(1)
-        });
         let mut command = OwnCommand::new("backup", self.places);
         command.args(&guest.way);
-        if let Some(part) = part {
-            command.arg(format!("--fleecing-limit={part}"));
-        }
-        if let (Some(limit), Some(file)) = (arguments.bwlimit, self.bandwidth) {
-            command.arg(format!("--shared-bwlimit={limit}"));
-            command.arg("--shared-in").arg(file);
+        if let Some(shared) = self.shared {
+            if let Some(limit) = arguments.bwlimit {
+                command.arg(format!("--shared-bwlimit={limit}"));
+                command.arg("--shared-in").arg(shared.join("bandwidth"));
+            }
+            if let Some(limit) = arguments.fleecing_limit {
+                let file = shared.join(FLEECING).join(task.to_string());
+                command.arg(format!("--shared-fleecing-limit={limit}"));
+                command.arg("--shared-fleecing-in").arg(file);
+            }
         }
         if arguments.dry_run {
             command.arg("--dry-run");
@@ -101,9 +101,9 @@ impl Those<'_, '_> {
 }
 
 impl Crew for Those<'_, '_> {
-    fn command(&self, task: usize, share: NonZeroUsize) -> Command {
+    fn command(&self, task: usize) -> Command {
         match self.guests.get(task) {
-            Some(guest) => self.workers.backup(guest, share).into_command(),
+            Some(guest) => self.workers.backup(task, guest).into_command(),
             None => OwnCommand::new("backup", self.workers.places).into_command(),
         }
     }
