@@ -14,7 +14,7 @@
 //!
 //! Archive, log, notes and protection are Proxmox VE's (`PVE::Storage::archive_info`), so that both see the same
 //! backups; the others are ours, and Proxmox ignores them. A run that failed leaves a log and `.stats.json`
-//! without an archive.
+//! without an archive; one that the directory did not take is kept in the state directory until it does.
 
 mod afterwards;
 mod backup;
@@ -33,6 +33,7 @@ mod side_files;
 mod signed;
 mod space;
 pub(crate) mod stats;
+mod unwritten;
 mod verified;
 mod verify;
 

@@ -11,6 +11,7 @@ use std::process::Command;
 
 use serde_json::Value;
 use support::ended::Ended;
+use support::mounted::Tmpfs;
 use support::running::Running;
 use tempfile::TempDir;
 
@@ -193,6 +194,53 @@ fn every_guest_without_a_backup_has_failed_and_is_not_missing_whatever_it_failed
 }
 
 #[test]
+fn a_target_that_is_full_or_read_only_has_failed_nights_too_and_takes_their_records_later() {
+    let host = Host::new("[run]\nno-retry = true\nimage = ['guests/*/disk.raw']\n");
+    let to = host.path("to");
+    let _mounted = Tmpfs::mount(to.clone(), "8M");
+    let filler = to.join("filler");
+    let full = fs::write(&filler, vec![1; 16 << 20]).unwrap_err();
+    assert_eq!(full.kind(), std::io::ErrorKind::StorageFull);
+    let fails_by = |cause: &str| {
+        assert_ne!(host.run(&["run"]).0, 0);
+        let [(db, state, why), (web, ..)] = &reported(&host)[..] else {
+            panic!("two guests fail")
+        };
+        assert_eq!([db, web], ["db", "web"]);
+        assert_eq!(state, "failed");
+        assert!(why.contains(cause), "{why}");
+    };
+    fails_by("full");
+    let remount = |option: &str| {
+        let option = format!("remount,{option}");
+        support::succeed(Command::new("mount").arg("-o").arg(option).arg(&to));
+    };
+    remount("ro");
+    std::thread::sleep(std::time::Duration::from_secs(1));
+    fails_by("Read-only file system");
+    remount("rw");
+    assert_eq!(support::entries(&to), std::slice::from_ref(&filler));
+    let said = host.fleece(&["metrics", "to"]).expect_code(0);
+    assert!(
+        said.contains("fleece_backup_result{guest=\"web\"} 2"),
+        "{said}"
+    );
+    fs::remove_file(&filler).unwrap();
+    std::thread::sleep(std::time::Duration::from_secs(1));
+    assert_eq!(host.run(&["run"]).0, 0);
+    // Two records of failed runs and one of a good one, each with a log.
+    let records = support::entries(&to).into_iter();
+    let records = records.filter(|path| path.to_string_lossy().ends_with(".stats.json"));
+    assert_eq!(records.count(), 6);
+    let kept = host.path("state/unwritten");
+    let kept = Command::new("find").arg(kept).args(["-type", "f"]).output();
+    assert_eq!(kept.unwrap().stdout, b"");
+    for (_, state, why) in reported(&host) {
+        assert_eq!(state, "unverified", "{why}");
+    }
+}
+
+#[test]
 fn a_backup_that_is_killed_has_failed() {
     let host = Host::new("[run]\nno-retry = true\n[guest.mail]\nnative = 'run/mail.sock'\n");
     let _server = hung(&host, "mail");
@@ -268,7 +316,7 @@ fn guests_share_a_limit_and_what_one_leaves_unused_the_others_have() {
     let seconds = of("web")["seconds"].as_f64().unwrap();
     // Eight in all, less a burst and what was booked last.
     assert!(seconds > 2.8, "{last}");
-    assert!(!host.path("state/job=nightly.bandwidth").exists());
+    assert!(!host.path("state/job=nightly.shared").exists());
 }
 
 /// A host whose `/run` is another, so that Proxmox's monitors can be there.

@@ -30,6 +30,8 @@ pub struct DumpDirectory {
     path: PathBuf,
     /// Whether it is a storage's, which has none before its first backup.
     pub(super) of_storage: bool,
+    /// Where its records are that it has not taken.
+    pub(super) unwritten: Option<PathBuf>,
 }
 
 /// What pruning did, or would do, with one backup.
@@ -50,6 +52,7 @@ impl DumpDirectory {
         Self {
             path: path.into(),
             of_storage: false,
+            unwritten: None,
         }
     }
 

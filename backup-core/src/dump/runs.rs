@@ -37,16 +37,25 @@ pub struct Run {
     pub stats: Stats,
 }
 
+/// A run that came to no archive.
+#[derive(Clone)]
+pub(super) struct Failure {
+    began: DateTime,
+    log: String,
+    stats: Stats,
+}
+
 impl DumpDirectory {
     /// Puts a run on record beside the archive at this path, which need not be there: what was said, and what it
     /// was like. An archive with a name of its own has no record: what is beside it may be anybody's.
     ///
-    /// A directory that does not answer is given up after `timeout`.
+    /// A directory that does not answer is given up after `timeout`. What it does not take is kept in `state_dir`.
     ///
     /// # Errors
     /// Kind [`ErrorKind::Target`].
     pub fn record(
         archive: &Path,
+        state_dir: &Path,
         guest_name: Option<&str>,
         recorder: &Recorder,
         result: Result<&Outcome, &Error>,
@@ -60,45 +69,77 @@ impl DumpDirectory {
         let directory = match directory.as_os_str().is_empty() {
             true => Self::new("."),
             false => Self::new(directory),
-        };
+        }
+        .with_unwritten(state_dir);
         let (guest, archive) = (name.guest().to_string(), name.to_string());
         let stats = recorder.stats((&guest, guest_name, &archive), result);
         let log = recorder.log().to_owned();
-        let write = move || directory.write_record(&name, &log, stats);
-        at_target("its log", timeout, &CancelToken::new(), write)
+        let there = (directory.clone(), name.clone(), log.clone(), stats.clone());
+        let write = move || {
+            let (directory, name, log, stats) = there;
+            directory.catch_up();
+            directory.write_record(&name, &log, stats)
+        };
+        at_target("its log", timeout, &CancelToken::new(), write).inspect_err(|_| {
+            // Where nothing is kept either, the error of the target is told.
+            let _ = directory.keep_record(&name, &log, stats);
+        })
     }
 
     /// Puts on record in `place`, a directory or a storage, that a run of `guest` failed before its archive had a name:
     /// what was said, and why. Where the guest has a record or an archive of the run's time or later, that tells what became
-    /// of it, and nothing is done. A place that does not answer is given up after `timeout`.
+    /// of it, and nothing is done. A place that does not answer is given up after `timeout`; without one it is not asked. What it
+    /// does not take is kept in `state_dir`.
     ///
     /// # Errors
     /// Kind [`ErrorKind::Target`], and those of [`DumpDirectory::open`].
     pub fn record_failure(
-        place: &Path,
-        storages: &Storages,
+        (place, storages): (&Path, &Storages),
+        state_dir: &Path,
         (guest, name): (&GuestId, Option<&str>),
         (recorder, why): (&Recorder, RunError),
-        timeout: Duration,
+        timeout: Option<Duration>,
     ) -> Result<(), Error> {
-        let (place, storages, guest) = (place.to_owned(), storages.clone(), guest.clone());
-        let began = recorder.began().datetime();
-        let log = recorder.log().to_owned();
-        let stats = recorder.failure((&guest.to_string(), name), why);
-        let write = move || {
-            let directory = Self::open(&place, &storages)?;
-            // Names tell no more than the second.
-            let from = began.with().subsec_nanosecond(0).build().unwrap_or(began);
-            let (records, archives) = directory.stems()?;
-            let is_told = |(whose, time): &Key| *whose == guest && *time >= from;
-            if records.iter().chain(&archives).any(is_told) {
-                return Ok(());
-            }
-            let name = directory.free_name(&guest, began, None)?;
-            let archive = name.to_string();
-            directory.write_record(&name, &log, Stats { archive, ..stats })
+        let failure = Failure {
+            began: recorder.began().datetime(),
+            log: recorder.log().to_owned(),
+            stats: recorder.failure((&guest.to_string(), name), why),
         };
-        at_target("its log", timeout, &CancelToken::new(), write)
+        let written = timeout.map(|timeout| {
+            let (there, storages, state) =
+                (place.to_owned(), storages.clone(), state_dir.to_owned());
+            let (guest, failure) = (guest.clone(), failure.clone());
+            let write = move || {
+                let directory = Self::open(&there, &storages)?.with_unwritten(&state);
+                directory.catch_up();
+                directory.write_failure(&guest, failure)
+            };
+            at_target("its log", timeout, &CancelToken::new(), write)
+        });
+        if let Some(Ok(())) = written {
+            return Ok(());
+        }
+        if let Some(directory) = Self::unseen(place, storages) {
+            directory
+                .with_unwritten(state_dir)
+                .keep_failure(guest, failure)?;
+        }
+        written.unwrap_or(Ok(()))
+    }
+
+    /// Writes the record of a run that came to no archive, unless there is one.
+    pub(super) fn write_failure(&self, guest: &GuestId, failure: Failure) -> Result<(), Error> {
+        let Failure { began, log, stats } = failure;
+        // Names tell no more than the second.
+        let from = began.with().subsec_nanosecond(0).build().unwrap_or(began);
+        let (records, archives) = self.stems()?;
+        let is_told = |(whose, time): &Key| whose == guest && *time >= from;
+        if records.iter().chain(&archives).any(is_told) {
+            return Ok(());
+        }
+        let name = self.free_name(guest, began, None)?;
+        let archive = name.to_string();
+        self.write_record(&name, &log, Stats { archive, ..stats })
     }
 
     /// Writes the files, the log first: what has a log without a record is nothing of ours.
@@ -126,6 +167,15 @@ impl DumpDirectory {
     /// # Errors
     /// Kind [`ErrorKind::Target`] if the directory cannot be read.
     pub fn runs(&self) -> Result<Vec<Run>, Error> {
+        let mut runs = self.own_runs()?;
+        runs.extend(self.kept_runs());
+        runs.sort_by(|a, b| (&a.guest, a.time).cmp(&(&b.guest, b.time)));
+        // What was written since it was kept is there twice.
+        runs.dedup_by(|a, b| (&a.guest, a.time) == (&b.guest, b.time));
+        Ok(runs)
+    }
+
+    pub(super) fn own_runs(&self) -> Result<Vec<Run>, Error> {
         let (records, _) = self.stems()?;
         let runs = records.into_iter().filter_map(|(guest, time)| {
             let stats = self.stats(&guest, time)?;
@@ -379,7 +429,7 @@ mod tests {
 
     #[test]
     fn a_run_that_came_to_no_archive_is_on_record_once() {
-        let dumps = Dumps::new();
+        let (dumps, state) = (Dumps::new(), tempfile::tempdir().unwrap());
         let began: Zoned = "2026-11-03T02:00:00.7+01:00[Europe/Berlin]"
             .parse()
             .unwrap();
@@ -387,11 +437,11 @@ mod tests {
             let (mut recorder, guest) = (Recorder::new(began.clone()), "100".parse().unwrap());
             recorder.line("ERROR", why);
             DumpDirectory::record_failure(
-                dumps.0.path(),
-                &Storages::none(),
+                (dumps.0.path(), &Storages::none()),
+                state.path(),
                 (&guest, Some("web")),
                 (&recorder, RunError::new("guest", why)),
-                Duration::from_secs(60),
+                Some(Duration::from_secs(60)),
             )
             .unwrap();
         };
@@ -415,9 +465,11 @@ mod tests {
         let dumps = Dumps::new();
         let recorder = Recorder::new(Zoned::now());
         let error = Error::new(ErrorKind::Guest, "no");
+        let state = tempfile::tempdir().unwrap();
         let record = |file: &str| {
             DumpDirectory::record(
                 &dumps.path(file),
+                state.path(),
                 None,
                 &recorder,
                 Err(&error),
@@ -428,5 +480,67 @@ mod tests {
         assert!(dumps.names().is_empty());
         record(&name(1).to_string()).unwrap();
         assert_eq!(dumps.names().len(), 2);
+        assert!(!state.path().join("unwritten").exists());
+    }
+
+    #[test]
+    fn what_the_directory_does_not_take_is_kept_until_it_does() {
+        let (place, state) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let place = place.path().join("backups");
+        // A file has no room for others.
+        fs::write(&place, "").unwrap();
+        let error = Error::new(ErrorKind::Target, "the backup target is full");
+        let began: Zoned = "2026-11-03T02:00:00.7+01:00[Europe/Berlin]"
+            .parse()
+            .unwrap();
+        let minute = Duration::from_secs(60);
+        let recorder = Recorder::new(began);
+        let archive = |day| place.join(name(day).to_string());
+        let record = |day| {
+            DumpDirectory::record(
+                &archive(day),
+                state.path(),
+                None,
+                &recorder,
+                Err(&error),
+                minute,
+            )
+        };
+        let fail = |guest: &str, timeout| {
+            DumpDirectory::record_failure(
+                (&place, &Storages::none()),
+                state.path(),
+                (&guest.parse().unwrap(), None),
+                (&recorder, RunError::new("target", "it is full")),
+                timeout,
+            )
+        };
+        record(3).unwrap_err();
+        // It is told already.
+        fail("100", Some(minute)).unwrap_err();
+        // Nobody asks a second time.
+        fail("web", None).unwrap();
+        fs::remove_file(&place).unwrap();
+        fs::create_dir(&place).unwrap();
+        let dumps = DumpDirectory::new(&place);
+        assert_eq!(dumps.runs().unwrap(), []);
+        let dumps = dumps.with_unwritten(state.path());
+        let guests = |runs: Vec<Run>| -> Vec<(String, i8)> {
+            let runs = runs.into_iter();
+            runs.map(|run| (run.guest.to_string(), run.time.day()))
+                .collect()
+        };
+        let kept = guests(dumps.runs().unwrap());
+        assert_eq!(kept, [("100".into(), 3), ("web".into(), 3)]);
+        assert_eq!(dumps.own_runs().unwrap(), []);
+        // The next record takes them along, and knows of them.
+        record(4).unwrap();
+        let runs = dumps.own_runs().unwrap();
+        assert_eq!(runs[1].stats.earlier.len(), 1);
+        assert_eq!(runs[1].stats.earlier[0].result, Some(RunResult::Failed));
+        let written = [("100".into(), 3), ("100".into(), 4), ("web".into(), 3)];
+        assert_eq!(guests(runs), written);
+        assert_eq!(dumps.kept_runs(), []);
+        assert_eq!(fs::read_dir(&place).unwrap().count(), 6);
     }
 }

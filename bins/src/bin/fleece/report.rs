@@ -32,7 +32,9 @@ pub(crate) fn report(arguments: &Arguments, places: &Places, log: &Log) -> Resul
     };
     options.guest.clone_from(&arguments.guest);
     options.nights = arguments.nights;
-    let report = Report::of(&DumpDirectory::open(&arguments.place, &storages)?, &options)?;
+    let directory = DumpDirectory::open(&arguments.place, &storages)?;
+    let directory = directory.with_unwritten(&places.state_dir());
+    let report = Report::of(&directory, &options)?;
     for guest in &report.guests {
         log.result(&to_json(guest)?);
     }
@@ -62,6 +64,7 @@ pub(crate) fn metrics(arguments: &Metrics, places: &Places, log: &Log) -> Result
     let storages = places.storages()?;
     namesake::tell(&arguments.place, &storages, log);
     let directory = DumpDirectory::open(&arguments.place, &storages)?;
+    let directory = directory.with_unwritten(&places.state_dir());
     let mut text = lines(&Report::of(&directory, &Options::default())?);
     // Whose state directory cannot be read does not know what runs.
     let all = status::all(&places.state_dir()).unwrap_or_default();

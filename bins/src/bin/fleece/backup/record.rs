@@ -30,14 +30,15 @@ pub(super) fn kept(
         Ok(_) => job.arguments.target_timeout,
         Err(_) => AFTER_FAILURE,
     };
-    let written = DumpDirectory::record(path, name, &recorder, result.as_ref(), limit);
+    let state = job.places.state_dir();
+    let written = DumpDirectory::record(path, &state, name, &recorder, result.as_ref(), limit);
     match (written, result) {
         (Err(error), Ok(mut done)) => {
             log.warning(&advice::text(&error));
             done.warnings = done.warnings.saturating_add(1);
             Ok(done)
         }
-        // What failed is told; where it leaves no log, that is why.
+        // What failed is told; where the target takes no log, that is why.
         (_, result) => result,
     }
 }
@@ -57,6 +58,7 @@ pub(super) fn early(
         return;
     };
     // What failed is told; where the target takes no record, that is why, or comes to it.
+    let (place, state) = ((&**to, &storages), places.state_dir());
     let why = (&recorder, RunError::from(error));
-    let _ = DumpDirectory::record_failure(to, &storages, (guest, None), why, AFTER_FAILURE);
+    let _ = DumpDirectory::record_failure(place, &state, (guest, None), why, Some(AFTER_FAILURE));
 }

@@ -25,17 +25,13 @@ pub(super) fn record(
     began: &Zoned,
     places: &Places,
 ) -> Result<(), Error> {
-    let storages = places.storages()?;
+    let (storages, state) = (places.storages()?, places.state_dir());
     let mut lost = BTreeSet::new();
     for (guest, (ended, _)) in guests.iter().zip(ended) {
         let id = guest.name.parse::<GuestId>().ok();
         let Some(id) = id.filter(|_| !ended.is_done() && !guest.target.is_empty()) else {
             continue;
         };
-        // One that does not answer is asked once.
-        if lost.contains(&*guest.target) {
-            continue;
-        }
         let message = ended.message.as_deref().unwrap_or("it does not say why");
         let kind = match (&ended.kind, ended.code) {
             (Some(kind), _) => kind,
@@ -45,8 +41,10 @@ pub(super) fn record(
         let mut recorder = Recorder::new(began.clone());
         recorder.line("ERROR", message);
         let why = (&recorder, RunError::new(kind, message));
-        let target = Path::new(&*guest.target);
-        let recorded = DumpDirectory::record_failure(target, &storages, (&id, None), why, LIMIT);
+        let place = (Path::new(&*guest.target), &storages);
+        // One that does not answer is asked once.
+        let limit = (!lost.contains(&*guest.target)).then_some(LIMIT);
+        let recorded = DumpDirectory::record_failure(place, &state, (&id, None), why, limit);
         if recorded.is_err() {
             lost.insert(&*guest.target);
         }
