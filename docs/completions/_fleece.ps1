@@ -105,6 +105,8 @@ Register-ArgumentCompleter -Native -CommandName 'fleece' -ScriptBlock {
             [CompletionResult]::new('--of-job', '--of-job', [CompletionResultType]::ParameterName, 'The job of `fleece run` of which this is a part: that calls the hooks of jobs itself')
             [CompletionResult]::new('--shared-bwlimit', '--shared-bwlimit', [CompletionResultType]::ParameterName, 'Read at most this much per second together with all that name the same file')
             [CompletionResult]::new('--shared-in', '--shared-in', [CompletionResultType]::ParameterName, 'shared-in')
+            [CompletionResult]::new('--shared-fleecing-limit', '--shared-fleecing-limit', [CompletionResultType]::ParameterName, 'End the backup whose fleecing images hold the most before they hold more than this together with those of all that name a file in the same directory')
+            [CompletionResult]::new('--shared-fleecing-in', '--shared-fleecing-in', [CompletionResultType]::ParameterName, 'shared-fleecing-in')
             [CompletionResult]::new('--state-dir', '--state-dir', [CompletionResultType]::ParameterName, 'Where records of unfinished backups, sockets and by default fleecing images are kept')
             [CompletionResult]::new('--config-dir', '--config-dir', [CompletionResultType]::ParameterName, 'Where guests'' configurations are, as <vmid>.conf [default: Proxmox''s, on its hosts]')
             [CompletionResult]::new('--firewall-dir', '--firewall-dir', [CompletionResultType]::ParameterName, 'Where guests'' firewall rules are, as <vmid>.fw [default: Proxmox''s, if --config-dir is]')

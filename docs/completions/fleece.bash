@@ -230,7 +230,7 @@ _fleece() {
             return 0
             ;;
         fleece__subcmd__backup)
-            opts="-q -h -V --qmp --libvirt --connect --native --image --nbd --vmid --name --to --compress --encrypt-to --recipients --sign --align --reuse --incremental --full-every --check-unchanged --verify-base-after --config --rename --disk --base --release --include --exclude --fleecing --no-fleecing --fleecing-format --cbw-timeout --fleecing-limit --target-timeout --notes --protected --verify --prune-backups --dry-run --keep-partial --mode --libvirt-native --stop-wait --agent --max-pause --guest-latency --finish-within --bwlimit --max-depth --nbd-server --script --hook-timeout --on-start --on-end --on-success --on-failure --mail-to --webhook --heartbeat --notify --of-job --shared-bwlimit --shared-in --state-dir --config-dir --firewall-dir --storage-config --json --quiet --help --version"
+            opts="-q -h -V --qmp --libvirt --connect --native --image --nbd --vmid --name --to --compress --encrypt-to --recipients --sign --align --reuse --incremental --full-every --check-unchanged --verify-base-after --config --rename --disk --base --release --include --exclude --fleecing --no-fleecing --fleecing-format --cbw-timeout --fleecing-limit --target-timeout --notes --protected --verify --prune-backups --dry-run --keep-partial --mode --libvirt-native --stop-wait --agent --max-pause --guest-latency --finish-within --bwlimit --max-depth --nbd-server --script --hook-timeout --on-start --on-end --on-success --on-failure --mail-to --webhook --heartbeat --notify --of-job --shared-bwlimit --shared-in --shared-fleecing-limit --shared-fleecing-in --state-dir --config-dir --firewall-dir --storage-config --json --quiet --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -433,6 +433,14 @@ _fleece() {
                     return 0
                     ;;
                 --shared-in)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --shared-fleecing-limit)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --shared-fleecing-in)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

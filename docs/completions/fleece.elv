@@ -101,6 +101,8 @@ set edit:completion:arg-completer[fleece] = {|@words|
             cand --of-job 'The job of `fleece run` of which this is a part: that calls the hooks of jobs itself'
             cand --shared-bwlimit 'Read at most this much per second together with all that name the same file'
             cand --shared-in 'shared-in'
+            cand --shared-fleecing-limit 'End the backup whose fleecing images hold the most before they hold more than this together with those of all that name a file in the same directory'
+            cand --shared-fleecing-in 'shared-fleecing-in'
             cand --state-dir 'Where records of unfinished backups, sockets and by default fleecing images are kept'
             cand --config-dir 'Where guests'' configurations are, as <vmid>.conf [default: Proxmox''s, on its hosts]'
             cand --firewall-dir 'Where guests'' firewall rules are, as <vmid>.fw [default: Proxmox''s, if --config-dir is]'

@@ -105,6 +105,8 @@ always\t'In any case'"
 complete -c fleece -n "__fish_fleece_using_subcommand backup" -l of-job -d 'The job of `fleece run` of which this is a part: that calls the hooks of jobs itself' -r
 complete -c fleece -n "__fish_fleece_using_subcommand backup" -l shared-bwlimit -d 'Read at most this much per second together with all that name the same file' -r
 complete -c fleece -n "__fish_fleece_using_subcommand backup" -l shared-in -r -F
+complete -c fleece -n "__fish_fleece_using_subcommand backup" -l shared-fleecing-limit -d 'End the backup whose fleecing images hold the most before they hold more than this together with those of all that name a file in the same directory' -r
+complete -c fleece -n "__fish_fleece_using_subcommand backup" -l shared-fleecing-in -r -F
 complete -c fleece -n "__fish_fleece_using_subcommand backup" -l state-dir -d 'Where records of unfinished backups, sockets and by default fleecing images are kept' -r -F
 complete -c fleece -n "__fish_fleece_using_subcommand backup" -l config-dir -d 'Where guests\' configurations are, as <vmid>.conf [default: Proxmox\'s, on its hosts]' -r -F
 complete -c fleece -n "__fish_fleece_using_subcommand backup" -l firewall-dir -d 'Where guests\' firewall rules are, as <vmid>.fw [default: Proxmox\'s, if --config-dir is]' -r -F
