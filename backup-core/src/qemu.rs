@@ -17,6 +17,9 @@ mod tpm;
 mod watch;
 
 pub use backup::backup;
-pub use domain::{DomainGuest, find_domain, running_domains};
+pub use domain::{
+    DOMAIN_XML, DomainGuest, StoppedDomain, all_domains, find_domain, running_domains,
+    stopped_domain,
+};
 pub use dry::foresee;
 pub use job::{Fleecing, GuestBackup, InDomain, Mode};

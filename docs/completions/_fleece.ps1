@@ -160,7 +160,7 @@ Register-ArgumentCompleter -Native -CommandName 'fleece' -ScriptBlock {
             [CompletionResult]::new('--firewall-dir', '--firewall-dir', [CompletionResultType]::ParameterName, 'Where guests'' firewall rules are, as <vmid>.fw [default: Proxmox''s, if --config-dir is]')
             [CompletionResult]::new('--storage-config', '--storage-config', [CompletionResultType]::ParameterName, 'The storage configuration [default: Proxmox''s, on its hosts]')
             [CompletionResult]::new('--all', '--all', [CompletionResultType]::ParameterName, 'All guests that have a section [guest.NAME] of their own, besides those that are found in other ways')
-            [CompletionResult]::new('--libvirt', '--libvirt', [CompletionResultType]::ParameterName, 'All domains of libvirt that run')
+            [CompletionResult]::new('--libvirt', '--libvirt', [CompletionResultType]::ParameterName, 'All domains of libvirt; those that are off are read from their images')
             [CompletionResult]::new('--proxmox', '--proxmox', [CompletionResultType]::ParameterName, 'All guests of this Proxmox node; those that do not run are read from their volumes')
             [CompletionResult]::new('--no-retry', '--no-retry', [CompletionResultType]::ParameterName, 'Do not try a backup that failed once more')
             [CompletionResult]::new('--dry-run', '--dry-run', [CompletionResultType]::ParameterName, 'Change nothing; show what would be backed up, and what is in the way')

@@ -155,7 +155,7 @@ set edit:completion:arg-completer[fleece] = {|@words|
             cand --firewall-dir 'Where guests'' firewall rules are, as <vmid>.fw [default: Proxmox''s, if --config-dir is]'
             cand --storage-config 'The storage configuration [default: Proxmox''s, on its hosts]'
             cand --all 'All guests that have a section [guest.NAME] of their own, besides those that are found in other ways'
-            cand --libvirt 'All domains of libvirt that run'
+            cand --libvirt 'All domains of libvirt; those that are off are read from their images'
             cand --proxmox 'All guests of this Proxmox node; those that do not run are read from their volumes'
             cand --no-retry 'Do not try a backup that failed once more'
             cand --dry-run 'Change nothing; show what would be backed up, and what is in the way'

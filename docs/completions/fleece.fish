@@ -155,7 +155,7 @@ complete -c fleece -n "__fish_fleece_using_subcommand run" -l config-dir -d 'Whe
 complete -c fleece -n "__fish_fleece_using_subcommand run" -l firewall-dir -d 'Where guests\' firewall rules are, as <vmid>.fw [default: Proxmox\'s, if --config-dir is]' -r -F
 complete -c fleece -n "__fish_fleece_using_subcommand run" -l storage-config -d 'The storage configuration [default: Proxmox\'s, on its hosts]' -r -F
 complete -c fleece -n "__fish_fleece_using_subcommand run" -l all -d 'All guests that have a section [guest.NAME] of their own, besides those that are found in other ways'
-complete -c fleece -n "__fish_fleece_using_subcommand run" -l libvirt -d 'All domains of libvirt that run'
+complete -c fleece -n "__fish_fleece_using_subcommand run" -l libvirt -d 'All domains of libvirt; those that are off are read from their images'
 complete -c fleece -n "__fish_fleece_using_subcommand run" -l proxmox -d 'All guests of this Proxmox node; those that do not run are read from their volumes'
 complete -c fleece -n "__fish_fleece_using_subcommand run" -l no-retry -d 'Do not try a backup that failed once more'
 complete -c fleece -n "__fish_fleece_using_subcommand run" -l dry-run -d 'Change nothing; show what would be backed up, and what is in the way'

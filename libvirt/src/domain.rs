@@ -77,7 +77,19 @@ impl Libvirt {
     /// # Errors
     /// What [`connect`](Self::connect) gives.
     pub fn running(&self) -> Result<Vec<String>, Error> {
-        let list = self.virsh.run(&["list", "--uuid"], ANSWERS)?;
+        self.list(&["list", "--uuid"])
+    }
+
+    /// The UUIDs of all domains, on or off.
+    ///
+    /// # Errors
+    /// What [`connect`](Self::connect) gives.
+    pub fn all(&self) -> Result<Vec<String>, Error> {
+        self.list(&["list", "--uuid", "--all"])
+    }
+
+    fn list(&self, command: &[&str]) -> Result<Vec<String>, Error> {
+        let list = self.virsh.run(command, ANSWERS)?;
         let list = list.lines().map(str::trim).filter(|line| !line.is_empty());
         Ok(list.map(str::to_owned).collect())
     }

@@ -17,7 +17,7 @@ use crate::report::advice::Advice;
 use crate::report::error::{Error, ErrorKind};
 
 /// The name of a domain's XML in an archive.
-pub(crate) const DOMAIN_XML: &str = "domain.xml";
+pub const DOMAIN_XML: &str = "domain.xml";
 
 /// A domain that runs, and how it is reached.
 #[derive(Debug)]
@@ -181,13 +181,29 @@ impl DomainGuest {
 /// # Errors
 /// Kind [`ErrorKind::Guest`]: libvirt does not answer.
 pub fn running_domains(uri: Option<&str>, cancel: &CancelToken) -> Result<Vec<Domain>, Error> {
+    domains(uri, cancel, Libvirt::running)
+}
+
+/// All domains, on or off, at a connection's URI or at the default one.
+///
+/// # Errors
+/// Kind [`ErrorKind::Guest`]: libvirt does not answer.
+pub fn all_domains(uri: Option<&str>, cancel: &CancelToken) -> Result<Vec<Domain>, Error> {
+    domains(uri, cancel, Libvirt::all)
+}
+
+fn domains(
+    uri: Option<&str>,
+    cancel: &CancelToken,
+    list: fn(&Libvirt) -> Result<Vec<String>, fleece_libvirt::Error>,
+) -> Result<Vec<Domain>, Error> {
     let libvirt = Libvirt::connect(uri, cancel.interrupt());
     let libvirt = libvirt.map_err(|error| unreachable(error, uri))?;
     let asked = |error| failed("cannot list the domains", error);
     let mut domains = Vec::new();
-    for uuid in libvirt.running().map_err(asked)? {
+    for uuid in list(&libvirt).map_err(asked)? {
         match libvirt.domain(&uuid) {
-            // It has ended since.
+            // It is gone since.
             Err(error) if error.kind() == LibvirtErrorKind::NoDomain => {}
             domain => domains.push(domain.map_err(asked)?),
         }
@@ -222,6 +238,59 @@ fn monitor(domain: &Domain, xml: &DomainXml) -> GuestAddress {
     }
 }
 
+/// What a domain that is off consists of.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct StoppedDomain {
+    /// Its disks and its EFI variables, as `[format=FORMAT:]NAME=PATH`, with the names that they have in the backups of the
+    /// domain while it runs.
+    pub images: Vec<String>,
+    /// Its definition.
+    pub xml: String,
+}
+
+/// What a domain consists of, if it is off.
+///
+/// # Errors
+/// Kind [`ErrorKind::Guest`]: libvirt does not answer, or it cannot be read from its images.
+pub fn stopped_domain(domain: &Domain) -> Result<Option<StoppedDomain>, Error> {
+    let asked = |error| failed("cannot ask libvirt about the domain", error);
+    if domain.state().map_err(asked)? != State::Off {
+        return Ok(None);
+    }
+    let definition = domain.definition().map_err(asked)?;
+    let xml = DomainXml::read(&definition).map_err(asked)?;
+    let (images, elsewhere) = images(&xml);
+    if domain.process().is_some() || !elsewhere.is_empty() || images.is_empty() {
+        return Err(is_off(domain, &xml));
+    }
+    Ok(Some(StoppedDomain {
+        images,
+        xml: definition,
+    }))
+}
+
+/// The disks of a domain that is off and its EFI variables as images, and what it calls the disks that are none.
+fn images(xml: &DomainXml) -> (Vec<String>, Vec<&str>) {
+    let disks = xml.disks.iter();
+    let disks = disks.filter(|disk| disk.device == "disk" && !disk.readonly);
+    let image = |disk: &DomainDisk| {
+        let source = disk.source.as_ref()?.to_str()?;
+        let key = disk.key().unwrap_or_else(|| disk.target.clone());
+        let format = disk.format.as_deref().unwrap_or("raw");
+        Some(format!("format={format}:drive-{key}={source}"))
+    };
+    let elsewhere = disks.clone().filter(|disk| image(disk).is_none());
+    let elsewhere = elsewhere.map(|disk| disk.target.as_str()).collect();
+    // A domain that was never started has no variables yet.
+    let variables = xml.nvram.as_ref().filter(|path| path.exists());
+    let variables = variables.map(|path| format!("drive-efidisk0={}", path.display()));
+    (
+        disks.filter_map(image).chain(variables).collect(),
+        elsewhere,
+    )
+}
+
 /// The error for a domain without a QEMU: its images can be backed up as they are.
 fn is_off(domain: &Domain, xml: &DomainXml) -> Error {
     if let Some(process) = domain.process() {
@@ -232,16 +301,7 @@ fn is_off(domain: &Domain, xml: &DomainXml) -> Error {
         );
         return Error::new(ErrorKind::Guest, message);
     }
-    let disks = xml.disks.iter();
-    let disks = disks.filter(|disk| disk.device == "disk" && !disk.readonly);
-    let image = |disk: &DomainDisk| {
-        let source = disk.source.as_ref()?.to_str()?;
-        let key = disk.key().unwrap_or_else(|| disk.target.clone());
-        let format = disk.format.as_deref().unwrap_or("raw");
-        Some(format!("format={format}:drive-{key}={source}"))
-    };
-    let elsewhere = disks.clone().filter(|disk| image(disk).is_none());
-    let elsewhere: Vec<&str> = elsewhere.map(|disk| disk.target.as_str()).collect();
+    let (images, elsewhere) = images(xml);
     let but = match elsewhere.is_empty() {
         true => String::new(),
         false => format!(
@@ -250,7 +310,6 @@ fn is_off(domain: &Domain, xml: &DomainXml) -> Error {
         ),
     };
     let message = format!("the domain {} is off{but}", domain.name());
-    let images: Vec<String> = disks.filter_map(image).collect();
     Error::new(ErrorKind::Guest, message).advise(Advice::BackUpImages {
         name: domain.name().to_owned(),
         images,
@@ -304,5 +363,29 @@ pub(crate) fn failed(message: &str, error: fleece_libvirt::Error) -> Error {
     match advice {
         Some(advice) => error.advise(advice),
         None => error,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_domain_that_is_off_is_its_disks_and_its_variables() {
+        let variables = tempfile::NamedTempFile::new().unwrap();
+        let text = format!(
+            "<domain><os><nvram>{}</nvram></os><devices>\
+             <disk device='disk'><driver type='qcow2'/><source file='/a.img'/><target dev='vda' bus='virtio'/></disk>\
+             <disk device='cdrom'><source file='/a.iso'/><target dev='sda' bus='sata'/><readonly/></disk>\
+             <disk device='disk'><source volume='b' pool='p'/><target dev='vdb' bus='virtio'/></disk>\
+             </devices></domain>",
+            variables.path().display()
+        );
+        let mut xml = DomainXml::read(&text).unwrap();
+        let efi = format!("drive-efidisk0={}", variables.path().display());
+        let disk = "format=qcow2:drive-virtio0=/a.img".to_owned();
+        assert_eq!(images(&xml), (vec![disk.clone(), efi], vec!["vdb"]));
+        xml.nvram = Some("/nowhere".into());
+        assert_eq!(images(&xml).0, [disk]);
     }
 }

@@ -5,7 +5,7 @@ use std::os::unix::net::UnixListener;
 use fleece_lab::Domain;
 
 use crate::support::ended::Ended;
-use crate::support::libvirt::{self, assert_before, assert_clean, backup, two_disks};
+use crate::support::libvirt::{self, assert_before, assert_clean, backup, two_disks, vma};
 use crate::support::running::Running;
 use crate::support::{self, Bench};
 
@@ -106,6 +106,19 @@ fn what_cannot_be_backed_up_is_refused_with_the_cause_and_the_next_step() {
     // The name is the domain's from the backup while it ran.
     running.end().expect(0, &[]);
     assert_before(&bench);
+    std::fs::remove_file(bench.archive()).unwrap();
+    // A run does it without being told, and keeps the definition, too.
+    let mut run = bench.fleece("run");
+    run.args(["--libvirt", "--connect", &libvirtd.uri()]);
+    let config = format!("[backup]\nto = '{}'\n", bench.path("archives").display());
+    std::fs::write(bench.path("fleece.toml"), config).unwrap();
+    run.env("FLEECE_CONFIG", bench.path("fleece.toml"));
+    Ended::of(&mut run).expect(0, &["web does not run", "web  "]);
+    assert_before(&bench);
+    let listed = vma(&bench, &["list"]);
+    for name in ["domain.xml", "drive-virtio0", "drive-scsi0"] {
+        assert!(listed.contains(name), "{listed}");
+    }
 }
 
 #[test]

@@ -33,12 +33,12 @@ pub(crate) fn run(arguments: &Run, places: &Places, log: &Log) -> Result<ExitCod
     let settings = options::load()?;
     let job = job(arguments, &settings.jobs())?;
     if arguments.dry_run {
-        let guests = guests::select(arguments, &settings, places, &cancel, log)?;
+        let guests = guests::select(arguments, &settings, places, (None, &cancel), log)?;
         let (code, _) = all(arguments, (places, &settings), &guests, (log, &cancel))?;
         return Ok(ExitCode::from(code));
     }
     let _lock = lock_job(&places.state_dir(), job).map_err(locked)?;
-    let _shared = Shared::new(places, job)?;
+    let shared = Shared::new(places, job)?;
     let unsent = notices::begin(&arguments.hooks, &json!({ "job": arguments.job }), log);
     let target = options::value(&settings, "to")?.map(PathBuf::from);
     let script = (arguments.job.as_deref(), target.as_deref());
@@ -51,7 +51,13 @@ pub(crate) fn run(arguments: &Run, places: &Places, log: &Log) -> Result<ExitCod
         (log, &cancel),
     );
     let ran = script.job("job-init").and_then(|()| {
-        let guests = guests::select(arguments, &settings, places, &cancel, log)?;
+        let guests = guests::select(
+            arguments,
+            &settings,
+            places,
+            (Some(&shared.0), &cancel),
+            log,
+        )?;
         script.job("job-start")?;
         let ended = all(arguments, (places, &settings), &guests, (log, &cancel))?;
         cancel.reason().map(Error::cancelled).map_or(Ok(()), Err)?;

@@ -41,7 +41,7 @@ pub(crate) struct Run {
     #[arg(long, value_name = "PATH", help_heading = "Guests")]
     pub(crate) image: Vec<String>,
 
-    /// All domains of libvirt that run.
+    /// All domains of libvirt; those that are off are read from their images.
     #[arg(long, help_heading = "Guests")]
     pub(crate) libvirt: bool,
 

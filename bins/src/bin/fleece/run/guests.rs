@@ -1,10 +1,12 @@
 //! Which guests a run is for, and what the configuration says of each.
 
 use std::ffi::OsString;
-use std::path::PathBuf;
+use std::fs;
+use std::path::{Path, PathBuf};
 
 use clap::ArgMatches;
-use fleece_backup_core::qemu::running_domains;
+use fleece_backup_core::fleece_libvirt::Domain;
+use fleece_backup_core::qemu::{DOMAIN_XML, StoppedDomain, all_domains, stopped_domain};
 use fleece_backup_core::{CancelToken, Error, ErrorKind, Places, proxmox_monitor, stopped_images};
 use fleece_fleet::{Task, find};
 use fleece_guest_config::GuestId;
@@ -23,6 +25,8 @@ pub(super) struct Guest {
     pub(super) way: Vec<OsString>,
     /// Where its archive goes; empty if nobody says.
     pub(super) target: String,
+    /// Whether its section says how it is reached.
+    has_way: bool,
     /// Whether its section names a hook of its own.
     pub(super) has_script: bool,
     /// Why it cannot be backed up, and the exit code of that.
@@ -54,11 +58,12 @@ pub(super) fn select(
     arguments: &Run,
     settings: &Settings,
     places: &Places,
-    cancel: &CancelToken,
+    (shared, cancel): (Option<&Path>, &CancelToken),
     log: &Log,
 ) -> Result<Vec<Guest>, Error> {
     let mut found = Found {
         settings,
+        shared,
         exclude: &arguments.exclude,
         guests: Vec::new(),
     };
@@ -81,12 +86,10 @@ pub(super) fn select(
     }
     if arguments.libvirt {
         let uri = arguments.connect.as_deref();
-        match running_domains(uri, cancel) {
+        match all_domains(uri, cancel) {
             Ok(domains) => {
                 for domain in domains {
-                    let mut way = vec![format!("--libvirt={}", domain.name()).into()];
-                    way.extend(uri.map(|uri| format!("--connect={uri}").into()));
-                    found.add_by(domain.name(), way)?;
+                    found.add_domain(&domain, uri, log)?;
                 }
             }
             // All others have their backups nevertheless.
@@ -95,6 +98,7 @@ pub(super) fn select(
                     name: "(libvirt)".to_owned(),
                     way: Vec::new(),
                     target: String::new(),
+                    has_way: false,
                     has_script: false,
                     refused: Some((exit::number(&error), advice::text(&error))),
                 });
@@ -110,6 +114,8 @@ pub(super) fn select(
 
 struct Found<'a> {
     settings: &'a Settings,
+    /// Where files may be put for the time of the run; nowhere in a dry run.
+    shared: Option<&'a Path>,
     exclude: &'a [String],
     guests: Vec<Guest>,
 }
@@ -117,9 +123,7 @@ struct Found<'a> {
 impl Found<'_> {
     /// One that is called so, and perhaps how it is reached.
     fn add(&mut self, name: &str, mut way: Vec<OsString>) -> Result<(), Error> {
-        let is_number = name.parse().is_ok_and(|id: GuestId| id.number().is_some());
-        let option = if is_number { "--vmid" } else { "--name" };
-        way.insert(0, format!("{option}={name}").into());
+        way.insert(0, named(name));
         self.add_by(name, way)
     }
 
@@ -139,10 +143,44 @@ impl Found<'_> {
         self.guests.push(Guest {
             refused: refusal(name, &way, &set, &target).map(|why| (exit::USAGE, why)),
             name: name.to_owned(),
+            has_way: set.iter().any(|set| WAYS.contains(&&*set.option)),
             has_script: value("script").is_some(),
             target,
             way,
         });
+        Ok(())
+    }
+
+    /// A domain of libvirt's, by way of its images if it is off.
+    fn add_domain(&mut self, domain: &Domain, uri: Option<&str>, log: &Log) -> Result<(), Error> {
+        let name = domain.name();
+        let before = self.guests.len();
+        let mut way = vec![format!("--libvirt={name}").into()];
+        way.extend(uri.map(|uri| format!("--connect={uri}").into()));
+        self.add_by(name, way)?;
+        let Some(guest) = self.guests.get_mut(before) else {
+            return Ok(());
+        };
+        if guest.has_way {
+            return Ok(());
+        }
+        let stopped = stopped_domain(domain).and_then(|stopped| {
+            let way = stopped.map(|stopped| of_images(domain, &stopped, self.shared));
+            way.transpose()
+        });
+        match stopped {
+            Ok(None) => {}
+            Ok(Some(way)) => {
+                log.info(&format!(
+                    "the domain {name} does not run: its images are backed up as they are"
+                ));
+                guest.way = way;
+            }
+            Err(error) if guest.refused.is_none() => {
+                guest.refused = Some((exit::number(&error), advice::text(&error)));
+            }
+            Err(_) => {}
+        }
         Ok(())
     }
 
@@ -193,9 +231,7 @@ impl Found<'_> {
             let Some(guest) = self.guests.get_mut(before) else {
                 continue;
             };
-            let set =
-                options::options(self.settings, "backup", Some(&name), &ArgMatches::default())?;
-            if guest.refused.is_some() || set.iter().any(|set| WAYS.contains(&&*set.option)) {
+            if guest.refused.is_some() || guest.has_way {
                 continue;
             }
             log.info(&format!(
@@ -212,6 +248,40 @@ impl Found<'_> {
         }
         Ok(())
     }
+}
+
+/// What names a guest.
+fn named(name: &str) -> OsString {
+    let is_number = name.parse().is_ok_and(|id: GuestId| id.number().is_some());
+    let option = if is_number { "--vmid" } else { "--name" };
+    format!("{option}={name}").into()
+}
+
+/// How a domain that is off is backed up, under the name that it has while it runs.
+fn of_images(
+    domain: &Domain,
+    stopped: &StoppedDomain,
+    shared: Option<&Path>,
+) -> Result<Vec<OsString>, Error> {
+    let id = GuestId::from_text(domain.name()).ok_or_else(|| {
+        let message = format!("{:?} cannot be the name of a guest", domain.name());
+        Error::new(ErrorKind::Request, message)
+    })?;
+    let mut way = vec![named(&id.to_string())];
+    let images = stopped.images.iter();
+    way.extend(images.flat_map(|image| [OsString::from("--image"), image.into()]));
+    // A dry run leaves nothing behind.
+    if let Some(shared) = shared {
+        let file = shared.join(format!("{id}.xml"));
+        fs::write(&file, &stopped.xml).map_err(|error| {
+            let message = format!("cannot write {}", file.display());
+            Error::caused(ErrorKind::Storage, message, error)
+        })?;
+        let mut config = OsString::from(format!("{DOMAIN_XML}="));
+        config.push(file);
+        way.extend(["--config".into(), config]);
+    }
+    Ok(way)
 }
 
 /// Options that say how a guest is reached.
