@@ -9,7 +9,7 @@ use std::thread::{self, ScopedJoinHandle};
 use crate::run::{Outcome, Run, has, workspace};
 
 /// How long each target runs.
-const SECONDS: u32 = 10;
+const SECONDS: u32 = 5;
 
 /// Builds all targets and runs each.
 pub(crate) fn check() -> Outcome {
