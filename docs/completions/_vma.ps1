@@ -35,6 +35,7 @@ Register-ArgumentCompleter -Native -CommandName 'vma' -ScriptBlock {
             [CompletionResult]::new('info', 'info', [CompletionResultType]::ParameterValue, 'Show sizes, container, order and index of an archive')
             [CompletionResult]::new('serve', 'serve', [CompletionResultType]::ParameterValue, 'Serve the disks of an archive over NBD, to mount them or start a guest at once')
             [CompletionResult]::new('files', 'files', [CompletionResultType]::ParameterValue, 'List what is on the disks of an archive, and read the files there')
+            [CompletionResult]::new('mount', 'mount', [CompletionResultType]::ParameterValue, 'Mount the disks of an archive, and the files on them, for any program that reads files')
             [CompletionResult]::new('index', 'index', [CompletionResultType]::ParameterValue, 'Build the index of an archive that has none')
             [CompletionResult]::new('diff', 'diff', [CompletionResultType]::ParameterValue, 'Compare the disks of two archives')
             [CompletionResult]::new('reframe', 'reframe', [CompletionResultType]::ParameterValue, 'Make a seekable .vma.zst of any archive, with an index inside')
@@ -212,6 +213,22 @@ Register-ArgumentCompleter -Native -CommandName 'vma' -ScriptBlock {
         'vma;files;help;help' {
             break
         }
+        'vma;mount' {
+            [CompletionResult]::new('-d', '-d', [CompletionResultType]::ParameterName, 'Only these devices, as `vma list` names them')
+            [CompletionResult]::new('--overlay', '--overlay', [CompletionResultType]::ParameterName, 'Let disks be written to. What is written is kept in memory, or in a new sparse FILE, until they are unmounted, and is gone then; files/ does not show it')
+            [CompletionResult]::new('--cache', '--cache', [CompletionResultType]::ParameterName, 'Directory where seekable copies are kept [default: fleece in $XDG_CACHE_HOME or ~/.cache]')
+            [CompletionResult]::new('--cache-size', '--cache-size', [CompletionResultType]::ParameterName, 'Most that all copies there take; those used longest ago are removed. 0 makes none')
+            [CompletionResult]::new('--reframe-to', '--reframe-to', [CompletionResultType]::ParameterName, 'Make the seekable copy here instead, where it stays')
+            [CompletionResult]::new('--identity', '--identity', [CompletionResultType]::ParameterName, 'Read encrypted archives with the secret key in this file, of age or of SSH (may be given several times) [default: the file that FLEECE_IDENTITY names]')
+            [CompletionResult]::new('--allow-other', '--allow-other', [CompletionResultType]::ParameterName, 'Let other users read the disks, too, and of files/ what they could read in the guest (of users, /etc/fuse.conf must say user_allow_other)')
+            [CompletionResult]::new('-f', '-f', [CompletionResultType]::ParameterName, 'Stay in the foreground until DIR is unmounted, or SIGINT or SIGTERM comes, which unmount it')
+            [CompletionResult]::new('--foreground', '--foreground', [CompletionResultType]::ParameterName, 'Stay in the foreground until DIR is unmounted, or SIGINT or SIGTERM comes, which unmount it')
+            [CompletionResult]::new('--goes-on', '--goes-on', [CompletionResultType]::ParameterName, 'What this program starts to go on when it has returned')
+            [CompletionResult]::new('--json', '--json', [CompletionResultType]::ParameterName, 'Print JSON, one object a line, instead of text (see docs/JSON.md)')
+            [CompletionResult]::new('-h', '-h', [CompletionResultType]::ParameterName, 'Print help (see more with ''--help'')')
+            [CompletionResult]::new('--help', '--help', [CompletionResultType]::ParameterName, 'Print help (see more with ''--help'')')
+            break
+        }
         'vma;index' {
             [CompletionResult]::new('-o', '-o', [CompletionResultType]::ParameterName, 'Where the index goes [default: ARCHIVE.idx]')
             [CompletionResult]::new('--output', '--output', [CompletionResultType]::ParameterName, 'Where the index goes [default: ARCHIVE.idx]')
@@ -278,6 +295,7 @@ Register-ArgumentCompleter -Native -CommandName 'vma' -ScriptBlock {
             [CompletionResult]::new('info', 'info', [CompletionResultType]::ParameterValue, 'Show sizes, container, order and index of an archive')
             [CompletionResult]::new('serve', 'serve', [CompletionResultType]::ParameterValue, 'Serve the disks of an archive over NBD, to mount them or start a guest at once')
             [CompletionResult]::new('files', 'files', [CompletionResultType]::ParameterValue, 'List what is on the disks of an archive, and read the files there')
+            [CompletionResult]::new('mount', 'mount', [CompletionResultType]::ParameterValue, 'Mount the disks of an archive, and the files on them, for any program that reads files')
             [CompletionResult]::new('index', 'index', [CompletionResultType]::ParameterValue, 'Build the index of an archive that has none')
             [CompletionResult]::new('diff', 'diff', [CompletionResultType]::ParameterValue, 'Compare the disks of two archives')
             [CompletionResult]::new('reframe', 'reframe', [CompletionResultType]::ParameterValue, 'Make a seekable .vma.zst of any archive, with an index inside')
@@ -328,6 +346,9 @@ Register-ArgumentCompleter -Native -CommandName 'vma' -ScriptBlock {
             break
         }
         'vma;help;files;tar' {
+            break
+        }
+        'vma;help;mount' {
             break
         }
         'vma;help;index' {

@@ -43,6 +43,9 @@ _vma() {
             vma,list)
                 cmd="vma__subcmd__list"
                 ;;
+            vma,mount)
+                cmd="vma__subcmd__mount"
+                ;;
             vma,optimize)
                 cmd="vma__subcmd__optimize"
                 ;;
@@ -121,6 +124,9 @@ _vma() {
             vma__subcmd__help,list)
                 cmd="vma__subcmd__help__subcmd__list"
                 ;;
+            vma__subcmd__help,mount)
+                cmd="vma__subcmd__help__subcmd__mount"
+                ;;
             vma__subcmd__help,optimize)
                 cmd="vma__subcmd__help__subcmd__optimize"
                 ;;
@@ -158,7 +164,7 @@ _vma() {
 
     case "${cmd}" in
         vma)
-            opts="-h -V --json --identity --help --version list config create extract verify info serve files index diff reframe optimize recover help"
+            opts="-h -V --json --identity --help --version list config create extract verify info serve files mount index diff reframe optimize recover help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -530,7 +536,7 @@ _vma() {
             return 0
             ;;
         vma__subcmd__help)
-            opts="list config create extract verify info serve files index diff reframe optimize recover help"
+            opts="list config create extract verify info serve files mount index diff reframe optimize recover help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -739,6 +745,20 @@ _vma() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        vma__subcmd__help__subcmd__mount)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         vma__subcmd__help__subcmd__optimize)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
@@ -860,6 +880,44 @@ _vma() {
                 return 0
             fi
             case "${prev}" in
+                --identity)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        vma__subcmd__mount)
+            opts="-d -f -h --overlay --allow-other --foreground --cache --cache-size --reframe-to --goes-on --json --identity --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                -d)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --overlay)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --cache)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --cache-size)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --reframe-to)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --identity)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0

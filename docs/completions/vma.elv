@@ -32,6 +32,7 @@ set edit:completion:arg-completer[vma] = {|@words|
             cand info 'Show sizes, container, order and index of an archive'
             cand serve 'Serve the disks of an archive over NBD, to mount them or start a guest at once'
             cand files 'List what is on the disks of an archive, and read the files there'
+            cand mount 'Mount the disks of an archive, and the files on them, for any program that reads files'
             cand index 'Build the index of an archive that has none'
             cand diff 'Compare the disks of two archives'
             cand reframe 'Make a seekable .vma.zst of any archive, with an index inside'
@@ -188,6 +189,21 @@ set edit:completion:arg-completer[vma] = {|@words|
         }
         &'vma;files;help;help'= {
         }
+        &'vma;mount'= {
+            cand -d 'Only these devices, as `vma list` names them'
+            cand --overlay 'Let disks be written to. What is written is kept in memory, or in a new sparse FILE, until they are unmounted, and is gone then; files/ does not show it'
+            cand --cache 'Directory where seekable copies are kept [default: fleece in $XDG_CACHE_HOME or ~/.cache]'
+            cand --cache-size 'Most that all copies there take; those used longest ago are removed. 0 makes none'
+            cand --reframe-to 'Make the seekable copy here instead, where it stays'
+            cand --identity 'Read encrypted archives with the secret key in this file, of age or of SSH (may be given several times) [default: the file that FLEECE_IDENTITY names]'
+            cand --allow-other 'Let other users read the disks, too, and of files/ what they could read in the guest (of users, /etc/fuse.conf must say user_allow_other)'
+            cand -f 'Stay in the foreground until DIR is unmounted, or SIGINT or SIGTERM comes, which unmount it'
+            cand --foreground 'Stay in the foreground until DIR is unmounted, or SIGINT or SIGTERM comes, which unmount it'
+            cand --goes-on 'What this program starts to go on when it has returned'
+            cand --json 'Print JSON, one object a line, instead of text (see docs/JSON.md)'
+            cand -h 'Print help (see more with ''--help'')'
+            cand --help 'Print help (see more with ''--help'')'
+        }
         &'vma;index'= {
             cand -o 'Where the index goes [default: ARCHIVE.idx]'
             cand --output 'Where the index goes [default: ARCHIVE.idx]'
@@ -249,6 +265,7 @@ set edit:completion:arg-completer[vma] = {|@words|
             cand info 'Show sizes, container, order and index of an archive'
             cand serve 'Serve the disks of an archive over NBD, to mount them or start a guest at once'
             cand files 'List what is on the disks of an archive, and read the files there'
+            cand mount 'Mount the disks of an archive, and the files on them, for any program that reads files'
             cand index 'Build the index of an archive that has none'
             cand diff 'Compare the disks of two archives'
             cand reframe 'Make a seekable .vma.zst of any archive, with an index inside'
@@ -286,6 +303,8 @@ set edit:completion:arg-completer[vma] = {|@words|
         &'vma;help;files;cp'= {
         }
         &'vma;help;files;tar'= {
+        }
+        &'vma;help;mount'= {
         }
         &'vma;help;index'= {
         }

@@ -36,6 +36,7 @@ complete -c vma -n "__fish_vma_needs_command" -f -a "verify" -d 'Check an archiv
 complete -c vma -n "__fish_vma_needs_command" -f -a "info" -d 'Show sizes, container, order and index of an archive'
 complete -c vma -n "__fish_vma_needs_command" -f -a "serve" -d 'Serve the disks of an archive over NBD, to mount them or start a guest at once'
 complete -c vma -n "__fish_vma_needs_command" -f -a "files" -d 'List what is on the disks of an archive, and read the files there'
+complete -c vma -n "__fish_vma_needs_command" -f -a "mount" -d 'Mount the disks of an archive, and the files on them, for any program that reads files'
 complete -c vma -n "__fish_vma_needs_command" -f -a "index" -d 'Build the index of an archive that has none'
 complete -c vma -n "__fish_vma_needs_command" -f -a "diff" -d 'Compare the disks of two archives'
 complete -c vma -n "__fish_vma_needs_command" -f -a "reframe" -d 'Make a seekable .vma.zst of any archive, with an index inside'
@@ -138,6 +139,17 @@ complete -c vma -n "__fish_vma_using_subcommand files; and __fish_seen_subcomman
 complete -c vma -n "__fish_vma_using_subcommand files; and __fish_seen_subcommand_from help" -f -a "cp" -d 'Copy files, keeping modes, times and holes'
 complete -c vma -n "__fish_vma_using_subcommand files; and __fish_seen_subcommand_from help" -f -a "tar" -d 'Write files and directories to standard output, as a tar stream with owners, links, holes and extended attributes'
 complete -c vma -n "__fish_vma_using_subcommand files; and __fish_seen_subcommand_from help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c vma -n "__fish_vma_using_subcommand mount" -s d -d 'Only these devices, as `vma list` names them' -r
+complete -c vma -n "__fish_vma_using_subcommand mount" -l overlay -d 'Let disks be written to. What is written is kept in memory, or in a new sparse FILE, until they are unmounted, and is gone then; files/ does not show it' -r
+complete -c vma -n "__fish_vma_using_subcommand mount" -l cache -d 'Directory where seekable copies are kept [default: fleece in $XDG_CACHE_HOME or ~/.cache]' -r -F
+complete -c vma -n "__fish_vma_using_subcommand mount" -l cache-size -d 'Most that all copies there take; those used longest ago are removed. 0 makes none' -r
+complete -c vma -n "__fish_vma_using_subcommand mount" -l reframe-to -d 'Make the seekable copy here instead, where it stays' -r -F
+complete -c vma -n "__fish_vma_using_subcommand mount" -l identity -d 'Read encrypted archives with the secret key in this file, of age or of SSH (may be given several times) [default: the file that FLEECE_IDENTITY names]' -r -F
+complete -c vma -n "__fish_vma_using_subcommand mount" -l allow-other -d 'Let other users read the disks, too, and of files/ what they could read in the guest (of users, /etc/fuse.conf must say user_allow_other)'
+complete -c vma -n "__fish_vma_using_subcommand mount" -s f -l foreground -d 'Stay in the foreground until DIR is unmounted, or SIGINT or SIGTERM comes, which unmount it'
+complete -c vma -n "__fish_vma_using_subcommand mount" -l goes-on -d 'What this program starts to go on when it has returned'
+complete -c vma -n "__fish_vma_using_subcommand mount" -l json -d 'Print JSON, one object a line, instead of text (see docs/JSON.md)'
+complete -c vma -n "__fish_vma_using_subcommand mount" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c vma -n "__fish_vma_using_subcommand index" -s o -l output -d 'Where the index goes [default: ARCHIVE.idx]' -r -F
 complete -c vma -n "__fish_vma_using_subcommand index" -l identity -d 'Read encrypted archives with the secret key in this file, of age or of SSH (may be given several times) [default: the file that FLEECE_IDENTITY names]' -r -F
 complete -c vma -n "__fish_vma_using_subcommand index" -l json -d 'Print JSON, one object a line, instead of text (see docs/JSON.md)'
@@ -174,20 +186,21 @@ complete -c vma -n "__fish_vma_using_subcommand recover" -l index -d 'Index to c
 complete -c vma -n "__fish_vma_using_subcommand recover" -l identity -d 'Read encrypted archives with the secret key in this file, of age or of SSH (may be given several times) [default: the file that FLEECE_IDENTITY names]' -r -F
 complete -c vma -n "__fish_vma_using_subcommand recover" -l json -d 'Print JSON, one object a line, instead of text (see docs/JSON.md)'
 complete -c vma -n "__fish_vma_using_subcommand recover" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c vma -n "__fish_vma_using_subcommand help; and not __fish_seen_subcommand_from list config create extract verify info serve files index diff reframe optimize recover help" -f -a "list" -d 'List configs and devices'
-complete -c vma -n "__fish_vma_using_subcommand help; and not __fish_seen_subcommand_from list config create extract verify info serve files index diff reframe optimize recover help" -f -a "config" -d 'Print a config'
-complete -c vma -n "__fish_vma_using_subcommand help; and not __fish_seen_subcommand_from list config create extract verify info serve files index diff reframe optimize recover help" -f -a "create" -d 'Create an archive from disk images'
-complete -c vma -n "__fish_vma_using_subcommand help; and not __fish_seen_subcommand_from list config create extract verify info serve files index diff reframe optimize recover help" -f -a "extract" -d 'Extract configs and disks from an archive'
-complete -c vma -n "__fish_vma_using_subcommand help; and not __fish_seen_subcommand_from list config create extract verify info serve files index diff reframe optimize recover help" -f -a "verify" -d 'Check an archive for damage'
-complete -c vma -n "__fish_vma_using_subcommand help; and not __fish_seen_subcommand_from list config create extract verify info serve files index diff reframe optimize recover help" -f -a "info" -d 'Show sizes, container, order and index of an archive'
-complete -c vma -n "__fish_vma_using_subcommand help; and not __fish_seen_subcommand_from list config create extract verify info serve files index diff reframe optimize recover help" -f -a "serve" -d 'Serve the disks of an archive over NBD, to mount them or start a guest at once'
-complete -c vma -n "__fish_vma_using_subcommand help; and not __fish_seen_subcommand_from list config create extract verify info serve files index diff reframe optimize recover help" -f -a "files" -d 'List what is on the disks of an archive, and read the files there'
-complete -c vma -n "__fish_vma_using_subcommand help; and not __fish_seen_subcommand_from list config create extract verify info serve files index diff reframe optimize recover help" -f -a "index" -d 'Build the index of an archive that has none'
-complete -c vma -n "__fish_vma_using_subcommand help; and not __fish_seen_subcommand_from list config create extract verify info serve files index diff reframe optimize recover help" -f -a "diff" -d 'Compare the disks of two archives'
-complete -c vma -n "__fish_vma_using_subcommand help; and not __fish_seen_subcommand_from list config create extract verify info serve files index diff reframe optimize recover help" -f -a "reframe" -d 'Make a seekable .vma.zst of any archive, with an index inside'
-complete -c vma -n "__fish_vma_using_subcommand help; and not __fish_seen_subcommand_from list config create extract verify info serve files index diff reframe optimize recover help" -f -a "optimize" -d 'Rewrite an archive in disk order with a stable uuid, for deduplicating stores'
-complete -c vma -n "__fish_vma_using_subcommand help; and not __fish_seen_subcommand_from list config create extract verify info serve files index diff reframe optimize recover help" -f -a "recover" -d 'Recover everything that is intact in a damaged archive'
-complete -c vma -n "__fish_vma_using_subcommand help; and not __fish_seen_subcommand_from list config create extract verify info serve files index diff reframe optimize recover help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c vma -n "__fish_vma_using_subcommand help; and not __fish_seen_subcommand_from list config create extract verify info serve files mount index diff reframe optimize recover help" -f -a "list" -d 'List configs and devices'
+complete -c vma -n "__fish_vma_using_subcommand help; and not __fish_seen_subcommand_from list config create extract verify info serve files mount index diff reframe optimize recover help" -f -a "config" -d 'Print a config'
+complete -c vma -n "__fish_vma_using_subcommand help; and not __fish_seen_subcommand_from list config create extract verify info serve files mount index diff reframe optimize recover help" -f -a "create" -d 'Create an archive from disk images'
+complete -c vma -n "__fish_vma_using_subcommand help; and not __fish_seen_subcommand_from list config create extract verify info serve files mount index diff reframe optimize recover help" -f -a "extract" -d 'Extract configs and disks from an archive'
+complete -c vma -n "__fish_vma_using_subcommand help; and not __fish_seen_subcommand_from list config create extract verify info serve files mount index diff reframe optimize recover help" -f -a "verify" -d 'Check an archive for damage'
+complete -c vma -n "__fish_vma_using_subcommand help; and not __fish_seen_subcommand_from list config create extract verify info serve files mount index diff reframe optimize recover help" -f -a "info" -d 'Show sizes, container, order and index of an archive'
+complete -c vma -n "__fish_vma_using_subcommand help; and not __fish_seen_subcommand_from list config create extract verify info serve files mount index diff reframe optimize recover help" -f -a "serve" -d 'Serve the disks of an archive over NBD, to mount them or start a guest at once'
+complete -c vma -n "__fish_vma_using_subcommand help; and not __fish_seen_subcommand_from list config create extract verify info serve files mount index diff reframe optimize recover help" -f -a "files" -d 'List what is on the disks of an archive, and read the files there'
+complete -c vma -n "__fish_vma_using_subcommand help; and not __fish_seen_subcommand_from list config create extract verify info serve files mount index diff reframe optimize recover help" -f -a "mount" -d 'Mount the disks of an archive, and the files on them, for any program that reads files'
+complete -c vma -n "__fish_vma_using_subcommand help; and not __fish_seen_subcommand_from list config create extract verify info serve files mount index diff reframe optimize recover help" -f -a "index" -d 'Build the index of an archive that has none'
+complete -c vma -n "__fish_vma_using_subcommand help; and not __fish_seen_subcommand_from list config create extract verify info serve files mount index diff reframe optimize recover help" -f -a "diff" -d 'Compare the disks of two archives'
+complete -c vma -n "__fish_vma_using_subcommand help; and not __fish_seen_subcommand_from list config create extract verify info serve files mount index diff reframe optimize recover help" -f -a "reframe" -d 'Make a seekable .vma.zst of any archive, with an index inside'
+complete -c vma -n "__fish_vma_using_subcommand help; and not __fish_seen_subcommand_from list config create extract verify info serve files mount index diff reframe optimize recover help" -f -a "optimize" -d 'Rewrite an archive in disk order with a stable uuid, for deduplicating stores'
+complete -c vma -n "__fish_vma_using_subcommand help; and not __fish_seen_subcommand_from list config create extract verify info serve files mount index diff reframe optimize recover help" -f -a "recover" -d 'Recover everything that is intact in a damaged archive'
+complete -c vma -n "__fish_vma_using_subcommand help; and not __fish_seen_subcommand_from list config create extract verify info serve files mount index diff reframe optimize recover help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c vma -n "__fish_vma_using_subcommand help; and __fish_seen_subcommand_from files" -f -a "ls" -d 'List directories'
 complete -c vma -n "__fish_vma_using_subcommand help; and __fish_seen_subcommand_from files" -f -a "find" -d 'List all paths below directories'
 complete -c vma -n "__fish_vma_using_subcommand help; and __fish_seen_subcommand_from files" -f -a "cat" -d 'Print files to standard output'

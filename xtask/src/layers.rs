@@ -8,7 +8,7 @@ use crate::metadata::{self, Kind, Member};
 use crate::run::Outcome;
 
 /// Each crate with its layer. Those of layer 1 depend on no other member but layer 0.
-const LAYERS: [(&str, u8); 20] = [
+const LAYERS: [(&str, u8); 21] = [
     ("fleece-plain-text", 0),
     ("fleece-staged-file", 0),
     ("fleece-units", 0),
@@ -25,6 +25,7 @@ const LAYERS: [(&str, u8); 20] = [
     ("fleece-archive-io", 2),
     ("fleece-libvirt", 2),
     ("fleece-archive-files", 2),
+    ("fleece-mount", 3),
     ("fleece-fleecing", 3),
     ("fleece-backup-core", 4),
     ("fleece-report", 5),

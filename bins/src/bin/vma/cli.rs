@@ -3,6 +3,7 @@
 use std::ffi::OsString;
 use std::path::PathBuf;
 
+use clap::builder::OsStringValueParser;
 use clap::{Args, Parser, Subcommand};
 use fleece_units as units;
 use fleece_vma_format::container::FrameOptions;
@@ -68,6 +69,19 @@ pub(super) enum Command {
     /// Files are read of ext2/3/4, XFS, btrfs, NTFS, FAT, exFAT and ISO 9660; docs/FILES.md has more.
     #[command(verbatim_doc_comment)]
     Files(FilesArgs),
+    /// Mount the disks of an archive, and the files on them, for any program that reads files
+    ///
+    /// DIR, which must be empty, gets a sparse file DEVICE.raw for each disk, and a directory files/VOLUME for each volume
+    /// whose files `vma files` reads, until it is unmounted with `umount DIR` or `fusermount3 -u DIR`. Users other than root
+    /// need fusermount3, of the package fuse3. The archive is never changed. For example:
+    ///
+    ///   vma mount ARCHIVE /mnt
+    ///   diff -r /mnt/files/scsi0:1/etc /etc                    # what has changed since?
+    ///   mount -o loop,ro,noload /mnt/drive-scsi0.raw /media    # an ext4 without partitions (XFS: norecovery)
+    ///   losetup -r -P -f --show /mnt/drive-scsi0.raw           # block devices of its partitions
+    ///   cp --sparse=auto /mnt/drive-scsi0.raw disk.raw         # copies only what is stored
+    #[command(verbatim_doc_comment)]
+    Mount(MountArgs),
     /// Build the index of an archive that has none
     Index(IndexArgs),
     /// Compare the disks of two archives
@@ -269,6 +283,40 @@ pub(super) struct ServeArgs {
     pub(super) drives: Option<Vec<String>>,
     #[command(flatten)]
     pub(super) copy: CopyArgs,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct MountArgs {
+    /// Archive; of one that can only be read from front to back a seekable copy is made and kept
+    pub(super) archive: OsString,
+    /// Empty directory to mount at
+    #[arg(value_name = "DIR")]
+    pub(super) directory: PathBuf,
+    /// Only these devices, as `vma list` names them
+    #[arg(short = 'd', value_name = "DEVICE", value_delimiter = ',')]
+    pub(super) drives: Option<Vec<String>>,
+    /// Let disks be written to. What is written is kept in memory, or in a new sparse FILE, until they are unmounted, and is
+    /// gone then; files/ does not show it
+    #[arg(
+        long,
+        value_name = "FILE",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "",
+        value_parser = OsStringValueParser::new()
+    )]
+    pub(super) overlay: Option<OsString>,
+    /// Let other users read the disks, too, and of files/ what they could read in the guest (of users, /etc/fuse.conf must say user_allow_other)
+    #[arg(long)]
+    pub(super) allow_other: bool,
+    /// Stay in the foreground until DIR is unmounted, or SIGINT or SIGTERM comes, which unmount it
+    #[arg(short, long)]
+    pub(super) foreground: bool,
+    #[command(flatten)]
+    pub(super) copy: CopyArgs,
+    /// What this program starts to go on when it has returned
+    #[arg(long, hide = true)]
+    pub(super) goes_on: bool,
 }
 
 #[derive(Debug, Args)]

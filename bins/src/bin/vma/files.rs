@@ -18,6 +18,7 @@ use fleece_archive_files::{FileTree, Follow, Volume, Volumes, resolve};
 use super::cli::{FilesAction, FilesArgs};
 use super::failure::{Failure, Result, check};
 use super::report;
+pub(super) use disks::{DiskOfArchive, plain};
 use failed::{at, failed};
 
 /// How much is read at once.
@@ -28,7 +29,7 @@ pub(super) fn files(args: &FilesArgs) -> Result<()> {
     let found = disks::volumes(args)?;
     let Some(action) = &args.action else {
         if let Some(name) = &args.volume {
-            return volumes::print(found.named(disks::plain(name)).map_err(failed)?, &found);
+            return volumes::print(found.named(plain(name)).map_err(failed)?, &found);
         }
         return volumes::list(&found);
     };
@@ -49,7 +50,7 @@ pub(super) fn files(args: &FilesArgs) -> Result<()> {
 /// The volume that was named, or the only one that has files.
 fn chosen<'v>(found: &'v Volumes, name: Option<&str>) -> Result<&'v Volume> {
     if let Some(name) = name {
-        return found.named(disks::plain(name)).map_err(failed);
+        return found.named(plain(name)).map_err(failed);
     }
     let mut with_files = found.with_files();
     match (with_files.next(), with_files.next()) {

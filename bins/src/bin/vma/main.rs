@@ -12,6 +12,7 @@ mod index;
 mod info;
 mod input;
 mod list;
+mod mount;
 mod output;
 mod progress;
 mod recover;
@@ -64,6 +65,7 @@ fn run(command: &Command) -> Result<()> {
         Command::Create(args) => create::create(args),
         Command::Extract(args) => extract::extract(args),
         Command::Serve(args) => serve::serve(args),
+        Command::Mount(args) => mount::mount(args),
         Command::Index(args) => index::index(args),
         Command::Diff(args) => diff::diff(args),
         Command::Reframe(args) => rewrite::reframe(args),

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use fleece_archive_files::{Cached, Shared, Source, Volumes};
 use fleece_bins::signals;
 use fleece_storage::block::{Access, Backing, Qcow2, RawFile, ReadDevice};
-use fleece_vma_format::{Archive, DeviceId};
+use fleece_vma_format::{Archive, Device, DeviceId};
 
 use super::super::cli::{CopyArgs, FilesArgs};
 use super::super::copy::{Make, open_seekable};
@@ -63,11 +63,7 @@ pub(in super::super) fn open(
     anywhere(&archive)?;
     let disks = archive.header().devices().iter();
     let disks = disks.filter(|device| !device.is_vmstate()).map(|device| {
-        let disk: Shared = Arc::new(Disk {
-            archive: Arc::clone(&archive),
-            device: device.id(),
-            size: device.size(),
-        });
+        let disk: Shared = Arc::new(DiskOfArchive::new(&archive, device));
         (plain(device.name()).to_owned(), disk)
     });
     Ok(disks.collect())
@@ -101,13 +97,23 @@ fn opened(path: &OsStr, format: &str, backing: Backing) -> Result<Shared> {
 }
 
 /// A device of an archive.
-struct Disk {
+pub(in super::super) struct DiskOfArchive {
     archive: Arc<Archive<'static>>,
     device: DeviceId,
     size: u64,
 }
 
-impl Source for Disk {
+impl DiskOfArchive {
+    pub(in super::super) fn new(archive: &Arc<Archive<'static>>, device: &Device) -> Self {
+        Self {
+            archive: Arc::clone(archive),
+            device: device.id(),
+            size: device.size(),
+        }
+    }
+}
+
+impl Source for DiskOfArchive {
     fn size(&self) -> u64 {
         self.size
     }
@@ -132,6 +138,6 @@ impl Source for Image {
 }
 
 /// Archives call their devices `drive-scsi0`; here that is `scsi0`.
-pub(super) fn plain(name: &str) -> &str {
+pub(in super::super) fn plain(name: &str) -> &str {
     name.strip_prefix("drive-").unwrap_or(name)
 }

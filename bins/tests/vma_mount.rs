@@ -1,0 +1,499 @@
+//! `vma mount`, as the kernel and programs that read files see it.
+
+#![expect(clippy::unwrap_used, reason = "a test may fail by a panic")]
+
+#[path = "support/vma.rs"]
+mod support;
+
+use std::ffi::OsStr;
+use std::fs::{self, File, Permissions};
+use std::io::{BufRead as _, BufReader};
+use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::fs::{FileExt as _, MetadataExt as _, PermissionsExt as _, symlink};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use support::{archive, disk, fails, made, ok, path, sha256, signal, vma};
+use tempfile::TempDir;
+
+/// Where something is mounted; unmounted with the value, whatever became of the test.
+struct Place(PathBuf);
+
+impl Place {
+    fn new(dir: &TempDir, name: &str) -> Self {
+        let place = dir.path().join(name);
+        fs::create_dir(&place).unwrap();
+        Self(place)
+    }
+
+    fn text(&self) -> &str {
+        self.0.to_str().unwrap()
+    }
+
+    fn file(&self, name: &str) -> String {
+        self.0.join(name).display().to_string()
+    }
+
+    fn is_mounted(&self) -> bool {
+        let mounts = fs::read_to_string("/proc/self/mounts").unwrap();
+        mounts.contains(&format!(" {} ", self.text()))
+    }
+
+    /// Waits until nothing is mounted there any more.
+    fn is_free(&self) {
+        until("it is unmounted", || !self.is_mounted());
+    }
+
+    /// A loop device may let go of its file a moment after it was unmounted.
+    fn unmount(&self) {
+        until("it can be unmounted", || {
+            let mut umount = Command::new("umount");
+            umount.arg(&self.0).stderr(Stdio::null());
+            umount.status().unwrap().success()
+        });
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        if self.is_mounted() {
+            let _ = Command::new("umount").arg("-l").arg(&self.0).status();
+        }
+    }
+}
+
+/// Waits for what another process does.
+fn until(what: &str, done: impl Fn() -> bool) {
+    let start = Instant::now();
+    while !done() {
+        assert!(start.elapsed() < Duration::from_secs(120), "never: {what}");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
+/// Whether things can be mounted here.
+fn can_mount() -> bool {
+    let root = Command::new("id").arg("-u").output().unwrap();
+    if root.stdout != b"0\n" {
+        eprintln!("SKIP: only root mounts");
+        return false;
+    }
+    if !Path::new("/dev/fuse").exists() {
+        eprintln!("SKIP: there is no /dev/fuse");
+        return false;
+    }
+    true
+}
+
+fn succeeds(program: &str, arguments: &[&str]) -> String {
+    let output = Command::new(program).args(arguments).output().unwrap();
+    assert!(
+        output.status.success(),
+        "{program} {arguments:?}: {output:?}"
+    );
+    String::from_utf8(output.stdout).unwrap()
+}
+
+/// `vma mount` in the foreground, once it has mounted; killed with the value.
+struct Foreground(Child);
+
+impl Foreground {
+    fn start(mut command: Command) -> Self {
+        let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
+        let mut line = String::new();
+        let mut output = BufReader::new(child.stdout.take().unwrap());
+        output.read_line(&mut line).unwrap();
+        assert!(line.ends_with(".raw\n"), "{:?}", child.wait());
+        Self(child)
+    }
+
+    fn code(mut self) -> Option<i32> {
+        self.0.wait().unwrap().code()
+    }
+}
+
+impl Drop for Foreground {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+fn foreground(archive: &str, place: &Place) -> Command {
+    let mut command = vma();
+    command.args(["mount", archive, place.text(), "--foreground"]);
+    command
+}
+
+#[test]
+fn every_disk_of_proxmoxs_archive_is_a_sparse_file_that_reads_as_it_is_extracted() {
+    if !can_mount() {
+        return;
+    }
+    let dir = TempDir::new().unwrap();
+    let place = Place::new(&dir, "at");
+    let out = path(&dir, "out");
+    let multi = archive("multi.vma");
+    ok(&["extract", &multi, &out]);
+    let said = ok(&["mount", &multi, place.text()]);
+    assert_eq!(said.lines().count(), 5, "{said}");
+    for file in said.lines() {
+        let name = Path::new(file).file_name().unwrap().to_str().unwrap();
+        let extracted = format!("{out}/disk-{name}");
+        let (mounted, there) = (
+            fs::metadata(file).unwrap(),
+            fs::metadata(&extracted).unwrap(),
+        );
+        assert_eq!(
+            (mounted.len(), mounted.mode()),
+            (there.len(), 0o10_0400),
+            "{name}"
+        );
+        assert_eq!(sha256(file), sha256(&extracted), "{name}");
+        assert_eq!(mounted.mtime(), 1_795_386_052, "{name}");
+    }
+    let names = fs::read_dir(&place.0).unwrap().count();
+    assert_eq!(names, 5);
+    let error = File::options()
+        .write(true)
+        .open(place.file("drive-scsi0.raw"));
+    assert_eq!(
+        error.unwrap_err().kind(),
+        std::io::ErrorKind::ReadOnlyFilesystem
+    );
+    fails(&["mount", &multi, place.text()], 1, "mounted at");
+    let other = Place::new(&dir, "other");
+    let said = ok(&["mount", "--json", &multi, other.text(), "-d", "drive-sata2"]);
+    let told: serde_json::Value = serde_json::from_str(&said).unwrap();
+    let expected = serde_json::json!({
+        "event": "status", "device": "drive-sata2", "path": other.file("drive-sata2.raw"),
+    });
+    assert_eq!(told, expected);
+    other.unmount();
+    place.unmount();
+    place.is_free();
+}
+
+#[test]
+fn holes_are_holes_to_cp_and_qemu_img_and_take_no_room() {
+    if !can_mount() || fleece_lab::require("qemu-img").is_none() {
+        return;
+    }
+    let dir = TempDir::new().unwrap();
+    let mut image = vec![0; 64 << 20];
+    image[1 << 20..3 << 20].fill(7);
+    image[40 << 20..41 << 20].fill(9);
+    for compress in ["none", "zstd"] {
+        let place = Place::new(&dir, compress);
+        let file = made(&dir, &format!("{compress}.vma"), &image, compress);
+        ok(&["mount", &file, place.text()]);
+        let disk = place.file("a.raw");
+        assert_eq!(fs::metadata(&disk).unwrap().blocks(), (3 << 20) / 512);
+        let map = succeeds("qemu-img", &["map", "--output=json", "-f", "raw", &disk]);
+        let map: serde_json::Value = serde_json::from_str(&map).unwrap();
+        let data = map
+            .as_array()
+            .unwrap()
+            .iter()
+            .filter(|run| run["data"] == true);
+        let data: Vec<_> = data
+            .map(|run| {
+                (
+                    run["start"].as_u64().unwrap(),
+                    run["length"].as_u64().unwrap(),
+                )
+            })
+            .collect();
+        assert_eq!(data, [(1 << 20, 2 << 20), (40 << 20, 1 << 20)]);
+        let copy = path(&dir, "copy");
+        succeeds("cp", &["--sparse=auto", &disk, &copy]);
+        // The file system may take some for itself.
+        assert!(fs::metadata(&copy).unwrap().blocks() < (8 << 20) / 512);
+        succeeds(
+            "qemu-img",
+            &["compare", "-f", "raw", "-F", "raw", &disk, &copy],
+        );
+        assert_eq!(sha256(&copy), sha256(path(&dir, "a.raw")));
+        fs::remove_file(copy).unwrap();
+        place.unmount();
+    }
+}
+
+/// An archive of a disk with a file system that the system's own tool has made and filled.
+fn with_file_system(dir: &TempDir) -> String {
+    let tree = dir.path().join("tree");
+    fs::create_dir_all(tree.join("etc/deep")).unwrap();
+    fs::create_dir(tree.join("many")).unwrap();
+    for number in 0..2000 {
+        fs::write(tree.join(format!("many/{number}")), "").unwrap();
+    }
+    fs::write(tree.join("etc/hostname"), "web\n").unwrap();
+    fs::write(tree.join("etc/deep/data"), disk(300_000)).unwrap();
+    fs::hard_link(tree.join("etc/hostname"), tree.join("etc/deep/other")).unwrap();
+    symlink("hostname", tree.join("etc/link")).unwrap();
+    symlink("/etc/shadow", tree.join("etc/elsewhere")).unwrap();
+    let odd = OsStr::from_bytes(b"no\xfftext\x1b[2J\n");
+    fs::write(tree.join(odd), "odd").unwrap();
+    let secret = tree.join("etc/secret");
+    fs::write(&secret, "for root only").unwrap();
+    fs::set_permissions(&secret, Permissions::from_mode(0o600)).unwrap();
+    let sparse = File::create(tree.join("sparse")).unwrap();
+    sparse.set_len(1 << 40).unwrap();
+    sparse.write_all_at(&disk(100_000), 1 << 39).unwrap();
+    succeeds("mkfifo", &[tree.join("fifo").to_str().unwrap()]);
+    let image = path(dir, "ext4.raw");
+    let of = tree.display().to_string();
+    succeeds("mke2fs", &["-q", "-t", "ext4", "-d", &of, &image, "24M"]);
+    let to = path(dir, "ext4.vma");
+    ok(&["create", &to, "-d", &format!("format=raw:a={image}")]);
+    to
+}
+
+/// Everything below a directory but times of access: names, kinds, modes, owners, sizes, times, numbers of links, targets.
+fn found(folder: &Path) -> Vec<Vec<u8>> {
+    let format = "%P\\t%y %m %U %G %s %T@ %n %l\\0";
+    let mut find = Command::new("find");
+    let output = find.arg(folder).args(["-printf", format]).output().unwrap();
+    assert!(output.status.success(), "{output:?}");
+    let mut lines: Vec<_> = output
+        .stdout
+        .split(|byte| *byte == 0)
+        .map(<[u8]>::to_vec)
+        .collect();
+    lines.sort();
+    lines
+}
+
+/// Where bytes are stored in a file.
+fn data(file: &Path) -> Vec<(u64, u64)> {
+    use rustix::fs::{SeekFrom, seek};
+    let file = File::open(file).unwrap();
+    let (mut ranges, mut at) = (Vec::new(), 0);
+    while let Ok(start) = seek(&file, SeekFrom::Data(at)) {
+        at = seek(&file, SeekFrom::Hole(start)).unwrap();
+        ranges.push((start, at));
+    }
+    ranges
+}
+
+#[test]
+fn a_file_system_within_is_mounted_by_a_loop_device_and_its_files_are_those_below_files() {
+    if !can_mount() {
+        return;
+    }
+    let dir = TempDir::new().unwrap();
+    let file = with_file_system(&dir);
+    let (place, inner) = (Place::new(&dir, "at"), Place::new(&dir, "inner"));
+    let said = ok(&["mount", &file, place.text()]);
+    assert_eq!(
+        said,
+        format!("{}\n{}\n", place.file("a.raw"), place.file("files/a"))
+    );
+    let options = "loop,ro,noload";
+    succeeds(
+        "mount",
+        &["-o", options, &place.file("a.raw"), inner.text()],
+    );
+    let ours = place.0.join("files/a");
+    let (wanted, there) = (found(&inner.0), found(&ours));
+    assert!(wanted.len() > 2010, "{}", wanted.len());
+    for (wanted, there) in wanted.iter().zip(&there) {
+        let text = |line: &[u8]| String::from_utf8_lossy(line).into_owned();
+        assert_eq!(text(wanted), text(there));
+    }
+    assert_eq!(wanted.len(), there.len());
+    for folder in ["etc", "many"] {
+        let (one, other) = (inner.0.join(folder), ours.join(folder));
+        let (one, other) = (one.to_str().unwrap(), other.to_str().unwrap());
+        succeeds("diff", &["-r", "--no-dereference", one, other]);
+    }
+    let odd = OsStr::from_bytes(b"no\xfftext\x1b[2J\n");
+    assert_eq!(fs::read(ours.join(odd)).unwrap(), b"odd");
+    let inode = |name: &str| fs::metadata(ours.join(name)).unwrap().ino();
+    assert_eq!(inode("etc/hostname"), inode("etc/deep/other"));
+    assert_ne!(inode("etc/hostname"), inode("etc/secret"));
+    // The holes are where they are for the kernel, and a copy has them.
+    let sparse = ours.join("sparse");
+    assert_eq!(data(&sparse), data(&inner.0.join("sparse")));
+    let copy = dir.path().join("copy");
+    let both = [sparse.to_str().unwrap(), copy.to_str().unwrap()];
+    succeeds("cp", &[&["--sparse=auto"][..], &both].concat());
+    assert!(fs::metadata(&copy).unwrap().blocks() < 1000);
+    let mut part = vec![0; 100_000];
+    let copy = File::open(&copy).unwrap();
+    copy.read_exact_at(&mut part, 1 << 39).unwrap();
+    assert!(part == disk(100_000) && copy.metadata().unwrap().len() == 1 << 40);
+    let write = File::options().write(true).open(ours.join("etc/hostname"));
+    assert_eq!(
+        write.unwrap_err().kind(),
+        std::io::ErrorKind::ReadOnlyFilesystem
+    );
+    fs::metadata(ours.join("etc/nothing")).unwrap_err();
+    inner.unmount();
+    place.unmount();
+}
+
+#[test]
+fn with_an_overlay_disks_are_written_to_and_the_archive_is_not() {
+    if !can_mount() {
+        return;
+    }
+    let dir = TempDir::new().unwrap();
+    let file = with_file_system(&dir);
+    let before = sha256(&file);
+    let spill = path(&dir, "spill");
+    for overlay in ["--overlay".to_owned(), format!("--overlay={spill}")] {
+        let (place, inner) = (Place::new(&dir, "at"), Place::new(&dir, "inner"));
+        ok(&["mount", &file, place.text(), &overlay]);
+        assert!(!Path::new(&spill).exists());
+        let image = place.file("a.raw");
+        // Its journal is used, its superblock written.
+        succeeds("mount", &["-o", "loop", &image, inner.text()]);
+        fs::write(inner.0.join("etc/new"), disk(2 << 20)).unwrap();
+        fs::write(inner.0.join("etc/hostname"), "other\n").unwrap();
+        inner.unmount();
+        succeeds("e2fsck", &["-f", "-n", &image]);
+        succeeds("mount", &["-o", "loop,ro", &image, inner.text()]);
+        assert_eq!(fs::read(inner.0.join("etc/hostname")).unwrap(), b"other\n");
+        assert!(fs::read(inner.0.join("etc/new")).unwrap() == disk(2 << 20));
+        inner.unmount();
+        let raw = File::options().read(true).write(true).open(&image).unwrap();
+        let size = raw.metadata().unwrap().len();
+        raw.write_all_at(b"end", size - 3).unwrap();
+        assert_eq!(
+            raw.write_at(b"x", size).unwrap_err().kind(),
+            std::io::ErrorKind::StorageFull
+        );
+        assert!(raw.set_len(0).is_err());
+        drop(raw);
+        place.unmount();
+        place.is_free();
+        // What was written is gone with it.
+        ok(&["mount", &file, place.text()]);
+        assert_eq!(sha256(place.file("a.raw")), sha256(path(&dir, "ext4.raw")));
+        place.unmount();
+        place.is_free();
+        fs::remove_dir(&place.0).unwrap();
+        fs::remove_dir(&inner.0).unwrap();
+    }
+    assert_eq!(sha256(&file), before);
+}
+
+#[test]
+fn signals_and_unmounting_end_it_and_leave_nothing() {
+    if !can_mount() {
+        return;
+    }
+    let dir = TempDir::new().unwrap();
+    let single = archive("single.vma");
+    let place = Place::new(&dir, "at");
+    for name in ["-TERM", "-INT"] {
+        let mounted = Foreground::start(foreground(&single, &place));
+        // Also while somebody has a file open.
+        let file = File::open(place.file("drive-scsi0.raw"));
+        let file = (name == "-INT").then_some(file);
+        signal(mounted.0.id(), name);
+        assert_eq!(mounted.code(), Some(0), "{name}");
+        assert!(!place.is_mounted());
+        drop(file);
+    }
+    let mounted = Foreground::start(foreground(&single, &place));
+    place.unmount();
+    assert_eq!(mounted.code(), Some(0));
+}
+
+#[test]
+fn what_a_killed_one_has_left_is_cleared_away_by_the_next() {
+    if !can_mount() {
+        return;
+    }
+    let dir = TempDir::new().unwrap();
+    let single = archive("single.vma");
+    let place = Place::new(&dir, "at");
+    let mut mounted = Foreground::start(foreground(&single, &place));
+    mounted.0.kill().unwrap();
+    mounted.0.wait().unwrap();
+    fs::metadata(&place.0).unwrap_err();
+    let output = vma()
+        .args(["mount", &single, place.text()])
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(
+        output.status.success() && said.contains("is gone"),
+        "{said}"
+    );
+    assert!(fs::metadata(place.file("drive-scsi0.raw")).is_ok());
+    place.unmount();
+}
+
+#[test]
+fn what_cannot_be_mounted_is_told_to_who_asked_for_it() {
+    if !can_mount() {
+        return;
+    }
+    let dir = TempDir::new().unwrap();
+    let single = archive("single.vma");
+    let place = Place::new(&dir, "at");
+    fails(
+        &["mount", &path(&dir, "nowhere"), place.text()],
+        1,
+        "cannot open",
+    );
+    fails(
+        &["mount", &archive("config-only.vma"), place.text()],
+        1,
+        "no disks",
+    );
+    fails(
+        &["mount", &single, &path(&dir, "nowhere")],
+        1,
+        "cannot mount at",
+    );
+    fails(
+        &["mount", &single, place.text(), "-d", "nothing"],
+        1,
+        "nothing",
+    );
+    let damaged = path(&dir, "damaged.vma");
+    fs::write(&damaged, &fs::read(&single).unwrap()[..5000]).unwrap();
+    fails(&["mount", &damaged, place.text()], 4, "");
+    fs::write(place.0.join("file"), "").unwrap();
+    fails(&["mount", &single, place.text()], 1, "not empty");
+    assert!(!place.is_mounted());
+}
+
+/// What a user does, in a namespace of mounts of his own, in which users may open `/dev/fuse` as on any other system.
+const AS_USER: &str = r#"
+set -e
+mknod "$1/fuse" c 10 229
+chmod 666 "$1/fuse"
+mount --bind "$1/fuse" /dev/fuse
+as_user() { setpriv --reuid=nobody --regid=nogroup --clear-groups -- "$@"; }
+as_user "$1/vma" mount "$1/ext4.vma.zst" "$1/at" --cache "$1/cache"
+as_user sha256sum "$1/at/a.raw"
+as_user cat "$1/at/files/a/etc/secret"
+# Others do not see it, not even root.
+! stat "$1/at/a.raw" 2> /dev/null
+as_user fusermount3 -u "$1/at"
+! mountpoint -q "$1/at"
+"#;
+
+#[test]
+fn a_user_mounts_without_being_root_reads_all_and_an_archive_of_one_frame_by_its_copy() {
+    if !can_mount() || fleece_lab::require("fusermount3").is_none() {
+        return;
+    }
+    let dir = TempDir::new().unwrap();
+    let place = Place::new(&dir, "at");
+    succeeds("zstd", &["-q", &with_file_system(&dir)]);
+    fs::copy(env!("CARGO_BIN_EXE_vma"), dir.path().join("vma")).unwrap();
+    let top = dir.path().to_str().unwrap();
+    succeeds("chown", &["-R", "nobody:", top]);
+    let said = succeeds("unshare", &["--mount", "sh", "-c", AS_USER, "sh", top]);
+    let sum = sha256(path(&dir, "ext4.raw"));
+    let (disk, files) = (place.file("a.raw"), place.file("files/a"));
+    let expected = format!("{disk}\n{files}\n{sum}  {disk}\nfor root only");
+    assert_eq!(said, expected);
+}
