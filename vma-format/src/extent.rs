@@ -175,16 +175,21 @@ impl Extent {
 
     /// Its clusters with their payload, if all of it is here.
     pub fn clusters(&self) -> impl Iterator<Item = Cluster<'_>> {
-        let mut payload = self
-            .as_bytes()
-            .get(EXTENT_HEADER_SIZE..)
-            .unwrap_or_default();
-        self.header.entries.iter().map_while(move |&entry| {
-            let (blocks, rest) = payload.split_at_checked(entry.stored())?;
-            payload = rest;
-            Some(Cluster { entry, blocks })
-        })
+        let payload = self.as_bytes().get(EXTENT_HEADER_SIZE..);
+        clusters(&self.header.entries, payload.unwrap_or_default())
     }
+}
+
+/// Clusters with their payload, which follow each other in `payload`.
+pub(crate) fn clusters<'a>(
+    entries: &'a [ClusterEntry],
+    mut payload: &'a [u8],
+) -> impl Iterator<Item = Cluster<'a>> {
+    entries.iter().map_while(move |&entry| {
+        let (blocks, rest) = payload.split_at_checked(entry.stored())?;
+        payload = rest;
+        Some(Cluster { entry, blocks })
+    })
 }
 
 impl AsRef<[u8]> for Extent {

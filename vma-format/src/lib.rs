@@ -90,7 +90,7 @@ pub use layout::{
 pub use output::{Compression, Output};
 pub use pack::{Packed, Source, pack};
 pub use random_access::{RandomAccess, Stretch};
-pub use read_at::ReadAt;
+pub use read_at::{Loan, ReadAt};
 pub use reader::Reader;
 pub use reuse::Base;
 #[cfg(feature = "index")]

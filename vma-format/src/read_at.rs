@@ -16,6 +16,36 @@ pub trait ReadAt: Send + Sync {
     /// # Errors
     /// [`io::ErrorKind::UnexpectedEof`] behind the end, or whatever the system below says.
     fn read_exact_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<()>;
+
+    /// What is in memory anyway from `offset` on, so that it need not be copied: any number of bytes, or `None` where all
+    /// is to be read.
+    ///
+    /// # Errors
+    /// As [`read_exact_at`](Self::read_exact_at).
+    fn loan_at(&self, _offset: u64) -> io::Result<Option<Loan>> {
+        Ok(None)
+    }
+}
+
+/// Bytes that stay in memory as long as this exists.
+#[derive(Debug)]
+pub struct Loan {
+    bytes: Arc<Vec<u8>>,
+    from: usize,
+}
+
+impl Loan {
+    /// All of `bytes` but the first `from`.
+    #[cfg(feature = "zstd")]
+    pub(crate) const fn new(bytes: Arc<Vec<u8>>, from: usize) -> Self {
+        Self { bytes, from }
+    }
+
+    /// The bytes.
+    #[must_use]
+    pub fn bytes(&self) -> &[u8] {
+        self.bytes.get(self.from..).unwrap_or_default()
+    }
 }
 
 #[cfg(any(unix, windows))]
@@ -81,6 +111,10 @@ impl<T: ReadAt + ?Sized> ReadAt for Arc<T> {
     fn read_exact_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<()> {
         (**self).read_exact_at(buffer, offset)
     }
+
+    fn loan_at(&self, offset: u64) -> io::Result<Option<Loan>> {
+        (**self).loan_at(offset)
+    }
 }
 
 impl<T: ReadAt + ?Sized> ReadAt for Box<T> {
@@ -91,6 +125,10 @@ impl<T: ReadAt + ?Sized> ReadAt for Box<T> {
     fn read_exact_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<()> {
         (**self).read_exact_at(buffer, offset)
     }
+
+    fn loan_at(&self, offset: u64) -> io::Result<Option<Loan>> {
+        (**self).loan_at(offset)
+    }
 }
 
 impl<T: ReadAt + ?Sized> ReadAt for &T {
@@ -100,6 +138,10 @@ impl<T: ReadAt + ?Sized> ReadAt for &T {
 
     fn read_exact_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<()> {
         (**self).read_exact_at(buffer, offset)
+    }
+
+    fn loan_at(&self, offset: u64) -> io::Result<Option<Loan>> {
+        (**self).loan_at(offset)
     }
 }
 

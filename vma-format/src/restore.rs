@@ -13,7 +13,7 @@ use std::thread;
 use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
 
 pub use extents::from_file;
-use place::{cannot_write, write_extent};
+use place::{cannot_write, write_clusters};
 pub(crate) use place::{write_cluster, write_zero_cluster};
 use zeroes::Zeroes;
 
@@ -21,7 +21,7 @@ use crate::error::{Error, Result};
 use crate::extent::Extent;
 use crate::extent::run::runs;
 use crate::header::Header;
-use crate::layout::{CLUSTER_SIZE, DeviceId};
+use crate::layout::{CLUSTER_SIZE, DeviceId, EXTENT_HEADER_SIZE};
 use crate::random_access::RandomAccess;
 use crate::read_at::ReadAt;
 use crate::reader::Reader;
@@ -264,8 +264,10 @@ fn write_extents(
     failure: &Failure,
 ) {
     for extent in jobs {
+        let payload = extent.as_bytes().get(EXTENT_HEADER_SIZE..);
+        let (entries, payload) = (extent.header().entries(), payload.unwrap_or_default());
         if !failure.happened()
-            && let Err(error) = write_extent(&extent, header, targets)
+            && let Err(error) = write_clusters(entries, payload, header, targets)
         {
             failure.set(error);
         }

@@ -9,7 +9,7 @@ use super::seek_table::{Entries, FramePlace, FrameSize};
 use super::zstd::MAX_PARALLEL_FRAME;
 use crate::error::Result;
 use crate::error::cannot_read;
-use crate::read_at::{Cursor, ReadAt};
+use crate::read_at::{Cursor, Loan, ReadAt};
 
 /// The decompressed contents of a seekable zstd file, at any offset.
 ///
@@ -288,5 +288,17 @@ impl<S: ReadAt> ReadAt for Seekable<S> {
             number = number.saturating_add(1);
         }
         Ok(())
+    }
+
+    fn loan_at(&self, offset: u64) -> io::Result<Option<Loan>> {
+        let Some((number, position)) = self.find(offset) else {
+            return Ok(None);
+        };
+        let Some(frame) = self.frames.get(number) else {
+            return Ok(None);
+        };
+        let plain = self.contents(number, position.at, *frame)?;
+        let skip = usize::try_from(offset.saturating_sub(position.plain)).unwrap_or(usize::MAX);
+        Ok(Some(Loan::new(plain, skip)))
     }
 }

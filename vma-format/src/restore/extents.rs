@@ -3,18 +3,18 @@
 use std::sync::{Mutex, PoisonError};
 use std::thread;
 
-use super::place::{bound, write_extent};
+use super::place::{bound, write_clusters};
 use super::zeroes::Zeroes;
 use super::{Failure, MAX_THREADS, Progress, Targets, spawn};
 use crate::error::Result;
 use crate::error::cannot_read;
 use crate::extent::run::runs;
-use crate::extent::{ClusterEntry, Extent, ExtentHeader};
+use crate::extent::{ClusterEntry, ExtentHeader};
 use crate::header::Header;
 use crate::header_walk::HeaderWalk;
 use crate::layout::{BLOCK_SIZE, CLUSTER_SIZE, EXTENT_HEADER_SIZE};
 use crate::random_access::header;
-use crate::read_at::ReadAt;
+use crate::read_at::{Loan, ReadAt};
 use crate::tally::Tally;
 use crate::threads::default_threads;
 
@@ -47,14 +47,14 @@ pub fn from_file<S: ReadAt>(
         for _ in 0..default_threads().min(MAX_THREADS) {
             let (done_in, walk, failure, header) = (done_in.clone(), &walk, &failure, &header);
             spawn(scope, move || {
-                let mut piece = Extent::default();
+                let mut buffer = Vec::new();
                 while !failure.happened() {
                     let taken = take(&mut walk.lock().unwrap_or_else(PoisonError::into_inner));
                     let copied = taken.and_then(|extents| {
                         let mut zeroes = Zeroes::default();
                         for (offset, extent) in &extents {
                             let to = (header, targets);
-                            copy(source, *offset, extent, to, &mut piece, &mut zeroes)?;
+                            copy(source, *offset, extent, to, &mut buffer, &mut zeroes)?;
                         }
                         zeroes.write(header, targets)?;
                         Ok(extents)
@@ -96,14 +96,13 @@ fn take<S: ReadAt>(walk: &mut HeaderWalk<'_, S>) -> Result<Vec<(u64, ExtentHeade
     Ok(taken)
 }
 
-/// Copies an extent's clusters that have a target, in pieces: each is an extent of its own with a
-/// part of the clusters.
+/// Copies an extent's clusters that have a target, in pieces: as they are in memory already, or as they are read.
 fn copy<S: ReadAt>(
     source: &S,
     offset: u64,
     extent: &ExtentHeader,
     (header, targets): (&Header, &Targets<'_>),
-    piece: &mut Extent,
+    buffer: &mut Vec<u8>,
     zeroes: &mut Zeroes,
 ) -> Result<()> {
     let mut place = offset.saturating_add(EXTENT_HEADER_SIZE as u64);
@@ -122,24 +121,36 @@ fn copy<S: ReadAt>(
             rest = rest.get(count..).unwrap_or_default();
             continue;
         }
+        let loan = match wanted {
+            true => source.loan_at(place).map_err(cannot_read)?,
+            false => None,
+        };
+        let loan = loan.as_ref().map(Loan::bytes);
+        let most = loan.map_or(PIECE, <[u8]>::len);
         let mut length = 0_usize;
         let fits = |entry: &&ClusterEntry| {
             let longer = length.saturating_add(entry.stored());
             let stored = entry.mask() != 0;
-            let fits = stored && targets.contains_key(&entry.device()) == wanted && longer <= PIECE;
+            let fits = stored && targets.contains_key(&entry.device()) == wanted && longer <= most;
             length = if fits { longer } else { length };
             fits
         };
         let count = rest.iter().take_while(fits).count();
-        // The first alone always fits: it has at most a cluster.
+        // The first alone may be in memory in part only.
+        if count == 0 {
+            length = first.stored();
+        }
         let (now, behind) = rest.split_at_checked(count.max(1)).unwrap_or_default();
         if wanted {
-            piece.header.begin(*extent.uuid());
-            piece.header.entries.extend_from_slice(now);
-            let bytes = piece.buffer.reset(piece.header.size());
-            let payload = bytes.get_mut(EXTENT_HEADER_SIZE..).unwrap_or_default();
-            source.read_exact_at(payload, place).map_err(cannot_read)?;
-            write_extent(piece, header, targets)?;
+            let payload = match loan.and_then(|loan| loan.get(..length)) {
+                Some(payload) => payload,
+                None => {
+                    buffer.resize(length, 0);
+                    source.read_exact_at(buffer, place).map_err(cannot_read)?;
+                    &*buffer
+                }
+            };
+            write_clusters(now, payload, header, targets)?;
         }
         place = place.saturating_add(length as u64);
         rest = behind;

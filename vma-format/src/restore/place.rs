@@ -5,16 +5,20 @@ use std::ops::Range;
 
 use super::{Target, Targets};
 use crate::error::{Error, Result};
-use crate::extent::{Cluster, ClusterEntry, Extent};
+use crate::extent::{Cluster, ClusterEntry, clusters};
 use crate::header::{Device, Header};
-use crate::layout::{CLUSTER_SIZE, DeviceId, EXTENT_HEADER_SIZE};
+use crate::layout::{CLUSTER_SIZE, DeviceId};
 
-/// Writes an extent's clusters, neighbours at once.
-pub(super) fn write_extent(extent: &Extent, header: &Header, targets: &Targets<'_>) -> Result<()> {
+/// Writes clusters whose payload follows each other, neighbours at once.
+pub(super) fn write_clusters(
+    entries: &[ClusterEntry],
+    payload: &[u8],
+    header: &Header,
+    targets: &Targets<'_>,
+) -> Result<()> {
     let mut run: Option<Run<'_>> = None;
-    let payload = extent.as_bytes();
-    let mut place = EXTENT_HEADER_SIZE;
-    for cluster in extent.clusters() {
+    let mut place = 0_usize;
+    for cluster in clusters(entries, payload) {
         let entry = cluster.entry();
         let start = place;
         place = place.saturating_add(entry.stored());
