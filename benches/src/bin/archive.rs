@@ -214,7 +214,7 @@ fn pairs(spread: f64) -> Vec<Pair> {
             "extract `--no-sync` of our `.vma.zst` / `zstd -d`",
             "exec $VMA extract --no-sync a.zst out",
             "zstd -q -d a.zst -o out",
-            "<= 0.62",
+            "<= 0.57",
         ),
         pair(
             "extract `-d` of a tenth / of the whole",

@@ -52,7 +52,8 @@ fn main() {
         .unwrap();
     let qemu = fleece_lab::qemu("10.0").expect("the lab; prepare it with `cargo xtask lab`");
     let daemon = StorageDaemon::builder(&qemu)
-        .disk(Disk::raw(gib << 30))
+        .disk(Disk::raw(gib << 30).throttled())
+        .export()
         .start()
         .unwrap();
     let names = [
