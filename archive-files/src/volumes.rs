@@ -68,10 +68,10 @@ impl Volume {
         let what = match &self.content {
             Content::FileSystem(_) => return known::open(&self.source),
             Content::Part(what) | Content::Named { what, .. } => what.as_str(),
-            Content::Unknown => "nothing known",
+            Content::Unknown => "nothing that is known here",
         };
         Err(Error::unsupported(format!(
-            "{} has no files of its own: it is {what}",
+            "{} has no files of its own: on it is {what}",
             self.name
         )))
     }

@@ -106,6 +106,7 @@ fn failed(error: Error) -> format::Error {
     match error.kind() {
         ErrorKind::Damaged => format::Error::damaged_container(&what),
         ErrorKind::Io => format::Error::io("cannot read the archive", io::Error::other(error)),
+        ErrorKind::NoIdentity => format::Error::wrapped(&what).advise(format::Advice::GiveKey),
         _ => format::Error::wrapped(&what),
     }
 }

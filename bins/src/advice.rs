@@ -25,6 +25,7 @@ pub fn words(advice: Advice) -> Option<String> {
         }
         Advice::MakeSeekable => "make a seekable one with `vma reframe` first".into(),
         Advice::MakeIndex => "make a new one with `vma index`".into(),
+        Advice::GiveKey => "give the key's file with --identity".into(),
         _ => return None,
     };
     Some(words)

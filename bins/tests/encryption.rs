@@ -333,6 +333,7 @@ fn without_the_key_it_is_said_whose_is_needed_and_nobody_takes_it_for_damage() {
         &["serve", "a.vma.zst.age", "socket"],
     ] {
         field.fails(args, 1, "it is encrypted, for an X25519 key");
+        field.fails(args, 1, "give the key's file with --identity");
         field.fails(
             &[args, &["--identity", "theirs"]].concat(),
             1,

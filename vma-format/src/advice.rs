@@ -19,4 +19,6 @@ pub enum Advice {
     MakeSeekable,
     /// Make a new index of the archive.
     MakeIndex,
+    /// Give a secret key that opens the archive.
+    GiveKey,
 }

@@ -220,7 +220,9 @@ impl Error {
         self
     }
 
-    pub(crate) const fn advise(mut self, advice: Advice) -> Self {
+    /// The same with what can be done about it.
+    #[must_use]
+    pub const fn advise(mut self, advice: Advice) -> Self {
         self.advice = Some(advice);
         self
     }

@@ -43,8 +43,8 @@ pub(super) fn verify(args: &VerifyArgs) -> Result<()> {
     }
     if !verified.deep {
         report::note(
-            "payload has not been checked, the format has no checksums for it; with an \
-             index (see `vma index`) use --deep",
+            "payload has not been checked, the format has no checksums for it; --deep does so by \
+             the archive's index (see `vma index`)",
         );
     }
     Ok(())
