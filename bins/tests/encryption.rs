@@ -10,6 +10,7 @@
 mod support;
 
 use std::fs;
+use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
@@ -109,6 +110,24 @@ impl Field {
         self.ok(&[&args[..], options].concat());
     }
 
+    /// The disk as a client of `vma serve` reads it.
+    fn served(&self, name: &str) -> Vec<u8> {
+        let mut serve = Command::new(env!("CARGO_BIN_EXE_vma"));
+        serve.current_dir(self.dir.path()).args(["serve", name]);
+        serve.arg(self.path("socket")).args(IDENTITY);
+        let mut serve = serve.stdout(Stdio::piped()).spawn().unwrap();
+        let mut uri = String::new();
+        let said = serve.stdout.take().unwrap();
+        BufReader::new(said).read_line(&mut uri).unwrap();
+        let mut read = Command::new("nbdcopy");
+        let read = read.args([uri.trim(), "-"]).output().unwrap();
+        serve.kill().unwrap();
+        serve.wait().unwrap();
+        fs::remove_file(self.path("socket")).unwrap();
+        assert!(read.status.success(), "{}", text(&read));
+        read.stdout
+    }
+
     fn fails(&self, args: &[&str], code: i32, reason: &str) {
         let output = self.vma(args);
         let said = text(&output);
@@ -193,6 +212,7 @@ fn every_command_reads_an_encrypted_archive_with_its_key() {
             // At any offset, of which no copy is made.
             assert!(with(&["extract", name, "-", "-d", "drive-scsi0"]) == disk);
             assert!(!field.path(&format!("{name}.idx")).exists());
+            assert!(field.served(name) == disk);
         }
         field.fails(
             &[&["index", name], &IDENTITY[..]].concat(),
@@ -315,6 +335,19 @@ fn an_archive_that_was_cut_off_or_changed_is_refused_and_nothing_of_it_gets_its_
                 text(&output)
             );
             assert!(!field.path("out").exists(), "{name} {number}");
+        }
+        // What is not damaged can be had: with the index within, all around it.
+        let mut flipped = whole.clone();
+        flipped[whole.len() / 2] ^= 4;
+        let reason = match name {
+            "a.vma.age" => "is not authentic",
+            _ => "wrong contents",
+        };
+        for (bytes, reason) in [(&flipped[..], reason), (&whole[..start], "was cut off")] {
+            fs::write(field.path("bad.age"), bytes).unwrap();
+            let recover = [&["recover", "bad.age", "out"], &IDENTITY[..]].concat();
+            field.fails(&recover, 4, reason);
+            let _ = fs::remove_dir_all(field.path("out"));
         }
     }
 }

@@ -237,12 +237,16 @@ fn a_signed_backup_is_verified_by_whoever_cannot_read_it_and_its_signature_goes_
         2,
         "{listed}"
     );
+    let newer = backup("100");
+    let prune = ["prune", "dump", "--guest", "100", "--keep", "keep-last=1"];
+    field.says(&field.fleece(&prune), 0, "");
+    assert!(!first.exists() && !sig(&first).exists() && sig(&newer).exists());
     let mut bytes = fs::read(&second).unwrap();
     let middle = bytes.len() / 2;
     bytes[middle] ^= 0x40;
     fs::write(&second, bytes).unwrap();
     field.says(&verify(), 4, "is not what was signed");
-    for archive in [&first, &second] {
+    for archive in [&newer, &second] {
         let deleted = field.fleece(&["delete", archive.to_str().unwrap()]);
         assert!(deleted.status.success(), "{}", text(&deleted));
     }

@@ -28,6 +28,9 @@ pub enum Fault {
 /// at all, and what containers and frames of metadata put before it.
 const LOOK: u64 = (MAX_HEADER_SIZE as u64).saturating_add(4 << 20);
 
+/// How many bytes tell whether a file is encrypted.
+const START: u64 = 40;
+
 impl Fault {
     /// What is known without opening the archive.
     pub(super) fn known(size: u64, verified: Verified) -> Option<Self> {
@@ -40,7 +43,11 @@ impl Fault {
 
     /// What the header of an archive shows that nothing else is known of.
     pub(super) fn of_header(archive: &Path) -> Option<Self> {
-        header(archive).err()
+        match header(archive) {
+            // More cannot be seen of it without its key: it counts, and is pruned, as what was never verified is.
+            Err(Self::Unreadable(_)) if is_encrypted(archive) => None,
+            header => header.err(),
+        }
     }
 
     /// One word for programs.
@@ -69,6 +76,13 @@ fn header(archive: &Path) -> Result<Header, Fault> {
         Err(error) if error.kind().is_damage() => Err(Fault::Header(error.to_string())),
         Err(error) => Err(Fault::Unreadable(error.to_string())),
     }
+}
+
+fn is_encrypted(archive: &Path) -> bool {
+    let mut start = Vec::new();
+    let file = regular::open(archive, Links::Follow);
+    let read = file.and_then(|file| file.take(START).read_to_end(&mut start));
+    read.is_ok() && fleece_encryption::is_encrypted(&start)
 }
 
 impl fmt::Display for Fault {
