@@ -33,7 +33,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
-use fleece_vma_format::{CLUSTER_SIZE, DeviceId, Encoder, Header, Known, Output, Summary};
+use fleece_vma_format::{CLUSTER_SIZE, DeviceId, Encoder, Header, Output, Summary};
 
 use crate::pace::gate::DepthGate;
 use crate::pace::rate::RateLimit;
@@ -267,7 +267,18 @@ impl Drop for PanicGuard<'_> {
 struct Run {
     offset: u64,
     length: u64,
-    zero: bool,
+    kind: Kind,
+}
+
+/// Where the bytes of clusters come from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    /// They are zero.
+    Zero,
+    /// They are read.
+    Data,
+    /// The base has them, as the source [knows](Source::known).
+    Known,
 }
 
 impl Run {
@@ -275,27 +286,26 @@ impl Run {
         let end = self.offset.saturating_add(self.length);
         self.offset / CLUSTER..end.div_ceil(CLUSTER)
     }
+
+    /// How many bytes of it are read.
+    fn data(&self) -> u64 {
+        match self.kind {
+            Kind::Data => self.length,
+            Kind::Zero | Kind::Known => 0,
+        }
+    }
 }
 
-/// The next thing that goes into the archive.
-enum Piece {
-    /// Runs of one disk, in order.
-    Runs {
-        device: DeviceId,
-        runs: Arc<[Run]>,
-        /// The data of those that are not zero, one after the other; `None` if all are.
-        chunk: Option<Receiver<Vec<u8>>>,
-    },
-    /// Clusters from `first` on that the base has, `bytes` together.
-    Known {
-        device: DeviceId,
-        first: u64,
-        clusters: Vec<Known>,
-        bytes: u64,
-    },
+/// The next thing that goes into the archive: runs of one disk, in order.
+struct Piece {
+    device: DeviceId,
+    source: Arc<dyn Source>,
+    runs: Arc<[Run]>,
+    /// What is read, one run after the other; `None` if nothing is.
+    chunk: Option<Receiver<Vec<u8>>>,
 }
 
-/// A read to do: of the runs that are not zero, as many bytes as the buffer has.
+/// A read to do: of the runs of data, as many bytes as the buffer has.
 struct Read {
     source: Arc<dyn Source>,
     runs: Arc<[Run]>,

@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use crossbeam_channel::{Receiver, Sender};
 use fleece_fleecing::Step;
-use fleece_vma_format::{CLUSTER_SIZE, DeviceId, Encoder, Extent};
+use fleece_vma_format::{CLUSTER_SIZE, Encoder, Extent};
 
 use super::store::Part;
-use super::{Piece, Run, Shared, Stopped};
+use super::{Kind, Piece, Shared, Stopped};
 use crate::pipeline::source::Source;
 use crate::report::Counters;
 use crate::report::error::{Error, ErrorKind};
@@ -32,37 +32,7 @@ impl Worker<'_> {
         let mut full = Vec::new();
         // The planner hangs up when it has planned everything, and also when it has failed.
         while let Ok(piece) = self.pieces.recv() {
-            match piece {
-                Piece::Known {
-                    device,
-                    first,
-                    clusters,
-                    bytes,
-                } => {
-                    for (known, index) in clusters.into_iter().zip(first..) {
-                        full.extend(self.or_fail(encoder.known_cluster(device, index, known))?);
-                        self.pass_on(&mut encoder, &mut full)?;
-                    }
-                    Counters::add(&self.shared.counters.unread, bytes);
-                    Counters::add(&self.shared.counters.done, bytes);
-                }
-                Piece::Runs {
-                    device,
-                    runs,
-                    chunk,
-                } => {
-                    let chunk = match chunk {
-                        Some(chunk) => Some(chunk.recv().map_err(|_| Stopped)?),
-                        None => None,
-                    };
-                    let data = chunk.as_deref().unwrap_or_default();
-                    self.runs(device, &runs, data, &mut encoder, &mut full)?;
-                    if let Some(chunk) = chunk {
-                        Step::Encoded.reached();
-                        let _ = self.free_chunk.send(chunk);
-                    }
-                }
-            }
+            self.piece(piece, &mut encoder, &mut full)?;
         }
         if self.shared.is_stopped() {
             return Err(Stopped);
@@ -76,29 +46,61 @@ impl Worker<'_> {
         self.store.send(Part::End(summary)).map_err(|_| Stopped)
     }
 
-    /// Encodes runs; `data` is that of those that are not zero.
-    fn runs(
+    /// Encodes a piece.
+    fn piece(
         &self,
-        device: DeviceId,
-        runs: &[Run],
-        data: &[u8],
+        piece: Piece,
         encoder: &mut Encoder,
         full: &mut Vec<Extent>,
     ) -> Result<(), Stopped> {
-        // A run ends within a cluster only where the disk does.
-        let mut data = data.chunks(CLUSTER_SIZE);
-        for run in runs {
-            if run.zero {
-                full.extend(self.or_fail(encoder.zero_clusters(device, run.clusters()))?);
-                self.pass_on(encoder, full)?;
-            } else {
-                for index in run.clusters() {
-                    let bytes = data.next().unwrap_or_default();
-                    full.extend(self.or_fail(encoder.cluster(device, index, bytes))?);
+        let Piece {
+            device,
+            source,
+            runs,
+            chunk,
+        } = piece;
+        // It is waited for no sooner than it is needed.
+        let mut read: Option<Vec<u8>> = None;
+        let mut done = 0_usize;
+        for run in runs.iter() {
+            match (run.kind, &chunk) {
+                (Kind::Zero, _) => {
+                    full.extend(self.or_fail(encoder.zero_clusters(device, run.clusters()))?);
                     self.pass_on(encoder, full)?;
+                }
+                (Kind::Known, _) => {
+                    for index in run.clusters() {
+                        let known = source.known(index).ok_or_else(|| {
+                            self.fail(Error::new(
+                                ErrorKind::Internal,
+                                "a cluster is not known any more",
+                            ))
+                        })?;
+                        full.extend(self.or_fail(encoder.known_cluster(device, index, known))?);
+                        self.pass_on(encoder, full)?;
+                    }
+                    Counters::add(&self.shared.counters.unread, run.length);
+                }
+                (Kind::Data, None) => return Err(Stopped),
+                (Kind::Data, Some(chunk)) => {
+                    let data = match &mut read {
+                        Some(data) => data,
+                        none => none.insert(chunk.recv().map_err(|_| Stopped)?),
+                    };
+                    // A run ends within a cluster only where the disk does.
+                    let data = data.get(done..).unwrap_or_default();
+                    for (index, bytes) in run.clusters().zip(data.chunks(CLUSTER_SIZE)) {
+                        full.extend(self.or_fail(encoder.cluster(device, index, bytes))?);
+                        self.pass_on(encoder, full)?;
+                    }
+                    done = done.saturating_add(usize::try_from(run.length).unwrap_or(usize::MAX));
                 }
             }
             Counters::add(&self.shared.counters.done, run.length);
+        }
+        if let Some(read) = read {
+            Step::Encoded.reached();
+            let _ = self.free_chunk.send(read);
         }
         Ok(())
     }

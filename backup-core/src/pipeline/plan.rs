@@ -4,18 +4,15 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use crossbeam_channel::{Receiver, Sender, bounded};
-use fleece_vma_format::{CLUSTER_SIZE, Known};
+use fleece_vma_format::CLUSTER_SIZE;
 
-use super::{CHUNK_SIZE, CLUSTER, Piece, PipelineDisk, Read, Run, Shared, Stopped};
+use super::{CHUNK_SIZE, CLUSTER, Kind, Piece, PipelineDisk, Read, Run, Shared, Stopped};
 use crate::pace::rate::RateLimit;
 use crate::pipeline::source::Source;
 use crate::report::error::{Error, ErrorKind};
 
 /// Block status is asked for this much at a time, always before anything in it is released.
 const STATUS_WINDOW: u64 = 256 << 20;
-
-/// How many clusters that are known go to the encoder together: 64 MiB of the disk.
-const MOST_KNOWN: usize = 1024;
 
 pub(super) struct Planner<'a> {
     pub(super) shared: &'a Shared,
@@ -32,83 +29,34 @@ impl Planner<'_> {
             let mut window = 0;
             while window < size {
                 let length = STATUS_WINDOW.min(size.saturating_sub(window));
-                let runs = self.or_fail(runs(disk.source.as_ref(), window, length))?;
-                let mut unknown = Vec::new();
-                for run in runs {
-                    match run.zero {
-                        true => unknown.push(run),
-                        false => self.stored(disk, run, &mut unknown)?,
-                    }
+                let source = disk.source.as_ref();
+                let runs = self.or_fail(runs(source, window, length))?;
+                let known = |cluster| source.known(cluster).is_some();
+                let runs = runs.into_iter().flat_map(|run| sorted(run, &known));
+                for runs in groups(runs) {
+                    self.plan(disk, runs)?;
                 }
-                self.unknown(disk, unknown)?;
                 window = window.saturating_add(length);
             }
         }
         Ok(())
     }
 
-    /// Has runs read that are not known.
-    fn unknown(&self, disk: &PipelineDisk, runs: Vec<Run>) -> Result<(), Stopped> {
-        groups(runs)
-            .into_iter()
-            .try_for_each(|runs| self.plan(disk, runs))
-    }
-
-    /// What is not zero: clusters that are known are not read; the others come to those that are `unknown` before them.
-    fn stored(&self, disk: &PipelineDisk, run: Run, unknown: &mut Vec<Run>) -> Result<(), Stopped> {
-        let end = run.offset.saturating_add(run.length);
-        let known = |at: u64| disk.source.known(at / CLUSTER);
-        let mut offset = run.offset;
-        while offset < end {
-            let starts = (offset..end).step_by(CLUSTER_SIZE);
-            let clusters: Vec<Known> = starts.map_while(known).take(MOST_KNOWN).collect();
-            let count = match clusters.len() {
-                0 => (offset..end)
-                    .step_by(CLUSTER_SIZE)
-                    .take_while(|at| known(*at).is_none())
-                    .count(),
-                count => count,
-            };
-            let next = CLUSTER.saturating_mul(count as u64);
-            let length = next.min(end.saturating_sub(offset));
-            match clusters.is_empty() {
-                true => unknown.push(Run {
-                    offset,
-                    length,
-                    zero: false,
-                }),
-                false => {
-                    self.unknown(disk, std::mem::take(unknown))?;
-                    self.go_on()?;
-                    let piece = Piece::Known {
-                        device: disk.device,
-                        first: offset / CLUSTER,
-                        clusters,
-                        bytes: length,
-                    };
-                    self.plan_piece.send(piece).map_err(|_| Stopped)?;
-                }
-            }
-            offset = offset.saturating_add(length);
-        }
-        Ok(())
-    }
-
     fn plan(&self, disk: &PipelineDisk, runs: Vec<Run>) -> Result<(), Stopped> {
         self.go_on()?;
-        let (zero, data): (Vec<&Run>, Vec<&Run>) = runs.iter().partition(|run| run.zero);
-        for run in zero {
+        for run in runs.iter().filter(|run| run.kind == Kind::Zero) {
             // Nobody will read it, so a guest's write to it need not be preceded by a copy.
             self.or_fail(disk.source.release(run.offset, run.length))?;
         }
-        let bytes = data.iter().map(|run| run.length).sum();
+        let bytes = runs.iter().map(Run::data).sum();
         let runs = Arc::from(runs);
         let chunk = match bytes {
             0 => None,
             _ => Some(self.read(disk, &runs, bytes)?),
         };
-        let piece = Piece::Runs {
+        let piece = Piece {
             device: disk.device,
+            source: Arc::clone(&disk.source),
             runs,
             chunk,
         };
@@ -203,7 +151,10 @@ fn runs(source: &dyn Source, offset: u64, length: u64) -> Result<Vec<Run>, Error
             let run = Run {
                 offset: at,
                 length: bytes.min(end.saturating_sub(at)),
-                zero: clusters.first() == Some(&false),
+                kind: match clusters.first() {
+                    Some(false) => Kind::Zero,
+                    _ => Kind::Data,
+                },
             };
             at = at.saturating_add(bytes);
             run
@@ -211,20 +162,44 @@ fn runs(source: &dyn Source, offset: u64, length: u64) -> Result<Vec<Run>, Error
     Ok(runs.collect())
 }
 
+/// A run of data in parts: what is `known` is not read.
+fn sorted(run: Run, known: &dyn Fn(u64) -> bool) -> Vec<Run> {
+    if run.kind != Kind::Data {
+        return vec![run];
+    }
+    let mut parts: Vec<Run> = Vec::new();
+    let end = run.offset.saturating_add(run.length);
+    for offset in (run.offset..end).step_by(CLUSTER_SIZE) {
+        let kind = match known(offset / CLUSTER) {
+            true => Kind::Known,
+            false => Kind::Data,
+        };
+        let length = CLUSTER.min(end.saturating_sub(offset));
+        match parts.last_mut().filter(|last| last.kind == kind) {
+            Some(last) => last.length = last.length.saturating_add(length),
+            None => parts.push(Run {
+                offset,
+                length,
+                kind,
+            }),
+        }
+    }
+    parts
+}
+
 /// Runs, cut where data is more than a chunk, and put together where it is less. Handing one over costs more than to
 /// read a few clusters.
-fn groups(runs: Vec<Run>) -> Vec<Vec<Run>> {
+fn groups(runs: impl IntoIterator<Item = Run>) -> Vec<Vec<Run>> {
     const MOST: u64 = CHUNK_SIZE as u64;
     let mut groups = Vec::new();
     let mut group = Vec::new();
     let mut room = MOST;
     for run in runs.into_iter().flat_map(cut) {
-        let data = if run.zero { 0 } else { run.length };
-        if data > room {
+        if run.data() > room {
             groups.push(std::mem::take(&mut group));
             room = MOST;
         }
-        room = room.saturating_sub(data);
+        room = room.saturating_sub(run.data());
         group.push(run);
     }
     if !group.is_empty() {
@@ -235,10 +210,9 @@ fn groups(runs: Vec<Run>) -> Vec<Vec<Run>> {
 
 /// A run in parts that fit into a chunk each, if it is data.
 fn cut(run: Run) -> impl Iterator<Item = Run> {
-    let most = if run.zero {
-        run.length
-    } else {
-        CHUNK_SIZE as u64
+    let most = match run.kind {
+        Kind::Data => CHUNK_SIZE as u64,
+        Kind::Zero | Kind::Known => run.length,
     };
     let end = run.offset.saturating_add(run.length);
     let parts = std::iter::successors(Some(run.offset), move |&at| at.checked_add(most));
@@ -247,7 +221,7 @@ fn cut(run: Run) -> impl Iterator<Item = Run> {
         .map(move |offset| Run {
             offset,
             length: end.saturating_sub(offset).min(most),
-            zero: run.zero,
+            kind: run.kind,
         })
 }
 
@@ -297,22 +271,22 @@ mod tests {
                 Run {
                     offset: 0,
                     length: CLUSTER,
-                    zero: true
+                    kind: Kind::Zero
                 },
                 Run {
                     offset: CLUSTER,
                     length: CLUSTER,
-                    zero: false
+                    kind: Kind::Data
                 },
                 Run {
                     offset: 2 * CLUSTER,
                     length: 2 * CLUSTER,
-                    zero: true
+                    kind: Kind::Zero
                 },
                 Run {
                     offset: 4 * CLUSTER,
                     length: size - 4 * CLUSTER,
-                    zero: false
+                    kind: Kind::Data
                 },
             ]
         );
@@ -326,27 +300,35 @@ mod tests {
 
     #[test]
     fn a_chunk_holds_many_small_runs_or_a_part_of_a_large_one() {
-        let run = |offset: u64, length: u64, zero| Run {
+        let run = |offset: u64, length: u64, kind| Run {
             offset: offset * CLUSTER,
             length: length * CLUSTER,
-            zero,
+            kind,
         };
-        let scattered: Vec<_> = (0..40).map(|n| run(n, 1, n % 2 == 1)).collect();
+        let (zero, data, known) = (Kind::Zero, Kind::Data, Kind::Known);
+        let kinds = [data, known, data, zero];
+        let scattered: Vec<_> = (0..40).map(|n| run(n, 1, kinds[n as usize % 4])).collect();
         let groups_of = |runs: &[Run]| -> Vec<usize> {
             let groups = groups(runs.to_vec());
             groups.iter().map(Vec::len).collect()
         };
         assert_eq!(groups_of(&scattered), [32, 8]);
         // What is read at once is not cut for the sake of a chunk that is full.
-        let runs = [run(0, 1, false), run(1, 1, true), run(2, 40, false)];
+        let runs = [run(0, 1, data), run(1, 1, zero), run(2, 40, data)];
         let expected = [
             vec![runs[0], runs[1]],
-            vec![run(2, 16, false)],
-            vec![run(18, 16, false)],
-            vec![run(34, 8, false)],
+            vec![run(2, 16, data)],
+            vec![run(18, 16, data)],
+            vec![run(34, 8, data)],
         ];
         assert_eq!(groups(runs.to_vec()), expected);
-        assert_eq!(groups_of(&[run(0, 4096, true)]), [1]);
+        assert_eq!(groups_of(&[run(0, 4096, zero)]), [1]);
+        assert_eq!(groups_of(&[run(0, 4096, known)]), [1]);
+        // What is known is cut out of what has to be read.
+        let is_known = |cluster| (3..5).contains(&cluster);
+        let parts = [run(2, 1, data), run(3, 2, known), run(5, 1, data)];
+        assert_eq!(sorted(run(2, 4, data), &is_known), parts);
+        assert_eq!(sorted(run(2, 4, zero), &is_known), [run(2, 4, zero)]);
     }
 
     proptest! {
@@ -371,20 +353,18 @@ mod tests {
             for run in &runs {
                 prop_assert_eq!(run.offset, at);
                 prop_assert!(run.length > 0 && run.offset % CLUSTER == 0);
-                got.extend(std::iter::repeat_n(run.zero, run.length.div_ceil(CLUSTER) as usize));
+                got.extend(std::iter::repeat_n(run.kind == Kind::Zero, run.length.div_ceil(CLUSTER) as usize));
                 at += run.length;
             }
             prop_assert_eq!(at, size);
             prop_assert_eq!(got, expected);
             let groups = groups(runs.clone());
-            let data = |group: &[Run]| -> u64 {
-                group.iter().filter(|run| !run.zero).map(|run| run.length).sum()
-            };
+            let data = |group: &[Run]| -> u64 { group.iter().map(Run::data).sum() };
             prop_assert!(groups.iter().all(|group| data(group) <= CHUNK_SIZE as u64));
             // Put together again, they are the runs.
             let mut joined: Vec<Run> = Vec::new();
             for run in groups.concat() {
-                match joined.last_mut().filter(|last| last.zero == run.zero) {
+                match joined.last_mut().filter(|last| last.kind == run.kind) {
                     Some(last) => last.length += run.length,
                     None => joined.push(run),
                 }

@@ -5,7 +5,7 @@ use std::time::Instant;
 use crossbeam_channel::Receiver;
 use fleece_fleecing::Step;
 
-use super::{Read, Run, Shared};
+use super::{Kind, Read, Run, Shared};
 use crate::pace::gate::Permit;
 use crate::pipeline::source::Source;
 use crate::report::Counters;
@@ -39,7 +39,7 @@ pub(super) fn run(shared: &Shared, reads: &Receiver<Read>) {
     }
 }
 
-/// Reads all data of `runs`, resting after each piece.
+/// Reads what is data of `runs`, resting after each piece.
 fn fill(
     source: &dyn Source,
     runs: &[Run],
@@ -48,7 +48,7 @@ fn fill(
     piece: &mut Vec<u8>,
 ) -> Result<Vec<u8>, Error> {
     let mut done = 0_usize;
-    for run in runs.iter().filter(|run| !run.zero) {
+    for run in runs.iter().filter(|run| run.kind == Kind::Data) {
         let mut rest = run.offset..run.offset.saturating_add(run.length);
         while !rest.is_empty() {
             let left = rest.end.saturating_sub(rest.start);
