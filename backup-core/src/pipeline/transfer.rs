@@ -78,6 +78,22 @@ pub(crate) fn before(
     latency
 }
 
+/// A guest that has written nothing for so long is idle. That is about what preparing takes, so that none waits for it.
+const IDLE: Duration = Duration::from_millis(100);
+
+/// Whether a guest that had written so much at an earlier time has written nothing since.
+pub(crate) fn is_idle(
+    watch: &mut dyn GuestWatch,
+    since: Instant,
+    earlier: &GuestWrites,
+    cancel: &CancelToken,
+) -> bool {
+    let rest = IDLE.saturating_sub(since.elapsed());
+    let _ = cancel.fired().recv_timeout(rest);
+    let now = watch.writes();
+    now.is_some_and(|now| now.latency_since(earlier).is_none())
+}
+
 /// Intervals in which the undisturbed guest is watched, a second in all.
 pub(crate) const LOOKS: u32 = 5;
 

@@ -20,7 +20,7 @@ use super::space::free_space::SpaceWatch;
 use super::space::shared::SharedSpace;
 use super::space::{check_space, explain};
 use super::tpm::TpmState;
-use super::watch::QemuWatch;
+use super::watch::{Begun, QemuWatch};
 use crate::job::archive::content::Content;
 use crate::job::archive::{self, Archived};
 use crate::job::cancel::CancelToken;
@@ -160,6 +160,7 @@ fn on_running_guest(
         None
     });
     let client = connect(&job.qmp, cancel)?;
+    let earlier = Begun::now(&client);
     fleece_fleecing::check_guest(&client)?;
     let disks = disks::select(job, fleece_fleecing::discover(&client)?, reporter)?;
     for disk in &disks {
@@ -207,7 +208,7 @@ fn on_running_guest(
     let moved = move_data(
         job,
         what,
-        (&session, plan.as_ref(), off),
+        (&session, plan.as_ref(), (earlier, off)),
         counted,
         reporter,
         cancel,
@@ -337,7 +338,11 @@ struct Moved {
 fn move_data(
     job: &GuestBackup,
     (content, tpm): (&mut Content, Option<&TpmState>),
-    (session, plan, off): (&Session<'_>, Option<&Plan>, Option<Instant>),
+    (session, plan, (earlier, off)): (
+        &Session<'_>,
+        Option<&Plan>,
+        (Option<Begun>, Option<Instant>),
+    ),
     (output, counters): (Output, &Arc<Counters>),
     reporter: &Counting<'_>,
     cancel: &CancelToken,
@@ -350,7 +355,7 @@ fn move_data(
         job.archive.pacing.most_fleecing(),
         reporter,
     )?;
-    let before = look(job, session, &mut watch, reporter, cancel)?;
+    let before = look(job, (session, earlier), &mut watch, reporter, cancel)?;
     let instant = instant::fix(job, session, off, reporter, cancel)?;
     if let Some(tpm) = tpm {
         tpm.after(content, reporter);
@@ -359,7 +364,9 @@ fn move_data(
     watch.check_interference().map_or(Ok(()), Err)?;
     let read = || {
         let idle = before.is_none();
-        let (address, sources) = source::open(session, idle, cancel)?;
+        // Where little is read, that would be a large part of it.
+        let prime = idle && plan.is_none_or(|plan| !plan.is_incremental());
+        let (address, sources) = source::open(session, prime, cancel)?;
         let sources = match plan {
             Some(plan) => plan.sources(session, &address, sources, reporter)?,
             None => sources,
@@ -399,14 +406,21 @@ fn move_data(
 /// take, if it writes.
 fn look(
     job: &GuestBackup,
-    session: &Session<'_>,
+    (session, earlier): (&Session<'_>, Option<Begun>),
     watch: &mut QemuWatch<'_>,
     reporter: &Counting<'_>,
     cancel: &CancelToken,
 ) -> Result<Option<Duration>, Error> {
     // Where the limit is given, all that is asked is whether the guest writes.
     let looks = job.archive.pacing.guest_latency.map_or(LOOKS, |_| 1);
-    let before = transfer::before(watch, looks, cancel);
+    let is_idle = earlier.is_some_and(|earlier| {
+        let (since, writes) = earlier.of(session);
+        transfer::is_idle(watch, since, &writes, cancel)
+    });
+    let before = match is_idle {
+        true => None,
+        false => transfer::before(watch, looks, cancel),
+    };
     if let Some(before) = before {
         let before = units::millis(before);
         reporter.info(format!(

@@ -124,6 +124,11 @@ impl Plan {
         self.base.as_ref()
     }
 
+    /// Whether any disk is not read in full.
+    pub(super) fn is_incremental(&self) -> bool {
+        self.believed.iter().any(Option::is_some)
+    }
+
     /// Puts the new bitmaps on record, before they are added, and says which there will be.
     pub(super) fn begin(&self, record: &Record) -> Result<Tracking, Error> {
         record.note_generations(&self.generations)?;

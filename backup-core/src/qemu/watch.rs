@@ -3,8 +3,8 @@
 use std::time::{Duration, Instant};
 
 use fleece_fleecing::{Interference, Session};
-use fleece_qmp_client::commands::{DeviceStats, LatencyHistogram, QueryBlockStats};
-use fleece_qmp_client::{KnownEvent, Subscription};
+use fleece_qmp_client::commands::{BlockStats, DeviceStats, LatencyHistogram, QueryBlockStats};
+use fleece_qmp_client::{Client, KnownEvent, Subscription};
 
 use super::space;
 use super::space::free_space::SpaceWatch;
@@ -12,6 +12,28 @@ use crate::pace::latency::{DiskWrites, GuestWrites};
 use crate::pipeline::transfer::GuestWatch;
 use crate::report::Counting;
 use crate::report::error::Error;
+
+/// What a guest had written when the backup began: who writes nothing while all is prepared need not be watched for it
+/// later.
+pub(super) struct Begun {
+    at: Instant,
+    stats: Vec<BlockStats>,
+}
+
+impl Begun {
+    pub(super) fn now(client: &Client) -> Option<Self> {
+        let stats = client.execute_within(&QueryBlockStats { query_nodes: None }, TIMEOUT);
+        Some(Self {
+            at: Instant::now(),
+            stats: stats.ok()?,
+        })
+    }
+
+    /// The same of the disks that are backed up.
+    pub(super) fn of(self, session: &Session<'_>) -> (Instant, GuestWrites) {
+        (self.at, of_disks(self.stats, session))
+    }
+}
 
 /// Watches the disks of a session.
 pub(crate) struct QemuWatch<'a> {
@@ -75,23 +97,10 @@ const TIMEOUT: Duration = Duration::from_secs(2);
 impl GuestWatch for QemuWatch<'_> {
     fn writes(&mut self) -> Option<GuestWrites> {
         let client = self.session.client();
-        let ours: Vec<&str> = self
-            .session
-            .disks()
-            .iter()
-            .filter_map(|disk| disk.stats_id.as_deref())
-            .collect();
         let stats = client
             .execute_within(&QueryBlockStats { query_nodes: None }, TIMEOUT)
             .ok()?;
-        let disks = stats
-            .into_iter()
-            .filter(|disk| {
-                let qdev = disk.qdev.as_deref();
-                qdev.is_some_and(|qdev| ours.contains(&qdev))
-            })
-            .map(|disk| writes(&disk.stats));
-        Some(GuestWrites::of(disks.collect()))
+        Some(of_disks(stats, self.session))
     }
 
     fn fleecing_used(&mut self) -> Option<u64> {
@@ -137,6 +146,20 @@ impl QemuWatch<'_> {
         }
         None
     }
+}
+
+/// What was written to the disks that are backed up.
+fn of_disks(stats: Vec<BlockStats>, session: &Session<'_>) -> GuestWrites {
+    let disks = session.disks().iter();
+    let ours: Vec<&str> = disks.filter_map(|disk| disk.stats_id.as_deref()).collect();
+    let disks = stats
+        .into_iter()
+        .filter(|disk| {
+            let qdev = disk.qdev.as_deref();
+            qdev.is_some_and(|qdev| ours.contains(&qdev))
+        })
+        .map(|disk| writes(&disk.stats));
+    GuestWrites::of(disks.collect())
 }
 
 fn writes(stats: &DeviceStats) -> DiskWrites {
