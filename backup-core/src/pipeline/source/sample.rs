@@ -57,3 +57,41 @@ fn splitmix(seed: u64) -> impl FnMut(u64) -> u64 {
         mixed.checked_rem(below).unwrap_or(0)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::pipeline::source::incremental::DirtyMap;
+
+    #[test]
+    fn a_sample_finds_what_has_changed_as_often_as_is_promised() {
+        const TRIES: u32 = 500;
+        let map = DirtyMap::clean(20_000 * CLUSTER);
+        // How many are compared, how many of a thousand have changed, and the probabilities of `docs/INCREMENTAL.md`.
+        for (compared, changed, promised) in [
+            (64, 50, 0.96),
+            (64, 5, 0.27),
+            (1024, 50, 1.0),
+            (1024, 5, 0.994),
+        ] {
+            let found = (0..TRIES).filter(|seed| {
+                let seed = u64::from(*seed);
+                // Which have changed is chosen by other numbers than those of the sample.
+                let is_changed = |cluster: &u64| {
+                    let seed = seed.wrapping_mul(0x5851_f42d_4c95_7f2d) ^ cluster;
+                    splitmix(seed)(1000) < changed
+                };
+                let chosen = map.sample(compared, &mut splitmix(seed));
+                chosen.iter().any(is_changed)
+            });
+            let found = u32::try_from(found.count()).unwrap();
+            let measured = f64::from(found) / f64::from(TRIES);
+            let differs = (measured - promised).abs();
+            assert!(differs < 0.04, "{compared} of which {changed}: {measured}");
+        }
+        assert_eq!(
+            [sampled(0), sampled(1 << 14), sampled(1 << 24)],
+            [64, 64, 1024]
+        );
+    }
+}
