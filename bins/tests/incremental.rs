@@ -420,9 +420,68 @@ fn a_bitmap_that_others_use_or_of_another_qemu_or_below_a_snapshot_is_not_believ
     field.take_snapshot();
     field.change(0, 3);
     let said = field.checked(&none);
-    expect_first_in_full(&said, "a snapshot was taken since");
+    expect_first_in_full(&said, "writes do not reach it: a snapshot was taken since");
     field.change(0, 3);
     assert_eq!(field.checked(&none).by_bitmap(), 2);
+}
+
+#[test]
+fn a_snapshot_is_loaded_once_the_bitmaps_are_removed_and_the_next_archive_is_right() {
+    let Some(qemu) = fleece_lab::qemu("10.0") else {
+        return;
+    };
+    let builder = fleece_lab::Machine::builder(&qemu).unwrap();
+    let image = builder.folder().join("disk.qcow2");
+    let mut create = qemu.img();
+    create.args(["create", "-q", "-f", "qcow2"]).arg(&image);
+    support::succeed(create.arg(SIZE.to_string()));
+    let disk = json!({
+        "driver": "qcow2", "node-name": "disk", "file": {"driver": "file", "filename": image},
+    });
+    let machine = builder
+        .option("-blockdev", disk.to_string())
+        .option("-device", "virtio-blk-pci,id=virtio0,drive=disk")
+        .start()
+        .unwrap();
+    let bench = Bench::new();
+    let monitor = |line: &str| {
+        let client = Client::connect_unix(machine.test_socket()).unwrap();
+        let line = json!({"command-line": line});
+        let said = client.execute_raw("human-monitor-command", Some(line));
+        said.unwrap().as_str().unwrap().to_owned()
+    };
+    let write = |value: u8| {
+        let deed = format!("write -P {value} 1M 3M");
+        monitor(&format!("qemu-io -d virtio0/virtio-backend \"{deed}\""));
+    };
+    let backup = || {
+        let mut command = bench.fleece("backup");
+        command.args(["--json", "--vmid", "7", "--incremental", "--qmp"]);
+        command.arg(machine.qmp_socket());
+        command.arg("--to").arg(bench.path("archives"));
+        command.arg("--fleecing").arg(bench.path("fleecing"));
+        Said::of(Ended::of(&mut command))
+    };
+    let has = |said: &Said, value: u8| {
+        let mut there = vec![0; 3 << 20];
+        let disks = support::restore(&said.archive());
+        disks[0].read_exact_at(&mut there, 1 << 20).unwrap();
+        there.iter().all(|byte| *byte == value)
+    };
+    write(1);
+    assert_eq!(monitor("savevm before"), "");
+    backup();
+    write(2);
+    let said = backup();
+    assert!(said.by_bitmap() == 1 && has(&said, 2), "{}", said.text);
+    let refused = monitor("loadvm before");
+    assert!(refused.contains("has active dirty bitmaps"), "{refused}");
+    let mut cleanup = bench.fleece("cleanup");
+    cleanup.args(["--bitmaps", "--vmid", "7", "--qmp"]);
+    support::succeed(cleanup.arg(machine.qmp_socket()));
+    assert_eq!(monitor("loadvm before"), "");
+    let said = backup();
+    assert!(said.by_bitmap() == 0 && has(&said, 1), "{}", said.text);
 }
 
 #[test]

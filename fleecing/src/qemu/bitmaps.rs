@@ -78,7 +78,7 @@ pub enum Distrust {
     Foreign,
     /// The disk has another size than it had, in bytes.
     Resized(u64),
-    /// The guest's writes reach another node: there is a snapshot since.
+    /// The guest's writes reach another node: there is a snapshot since, or the disk was mirrored.
     OtherNode,
     /// The node has another image.
     OtherImage,
@@ -100,7 +100,9 @@ impl fmt::Display for Distrust {
             Self::Resized(before) => {
                 return write!(f, "the disk had {before} bytes when it was added");
             }
-            Self::OtherNode => "a snapshot was taken since, and writes do not reach it",
+            Self::OtherNode => {
+                "writes do not reach it: a snapshot was taken since, or the disk was moved"
+            }
             Self::OtherImage => "the disk has another image",
             Self::OtherQemu => "it is another QEMU process",
         };
