@@ -1,14 +1,14 @@
-//! `fleece backup --incremental` against a full backup of the same disk, and against QEMU's own incremental job, in one
-//! run: time, what is read of the guest, and what is new at the target.
+//! `fleece backup --incremental` against a full backup of the same disk, against QEMU's own incremental job, and against
+//! qmpbackup's incremental backup, in one run: time, what is read of the guest, and what is new at the target.
 //!
 //! ```text
 //! cargo build --release -p fleece-bins && cargo xtask lab
-//! cargo run --release -p fleece-benches --bin changed [MiB] [rounds]
+//! QMPBACKUP="python qmpbackup" cargo run --release -p fleece-benches --bin changed [MiB] [rounds] [xfs|…] [.vma|.vma.zst] [2|10|30]
 //! ```
 //!
-//! The disk, a third holes, a third noise, a third text, belongs to a storage daemon; clusters of 64 KiB here and there
-//! change between two backups. Targets are new file systems in files beside the lab, and one in memory; needs root. All
-//! sides end with the data synced.
+//! The disk, a third holes, a third noise, a third text, is a qcow2 image of a QEMU whose guest stands still; clusters of
+//! 64 KiB here and there change between two backups. Targets are new file systems in files beside the lab, and one in
+//! memory; needs root. All sides end with the data synced. Without `QMPBACKUP`, which is how to call it, its column is empty.
 
 #![expect(
     clippy::unwrap_used,
@@ -26,32 +26,37 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use fleece_benches::{fill, fleece, median};
-use fleece_lab::{Disk, Qemu, StorageDaemon};
+use fleece_lab::{Machine, Qemu};
 use fleece_qmp_client::Client;
 use serde_json::{Value, json};
 
 const CLUSTER: u64 = 64 << 10;
 
 fn main() {
-    let mut arguments = std::env::args().skip(1);
-    let mut number = |or: u64| {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let number = |n: usize, or: u64| {
         arguments
-            .next()
+            .get(n)
             .map_or(or, |text| text.parse().expect("a number"))
     };
-    let (mib, rounds) = (number(2048), number(3));
+    let chosen = |n: usize, name: &str| arguments.get(n).is_none_or(|only| only == name);
+    let (mib, rounds) = (number(0, 2048), number(1, 3));
     let qemu = fleece_lab::qemu("10.0").expect("the lab; prepare it with `cargo xtask lab`");
     println!(
         "| target | | changed | full s | incremental s | ratio | read of the guest / changed | new at the target MiB | / full | \
-         QEMU's job / full |"
+         QEMU's job / full | qmpbackup / full |"
     );
-    println!("|---|---|---|---|---|---|---|---|---|---|");
-    for system in ["xfs", "btrfs", "ext4", "tmpfs"] {
-        for compress in ["none", "zstd"] {
-            for percent in [2, 10, 30] {
-                let target = Target::new(system, mib);
-                let guest = Guest::new(&qemu, mib, &target);
-                println!("{}", guest.row(compress, percent, rounds));
+    println!("|---|---|---|---|---|---|---|---|---|---|---|");
+    let systems = ["xfs", "btrfs", "ext4", "tmpfs"].into_iter();
+    for system in systems.filter(|system| chosen(2, system)) {
+        let target = Target::new(system, mib);
+        let mut guest = Guest::new(&qemu, mib, &target);
+        let kinds = [("none", ".vma"), ("zstd", ".vma.zst")].into_iter();
+        for (compress, kind) in kinds.filter(|(_, kind)| chosen(3, kind)) {
+            guest.begin(compress);
+            let percents = [2, 10, 30].into_iter();
+            for percent in percents.filter(|percent| chosen(4, &percent.to_string())) {
+                println!("{}", guest.row((compress, kind), percent, rounds));
             }
         }
     }
@@ -108,13 +113,17 @@ impl Drop for Target {
     }
 }
 
-/// A storage daemon with one disk.
+/// A QEMU whose guest stands still, with one disk.
 struct Guest<'a> {
-    qemu: &'a Qemu,
-    daemon: StorageDaemon,
+    machine: Machine,
     work: tempfile::TempDir,
     target: &'a Target,
     clusters: u64,
+    /// The last incremental backup.
+    last: Option<Measured>,
+    /// Changes so far.
+    changes: u64,
+    qmpbackup: Option<Vec<String>>,
 }
 
 /// One backup.
@@ -136,41 +145,75 @@ impl Measured {
 }
 
 impl<'a> Guest<'a> {
-    fn new(qemu: &'a Qemu, mib: u64, target: &'a Target) -> Self {
-        let disk = Disk::raw(mib << 20).throttled();
-        let builder = StorageDaemon::builder(qemu)
-            .disk(disk)
-            .export()
-            .second_monitor();
-        let daemon = builder.start().unwrap();
-        fill(daemon.disk_path(0), mib);
-        Self {
-            qemu,
-            daemon,
+    fn new(qemu: &Qemu, mib: u64, target: &'a Target) -> Self {
+        let machine = Machine::builder(qemu).unwrap();
+        let path = |name: &str| machine.folder().join(name);
+        let (raw, image) = (path("raw"), path("image"));
+        File::create(&raw).unwrap().set_len(mib << 20).unwrap();
+        fill(&raw, mib);
+        let mut convert = qemu.img();
+        convert.args(["convert", "-q", "-O", "qcow2"]);
+        done(convert.arg(&raw).arg(&image));
+        fs::remove_file(raw).unwrap();
+        let disk = json!({
+            "driver": "qcow2", "node-name": "disk", "discard": "unmap",
+            "file": {"driver": "file", "filename": image},
+        });
+        let machine = machine
+            .option("-blockdev", disk.to_string())
+            .option("-device", "virtio-blk-pci,id=virtio0,drive=disk")
+            .start()
+            .unwrap();
+        let qmpbackup = std::env::var("QMPBACKUP").ok();
+        let guest = Self {
+            machine,
             work: tempfile::tempdir().unwrap(),
             target,
             clusters: (mib << 20) / CLUSTER,
+            last: None,
+            changes: 0,
+            qmpbackup: qmpbackup.map(|text| text.split(' ').map(str::to_owned).collect()),
+        };
+        let client = guest.client();
+        let bitmap = json!({"node": "disk", "name": "peer", "granularity": CLUSTER});
+        client
+            .execute_raw("block-dirty-bitmap-add", Some(bitmap))
+            .unwrap();
+        drop(client);
+        guest.peer("full");
+        guest
+    }
+
+    fn client(&self) -> Client {
+        Client::connect_unix(self.machine.test_socket()).unwrap()
+    }
+
+    /// An archive to begin with.
+    fn begin(&mut self, compress: &str) {
+        let last = self.backup(compress, &["--incremental"]);
+        if let Some(before) = self.last.replace(last) {
+            before.remove();
         }
     }
 
     /// Full and incremental backups in turn, each after as much has changed, as a row of the table.
-    fn row(&self, compress: &str, percent: u64, rounds: u64) -> String {
+    fn row(&mut self, (compress, kind): (&str, &str), percent: u64, rounds: u64) -> String {
         let changed = self.clusters * percent / 100;
-        let (mut full, mut some, mut peer) = (Vec::new(), Vec::new(), Vec::new());
-        let (mut new, mut all, mut read) = (Vec::new(), Vec::new(), Vec::new());
-        let mut last = self.backup(compress, &["--incremental"]);
-        self.job("full", None);
-        for round in 0..rounds {
-            self.change(changed, round);
+        let (mut full, mut some, mut job, mut peer) = (vec![], vec![], vec![], vec![]);
+        let (mut new, mut all, mut read) = (vec![], vec![], vec![]);
+        for _ in 0..rounds {
+            self.change(changed);
             let increment = self.backup(compress, &["--incremental"]);
             assert_eq!(increment.said["disks_by_bitmap"], 1, "{}", increment.said);
             some.push(increment.took);
             new.push(increment.new);
             read.push(increment.said["read_of_guest"].as_u64().unwrap());
             // Memory is a target, too.
-            last.remove();
-            last = increment;
-            peer.push(self.job("incremental", Some(round)));
+            if let Some(before) = self.last.replace(increment) {
+                before.remove();
+            }
+            job.push(self.job());
+            peer.extend(self.peer("inc"));
             let whole = self.backup(compress, &[]);
             full.push(whole.took);
             all.push(whole.new);
@@ -179,41 +222,46 @@ impl<'a> Guest<'a> {
         let seconds = |times: &[Duration]| median(times).as_secs_f64();
         let middle = |mut numbers: Vec<u64>| {
             numbers.sort_unstable();
-            numbers[(numbers.len() - 1) / 2] as f64
+            let place = numbers.len().saturating_sub(1) / 2;
+            numbers.get(place).copied().unwrap_or_default() as f64
         };
-        let (full, some, peer) = (seconds(&full), seconds(&some), seconds(&peer));
+        let (full, some, job) = (seconds(&full), seconds(&some), seconds(&job));
         let (new, all, read) = (middle(new), middle(all), middle(read));
+        let peer = match peer.as_slice() {
+            [] => "–".to_owned(),
+            peer => format!("{:.2}", seconds(peer) / full),
+        };
         format!(
-            "| {} | `{}` | {percent} % | {full:.2} | {some:.2} | {:.2} | {:.2} | {:.0} | {:.2} | {:.2} |",
+            "| {} | `{kind}` | {percent} % | {full:.2} | {some:.2} | {:.2} | {:.2} | {:.0} | {:.2} | {:.2} | {peer} |",
             self.target.system,
-            if compress == "none" {
-                ".vma"
-            } else {
-                ".vma.zst"
-            },
             some / full,
             read / (changed * CLUSTER) as f64,
             new / f64::from(1 << 20),
             new / all,
-            peer / full,
+            job / full,
         )
     }
 
     /// Writes so many clusters, each once, here and there, with something that was not there.
-    fn change(&self, count: u64, round: u64) {
-        let mut io = self.qemu.io();
-        io.args(["-f", "raw", &self.daemon.nbd_uri(0)]);
+    fn change(&mut self, count: u64) {
+        let client = self.client();
         let step = self.clusters / count.max(1);
         for n in 0..count {
             // Not always at the same distance.
-            let cluster = n * step + (n * 7 + round * 3) % step;
-            let value = 1 + (n * 31 + round * 17) % 250;
-            io.args([
-                "-c",
-                &format!("write -q -P {value} {} {CLUSTER}", cluster * CLUSTER),
-            ]);
+            let cluster = n * step + (n * 7 + self.changes * 3) % step;
+            let value = 1 + (n * 31 + self.changes * 17) % 250;
+            let offset = cluster * CLUSTER;
+            let write = format!(
+                "qemu-io -d virtio0/virtio-backend \"write -P {value} {offset} {CLUSTER}\""
+            );
+            let said = client.execute_raw(
+                "human-monitor-command",
+                Some(json!({"command-line": write})),
+            );
+            let said = said.unwrap().to_string();
+            assert!(!said.contains("rror"), "{said}");
         }
-        done(&mut io);
+        self.changes += 1;
     }
 
     fn backup(&self, compress: &str, options: &[&str]) -> Measured {
@@ -224,10 +272,9 @@ impl<'a> Guest<'a> {
             place
         };
         let mut command = Command::new(fleece());
-        command.args(["--json", "backup", "--vmid", "7", "--guest-latency", "100"]);
+        command.args(["--json", "backup", "--vmid", "7"]);
         command.args(["--compress", compress]).args(options);
-        command.arg("--qmp").arg(self.daemon.qmp_socket());
-        command.arg("--nbd-server").arg(self.daemon.nbd_socket());
+        command.arg("--qmp").arg(self.machine.qmp_socket());
         command.arg("--to").arg(self.target.path());
         command.arg("--state-dir").arg(place("state"));
         command.arg("--fleecing").arg(place("fleecing"));
@@ -244,53 +291,76 @@ impl<'a> Guest<'a> {
         }
     }
 
-    /// QEMU's own backup: a full one to begin with, then those of what its bitmap marks, and that synced.
-    fn job(&self, sync: &str, round: Option<u64>) -> Duration {
-        let client = Client::connect_unix(self.daemon.test_socket()).unwrap();
+    /// QEMU's own backup of what its bitmap marks.
+    fn job(&self) -> Duration {
+        let client = self.client();
         let execute = |command: &str, arguments: Value| {
             client.execute_raw(command, Some(arguments)).unwrap();
         };
-        let name = round.map_or_else(|| "full".to_owned(), |round| format!("increment{round}"));
-        let path = self.target.path().join(&name);
-        let size = (self.clusters * CLUSTER).to_string();
-        let format = if round.is_some() { "qcow2" } else { "raw" };
-        done(
-            self.qemu
-                .img()
-                .args(["create", "-q", "-f", format])
-                .arg(&path)
-                .arg(size),
-        );
+        let path = self.target.path().join("job");
+        let size = self.clusters * CLUSTER;
         let start = Instant::now();
-        let node = json!({
-            "driver": format, "node-name": name, "file": {"driver": "file", "filename": path},
+        File::create(&path).unwrap();
+        let file = json!({
+            "driver": "file", "node-name": "job-file", "filename": path,
         });
+        execute("blockdev-add", file);
+        let create = json!({
+            "job-id": "create",
+            "options": {"driver": "qcow2", "file": "job-file", "size": size},
+        });
+        execute("blockdev-create", create);
+        concluded(&client, "create");
+        execute("job-dismiss", json!({"id": "create"}));
+        let node = json!({"driver": "qcow2", "node-name": "job", "file": "job-file"});
         execute("blockdev-add", node);
-        if round.is_none() {
-            let bitmap = json!({"node": "disk0-format", "name": "peer", "granularity": CLUSTER});
-            execute("block-dirty-bitmap-add", bitmap);
-        }
-        let mut job = json!({
-            "job-id": name, "device": "disk0-format", "target": name, "sync": sync,
+        let job = json!({
+            "job-id": "job", "device": "disk", "target": "job", "sync": "incremental",
+            "bitmap": "peer", "auto-dismiss": false,
         });
-        if round.is_some() {
-            job["bitmap"] = "peer".into();
-        }
         execute("blockdev-backup", job);
-        loop {
-            let jobs = client.execute_raw("query-jobs", None).unwrap();
-            if !jobs.to_string().contains(&name) {
-                break;
-            }
-            std::thread::sleep(Duration::from_millis(2));
-        }
-        execute("blockdev-del", json!({"node-name": name}));
+        concluded(&client, "job");
+        execute("job-dismiss", json!({"id": "job"}));
+        execute("blockdev-del", json!({"node-name": "job"}));
+        execute("blockdev-del", json!({"node-name": "job-file"}));
         File::open(&path).unwrap().sync_all().unwrap();
         let took = start.elapsed();
-        if round.is_some() {
-            fs::remove_file(path).unwrap();
-        }
+        fs::remove_file(path).unwrap();
         took
+    }
+
+    /// qmpbackup's backup, a full one to begin with.
+    fn peer(&self, level: &str) -> Option<Duration> {
+        let words = self.qmpbackup.as_ref()?;
+        let place = self.target.path().join("peer");
+        let mut command = Command::new(words.first()?);
+        command.args(words.iter().skip(1));
+        command.arg("--socket").arg(self.machine.test_socket());
+        command.args(["backup", "--level", level, "--no-subdir", "--target"]);
+        let start = Instant::now();
+        done(command.arg(&place));
+        done(Command::new("sync").arg("-f").arg(&place));
+        let took = start.elapsed();
+        for entry in fs::read_dir(&place).unwrap() {
+            let path = entry.unwrap().path();
+            if path.file_name().unwrap().to_string_lossy().contains("INC-") {
+                fs::remove_file(path).unwrap();
+            }
+        }
+        Some(took)
+    }
+}
+
+/// Waits for the end of a job.
+fn concluded(client: &Client, job: &str) {
+    loop {
+        let jobs = client.execute_raw("query-jobs", None).unwrap();
+        let jobs = jobs.as_array().unwrap();
+        let status = jobs.iter().find(|known| known["id"] == job);
+        if status.is_none_or(|known| known["status"] == "concluded") {
+            return;
+        }
+        std::thread::sleep(Duration::from_millis(2));
     }
 }
 
