@@ -8,7 +8,8 @@
 //!
 //! The disk, a third holes, a third noise, a third text, is a qcow2 image of a QEMU whose guest stands still; clusters of
 //! 64 KiB here and there change between two backups. Targets are new file systems in files beside the lab, and one in
-//! memory; needs root. What is new is told by the file system, and compared with the size of the full archive. All sides end with the data synced. Without `QMPBACKUP`, which is how to call it, its column is empty.
+//! memory; needs root. All sides end with the data synced. What is new is told by the file system, and compared with the
+//! size of the full archive. Without `QMPBACKUP`, which is how to call it, its column is empty.
 
 #![expect(
     clippy::unwrap_used,
