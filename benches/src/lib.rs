@@ -11,7 +11,7 @@
 )]
 
 use std::fs::File;
-use std::io::{Seek as _, Write as _};
+use std::io::{BufWriter, Seek as _, SeekFrom, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
@@ -103,6 +103,45 @@ pub fn fill(path: &Path, mib: u64) {
         }
     }
     disk.sync_all().unwrap();
+}
+
+/// Makes a file of so many mebibytes: holes, noise and text of words and numbers in turn.
+///
+/// # Errors
+/// It cannot be written.
+pub fn make_disk(path: &Path, mib: u64) -> std::io::Result<()> {
+    const MIB: u64 = 1 << 20;
+    let mut file = BufWriter::new(File::create(path)?);
+    let mut state = 0x9e37_79b9_7f4a_7c15_u64;
+    let mut next = || {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        state
+    };
+    let words = [
+        "copy", "before", "write", "cluster", "extent", "archive", "of", "the", "guest", "\n",
+    ];
+    for number in 0..mib {
+        let mut piece: Vec<u8> = Vec::new();
+        match number % 3 {
+            0 => {}
+            1 => (0..MIB / 8).for_each(|_| piece.extend_from_slice(&next().to_le_bytes())),
+            _ => {
+                while (piece.len() as u64) < MIB {
+                    let place = usize::try_from(next() % 10).unwrap_or(0);
+                    let word = words.get(place).copied().unwrap_or(" ");
+                    piece.extend_from_slice(format!("{word} {} ", next() % 1000).as_bytes());
+                }
+                piece.truncate(1 << 20);
+            }
+        }
+        file.seek(SeekFrom::Start(number.saturating_mul(MIB)))?;
+        file.write_all(&piece)?;
+    }
+    file.into_inner()
+        .map_err(std::io::IntoInnerError::into_error)?
+        .set_len(mib.saturating_mul(MIB))
 }
 
 #[cfg(test)]

@@ -8,11 +8,13 @@
 //! run in turns; the ratio of their medians is printed, what `vma` does of the disk in a second, holes included, and the
 //! most memory that it had. Both sides wait for the disk, or neither does.
 
-use std::fs::{self, File};
-use std::io::{self, BufWriter, Seek, SeekFrom, Write};
+use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
+
+use fleece_benches::make_disk;
 
 fn main() -> io::Result<()> {
     let mut args = std::env::args().skip(1);
@@ -236,40 +238,4 @@ fn peak_memory(pid: u32) -> u64 {
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
     line.and_then(|line| line.trim().strip_suffix(" kB")?.trim().parse().ok())
         .unwrap_or(0)
-}
-
-/// Mebibytes of holes, noise and text in turn.
-fn make_disk(path: &Path, mib: u64) -> io::Result<()> {
-    const MIB: u64 = 1 << 20;
-    let mut file = BufWriter::new(File::create(path)?);
-    let mut state = 0x9e37_79b9_7f4a_7c15_u64;
-    let mut next = || {
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        state
-    };
-    let words = [
-        "copy", "before", "write", "cluster", "extent", "archive", "of", "the", "guest", "\n",
-    ];
-    for number in 0..mib {
-        let mut piece: Vec<u8> = Vec::new();
-        match number % 3 {
-            0 => {}
-            1 => (0..MIB / 8).for_each(|_| piece.extend_from_slice(&next().to_le_bytes())),
-            _ => {
-                while (piece.len() as u64) < MIB {
-                    let place = usize::try_from(next() % 10).unwrap_or(0);
-                    let word = words.get(place).copied().unwrap_or(" ");
-                    piece.extend_from_slice(format!("{word} {} ", next() % 1000).as_bytes());
-                }
-                piece.truncate(1 << 20);
-            }
-        }
-        file.seek(SeekFrom::Start(number.saturating_mul(MIB)))?;
-        file.write_all(&piece)?;
-    }
-    file.into_inner()
-        .map_err(io::IntoInnerError::into_error)?
-        .set_len(mib.saturating_mul(MIB))
 }
