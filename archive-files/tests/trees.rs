@@ -11,8 +11,11 @@
     reason = "tests may panic"
 )]
 
-use std::collections::BTreeMap;
+mod support;
+
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File, FileTimes, Permissions};
+use std::ops::ControlFlow;
 use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 use std::os::unix::fs::{FileExt as _, MetadataExt as _, PermissionsExt as _, symlink};
 use std::path::{Path, PathBuf};
@@ -21,9 +24,9 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use fleece_archive_files::{
-    Cached, FileTree, Follow, Kind, Limits, NodeId, Volumes, Walk, resolve,
+    Cached, Entry, FileTree, Follow, Kind, Limits, NodeId, Volumes, Walk, resolve,
 };
-use fleece_lab::{require, skip};
+use support::{Loop, can, image, run, text};
 use tempfile::TempDir;
 
 /// What a file system keeps.
@@ -47,26 +50,6 @@ const PLAIN: Keeps = Keeps {
     links: false,
     time: 4_000_000_000,
 };
-
-fn run(program: &str, arguments: &[&str]) {
-    let mut command = Command::new(program);
-    let output = command.args(arguments).env("TZ", "UTC").output().unwrap();
-    let text = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{program} {arguments:?}: {text}");
-}
-
-/// Whether these programs are there, and file systems can be mounted.
-fn can(programs: &[&str]) -> bool {
-    if !rustix::process::geteuid().is_root() {
-        skip("only root mounts file systems");
-        return false;
-    }
-    programs.iter().all(|program| require(program).is_some())
-}
-
-fn text(path: &Path) -> &str {
-    path.to_str().unwrap()
-}
 
 /// A tree of files that has what trees have.
 fn fill(root: &Path, keeps: Keeps) {
@@ -130,8 +113,18 @@ fn below(root: &Path, within: &Path, found: &mut BTreeMap<Vec<u8>, PathBuf>) {
     }
 }
 
-/// That a tree has exactly what is below a directory; how many entries.
+/// That a tree has exactly what is below a directory, and an attribute; how many entries.
 fn compare(tree: &dyn FileTree, root: &Path, keeps: Keeps) -> usize {
+    if keeps.all {
+        let text = resolve(tree, b"/text", Follow::Links).unwrap();
+        let note = (b"user.note".to_vec(), b"a note".to_vec());
+        assert!(tree.attributes(text).unwrap().contains(&note));
+    }
+    compare_content(tree, root, keeps)
+}
+
+/// The same without the attribute.
+fn compare_content(tree: &dyn FileTree, root: &Path, keeps: Keeps) -> usize {
     let mut expected = BTreeMap::new();
     below(root, Path::new(""), &mut expected);
     expected.remove(&b"lost+found"[..]);
@@ -191,11 +184,6 @@ fn compare(tree: &dyn FileTree, root: &Path, keeps: Keeps) -> usize {
         "missing: {:?}",
         expected.values().next()
     );
-    if keeps.all {
-        let text = resolve(tree, b"/text", Follow::Links).unwrap();
-        let note = (b"user.note".to_vec(), b"a note".to_vec());
-        assert!(tree.attributes(text).unwrap().contains(&note));
-    }
     all
 }
 
@@ -231,13 +219,6 @@ fn same(tree: &dyn FileTree, node: NodeId, real: &File, size: u64, name: &str) {
     }
 }
 
-/// An image of so many MiB.
-fn image(folder: &TempDir, size: u64) -> PathBuf {
-    let path = folder.path().join("image");
-    File::create(&path).unwrap().set_len(size << 20).unwrap();
-    path
-}
-
 /// A mounted file system.
 struct Mounted(PathBuf);
 
@@ -271,7 +252,7 @@ fn by_the_kernel(make: &[&str], mount: &[&str], replays: bool) {
         return;
     }
     let folder = TempDir::new().unwrap();
-    let path = image(&folder, 320);
+    let path = image(&folder, "image", 320);
     run(make[0], &[&make[1..], &[text(&path)]].concat());
     let mounted = Mounted::new(&folder, &path, mount);
     fill(&mounted.0, ALL);
@@ -358,12 +339,135 @@ fn btrfs_is_read_however_it_is_compressed() {
 }
 
 #[test]
+fn subvolumes_and_snapshots_of_btrfs_are_directories_with_what_they_had() {
+    if !can(&["mkfs.btrfs", "btrfs"]) {
+        return;
+    }
+    let folder = TempDir::new().unwrap();
+    let path = image(&folder, "image", 320);
+    run("mkfs.btrfs", &["-q", text(&path)]);
+    let mounted = Mounted::new(&folder, &path, &LOOP);
+    let at = |name: &str| mounted.0.join(name);
+    let subvolume = |arguments: &[&str]| {
+        run("btrfs", &[&["-q", "subvolume"], arguments].concat());
+    };
+    subvolume(&["create", text(&at("@"))]);
+    fill(&at("@"), ALL);
+    fs::create_dir(at("snapshots")).unwrap();
+    subvolume(&["snapshot", "-r", text(&at("@")), text(&at("snapshots/1"))]);
+    fs::write(at("@/etc/hostname"), "other\n").unwrap();
+    fs::remove_file(at("@/text")).unwrap();
+    subvolume(&["create", text(&at("@/var"))]);
+    fs::write(at("@/var/log"), "a line\n").unwrap();
+    // Numbers of inodes repeat: these are others of the same number.
+    fs::write(at("first"), "not in a subvolume").unwrap();
+    let reference = folder.path().join("reference");
+    run(
+        "cp",
+        &["-a", "--sparse=always", text(&mounted.0), text(&reference)],
+    );
+    drop(mounted);
+    let tree = opened(&path);
+    assert!(compare_content(&*tree, &reference, ALL) > 900);
+    let content = |path: &[u8]| {
+        let node = resolve(&*tree, path, Follow::Links).unwrap();
+        let mut buffer = [0; 16];
+        let read = tree.read_at(node, 0, &mut buffer).unwrap();
+        buffer[..read].to_vec()
+    };
+    assert_eq!(content(b"/@/etc/hostname"), b"other\n");
+    assert_eq!(content(b"/snapshots/1/etc/hostname"), b"web\n");
+    assert_eq!(content(b"/@/var/log"), b"a line\n");
+}
+
+#[test]
+fn a_directory_of_100_000_entries_is_listed_whole() {
+    for make in [
+        ["mkfs.ext4", "-F"],
+        ["mkfs.xfs", "-f"],
+        ["mkfs.btrfs", "-f"],
+    ] {
+        if !can(&[make[0]]) {
+            return;
+        }
+        let folder = TempDir::new().unwrap();
+        let path = image(&folder, "image", 320);
+        run(make[0], &[make[1], "-q", text(&path)]);
+        let mounted = Mounted::new(&folder, &path, &LOOP);
+        let many = mounted.0.join("many");
+        fs::create_dir(&many).unwrap();
+        let name = |number: usize| format!("entry {number}");
+        for number in 0..100_000 {
+            let new = many.join(name(number));
+            // Names of few files are made soonest; one file has room for less than 65,000.
+            match number {
+                0..4 => fs::write(new, number.to_string()).unwrap(),
+                _ => fs::hard_link(many.join(name(number % 4)), new).unwrap(),
+            }
+        }
+        let is_gone = |number: usize| number % 1000 == 999;
+        for number in (0..100_000).filter(|number| is_gone(*number)) {
+            fs::remove_file(many.join(name(number))).unwrap();
+        }
+        drop(mounted);
+        let tree = opened(&path);
+        let directory = resolve(&*tree, b"/many", Follow::Links).unwrap();
+        let mut listed = BTreeSet::new();
+        let each = &mut |entry: Entry| {
+            assert!(listed.insert(entry.name));
+            ControlFlow::Continue(())
+        };
+        tree.list(directory, each).unwrap();
+        let left = (0..100_000).filter(|number| !is_gone(*number));
+        let left: BTreeSet<_> = left.map(|number| name(number).into_bytes()).collect();
+        assert!(listed == left, "{make:?}: {}", listed.len());
+        let last = tree.find(directory, name(99_998).as_bytes()).unwrap();
+        let mut content = [0; 4];
+        assert_eq!(tree.read_at(last.unwrap(), 0, &mut content).unwrap(), 1);
+        assert_eq!(content[0], b'2');
+        let gone = tree.find(directory, name(99_999).as_bytes()).unwrap();
+        assert_eq!(gone, None);
+    }
+}
+
+#[test]
+fn exfat_is_read() {
+    if !can(&["mkfs.exfat", "mount.exfat-fuse"]) {
+        return;
+    }
+    let folder = TempDir::new().unwrap();
+    let path = image(&folder, "image", 64);
+    run("mkfs.exfat", &["-L", "a label", text(&path)]);
+    let device = Loop::new(&path);
+    let mounted = Mounted::new(&folder, Path::new(&device.0), &["mount.exfat-fuse"]);
+    let keeps = Keeps {
+        time: i128::MAX,
+        ..PLAIN
+    };
+    fill(&mounted.0, keeps);
+    // In pieces all over the disk.
+    let pieces = ["one", "other"].map(|name| File::create(mounted.0.join(name)).unwrap());
+    for round in 0..40_u8 {
+        for (file, at) in pieces.iter().zip(0..) {
+            let place = u64::from(round) * 5000;
+            file.write_all_at(&[round * 2 + at; 5000], place).unwrap();
+        }
+    }
+    drop(pieces);
+    let reference = folder.path().join("reference");
+    run("cp", &["-a", text(&mounted.0), text(&reference)]);
+    drop(mounted);
+    drop(device);
+    assert!(compare(&*opened(&path), &reference, keeps) > 400);
+}
+
+#[test]
 fn ntfs_is_read_with_what_it_compresses() {
     if !can(&["mkntfs", "ntfs-3g", "setfattr"]) {
         return;
     }
     let folder = TempDir::new().unwrap();
-    let path = image(&folder, 64);
+    let path = image(&folder, "image", 64);
     run("mkntfs", &["-F", "-q", "-L", "a label", text(&path)]);
     let how = ["ntfs-3g", "-o", "compression,streams_interface=windows"];
     let mounted = Mounted::new(&folder, &path, &how);
@@ -407,7 +511,7 @@ fn fat_is_read_in_all_widths() {
         let source = folder.path().join("source");
         fs::create_dir(&source).unwrap();
         fill(&source, PLAIN);
-        let path = image(&folder, size);
+        let path = image(&folder, "image", size);
         run(
             "mkfs.vfat",
             &["-F", width, "-s", "1", "-n", "LABEL", text(&path)],
@@ -450,7 +554,7 @@ fn partitions_are_found_by_the_copy_of_their_table_and_in_extended_ones() {
         return;
     }
     let folder = TempDir::new().unwrap();
-    let path = image(&folder, 64);
+    let path = image(&folder, "image", 64);
     let table = |script: &str| {
         let input = folder.path().join("script");
         fs::write(&input, script).unwrap();

@@ -6,7 +6,7 @@ use crate::peers;
 use crate::run::{Outcome, Run, has};
 
 /// A program, and the package that has it.
-const PROGRAMS: [(&str, &str); 46] = [
+const PROGRAMS: [(&str, &str); 49] = [
     ("cc", "gcc"),
     // For libFuzzer.
     ("c++", "g++"),
@@ -39,6 +39,9 @@ const PROGRAMS: [(&str, &str); 46] = [
     // File systems that are read without being mounted.
     ("mkfs.vfat", "dosfstools"),
     ("mcopy", "mtools"),
+    ("mkfs.exfat", "exfatprogs"),
+    ("mount.exfat-fuse", "exfat-fuse"),
+    ("cryptsetup", "cryptsetup-bin"),
     ("mkntfs", "ntfs-3g"),
     ("setfattr", "attr"),
     ("genisoimage", "genisoimage"),
