@@ -84,7 +84,7 @@ fn happen(field: &mut Field, life: &mut Life, deed: u64) {
             assert!(matches!(output.status.code(), Some(0 | 3)), "{output:?}");
         }
         10 => {
-            let archives = support::entries(&field.bench.path("archives"));
+            let archives = support::archives(&field.bench.path("archives"));
             if let Some(last) = archives.last() {
                 fs::remove_file(last).unwrap();
             }
