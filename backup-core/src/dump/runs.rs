@@ -541,6 +541,7 @@ mod tests {
         let written = [("100".into(), 3), ("100".into(), 4), ("web".into(), 3)];
         assert_eq!(guests(runs), written);
         assert_eq!(dumps.kept_runs(), []);
+        assert!(!state.path().join("unwritten").exists());
         assert_eq!(fs::read_dir(&place).unwrap().count(), 6);
     }
 }

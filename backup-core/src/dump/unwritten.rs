@@ -2,6 +2,7 @@
 //! directory until it takes them.
 
 use std::fs;
+use std::io;
 use std::path::{Component, Path, PathBuf};
 
 use fleece_guest_config::GuestId;
@@ -50,9 +51,22 @@ impl DumpDirectory {
             let message = format!("cannot create {}", kept.path().display());
             Error::caused(ErrorKind::Target, message, error)
         })?;
-        write(&kept)?;
         // What is too old goes, if its directory never comes back.
-        kept.sweep_runs(None)
+        let done = write(&kept).and_then(|()| kept.sweep_runs(None));
+        self.remove_empty(&kept);
+        done
+    }
+
+    /// Removes the directories, up to and with [`DIRECTORY`], in which nothing is kept any more.
+    fn remove_empty(&self, kept: &Self) {
+        let ours = of(Path::new(""), self.path());
+        let depth = ours.map_or(0, |ours| ours.components().count());
+        for directory in kept.path().ancestors().take(depth) {
+            match fs::remove_dir(directory) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => return,
+                _ => {}
+            }
+        }
     }
 
     /// What is kept, as a directory of runs without archives.
@@ -92,6 +106,7 @@ impl DumpDirectory {
                 }
             }
         }
+        self.remove_empty(&kept);
     }
 
     /// The directory that `place` means, without a look at it; `None` if it means none.

@@ -79,8 +79,17 @@ impl State {
     }
 }
 
-/// Whether it is a whole log or record of a run, which one that fails leaves, too. What is not whole counts as left over.
+/// Whether it is a whole log or record of a run, which one that fails leaves, too, or a directory of those that the target did
+/// not take. What is not whole counts as left over.
 fn is_record(path: &Path) -> bool {
+    if path.is_dir()
+        && path
+            .components()
+            .any(|part| part.as_os_str() == "unwritten")
+    {
+        let mut kept = fs::read_dir(path).unwrap().peekable();
+        return kept.peek().is_some() && kept.all(|entry| is_record(&entry.unwrap().path()));
+    }
     let (name, text) = (path.to_str().unwrap(), fs::read_to_string(path));
     let text = text.unwrap_or_default();
     if name.ends_with(".stats.json") {
