@@ -11,6 +11,8 @@ use fleece_staged_file::meaning;
 pub enum ErrorKind {
     /// The archive cannot be opened.
     Archive,
+    /// Where it is extracted to.
+    Target,
 }
 
 /// An error with what was attempted, and the cause as [`StdError::source`].
@@ -20,6 +22,17 @@ pub struct Error {
     kind: ErrorKind,
     message: String,
     source: Option<Box<dyn StdError + Send + Sync>>,
+}
+
+impl ErrorKind {
+    /// The kind as a word for programs. It stays the same.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Archive => "archive",
+            Self::Target => "target",
+        }
+    }
 }
 
 impl Error {

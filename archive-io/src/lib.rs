@@ -1,12 +1,19 @@
 //! Archives where they are: in files and pipes, with an index inside or beside them.
 //!
-//! [`Input`] opens what a path names and gives what `fleece-vma-format` reads. Calls block; a cancelled
-//! [`CancelToken`] ends reading with an error. No threads, and no memory but that of the format's readers.
+//! [`Input`] opens what a path names and gives what `fleece-vma-format` reads. [`Folder`] is where it is extracted to with
+//! what every system has, and [`recover_to`] gets out of a damaged one what is intact.
+//!
+//! Calls block; a cancelled [`CancelToken`] ends reading with an error. The threads are those of the format's
+//! `restore`, and so is the memory. A [`Folder`] that is dropped before it is published is removed.
 
 mod cancellable;
 mod encrypted;
 mod error;
+mod extract;
+mod folder;
+mod growing;
 mod input;
+mod name;
 #[cfg(unix)]
 #[path = "system/unix.rs"]
 mod system;
@@ -17,8 +24,14 @@ mod system;
 pub use cancellable::Cancellable;
 pub use encrypted::is_encrypted;
 pub use error::{Error, ErrorKind};
+pub use extract::{
+    RecoveredDisk, Recovery, RecoveryFolder, read_devices, recover_to, write_devices,
+};
 pub use fleece_cancel::{CancelReason, CancelToken};
+pub use folder::{Folder, recover_into};
+pub use growing::Growing;
 pub use input::{Index, IndexPlace, Input};
+pub use name::portable;
 
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]

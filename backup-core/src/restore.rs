@@ -53,15 +53,16 @@ use std::time::Duration;
 
 pub use crate::target::writeback::Writeback;
 pub use choice::{Choice, DiskChoice, StorageChoice};
-pub use directory::{Directory, Growing};
+pub use directory::Directory;
 pub use drill::{Drill, Drilled, FileSystemCheck, Marker, drill, sweep_drills};
 pub use extraction::Extraction;
+pub use fleece_archive_io::{Growing, RecoveredDisk, Recovery};
 pub(crate) use folder::fuzzing;
 pub use folder::{DomainRestore, FolderRestore, Place, restore_domain, restore_folder};
 pub use guest::restore_guest;
 pub use job::GuestRestore;
 pub use live::{LiveResume, LiveServer, is_live, restore_live, resume_live, serve_live};
-pub use recovery::{RecoveredDisk, Recovery, recover_into};
+pub use recovery::recover_into;
 pub use start::Start;
 pub use target::DiskTarget;
 

@@ -3,6 +3,7 @@
 use std::error::Error;
 use std::io;
 
+#[cfg(unix)]
 use rustix::io::Errno;
 
 /// The meaning of the system's error among an error and its causes, with the next step; `None` where the system's
@@ -26,6 +27,7 @@ pub fn meaning(error: &(dyn Error + 'static)) -> Option<&'static str> {
     None
 }
 
+#[cfg(unix)]
 fn words(number: i32) -> Option<&'static str> {
     Some(match Errno::from_raw_os_error(number) {
         Errno::NOLCK => {
@@ -56,7 +58,14 @@ fn words(number: i32) -> Option<&'static str> {
     })
 }
 
+/// Windows says enough.
+#[cfg(not(unix))]
+const fn words(_number: i32) -> Option<&'static str> {
+    None
+}
+
 #[cfg(test)]
+#[cfg(unix)]
 mod tests {
     use super::*;
 

@@ -31,19 +31,29 @@
 //!
 //! [`meaning`] says what the errors of file systems mean, above all of those on a network.
 //!
+//! On Windows there are [`regular`] and [`meaning`] alone.
+//!
 //! [`LockFile`] is the other file beside files: an exclusive lock that is gone when nobody holds it.
 
+#[cfg(unix)]
 mod directory;
 mod errno;
+#[cfg(unix)]
 mod file;
+#[cfg(unix)]
 mod lock;
 pub mod regular;
+#[cfg(unix)]
 mod rename;
 
+#[cfg(unix)]
 pub use directory::{check_owned, create_directories, sync_directory, sync_directory_of};
 pub use errno::meaning;
+#[cfg(unix)]
 pub use file::{Committed, StagedFile, remove_stale, temporary_name};
+#[cfg(unix)]
 pub use lock::{LockFile, Locking};
+#[cfg(unix)]
 pub use rename::rename_new;
 
 #[cfg(doctest)]

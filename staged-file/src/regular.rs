@@ -6,11 +6,14 @@
 
 use std::fs::{self, File, FileType, OpenOptions};
 use std::io;
+#[cfg(unix)]
 use std::os::unix::fs::{FileTypeExt as _, OpenOptionsExt as _};
 use std::path::Path;
 
+#[cfg(unix)]
 use rustix::fs::OFlags;
 
+#[cfg(unix)]
 use crate::file::flags as bits;
 
 /// Whether a symbolic link will do.
@@ -51,15 +54,25 @@ pub fn open_with(options: &mut OpenOptions, path: &Path, links: Links) -> io::Re
         Err(error) if error.kind() == io::ErrorKind::NotFound => {}
         Err(error) => return Err(error),
     }
+    // Another may be there by now.
+    let file = without_waiting(options, links).open(path)?;
+    check(file.metadata()?.file_type())?;
+    Ok(file)
+}
+
+#[cfg(unix)]
+fn without_waiting(options: &mut OpenOptions, links: Links) -> &mut OpenOptions {
     let no_follow = match links {
         Links::Follow => OFlags::empty(),
         Links::Refuse => OFlags::NOFOLLOW,
     };
-    // Another may be there by now.
-    let flags = OFlags::NONBLOCK | OFlags::NOCTTY | no_follow;
-    let file = options.custom_flags(bits(flags)).open(path)?;
-    check(file.metadata()?.file_type())?;
-    Ok(file)
+    options.custom_flags(bits(OFlags::NONBLOCK | OFlags::NOCTTY | no_follow))
+}
+
+/// On Windows, nothing in a directory makes anybody wait.
+#[cfg(not(unix))]
+fn without_waiting(options: &mut OpenOptions, _links: Links) -> &mut OpenOptions {
+    options
 }
 
 fn check(kind: FileType) -> io::Result<()> {
@@ -67,7 +80,9 @@ fn check(kind: FileType) -> io::Result<()> {
         _ if kind.is_file() => return Ok(()),
         _ if kind.is_dir() => "a directory",
         _ if kind.is_symlink() => "a symbolic link",
+        #[cfg(unix)]
         _ if kind.is_fifo() => "a FIFO",
+        #[cfg(unix)]
         _ if kind.is_socket() => "a socket",
         _ => "a device",
     };
@@ -76,6 +91,7 @@ fn check(kind: FileType) -> io::Result<()> {
 }
 
 #[cfg(test)]
+#[cfg(unix)]
 mod tests {
     use super::*;
     use std::os::unix::fs::symlink;

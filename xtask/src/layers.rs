@@ -8,11 +8,12 @@ use crate::metadata::{self, Kind, Member};
 use crate::run::Outcome;
 
 /// Each crate with its layer. Those of layer 1 depend on no other member but layer 0.
-const LAYERS: [(&str, u8); 21] = [
+const LAYERS: [(&str, u8); 22] = [
     ("fleece-plain-text", 0),
     ("fleece-staged-file", 0),
     ("fleece-units", 0),
     ("fleece-cancel", 0),
+    ("fleece-sparse-file", 0),
     ("fleece-encryption", 1),
     ("fleece-vma-format", 1),
     ("fleece-qmp-client", 1),

@@ -36,3 +36,8 @@ pub(crate) fn forget_cached(file: &File) {
 pub(crate) fn read_at(file: &File, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
     file.read_at(buffer, offset)
 }
+
+/// Writes all of `data`, wherever the file's position is.
+pub(crate) fn write_all_at(file: &File, data: &[u8], offset: u64) -> io::Result<()> {
+    file.write_all_at(data, offset)
+}

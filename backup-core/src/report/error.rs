@@ -165,8 +165,13 @@ impl From<fleece_fleecing::Error> for Error {
 
 impl From<fleece_archive_io::Error> for Error {
     fn from(error: fleece_archive_io::Error) -> Self {
+        use fleece_archive_io::ErrorKind as Kind;
+        let kind = match error.kind() {
+            Kind::Target => ErrorKind::Target,
+            _ => ErrorKind::Archive,
+        };
         Self {
-            kind: ErrorKind::Archive,
+            kind,
             message: error.to_string(),
             advice: None,
             source: error.into_source(),

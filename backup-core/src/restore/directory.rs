@@ -3,17 +3,16 @@
 use std::cell::RefCell;
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, BufWriter, Read as _, Write};
-use std::os::unix::fs::{DirBuilderExt as _, FileExt};
+use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
+use fleece_archive_io::Growing;
 use fleece_staged_file::regular::{self, Links};
 use fleece_staged_file::{rename_new, sync_directory_of, temporary_name};
 use fleece_storage::VolumeFormat;
 use fleece_storage::block::{self, Access, Qcow2, RawFile, WriteAt};
-use fleece_vma_format::restore::Target;
-use fleece_vma_format::{CLUSTER_SIZE, Device};
+use fleece_vma_format::Device;
 use rustix::fd::{AsFd, OwnedFd};
 use rustix::fs::{AtFlags, CWD, Mode, OFlags, openat, renameat, unlinkat};
 use rustix::io::Errno;
@@ -156,11 +155,8 @@ impl Directory {
     /// # Errors
     /// Kind [`ErrorKind::Target`].
     pub fn growing(&mut self, device: &Device) -> Result<Growing, Error> {
-        Ok(Growing {
-            file: self.new_file("tmp-vmstate.bin", "vmstate.bin".to_owned())?,
-            size: device.size(),
-            end: AtomicU64::new(0),
-        })
+        let file = self.new_file("tmp-vmstate.bin", "vmstate.bin".to_owned())?;
+        Ok(Growing::new(file, device.size()))
     }
 
     /// Gives the files their final names; with `sync`, these are on stable storage afterwards.
@@ -267,61 +263,5 @@ fn fsync_directory(directory: impl AsFd) -> io::Result<()> {
     match rustix::fs::fsync(directory) {
         Ok(()) | Err(Errno::INVAL) => Ok(()),
         Err(error) => Err(error.into()),
-    }
-}
-
-/// A file whose size is not known before: a RAM state.
-#[derive(Debug)]
-pub struct Growing {
-    file: File,
-    /// What the archive declares.
-    size: u64,
-    end: AtomicU64,
-}
-
-impl Growing {
-    /// Cuts the padding of the last cluster off, if that is where the declared size is; with `sync`,
-    /// waits until all is on stable storage.
-    ///
-    /// # Errors
-    /// Kind [`ErrorKind::Target`].
-    pub fn finish(&self, sync: bool) -> Result<(), Error> {
-        let end = self.end.load(Ordering::Relaxed);
-        let last = end.saturating_sub(CLUSTER_SIZE as u64);
-        let length = if (last..=end).contains(&self.size) {
-            self.size
-        } else {
-            end
-        };
-        let set = self.file.set_len(length).and_then(|()| match sync {
-            true => self.file.sync_all(),
-            false => Ok(()),
-        });
-        set.map_err(|e| cannot("cannot write vmstate.bin", e))
-    }
-
-    fn reach(&self, offset: u64, length: u64) {
-        // Clusters are 64 KiB even where their last blocks are zero.
-        let end = offset
-            .saturating_add(length)
-            .next_multiple_of(CLUSTER_SIZE as u64);
-        self.end.fetch_max(end, Ordering::Relaxed);
-    }
-}
-
-impl Target for Growing {
-    fn write_at(&self, offset: u64, data: &[u8]) -> io::Result<()> {
-        self.reach(offset, data.len() as u64);
-        self.file.write_all_at(data, offset)
-    }
-
-    fn zero_at(&self, offset: u64, length: u64) -> io::Result<()> {
-        // What was never written reads as zeroes.
-        self.reach(offset, length);
-        Ok(())
-    }
-
-    fn zeroes_needed(&self) -> bool {
-        true
     }
 }

@@ -6,14 +6,14 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
+use fleece_archive_io::{Growing, read_devices, write_devices};
 use fleece_storage::VolumeFormat;
 use fleece_storage::block::{BlockDevice, WriteAt};
-use fleece_vma_format::container::Container;
 use fleece_vma_format::restore::{self, Targets};
 use fleece_vma_format::{self as format, Archive, Device, DeviceId, Tally};
 
 use super::compared::Compared;
-use super::directory::{Directory, Growing};
+use super::directory::Directory;
 use super::target::DiskTarget;
 use crate::job::cancel::CancelToken;
 use crate::pace::rate::RateLimit;
@@ -157,11 +157,7 @@ impl Extraction {
     /// The devices of an archive that are read to write those that are wanted: all, unless it can be read anywhere.
     #[must_use]
     pub fn reads<'a>(&self, archive: &'a Archive<'_>) -> Vec<&'a Device> {
-        let targets = self.targets();
-        let devices = archive.header().devices().iter();
-        let is_read =
-            |device: &&Device| !archive.is_seekable() || targets.contains_key(&device.id());
-        devices.filter(is_read).collect()
+        read_devices(archive, &self.targets())
     }
 
     /// Writes everything, on many threads.
@@ -181,18 +177,7 @@ impl Extraction {
             archive.check_headers()?;
             return restore::from_archive(archive, &targets, progress);
         }
-        // Frames with nothing but what is skipped need not be decompressed.
-        let is_partial = targets.len() < archive.header().devices().len();
-        if is_partial
-            && archive.container() == Container::Zstd
-            && let Some(archive) = archive.if_random_access()?
-        {
-            return restore::from_archive(archive, &targets, progress);
-        }
-        match archive.contents() {
-            Some(contents) => restore::from_file(contents, &targets, progress),
-            None => restore::from_stream(&mut archive.reader()?, &targets, progress),
-        }
+        write_devices(archive, &targets, progress)
     }
 
     /// Waits until all that was written is on stable storage, if it is to be.
@@ -210,7 +195,9 @@ impl Extraction {
             flushed.map_err(|e| Error::caused(ErrorKind::Target, failed(), e))?;
         }
         match &self.vmstate {
-            Some((_, file)) => file.finish(self.sync),
+            Some((_, file)) => file
+                .finish(self.sync)
+                .map_err(|e| Error::caused(ErrorKind::Target, "cannot write vmstate.bin", e)),
             None => Ok(()),
         }
     }

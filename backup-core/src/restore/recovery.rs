@@ -1,45 +1,18 @@
 //! Getting out of a damaged archive all that is intact, into a directory.
 
-use std::io::Read;
+use std::io::{self, Read, Write};
 use std::path::Path;
 
+use fleece_archive_io::{Input, Recovery, RecoveryFolder, recover_to};
 use fleece_storage::VolumeFormat;
-use fleece_vma_format::recover::{Recovered, ddrescue_map, recover};
 use fleece_vma_format::restore::Targets;
 use fleece_vma_format::verify::Watch;
-use fleece_vma_format::{self as format, Header};
+use fleece_vma_format::{self as format, Device};
 
 use super::directory::Directory;
 use super::extraction::Extraction;
-use crate::input::{Cancellable, Input};
 use crate::job::cancel::CancelToken;
 use crate::report::error::Error;
-
-/// A disk of which all that is intact was recovered.
-#[derive(Clone, Debug)]
-#[non_exhaustive]
-pub struct RecoveredDisk {
-    /// The device's name.
-    pub name: String,
-    /// Its size in bytes.
-    pub size: u64,
-    /// How many of them are lost.
-    pub lost: u64,
-    /// The name of the file that says which, in the format of GNU ddrescue.
-    pub map: String,
-}
-
-/// What was recovered.
-#[derive(Debug)]
-#[non_exhaustive]
-pub struct Recovery {
-    /// The disks; RAM state, whose length no archive tells, is none.
-    pub disks: Vec<RecoveredDisk>,
-    /// Whether there is RAM state.
-    pub has_vmstate: bool,
-    /// How many damages there are.
-    pub damages: u64,
-}
 
 /// Recovers the configs and disks of an archive into a new directory, checked against its index if there is one.
 /// `watch` is told what is damaged.
@@ -53,68 +26,50 @@ pub fn recover_into<E: From<format::Error> + From<Error>>(
     watch: &mut dyn Watch,
     cancel: &CancelToken,
 ) -> Result<Recovery, E> {
-    let mut job = Job {
+    let folder = Folder {
         directory: Directory::create(directory)?,
         extraction: Extraction::new(true, cancel),
-        header: None,
     };
-    let seekable = input.forgiving();
-    let stream: Box<dyn Read + '_> = match &seekable {
-        Some(zstd) => Box::new(zstd.reader()),
-        None => Box::new(input.stream()?),
-    };
-    let stream = Cancellable::new(stream, cancel);
-    let open = |header: &Header| job.prepare(header).map_err(E::from);
-    let recovered = recover(stream, index, open, watch)?;
-    Ok(job.finish(&recovered)?)
+    recover_to(folder, input, index, watch, cancel)
 }
 
 /// Where everything goes.
-struct Job {
+struct Folder {
     directory: Directory,
     extraction: Extraction,
-    header: Option<Header>,
 }
 
-impl Job {
-    fn prepare(&mut self, header: &Header) -> Result<Targets<'static>, Error> {
-        self.header = Some(header.clone());
-        for config in header.configs() {
-            self.directory.write(config.name(), config.data())?;
-        }
-        for device in header.devices() {
-            self.extraction
-                .to_directory(device, VolumeFormat::Raw, &mut self.directory)?;
-        }
-        Ok(self.extraction.targets())
+impl RecoveryFolder for Folder {
+    type Error = Error;
+
+    fn config(&mut self, name: &str, data: &[u8]) -> Result<(), Error> {
+        self.directory.write(name, data)
     }
 
-    /// Writes beside each disk what it lacks.
-    fn finish(mut self, recovered: &Recovered) -> Result<Recovery, Error> {
-        self.extraction.finish()?;
-        let devices = self.header.iter().flat_map(Header::devices);
-        let (vmstates, devices): (Vec<_>, Vec<_>) = devices.partition(|device| device.is_vmstate());
-        let mut disks = Vec::new();
-        for device in devices {
-            let (name, size) = (device.name().to_owned(), device.size());
-            let (map, mut lost) = (format!("disk-{name}.map"), 0_u64);
-            let ranges = recovered.lost(device.id()).inspect(|range| {
-                lost = lost.saturating_add(range.end.saturating_sub(range.start));
-            });
-            self.directory
-                .write_with(&map, |out| ddrescue_map(out, size, ranges))?;
-            disks.push(RecoveredDisk {
-                name,
-                size,
-                lost,
-                map,
-            });
-        }
-        self.directory.publish(true)?;
-        Ok(Recovery {
-            disks,
-            has_vmstate: !vmstates.is_empty(),
-            damages: recovered.damages(),
-        })
+    fn device(&mut self, device: &Device) -> Result<(), Error> {
+        let raw = VolumeFormat::Raw;
+        self.extraction
+            .to_directory(device, raw, &mut self.directory)
+            .map(drop)
+    }
+
+    fn targets(&self) -> Targets<'static> {
+        self.extraction.targets()
+    }
+
+    fn file(
+        &mut self,
+        name: &str,
+        write: &mut dyn FnMut(&mut dyn Write) -> io::Result<()>,
+    ) -> Result<(), Error> {
+        self.directory.write_with(name, |out| write(out))
+    }
+
+    fn written(&mut self) -> Result<(), Error> {
+        self.extraction.finish()
+    }
+
+    fn publish(&mut self) -> Result<(), Error> {
+        self.directory.publish(true)
     }
 }
