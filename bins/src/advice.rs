@@ -1,6 +1,7 @@
 //! What can be done about an archive, in the words of `vma`.
 
 use fleece_staged_file::meaning;
+#[cfg(unix)]
 use fleece_storage::block::Look;
 use fleece_vma_format::{Advice, Error};
 
@@ -32,6 +33,7 @@ pub fn words(advice: Advice) -> Option<String> {
 }
 
 /// How what looks like this becomes an image that is read.
+#[cfg(unix)]
 #[must_use]
 pub const fn made_raw(look: Look) -> &'static str {
     match look {

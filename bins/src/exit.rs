@@ -1,8 +1,11 @@
 //! Exit codes.
 
+#[cfg(unix)]
 use std::process::ExitCode;
 
-use fleece_backup_core::{CancelReason, Error, ErrorKind};
+#[cfg(unix)]
+use fleece_backup_core::{Error, ErrorKind};
+use fleece_cancel::CancelReason;
 
 /// Something went wrong.
 pub const ERROR: u8 = 1;
@@ -20,6 +23,7 @@ pub const DAMAGE: u8 = 4;
 pub const GUEST: u8 = 5;
 
 /// A storage, or where the archive goes.
+#[cfg(unix)]
 const STORAGE: u8 = 6;
 
 /// The code of what is done with so many warnings.
@@ -32,12 +36,14 @@ pub const fn done(warnings: usize) -> u8 {
 }
 
 /// The code for an error.
+#[cfg(unix)]
 #[must_use]
 pub fn code(error: &Error) -> ExitCode {
     ExitCode::from(number(error))
 }
 
 /// The same as a number.
+#[cfg(unix)]
 #[must_use]
 pub fn number(error: &Error) -> u8 {
     match error.kind() {

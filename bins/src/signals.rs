@@ -1,10 +1,15 @@
 //! Signals end a job in order; a second one ends it at once.
 
+use std::io;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use fleece_backup_core::{CancelReason, CancelToken, Error, ErrorKind};
+#[cfg(unix)]
+use fleece_backup_core::{Error, ErrorKind};
+use fleece_cancel::{CancelReason, CancelToken};
+#[cfg(unix)]
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+#[cfg(unix)]
 use signal_hook::iterator::Signals;
 
 use crate::exit;
@@ -23,39 +28,47 @@ pub fn token() -> &'static CancelToken {
 ///
 /// # Errors
 /// [`ErrorKind::Internal`] if the system refuses a handler or a thread.
+#[cfg(unix)]
 pub fn watch_all() -> Result<CancelToken, Error> {
     watch(&[SIGINT, SIGTERM, SIGHUP])
+        .map_err(|error| Error::caused(ErrorKind::Internal, "cannot listen for signals", error))
 }
 
-/// A token that SIGINT and SIGTERM cancel; at SIGHUP the program ends at once, as ever.
+/// A token that SIGINT and SIGTERM cancel, and Ctrl-C on Windows; at SIGHUP the program ends at once, as ever.
 ///
 /// # Errors
-/// As [`watch_all`].
-pub fn watch_interrupts() -> Result<CancelToken, Error> {
-    watch(&[SIGINT, SIGTERM])
+/// If the system refuses a handler or a thread.
+pub fn watch_interrupts() -> io::Result<CancelToken> {
+    #[cfg(unix)]
+    return watch(&[SIGINT, SIGTERM]);
+    #[cfg(windows)]
+    {
+        ctrlc::set_handler(|| caught(CancelReason::Interrupted)).map_err(io::Error::other)?;
+        Ok(token().clone())
+    }
 }
 
-fn watch(signals: &[i32]) -> Result<CancelToken, Error> {
-    let failed = |error| Error::caused(ErrorKind::Internal, "cannot listen for signals", error);
-    let mut signals = Signals::new(signals).map_err(failed)?;
-    std::thread::Builder::new()
-        .name("signals".into())
-        .spawn(move || signals.forever().for_each(caught))
-        .map_err(failed)?;
-    Ok(token().clone())
-}
-
-fn caught(signal: i32) {
-    let again = token().reason().is_some();
-    token().cancel(match signal {
+#[cfg(unix)]
+fn watch(signals: &[i32]) -> io::Result<CancelToken> {
+    let mut signals = Signals::new(signals)?;
+    let reason = |signal| match signal {
         SIGTERM => CancelReason::Terminated,
         SIGHUP => CancelReason::HungUp,
         _ => CancelReason::Interrupted,
-    });
+    };
+    std::thread::Builder::new()
+        .name("signals".into())
+        .spawn(move || signals.forever().map(reason).for_each(caught))?;
+    Ok(token().clone())
+}
+
+fn caught(reason: CancelReason) {
+    let again = token().reason().is_some();
+    token().cancel(reason);
     // Looked at after the token is cancelled, and set before it is looked at: one of the two sees the other.
     if again || IMPATIENT.load(Ordering::SeqCst) {
         // What is left is on record, for `fleece cleanup`.
-        std::process::exit(128_i32.saturating_add(signal));
+        std::process::exit(exit::signal(reason).into());
     }
 }
 

@@ -8,7 +8,7 @@ use clap::ValueEnum;
 use crate::run::{self, Outcome, Run};
 use crate::{
     commits, deny, examples, exceptions, fuzz, layers, metadata, musl, package, packages, publish,
-    targets, test,
+    targets, test, windows,
 };
 
 /// Of what a step that failed has said, so many lines are said once more at the end.
@@ -50,6 +50,8 @@ pub(crate) enum Step {
     Targets,
     /// Every benchmark runs once
     Bench,
+    /// `vma` for Windows, tried in Wine
+    Windows,
     /// Programs that need no libraries, where Rust has the target for them
     Musl,
     /// Debian and RPM packages are as they should be, and go without a trace
@@ -77,6 +79,7 @@ impl Step {
             Self::Publish => publish::check(),
             Self::Targets => targets::check(),
             Self::Bench => bench(),
+            Self::Windows => windows::check(),
             Self::Musl => musl::check(),
             Self::Package => package::check(),
             Self::Fuzz => fuzz::check(),
@@ -92,6 +95,7 @@ impl Step {
                 | Self::Publish
                 | Self::Targets
                 | Self::Bench
+                | Self::Windows
                 | Self::Musl
                 | Self::Package
         )

@@ -24,6 +24,7 @@ mod screenshots;
 mod skips;
 mod targets;
 mod test;
+mod windows;
 
 use std::process::ExitCode;
 

@@ -13,6 +13,7 @@ mod tree;
 
 use crate::musl;
 use crate::run::Outcome;
+use crate::windows;
 use packed::Packages;
 
 pub(crate) use check::check;
@@ -20,5 +21,6 @@ pub(crate) use check::check;
 /// Builds the programs as they are released, and packs them to `target/package`.
 pub(crate) fn build() -> Outcome {
     let packages = Packages::pack(&musl::release()?)?;
+    windows::release(&packages.folder)?;
     Ok(format!("written to {}", packages.folder.display()))
 }

@@ -6,12 +6,15 @@ use crate::peers;
 use crate::run::{Outcome, Run, has};
 
 /// A program, and the package that has it.
-const PROGRAMS: [(&str, &str); 49] = [
+const PROGRAMS: [(&str, &str); 52] = [
     ("cc", "gcc"),
     // For libFuzzer.
     ("c++", "g++"),
     // For programs that need no libraries.
     ("musl-gcc", "musl-tools"),
+    // For programs for Windows, and to run them.
+    ("x86_64-w64-mingw32-gcc", "gcc-mingw-w64-x86-64"),
+    ("wine", "wine"),
     // To unpack the lab's packages, and to tie its processes to the test; every Debian has them.
     ("dpkg-deb", "dpkg"),
     ("setpriv", "util-linux"),
@@ -29,6 +32,8 @@ const PROGRAMS: [(&str, &str); 49] = [
     ("strace", "strace"),
     // A directory that hangs or dies.
     ("bindfs", "bindfs"),
+    // By which users mount.
+    ("fusermount3", "fuse3"),
     // A SCSI target.
     ("tgtd", "tgt"),
     // Storages: file systems, volume groups, a Ceph cluster of one node.

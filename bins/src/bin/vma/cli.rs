@@ -3,10 +3,14 @@
 use std::ffi::OsString;
 use std::path::PathBuf;
 
+#[cfg(unix)]
 use clap::builder::OsStringValueParser;
 use clap::{Args, Parser, Subcommand};
+#[cfg(unix)]
 use fleece_units as units;
+#[cfg(unix)]
 use fleece_vma_format::container::FrameOptions;
+#[cfg(unix)]
 use fleece_vma_format::{Compression, HeaderBuilder};
 
 /// VMA archives: list, extract, create, verify, and what the format itself lacks.
@@ -35,6 +39,7 @@ pub(super) enum Command {
     List(ListArgs),
     /// Print a config
     Config(ConfigArgs),
+    #[cfg(unix)]
     /// Create an archive from disk images
     Create(CreateArgs),
     /// Extract configs and disks from an archive
@@ -43,6 +48,7 @@ pub(super) enum Command {
     Verify(VerifyArgs),
     /// Show sizes, container, order and index of an archive
     Info(InfoArgs),
+    #[cfg(unix)]
     /// Serve the disks of an archive over NBD, to mount them or start a guest at once
     ///
     /// Prints an NBD URI for each disk, and serves it until SIGINT or SIGTERM. The archive is never
@@ -54,6 +60,7 @@ pub(super) enum Command {
     ///                                                          # go into the overlay
     #[command(verbatim_doc_comment)]
     Serve(ServeArgs),
+    #[cfg(unix)]
     /// List what is on the disks of an archive, and read the files there
     ///
     /// Without root, without mounting anything, without QEMU. Volumes are called after the disk and what it has: scsi0
@@ -69,6 +76,7 @@ pub(super) enum Command {
     /// Files are read of ext2/3/4, XFS, btrfs, NTFS, FAT, exFAT and ISO 9660; docs/FILES.md has more.
     #[command(verbatim_doc_comment)]
     Files(FilesArgs),
+    #[cfg(unix)]
     /// Mount the disks of an archive, and the files on them, for any program that reads files
     ///
     /// DIR, which must be empty, gets a sparse file DEVICE.raw for each disk, and a directory files/VOLUME for each volume
@@ -82,12 +90,15 @@ pub(super) enum Command {
     ///   cp --sparse=auto /mnt/drive-scsi0.raw disk.raw         # copies only what is stored
     #[command(verbatim_doc_comment)]
     Mount(MountArgs),
+    #[cfg(unix)]
     /// Build the index of an archive that has none
     Index(IndexArgs),
     /// Compare the disks of two archives
     Diff(DiffArgs),
+    #[cfg(unix)]
     /// Make a seekable .vma.zst of any archive, with an index inside
     Reframe(RewriteArgs),
+    #[cfg(unix)]
     /// Rewrite an archive in disk order with a stable uuid, for deduplicating stores
     Optimize(RewriteArgs),
     /// Recover everything that is intact in a damaged archive
@@ -102,13 +113,17 @@ impl Command {
     /// Whether standard output carries an archive, an index or a disk.
     pub(super) fn stdout_is_data(&self) -> bool {
         match self {
+            #[cfg(unix)]
             Self::Create(args) => args.archive == "-",
+            #[cfg(unix)]
             Self::Reframe(args) | Self::Optimize(args) => args.output == "-",
             Self::Extract(args) => args.directory.as_os_str() == "-",
+            #[cfg(unix)]
             Self::Files(args) => matches!(
                 args.action,
                 Some(FilesAction::Cat { .. } | FilesAction::Tar { .. })
             ),
+            #[cfg(unix)]
             Self::Index(args) => args
                 .output
                 .as_ref()
@@ -133,6 +148,7 @@ pub(super) struct ConfigArgs {
     pub(super) config: String,
 }
 
+#[cfg(unix)]
 #[derive(Debug, Args)]
 pub(super) struct CreateArgs {
     /// New archive: a file that does not exist, a FIFO, exec:COMMAND, or - for standard output
@@ -156,6 +172,7 @@ pub(super) struct CreateArgs {
     pub(super) progress: bool,
 }
 
+#[cfg(unix)]
 /// How archives are written.
 #[derive(Debug, Args)]
 pub(super) struct OutputArgs {
@@ -219,6 +236,7 @@ pub(super) struct ExtractArgs {
         conflicts_with = "map"
     )]
     pub(super) format: String,
+    #[cfg(unix)]
     #[command(flatten)]
     pub(super) copy: CopyArgs,
     /// Do not wait until the disks are on stable storage
@@ -229,6 +247,7 @@ pub(super) struct ExtractArgs {
     pub(super) progress: bool,
 }
 
+#[cfg(unix)]
 /// Seekable copies of archives that can only be read from front to back: a .vma.zst of one frame, as Proxmox
 /// writes it, a .vma.gz or a .vma.lzo.
 #[derive(Debug, Args)]
@@ -257,6 +276,7 @@ pub(super) struct VerifyArgs {
     /// Index to check against with --deep [default: the one inside, or ARCHIVE.idx]
     #[arg(long, value_name = "FILE", requires = "deep")]
     pub(super) index: Option<PathBuf>,
+    #[cfg(unix)]
     /// Check the archive against the signed list beside it, which must be by this Ed25519 key of SSH: a file of public keys, or
     /// a key itself (may be given several times). An encrypted archive needs no --identity for that
     #[arg(long, value_name = "KEY")]
@@ -272,6 +292,7 @@ pub(super) struct InfoArgs {
     pub(super) archive: OsString,
 }
 
+#[cfg(unix)]
 #[derive(Debug, Args)]
 pub(super) struct ServeArgs {
     /// Archive; of one that can only be read from front to back a seekable copy is made and kept
@@ -285,6 +306,7 @@ pub(super) struct ServeArgs {
     pub(super) copy: CopyArgs,
 }
 
+#[cfg(unix)]
 #[derive(Debug, Args)]
 pub(super) struct MountArgs {
     /// Archive; of one that can only be read from front to back a seekable copy is made and kept
@@ -319,6 +341,7 @@ pub(super) struct MountArgs {
     pub(super) goes_on: bool,
 }
 
+#[cfg(unix)]
 #[derive(Debug, Args)]
 pub(super) struct FilesArgs {
     /// Archive, or image of a disk; of an archive that can only be read from front to back a seekable copy is made and kept
@@ -335,6 +358,7 @@ pub(super) struct FilesArgs {
     pub(super) action: Option<FilesAction>,
 }
 
+#[cfg(unix)]
 /// What is done with files.
 #[derive(Debug, Subcommand)]
 pub(super) enum FilesAction {
@@ -361,6 +385,7 @@ pub(super) enum FilesAction {
     },
 }
 
+#[cfg(unix)]
 #[derive(Debug, Args)]
 pub(super) struct LsArgs {
     /// Directories and files [default: /]
@@ -373,6 +398,7 @@ pub(super) struct LsArgs {
     pub(super) directory: bool,
 }
 
+#[cfg(unix)]
 #[derive(Debug, Args)]
 pub(super) struct FindArgs {
     /// Where to begin [default: /]
@@ -385,6 +411,7 @@ pub(super) struct FindArgs {
     pub(super) print0: bool,
 }
 
+#[cfg(unix)]
 #[derive(Debug, Args)]
 pub(super) struct CpArgs {
     /// Files and directories
@@ -404,6 +431,7 @@ pub(super) struct CpArgs {
     pub(super) links: bool,
 }
 
+#[cfg(unix)]
 #[derive(Debug, Args)]
 pub(super) struct IndexArgs {
     /// Archive, or - for standard input, with -o
@@ -424,6 +452,7 @@ pub(super) struct DiffArgs {
     pub(super) verbose: bool,
 }
 
+#[cfg(unix)]
 #[derive(Debug, Args)]
 pub(super) struct RewriteArgs {
     /// Archive
@@ -445,6 +474,7 @@ pub(super) struct RecoverArgs {
     pub(super) directory: PathBuf,
 }
 
+#[cfg(unix)]
 impl OutputArgs {
     pub(super) const fn is_aligned(&self) -> bool {
         self.align || self.reuse.is_some()
@@ -472,6 +502,7 @@ impl OutputArgs {
     }
 }
 
+#[cfg(unix)]
 fn compression(text: &str) -> Result<Compression, String> {
     let (method, level) = match text.split_once('=') {
         Some((method, level)) => (method, Some(level)),

@@ -3,9 +3,12 @@
 use std::fmt::Write;
 use std::io;
 
-use fleece_backup_core::{CancelReason, ErrorKind};
+#[cfg(unix)]
+use fleece_backup_core::ErrorKind;
 use fleece_bins::advice::{chain, text};
 use fleece_bins::{exit, signals};
+use fleece_cancel::CancelReason;
+#[cfg(unix)]
 use fleece_storage::block;
 use fleece_vma_format as format;
 
@@ -30,7 +33,7 @@ pub(super) struct Failure {
 impl Failure {
     /// What was asked for cannot be done.
     pub(super) fn new(message: impl Into<String>) -> Self {
-        Self::of(ErrorKind::Request.word(), message)
+        Self::of(REQUEST, message)
     }
 
     /// What cannot be put into an archive, or is not in it, is no damage of one.
@@ -54,6 +57,7 @@ impl Failure {
     }
 
     /// All is done, but something is not as it should be.
+    #[cfg(unix)]
     pub(super) fn warning(message: &str) -> Self {
         Self {
             code: exit::WARNINGS,
@@ -65,7 +69,7 @@ impl Failure {
     pub(super) const fn damage(message: Option<String>) -> Self {
         Self {
             code: exit::DAMAGE,
-            kind: ErrorKind::Damage.word(),
+            kind: DAMAGE,
             message,
         }
     }
@@ -83,7 +87,7 @@ impl Failure {
     fn interrupted(reason: CancelReason) -> Self {
         Self {
             code: exit::signal(reason),
-            kind: ErrorKind::Cancelled(reason).word(),
+            kind: CANCELLED,
             message: None,
         }
     }
@@ -142,6 +146,11 @@ impl Failure {
     }
 }
 
+/// The kinds that `fleece` has, too, in its words.
+const REQUEST: &str = "request";
+const DAMAGE: &str = "archive-damaged";
+const CANCELLED: &str = "cancelled";
+
 /// The kind of a command line that makes no sense.
 const USAGE: &str = "usage";
 
@@ -168,6 +177,7 @@ impl From<format::Error> for Failure {
     }
 }
 
+#[cfg(unix)]
 impl From<fleece_archive_files::Error> for Failure {
     fn from(error: fleece_archive_files::Error) -> Self {
         match signals::token().reason() {
@@ -180,6 +190,16 @@ impl From<fleece_archive_files::Error> for Failure {
     }
 }
 
+impl From<fleece_archive_io::Error> for Failure {
+    fn from(error: fleece_archive_io::Error) -> Self {
+        match signals::token().reason() {
+            Some(reason) => Self::interrupted(reason),
+            None => Self::of(error.kind().word(), error.chain()),
+        }
+    }
+}
+
+#[cfg(unix)]
 impl From<fleece_backup_core::Error> for Failure {
     fn from(error: fleece_backup_core::Error) -> Self {
         match signals::token().reason() {
@@ -190,12 +210,7 @@ impl From<fleece_backup_core::Error> for Failure {
     }
 }
 
-impl From<fleece_archive_io::Error> for Failure {
-    fn from(error: fleece_archive_io::Error) -> Self {
-        fleece_backup_core::Error::from(error).into()
-    }
-}
-
+#[cfg(unix)]
 impl From<block::Error> for Failure {
     fn from(error: block::Error) -> Self {
         Self::of(error.kind().word(), chain(&error))

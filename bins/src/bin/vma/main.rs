@@ -1,23 +1,32 @@
 //! `vma`: everything about VMA archives. Parse, call `fleece-vma-format`, print, exit code.
 
 mod cli;
+#[cfg(unix)]
 mod copy;
+#[cfg(unix)]
 mod create;
 mod diff;
+#[cfg(unix)]
 mod encryption;
 mod extract;
 mod failure;
+#[cfg(unix)]
 mod files;
+#[cfg(unix)]
 mod index;
 mod info;
 mod input;
 mod list;
+#[cfg(unix)]
 mod mount;
+#[cfg(unix)]
 mod output;
 mod progress;
 mod recover;
 mod report;
+#[cfg(unix)]
 mod rewrite;
+#[cfg(unix)]
 mod serve;
 mod verify;
 
@@ -61,14 +70,21 @@ fn run(command: &Command) -> Result<()> {
         Command::Config(args) => return list::config(args),
         Command::Info(args) => return info::info(args),
         Command::Verify(args) => return verify::verify(args),
+        #[cfg(unix)]
         Command::Files(args) => return files::files(args),
+        #[cfg(unix)]
         Command::Create(args) => create::create(args),
         Command::Extract(args) => extract::extract(args),
+        #[cfg(unix)]
         Command::Serve(args) => serve::serve(args),
+        #[cfg(unix)]
         Command::Mount(args) => mount::mount(args),
+        #[cfg(unix)]
         Command::Index(args) => index::index(args),
         Command::Diff(args) => diff::diff(args),
+        #[cfg(unix)]
         Command::Reframe(args) => rewrite::reframe(args),
+        #[cfg(unix)]
         Command::Optimize(args) => rewrite::optimize(args),
         Command::Recover(args) => recover::recover(args),
     };

@@ -2,8 +2,11 @@
 
 use std::io::Read;
 
-use fleece_archive_io::Input;
-use fleece_backup_core::restore::{RecoveredDisk, Recovery, recover_into};
+#[cfg(windows)]
+use fleece_archive_io::recover_into;
+use fleece_archive_io::{Input, RecoveredDisk, Recovery};
+#[cfg(unix)]
+use fleece_backup_core::restore::recover_into;
 use fleece_bins::{exit, signals};
 use fleece_vma_format::VMSTATE;
 use fleece_vma_format::verify::{Damage, Watch};

@@ -2,6 +2,7 @@
 
 use std::io::Read;
 
+#[cfg(unix)]
 use fleece_encryption::signature::Checked;
 use fleece_vma_format::verify::{Damage, MAX_TOLD, Verified, Watch};
 use fleece_vma_format::{Header, Tally};
@@ -11,6 +12,7 @@ use fleece_bins::advice::text;
 use fleece_bins::{events, exit};
 
 use super::cli::VerifyArgs;
+#[cfg(unix)]
 use super::encryption::check;
 use super::failure::{Failure, Result};
 use super::input::{index, open};
@@ -20,6 +22,7 @@ use super::report::{self, talk};
 
 /// Looks for damage and tells all of it.
 pub(super) fn verify(args: &VerifyArgs) -> Result<()> {
+    #[cfg(unix)]
     if !args.signed_by.is_empty() {
         let checked = check(&args.archive, &args.signed_by)?;
         // Whoever cannot read it knows all that there is to be known.
@@ -51,6 +54,7 @@ pub(super) fn verify(args: &VerifyArgs) -> Result<()> {
 }
 
 /// What is known of an archive that is checked by its signature alone.
+#[cfg(unix)]
 fn tell_signed(checked: &Checked) -> Result<()> {
     if report::is_events() {
         return report::summary(
