@@ -3,12 +3,18 @@
 
 use std::fmt::Debug;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
 
+use fleece_bins::signals;
 use fleece_fleecing::Step;
 use rustix::process::{Signal, getpid, kill_process};
 use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id, Record};
 use tracing::{Event, Metadata, Subscriber};
+
+/// How long it may take until a signal is noticed.
+const NOTICED: Duration = Duration::from_secs(10);
 
 /// Does what the environment says, if it says something.
 pub(crate) fn arm() {
@@ -52,6 +58,14 @@ impl Fault {
         };
         // Nothing to be done if it fails: the test sees that the process goes on.
         let _ = kill_process(getpid(), signal);
+        // It is at this step that a signal is noticed, however long the thread that takes it waits for a processor.
+        let began = Instant::now();
+        while signal != Signal::STOP
+            && signals::token().reason().is_none()
+            && began.elapsed() < NOTICED
+        {
+            thread::sleep(Duration::from_millis(1));
+        }
     }
 }
 
