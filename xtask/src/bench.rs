@@ -25,7 +25,7 @@ enum Program {
     Test(&'static str),
 }
 
-const TABLES: [Table; 12] = [
+const TABLES: [Table; 13] = [
     bench("calls", "syscalls", &["target"]),
     bench("holes", "holes", &["target", "1024", "ROUNDS"]),
     bench("archive", "archive", &["target", "2048", "ROUNDS"]),
@@ -42,6 +42,11 @@ const TABLES: [Table; 12] = [
         "guest-latency",
         // One at a time, on storage with latency, and with an iothread: QEMUs differ there.
         &["whole", "ROUNDS", "1024", "0,3,4", "11.1"],
+    ),
+    bench(
+        "frontier",
+        "guest-latency",
+        &["frontier", "ROUNDS", "1024", "0,3", "10.0"],
     ),
     Table {
         name: "models",

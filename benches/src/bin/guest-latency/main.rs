@@ -4,6 +4,7 @@
 //! cargo build --release -p fleece-bins && cargo xtask lab
 //! cargo run --release -p fleece-benches --bin guest-latency                       whole backups
 //! cargo run --release -p fleece-benches --bin guest-latency whole [ROUNDS [MiB [LOAD,…|all [QEMU]]]]
+//! cargo run --release -p fleece-benches --bin guest-latency frontier [ROUNDS [MiB [LOAD,…|all [QEMU]]]]
 //! cargo run --release -p fleece-benches --bin guest-latency targets [ROUNDS [SECONDS]]
 //! ```
 
@@ -22,6 +23,8 @@ mod table;
 mod targets;
 mod whole;
 
+use whole::{FRONTIER, PEERS};
+
 fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let number = |place: usize| -> Option<u64> {
@@ -29,14 +32,15 @@ fn main() {
         Some(text.parse().expect("a number"))
     };
     match arguments.first().map_or("whole", String::as_str) {
-        "whole" => whole::run(
+        what @ ("whole" | "frontier") => whole::run(
+            if what == "whole" { PEERS } else { FRONTIER },
             number(1).unwrap_or(5) as usize,
             number(2).unwrap_or(1024),
             &arguments.get(3).map_or_else(Vec::new, |text| loads(text)),
             arguments.get(4).map_or("10.0", String::as_str),
         ),
         "targets" => targets::run(number(1).unwrap_or(5) as usize, number(2).unwrap_or(5)),
-        other => panic!("'{other}' is neither whole nor targets"),
+        other => panic!("'{other}' is none of whole, frontier and targets"),
     }
 }
 
