@@ -90,7 +90,12 @@ impl DumpDirectory {
         let Some(kept) = self.keeper() else {
             return;
         };
-        for Run { guest, time, stats } in self.kept_runs() {
+        let runs = self.kept_runs();
+        if runs.is_empty() {
+            // Another process may have made the directory for what it is about to keep.
+            return;
+        }
+        for Run { guest, time, stats } in runs {
             let Ok(name) = BackupName::new(&guest, time, None) else {
                 continue;
             };
