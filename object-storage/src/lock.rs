@@ -42,6 +42,12 @@ impl Lock {
         self.until.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
     }
 
+    /// Whether it keeps what the other would, for as long: to the second, which is all that stores know.
+    pub(crate) fn holds(&self, other: &Self) -> bool {
+        let strict = self.mode == LockMode::Compliance || other.mode == LockMode::Governance;
+        strict && self.until.as_second() >= other.until.as_second()
+    }
+
     /// The lock in what a store says of an object; `None` if it has none.
     pub(crate) fn of(mode: &str, until: &str) -> Result<Option<Self>, Error> {
         let mode = match mode {

@@ -81,6 +81,7 @@ pub struct Upload {
     store: Arc<Store>,
     key: String,
     id: String,
+    lock: Option<Lock>,
     part: usize,
     buffer: Vec<u8>,
     next: u32,
@@ -167,6 +168,7 @@ impl Upload {
             store,
             key: key.to_owned(),
             id,
+            lock: options.lock,
             part: usize::try_from(part).unwrap_or(usize::MAX),
             buffer: Vec::new(),
             next: 1,
@@ -281,7 +283,10 @@ impl Upload {
         }
         self.over = true;
         let by_checksum = match self.store.look(&self.key) {
-            Ok(Some(object)) if is_there(&object) => is_md5 && object.etag == etag,
+            Ok(Some(object)) if is_there(&object) => {
+                self.hold(object.lock)?;
+                is_md5 && object.etag == etag
+            }
             Ok(_) => {
                 let message = format!("the store has something else than was sent as {}", self.key);
                 // It is not what anybody wants to restore from. One that cannot be removed is named all the same.
@@ -304,6 +309,26 @@ impl Upload {
         })
     }
 
+    /// Sees to it that the object is locked for as long as was asked for: a store may take no notice of what was said of that
+    /// when the upload was begun.
+    fn hold(&self, held: Option<Lock>) -> Result<(), Error> {
+        let Some(wanted) = self.lock else {
+            return Ok(());
+        };
+        let holds = |held: Option<Lock>| held.is_some_and(|held| held.holds(&wanted));
+        if holds(held) {
+            return Ok(());
+        }
+        self.store.lock(&self.key, &wanted)?;
+        match self.store.look(&self.key)? {
+            Some(object) if holds(object.lock) => Ok(()),
+            _ => {
+                let message = format!("{} is complete, but the store does not lock it", self.key);
+                Err(Error::new(ErrorKind::Refused, message))
+            }
+        }
+    }
+
     /// Hands the part in the making on, and waits for room for the next.
     fn send(&mut self) -> Result<(), Error> {
         let gone = || Error::new(ErrorKind::Cancelled, "the upload has ended");
@@ -324,6 +349,15 @@ impl Upload {
     }
 }
 
+/// The size of the part of this number: what is larger than it was said to be still fits into 10,000 parts.
+fn grown(part: usize, number: u32) -> usize {
+    let is_step = u64::from(number) >= PARTS && number.is_multiple_of(100);
+    let larger = part
+        .saturating_mul(2)
+        .min(usize::try_from(LARGEST).unwrap_or(usize::MAX));
+    if is_step { larger } else { part }
+}
+
 impl Write for Upload {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         if let Some(error) = self.shared.take() {
@@ -332,6 +366,7 @@ impl Write for Upload {
         }
         if self.buffer.len() >= self.part {
             self.send()?;
+            self.part = grown(self.part, self.next);
         }
         if self.buffer.capacity() < self.part {
             // A short object needs less; a long one gets its room once.
@@ -432,6 +467,18 @@ impl Worker {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_larger_than_was_said_still_fits() {
+        let mut part = usize::try_from(part_size(1 << 40)).unwrap();
+        let mut sum = 0;
+        for number in 1..=10_000 {
+            part = grown(part, number);
+            sum += part as u64;
+            assert!(part as u64 <= LARGEST);
+        }
+        assert!(sum > 6 << 40, "{sum}");
+    }
 
     #[test]
     fn parts_are_large_enough_for_every_object_and_no_larger() {
