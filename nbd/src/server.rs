@@ -8,10 +8,10 @@ pub(crate) mod exports;
 mod listener;
 pub(crate) mod negotiation;
 pub(crate) mod receive;
+mod stop;
 mod transmission;
 
-use std::io::{self, Write};
-use std::os::unix::net::UnixStream;
+use std::io;
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
@@ -24,6 +24,7 @@ use self::connections::{Connections, Entry};
 use self::exports::Exports;
 use self::listener::Listener;
 use self::negotiation::{Agreement, negotiate};
+use self::stop::{Stop, Stopped};
 use crate::error::{Error, ErrorKind};
 use crate::stream::{Address, Stream, Timed};
 
@@ -109,8 +110,8 @@ impl ServerOptions {
 pub struct Server {
     shared: Arc<Shared>,
     address: Address,
-    /// A byte written here ends the accepting thread.
-    stop: UnixStream,
+    /// Ends the accepting thread.
+    stop: Stop,
     acceptor: Option<JoinHandle<()>>,
 }
 
@@ -137,7 +138,7 @@ impl Server {
             options: options.clone(),
         });
         let cannot = |error| Error::with_source(ErrorKind::Connect, "cannot start a server", error);
-        let (stop, stopped) = UnixStream::pair().map_err(cannot)?;
+        let (stop, stopped) = stop::pair().map_err(cannot)?;
         let accepting = Arc::clone(&shared);
         let acceptor = thread::Builder::new()
             .name("nbd-accept".to_owned())
@@ -208,8 +209,7 @@ impl Server {
             return true;
         };
         self.shared.connections.close();
-        // The accepting thread reads this, or is gone already.
-        let _ = self.stop.write_all(&[0]);
+        self.stop.stop();
         let _ = acceptor.join();
         self.shared.connections.end(None, grace)
     }
@@ -221,13 +221,13 @@ impl Drop for Server {
     }
 }
 
-/// Accepts connections until something arrives at `stopped`.
-fn accept_all(listener: &Listener, stopped: &UnixStream, shared: &Arc<Shared>) {
+/// Accepts connections until it is told to stop.
+fn accept_all(listener: &Listener, stopped: &Stopped, shared: &Arc<Shared>) {
     let mut rest = None;
     loop {
         let mut ready = [
-            PollFd::new(stopped, PollFlags::IN),
-            PollFd::new(listener, PollFlags::IN),
+            PollFd::from_borrowed_fd(stopped.socket(), PollFlags::IN),
+            PollFd::from_borrowed_fd(listener.socket(), PollFlags::IN),
         ];
         // While resting, only the end of the rest or of the server counts.
         let watched = match rest {

@@ -3,12 +3,14 @@
 use std::fmt;
 use std::io::{self, IoSlice, Read, Write};
 use std::net::{Shutdown, TcpStream, ToSocketAddrs};
-use std::os::unix::ffi::OsStrExt;
-use std::os::unix::net::UnixStream;
+#[cfg(unix)]
+use std::os::unix::{ffi::OsStrExt as _, net::UnixStream};
+#[cfg(unix)]
 use std::path::{Path, PathBuf, absolute};
 use std::time::{Duration, Instant};
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_encode};
+#[cfg(unix)]
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, socket_with, sockopt};
 
 use crate::error::{Error, ErrorKind};
@@ -18,6 +20,7 @@ use crate::error::{Error, ErrorKind};
 #[non_exhaustive]
 pub enum Address {
     /// A Unix socket.
+    #[cfg(unix)]
     Unix(PathBuf),
     /// `host:port`. The registered port of NBD is 10809.
     Tcp(String),
@@ -37,14 +40,17 @@ impl Address {
     /// URI is passed on to programs that may run elsewhere.
     ///
     /// ```
+    /// # #[cfg(unix)] {
     /// let address = fleece_nbd::Address::Unix("/run/my disks.sock".into());
     /// assert_eq!(address.uri("a"), "nbd+unix:///a?socket=/run/my%20disks.sock");
+    /// # }
     /// let address = fleece_nbd::Address::Tcp("localhost:10809".into());
     /// assert_eq!(address.uri("100%"), "nbd://localhost:10809/100%25");
     /// ```
     pub fn uri(&self, export: &str) -> String {
         let export = percent_encode(export.as_bytes(), ENCODED);
         match self {
+            #[cfg(unix)]
             Self::Unix(path) => {
                 let path = absolute(path).unwrap_or_else(|_| path.clone());
                 let path = percent_encode(path.as_os_str().as_bytes(), ENCODED);
@@ -58,6 +64,7 @@ impl Address {
 impl fmt::Display for Address {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            #[cfg(unix)]
             Self::Unix(path) => write!(f, "{}", path.display()),
             Self::Tcp(host_and_port) => f.write_str(host_and_port),
         }
@@ -67,6 +74,7 @@ impl fmt::Display for Address {
 /// A connection; `&Stream` reads and writes, so that one thread may do either.
 #[derive(Debug)]
 pub(crate) enum Stream {
+    #[cfg(unix)]
     Unix(UnixStream),
     Tcp(TcpStream),
 }
@@ -74,6 +82,7 @@ pub(crate) enum Stream {
 impl Stream {
     pub(crate) fn connect(address: &Address, timeout: Duration) -> Result<Self, Error> {
         let connected = match address {
+            #[cfg(unix)]
             Address::Unix(path) => connect_unix(path, timeout).map(Self::Unix),
             Address::Tcp(host_and_port) => connect_tcp(host_and_port, timeout).map(Self::Tcp),
         };
@@ -85,6 +94,7 @@ impl Stream {
 
     pub(crate) fn set_read_timeout(&self, timeout: Option<Duration>) -> io::Result<()> {
         match self {
+            #[cfg(unix)]
             Self::Unix(stream) => stream.set_read_timeout(timeout),
             Self::Tcp(stream) => stream.set_read_timeout(timeout),
         }
@@ -92,6 +102,7 @@ impl Stream {
 
     pub(crate) fn set_write_timeout(&self, timeout: Option<Duration>) -> io::Result<()> {
         match self {
+            #[cfg(unix)]
             Self::Unix(stream) => stream.set_write_timeout(timeout),
             Self::Tcp(stream) => stream.set_write_timeout(timeout),
         }
@@ -110,12 +121,14 @@ impl Stream {
     fn shutdown_as(&self, how: Shutdown) {
         // It fails only when the connection is gone already, which is what is wanted.
         let _ = match self {
+            #[cfg(unix)]
             Self::Unix(stream) => stream.shutdown(how),
             Self::Tcp(stream) => stream.shutdown(how),
         };
     }
 }
 
+#[cfg(unix)]
 /// Connects within `timeout`, also to a server that does not accept and has a full backlog.
 fn connect_unix(path: &Path, timeout: Duration) -> io::Result<UnixStream> {
     let address = SocketAddrUnix::new(path)?;
@@ -148,6 +161,7 @@ fn connect_tcp(host_and_port: &str, timeout: Duration) -> io::Result<TcpStream> 
 impl Read for &Stream {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         match self {
+            #[cfg(unix)]
             Stream::Unix(stream) => (&*stream).read(buffer),
             Stream::Tcp(stream) => (&*stream).read(buffer),
         }
@@ -157,6 +171,7 @@ impl Read for &Stream {
 impl Write for &Stream {
     fn write(&mut self, buffer: &[u8]) -> io::Result<usize> {
         match self {
+            #[cfg(unix)]
             Stream::Unix(stream) => (&*stream).write(buffer),
             Stream::Tcp(stream) => (&*stream).write(buffer),
         }
@@ -164,6 +179,7 @@ impl Write for &Stream {
 
     fn write_vectored(&mut self, buffers: &[IoSlice<'_>]) -> io::Result<usize> {
         match self {
+            #[cfg(unix)]
             Stream::Unix(stream) => (&*stream).write_vectored(buffers),
             Stream::Tcp(stream) => (&*stream).write_vectored(buffers),
         }
