@@ -1,7 +1,7 @@
 //! Archives where they are: in files and pipes, with an index inside or beside them.
 //!
 //! [`Input`] opens what a path names and gives what `fleece-vma-format` reads. [`Folder`] is where it is extracted to with
-//! what every system has, and [`recover_to`] gets out of a damaged one what is intact.
+//! what every system has, [`recover_to`] gets out of a damaged one what is intact, and [`ArchiveExport`] is a disk of one over NBD.
 //!
 //! Calls block; a cancelled [`CancelToken`] ends reading with an error. The threads are those of the format's
 //! `restore`, and so is the memory. A [`Folder`] that is dropped before it is published is removed.
@@ -9,6 +9,7 @@
 mod cancellable;
 mod encrypted;
 mod error;
+mod export;
 mod extract;
 mod folder;
 mod growing;
@@ -24,6 +25,7 @@ mod system;
 pub use cancellable::Cancellable;
 pub use encrypted::is_encrypted;
 pub use error::{Error, ErrorKind};
+pub use export::ArchiveExport;
 pub use extract::{
     RecoveredDisk, Recovery, RecoveryFolder, read_devices, recover_to, write_devices,
 };

@@ -24,9 +24,10 @@ impl Served {
         Self::start_in(Path::new("."), archive, socket, disks)
     }
 
-    fn start_in(folder: &Path, archive: &str, socket: &str, disks: usize) -> Self {
+    /// `place` is a socket, or the option for TCP.
+    fn start_in(folder: &Path, archive: &str, place: &str, disks: usize) -> Self {
         let mut child = vma()
-            .args(["serve", archive, socket])
+            .args(["serve", archive, place])
             .current_dir(folder)
             .stdout(Stdio::piped())
             .spawn()
@@ -74,8 +75,9 @@ fn every_disk_of_proxmoxs_archive_is_read_as_it_is_extracted() {
         .filter(|name| name.ends_with(".raw"))
         .collect();
     assert!(disks.len() > 1);
-    for (archive, socket) in [(&plain, "plain sock?"), (&zst, "zst")] {
-        let served = Served::start(archive, &path(&dir, socket), disks.len());
+    let socket = path(&dir, "plain sock?");
+    for (archive, place) in [(&plain, &*socket), (&zst, "--tcp")] {
+        let served = Served::start(archive, place, disks.len());
         for disk in &disks {
             let name = disk.strip_prefix("disk-").unwrap_or(disk);
             let name = name.strip_suffix(".raw").unwrap();
@@ -216,6 +218,35 @@ fn what_cannot_be_served_is_refused_with_the_reason() {
     let served = Served::start(&plain, &socket, 1);
     fails(&["serve", &plain, &socket], 1, "cannot listen");
     assert_eq!(served.end("-INT"), Some(0));
+    fails(&["serve", &plain], 2, "--tcp");
+    fails(&["serve", &plain, &socket, "--tcp"], 2, "cannot be used");
+    fails(&["serve", &plain, "--tcp=0.0.0.0:0"], 1, "loopback");
+    fails(&["serve", &plain, "--tcp=99999"], 1, "cannot listen at");
+}
+
+#[test]
+fn over_tcp_a_port_is_chosen_and_only_this_machine_is_let_in() {
+    let plain = archive("single.vma");
+    let chosen = Served::start(&plain, "--tcp", 1);
+    let uri = chosen.uris[0].clone();
+    let (host, port) = uri.rsplit_once('/').unwrap().0.rsplit_once(':').unwrap();
+    assert_eq!(host, "nbd://127.0.0.1");
+    fails(&["serve", &plain, &format!("--tcp={port}")], 1, "in use");
+    // Two at once, and one that says nothing.
+    let silent = std::net::TcpStream::connect(format!("127.0.0.1:{port}")).unwrap();
+    let [first, second] = [(); 2].map(|()| succeeds("nbdinfo", &["--size", &uri]));
+    assert_eq!(first, second);
+    assert_eq!(chosen.end("-TERM"), Some(0));
+    drop(silent);
+    // At once again, although the earlier connections are not forgotten by the system.
+    let again = Served::start(&plain, &format!("--tcp={port}"), 1);
+    assert_eq!(again.end("-INT"), Some(0));
+    if std::net::TcpListener::bind("[::1]:0").is_err() {
+        return;
+    }
+    let six = Served::start(&plain, "--tcp=[::1]:0", 1);
+    assert!(six.uris[0].starts_with("nbd://[::1]:"), "{:?}", six.uris);
+    assert_eq!(succeeds("nbdinfo", &["--size", &six.uris[0]]), first);
 }
 
 #[test]

@@ -116,6 +116,7 @@ Register-ArgumentCompleter -Native -CommandName 'vma' -ScriptBlock {
             break
         }
         'vma;serve' {
+            [CompletionResult]::new('--tcp', '--tcp', [CompletionResultType]::ParameterName, 'Listen at this TCP port instead, of 127.0.0.1 if no other address of this machine itself is given; 0 takes any that is free, which the URIs tell [default: 0]')
             [CompletionResult]::new('-d', '-d', [CompletionResultType]::ParameterName, 'Only these devices, as `vma list` names them')
             [CompletionResult]::new('--cache', '--cache', [CompletionResultType]::ParameterName, 'Directory where seekable copies are kept [default: fleece in $XDG_CACHE_HOME or ~/.cache]')
             [CompletionResult]::new('--cache-size', '--cache-size', [CompletionResultType]::ParameterName, 'Most that all copies there take; those used longest ago are removed. 0 makes none')

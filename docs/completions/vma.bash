@@ -1036,12 +1036,16 @@ _vma() {
             return 0
             ;;
         vma__subcmd__serve)
-            opts="-d -h --cache --cache-size --reframe-to --json --identity --help"
+            opts="-d -h --tcp --cache --cache-size --reframe-to --json --identity --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
+                --tcp)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 -d)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0

@@ -106,6 +106,7 @@ set edit:completion:arg-completer[vma] = {|@words|
             cand --help 'Print help'
         }
         &'vma;serve'= {
+            cand --tcp 'Listen at this TCP port instead, of 127.0.0.1 if no other address of this machine itself is given; 0 takes any that is free, which the URIs tell [default: 0]'
             cand -d 'Only these devices, as `vma list` names them'
             cand --cache 'Directory where seekable copies are kept [default: fleece in $XDG_CACHE_HOME or ~/.cache]'
             cand --cache-size 'Most that all copies there take; those used longest ago are removed. 0 makes none'

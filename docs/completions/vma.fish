@@ -90,6 +90,7 @@ complete -c vma -n "__fish_vma_using_subcommand verify" -s h -l help -d 'Print h
 complete -c vma -n "__fish_vma_using_subcommand info" -l identity -d 'Read encrypted archives with the secret key in this file, of age or of SSH (may be given several times) [default: the file that FLEECE_IDENTITY names]' -r -F
 complete -c vma -n "__fish_vma_using_subcommand info" -l json -d 'Print JSON, one object a line, instead of text (see docs/JSON.md)'
 complete -c vma -n "__fish_vma_using_subcommand info" -s h -l help -d 'Print help'
+complete -c vma -n "__fish_vma_using_subcommand serve" -l tcp -d 'Listen at this TCP port instead, of 127.0.0.1 if no other address of this machine itself is given; 0 takes any that is free, which the URIs tell [default: 0]' -r
 complete -c vma -n "__fish_vma_using_subcommand serve" -s d -d 'Only these devices, as `vma list` names them' -r
 complete -c vma -n "__fish_vma_using_subcommand serve" -l cache -d 'Directory where seekable copies are kept [default: fleece in $XDG_CACHE_HOME or ~/.cache]' -r -F
 complete -c vma -n "__fish_vma_using_subcommand serve" -l cache-size -d 'Most that all copies there take; those used longest ago are removed. 0 makes none' -r

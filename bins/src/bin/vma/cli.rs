@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 #[cfg(unix)]
 use clap::builder::OsStringValueParser;
-use clap::{Args, Parser, Subcommand};
+use clap::{ArgGroup, Args, Parser, Subcommand};
 #[cfg(unix)]
 use fleece_units as units;
 #[cfg(unix)]
@@ -48,7 +48,6 @@ pub(super) enum Command {
     Verify(VerifyArgs),
     /// Show sizes, container, order and index of an archive
     Info(InfoArgs),
-    #[cfg(unix)]
     /// Serve the disks of an archive over NBD, to mount them or start a guest at once
     ///
     /// Prints an NBD URI for each disk, and serves it until SIGINT or SIGTERM. The archive is never
@@ -58,6 +57,9 @@ pub(super) enum Command {
     ///   qemu-img convert -f raw -O qcow2 URI disk.qcow2        # copy it
     ///   qemu-img create -f qcow2 -F raw -b URI overlay.qcow2   # start a guest on it: its writes
     ///                                                          # go into the overlay
+    ///
+    /// Over TCP, every user and program of this machine can read the disks: NBD has no passwords. Other machines reach them
+    /// through a tunnel, for example `ssh -L 10809:127.0.0.1:10809 HOST`.
     #[command(verbatim_doc_comment)]
     Serve(ServeArgs),
     #[cfg(unix)]
@@ -292,16 +294,30 @@ pub(super) struct InfoArgs {
     pub(super) archive: OsString,
 }
 
-#[cfg(unix)]
 #[derive(Debug, Args)]
+#[command(group(ArgGroup::new("place").required(true)))]
 pub(super) struct ServeArgs {
     /// Archive; of one that can only be read from front to back a seekable copy is made and kept
     pub(super) archive: OsString,
     /// Unix socket to create, accessible to its owner only
-    pub(super) socket: PathBuf,
+    #[cfg(unix)]
+    #[arg(group = "place")]
+    pub(super) socket: Option<PathBuf>,
+    /// Listen at this TCP port instead, of 127.0.0.1 if no other address of this machine itself is given; 0 takes any that is
+    /// free, which the URIs tell [default: 0]
+    #[arg(
+        long,
+        group = "place",
+        value_name = "[HOST:]PORT",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "0"
+    )]
+    pub(super) tcp: Option<String>,
     /// Only these devices, as `vma list` names them
     #[arg(short = 'd', value_name = "DEVICE", value_delimiter = ',')]
     pub(super) drives: Option<Vec<String>>,
+    #[cfg(unix)]
     #[command(flatten)]
     pub(super) copy: CopyArgs,
 }

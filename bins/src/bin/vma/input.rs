@@ -61,9 +61,11 @@ pub(super) fn open_file(path: &OsStr) -> Result<Input> {
 }
 
 fn in_order_only() -> Failure {
-    Failure::new(
-        "this archive can only be read from front to back; make a seekable one with `vma reframe` first",
-    )
+    Failure::new(if cfg!(unix) {
+        "this archive can only be read from front to back; make a seekable one with `vma reframe` first"
+    } else {
+        "this archive can only be read from front to back; `vma extract` it, or make a seekable one with `vma reframe` on Linux"
+    })
 }
 
 /// Any device at any offset, or an error that says what to do.

@@ -26,7 +26,6 @@ mod recover;
 mod report;
 #[cfg(unix)]
 mod rewrite;
-#[cfg(unix)]
 mod serve;
 mod verify;
 
@@ -75,7 +74,6 @@ fn run(command: &Command) -> Result<()> {
         #[cfg(unix)]
         Command::Create(args) => create::create(args),
         Command::Extract(args) => extract::extract(args),
-        #[cfg(unix)]
         Command::Serve(args) => serve::serve(args),
         #[cfg(unix)]
         Command::Mount(args) => mount::mount(args),

@@ -3,14 +3,17 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use fleece_backup_core::input::ArchiveExport;
+use fleece_archive_io::ArchiveExport;
 use fleece_nbd::{Address, Server, ServerOptions};
 
 use fleece_bins::advice::chain;
 
 use super::cli::ServeArgs;
+#[cfg(unix)]
 use super::copy::{Make, open_seekable};
 use super::failure::{Failure, Result};
+#[cfg(not(unix))]
+use super::input::open_file;
 use super::input::{anywhere, chosen};
 use super::report;
 use super::report::print_text;
@@ -22,7 +25,11 @@ const GRACE: Duration = Duration::from_secs(1);
 
 /// Serves disks until a signal comes.
 pub(super) fn serve(args: &ServeArgs) -> Result<()> {
-    let archive = Arc::new(open_seekable(&args.archive, &args.copy, Make::Needed)?);
+    #[cfg(unix)]
+    let archive = open_seekable(&args.archive, &args.copy, Make::Needed)?;
+    #[cfg(not(unix))]
+    let archive = open_file(&args.archive)?.archive()?;
+    let archive = Arc::new(archive);
     anywhere(&archive)?;
     let mut disks = chosen(archive.header(), args.drives.as_deref())?;
     // Saved RAM is no disk.
@@ -30,15 +37,14 @@ pub(super) fn serve(args: &ServeArgs) -> Result<()> {
     if disks.is_empty() {
         return Err(Failure::new("the archive has no disks to serve"));
     }
-    let address = Address::Unix(args.socket.clone());
-    let server = Server::start(&address, &ServerOptions::default()).map_err(failed)?;
+    let server = Server::start(&args.address(), &ServerOptions::default()).map_err(failed)?;
     let mut uris = String::new();
     for disk in disks {
         let export = ArchiveExport::new(Arc::clone(&archive), disk);
         server
             .add_export(disk.name(), Arc::new(export))
             .map_err(failed)?;
-        let uri = address.uri(disk.name());
+        let uri = server.address().uri(disk.name());
         report::event(&events::status_of(
             json!({"device": disk.name(), "uri": uri}),
         ))?;
@@ -50,6 +56,22 @@ pub(super) fn serve(args: &ServeArgs) -> Result<()> {
     // Never a message: it is disconnected by a signal.
     let _ = signals::token().fired().recv();
     server.shutdown(GRACE).map_err(failed)
+}
+
+impl ServeArgs {
+    /// A port by itself is one of this machine's own. Others than this machine's addresses are refused by the server: NBD has
+    /// no passwords.
+    fn address(&self) -> Address {
+        #[cfg(unix)]
+        if let Some(socket) = &self.socket {
+            return Address::Unix(socket.clone());
+        }
+        let tcp = self.tcp.as_deref().unwrap_or_default();
+        Address::Tcp(match tcp.parse::<u16>() {
+            Ok(port) => format!("127.0.0.1:{port}"),
+            Err(_) => tcp.to_owned(),
+        })
+    }
 }
 
 fn failed(error: fleece_nbd::Error) -> Failure {
