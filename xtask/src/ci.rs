@@ -7,8 +7,8 @@ use clap::ValueEnum;
 
 use crate::run::{self, Outcome, Run};
 use crate::{
-    commits, deny, examples, exceptions, fuzz, layers, metadata, musl, package, packages, publish,
-    targets, test, windows,
+    aarch64, commits, deny, examples, exceptions, fuzz, layers, metadata, musl, package, packages,
+    publish, targets, test, windows,
 };
 
 /// Of what a step that failed has said, so many lines are said once more at the end.
@@ -52,6 +52,8 @@ pub(crate) enum Step {
     Bench,
     /// `vma` for Windows, tried in Wine
     Windows,
+    /// `vma` for Linux on AArch64, tried in QEMU's user mode
+    Aarch64,
     /// Programs that need no libraries, where Rust has the target for them
     Musl,
     /// Debian and RPM packages are as they should be, and go without a trace
@@ -80,6 +82,7 @@ impl Step {
             Self::Targets => targets::check(),
             Self::Bench => bench(),
             Self::Windows => windows::check(),
+            Self::Aarch64 => aarch64::check(),
             Self::Musl => musl::check(),
             Self::Package => package::check(),
             Self::Fuzz => fuzz::check(),
@@ -96,6 +99,7 @@ impl Step {
                 | Self::Targets
                 | Self::Bench
                 | Self::Windows
+                | Self::Aarch64
                 | Self::Musl
                 | Self::Package
         )

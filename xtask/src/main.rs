@@ -1,5 +1,6 @@
 //! Development tasks: `cargo xtask …` and `cargo ci`.
 
+mod aarch64;
 #[cfg(feature = "assets")]
 mod assets;
 mod bench;
@@ -10,6 +11,7 @@ mod examples;
 mod exceptions;
 mod faults;
 mod files;
+mod foreign;
 mod fuzz;
 mod layers;
 mod metadata;

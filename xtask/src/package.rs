@@ -20,7 +20,7 @@ pub(crate) use check::check;
 
 /// Builds the programs as they are released, and packs them to `target/package`.
 pub(crate) fn build() -> Outcome {
-    let packages = Packages::pack(&musl::release()?)?;
+    let packages = Packages::pack(&musl::PROGRAMS.release()?)?;
     windows::release(&packages.folder)?;
     Ok(format!("written to {}", packages.folder.display()))
 }

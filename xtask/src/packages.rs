@@ -6,7 +6,7 @@ use crate::peers;
 use crate::run::{Outcome, Run, has};
 
 /// A program, and the package that has it.
-const PROGRAMS: [(&str, &str); 52] = [
+const PROGRAMS: [(&str, &str); 54] = [
     ("cc", "gcc"),
     // For libFuzzer.
     ("c++", "g++"),
@@ -15,6 +15,9 @@ const PROGRAMS: [(&str, &str); 52] = [
     // For programs for Windows, and to run them.
     ("x86_64-w64-mingw32-gcc", "gcc-mingw-w64-x86-64"),
     ("wine", "wine"),
+    // The same for Linux on AArch64.
+    ("aarch64-linux-gnu-gcc", "gcc-aarch64-linux-gnu"),
+    ("qemu-aarch64-static", "qemu-user-static"),
     // To unpack the lab's packages, and to tie its processes to the test; every Debian has them.
     ("dpkg-deb", "dpkg"),
     ("setpriv", "util-linux"),

@@ -5,7 +5,7 @@ use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::io::{self, BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 
 /// What a task ends with: a note on success, a message for a person on failure.
 pub(crate) type Outcome = Result<String, String>;
@@ -33,6 +33,19 @@ impl Run {
     pub(crate) fn env(mut self, name: &str, value: impl Into<OsString>) -> Self {
         self.command.env(name, value.into());
         self
+    }
+
+    pub(crate) fn args(mut self, arguments: &[&str]) -> Self {
+        self.command.args(arguments);
+        self.line = format!("{} {}", self.line, arguments.join(" "));
+        self
+    }
+
+    /// Starts it, with its standard output for the caller.
+    pub(crate) fn started(mut self) -> Result<Child, String> {
+        let (input, output) = (Stdio::null(), Stdio::piped());
+        let started = self.command.stdin(input).stdout(output).spawn();
+        started.map_err(|error| self.failed(&error.to_string()))
     }
 
     /// Keeps the output to itself; gives the standard output, or on failure all of it as the error.

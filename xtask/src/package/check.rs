@@ -17,7 +17,7 @@ const ARCHIVE: &str = "vma-format/tests/data/single.vma.lzo";
 
 /// With the programs as they are built for tests: of the packages, only the speed is another.
 pub(crate) fn check() -> Outcome {
-    let Ok(programs) = musl::quickly()? else {
+    let Ok(programs) = musl::PROGRAMS.quickly()? else {
         return Ok("not checked: Rust lacks the target".to_owned());
     };
     let packages = Packages::pack(&programs)?;
