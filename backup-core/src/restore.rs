@@ -21,6 +21,7 @@
 //! `folder` is for people without storages: images, the archived configurations, and what starts the guest. `live` starts it
 //! at once, on images that lie over the archive, and copies the disks behind it; `drill` only looks whether it boots.
 
+mod anywhere;
 mod behind;
 mod choice;
 mod compared;

@@ -17,6 +17,7 @@ mod support;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io::{BufRead as _, BufReader};
+use std::os::unix::fs::PermissionsExt as _;
 use std::process::{Command, Output, Stdio};
 
 use serde::Deserialize;
@@ -96,6 +97,15 @@ shapes! {
     RestoredToFolder {
         directory: String, disks: BTreeMap<String, String>, bytes: u64, zero: u64, written: Option<u64>, seconds: f64,
         warnings: u64, dry_run: bool,
+    }
+    RestoredLive {
+        directory: String, disks: BTreeMap<String, String>, bytes: u64, zero: u64, written: Option<u64>, seconds: f64,
+        warnings: u64, dry_run: bool, started: Option<f64>,
+    }
+    FileSystemChecked { place: String, r#type: String, sound: Option<bool>, message: String }
+    Drilled {
+        file: String, guest: Option<String>, boots: bool, message: String, seconds: f64, screenshot: Option<String>,
+        checks: Vec<FileSystemChecked>,
     }
     RestoredToStorage {
         vmid: Option<u32>, config: String, disks: BTreeMap<String, String>, bytes: u64, zero: u64, written: Option<u64>,
@@ -529,6 +539,66 @@ fn every_command_of_fleece_prints_what_is_documented() {
     assert_eq!(kinds, ["request"]);
     let (_, kinds) = of::<Value>(&fleece(&["cleanup", "7"]), 1);
     assert_eq!(kinds, ["request"]);
+}
+
+#[test]
+fn what_starts_a_guest_prints_what_is_documented() {
+    let Some(qemu) = fleece_lab::qemu("10.0") else {
+        return;
+    };
+    let dir = TempDir::new().unwrap();
+    let bin = dir.path().join("bin");
+    fs::create_dir(&bin).unwrap();
+    // A processor that stands still ends no test too late.
+    let script = format!(
+        "#!/bin/sh\necho $$ > {}\nexec {} \"$@\" -machine accel=tcg -display none -S\n",
+        path(&dir, "pid"),
+        qemu.programs().join("qemu-system-x86_64").display(),
+    );
+    let wrapper = bin.join("qemu-system-x86_64");
+    fs::write(&wrapper, script).unwrap();
+    fs::set_permissions(&wrapper, fs::Permissions::from_mode(0o755)).unwrap();
+    let paths = format!("{}:{}", bin.display(), std::env::var("PATH").unwrap());
+    let fleece = |args: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_fleece"));
+        command
+            .current_dir(dir.path())
+            .env("PATH", &paths)
+            .args(args);
+        command.args(["--json", "--state-dir", "state"]);
+        command.output().unwrap()
+    };
+    fs::write(
+        dir.path().join("qemu-server.conf"),
+        "name: web\nmemory: 16\n",
+    )
+    .unwrap();
+    let archive = path(&dir, "vzdump-qemu-web-2026_11_30-02_00_04.vma");
+    let drive = support::drive(&dir, &disk(1 << 20));
+    let config = path(&dir, "qemu-server.conf");
+    let create = ["create", &archive, "-c", &config, "-d", &drive];
+    vma_json::<Written>(&create, 0);
+
+    let drill = [
+        "drill",
+        &archive,
+        "--wait",
+        "event=NEVER",
+        "--timeout",
+        "1",
+        "--fsck",
+    ];
+    let (drilled, kinds) = of::<Drilled>(&fleece(&drill), 4);
+    assert_eq!((drilled.len(), drilled[0].boots), (1, false));
+    assert_eq!(drilled[0].guest.as_deref(), Some("web"));
+    assert_eq!(kinds, ["archive-damaged"]);
+    let live = ["restore", &archive, "--live", "--to", "guest"];
+    let output = fleece(&live);
+    let started = fs::read_to_string(path(&dir, "pid")).unwrap();
+    signal(started.trim().parse().unwrap(), "-KILL");
+    let (restored, _) = of::<RestoredLive>(&output, 0);
+    assert!(restored[0].started.unwrap() > 0.0);
+    assert_eq!(restored[0].disks.len(), 1);
 }
 
 #[test]

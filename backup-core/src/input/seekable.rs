@@ -28,7 +28,7 @@ const SUFFIX: &str = ".vma.zst";
 
 /// Where a copy is kept.
 #[derive(Debug, Clone)]
-#[expect(clippy::exhaustive_enums, reason = "there is no third place")]
+#[expect(clippy::exhaustive_enums, reason = "there is no other place")]
 pub enum CopyPlace {
     /// In a directory of copies. What was used longest ago makes room for new ones.
     Cache {
@@ -39,6 +39,8 @@ pub enum CopyPlace {
     },
     /// In this file, which stays.
     File(PathBuf),
+    /// In this file, for its owner only, until whoever reads it has no need of it any more.
+    Meanwhile(PathBuf),
 }
 
 /// What making a copy costs.
@@ -104,7 +106,7 @@ impl CopyPlace {
         };
         match self {
             Self::File(_) => Err(failed("cannot use", &path, io::Error::other(refused))),
-            Self::Cache { .. } => {
+            Self::Cache { .. } | Self::Meanwhile(_) => {
                 fs::remove_file(&path).map_err(|error| failed("cannot remove", &path, error))?;
                 let what = format!("{} is removed: {refused}", path.display());
                 Ok(FoundCopy::None(Some(what)))
@@ -165,8 +167,10 @@ impl CopyPlace {
     ) -> format::Result<Input> {
         let io = |error: Error| format::Error::io("cannot write the copy", io::Error::other(error));
         let mut options = FileOptions::default();
-        if let Self::Cache { .. } = self {
+        if !matches!(self, Self::File(_)) {
             options.mode = 0o600;
+        }
+        if matches!(self, Self::Cache { .. }) {
             options.cache = Cache::NotDurable;
         }
         let cancel = input.cancel().clone();
@@ -184,7 +188,7 @@ impl CopyPlace {
     fn path(&self, input: &Input, header: &Header) -> Result<PathBuf, Error> {
         let directory = match self {
             Self::Cache { directory, .. } => directory,
-            Self::File(path) => return Ok(path.clone()),
+            Self::File(path) | Self::Meanwhile(path) => return Ok(path.clone()),
         };
         let metadata = input.file().map(fs::File::metadata).transpose();
         let metadata = metadata

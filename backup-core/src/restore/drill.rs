@@ -12,8 +12,10 @@ mod place;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
+use fleece_encryption::Identities;
 use fleece_storage::VolumeFormat;
 
+use super::anywhere::anywhere;
 use super::behind;
 use super::folder::{FolderRestore, Isolation, restore_folder};
 use crate::job::cancel::CancelToken;
@@ -101,7 +103,14 @@ pub fn drill(job: &Drill, reporter: &dyn Reporter, cancel: &CancelToken) -> Resu
         _ => None,
     });
     let isolation = Isolation::new(port)?;
-    let mut folder = FolderRestore::new(job.archive.clone(), place.guest());
+    let archive = anywhere(
+        &job.archive,
+        &Identities::new(),
+        place.scratch("archive.vma.zst"),
+        &reporter,
+        cancel,
+    )?;
+    let mut folder = FolderRestore::new(archive, place.guest());
     folder.format = VolumeFormat::Qcow2;
     folder.startable = true;
     folder.is_live = true;

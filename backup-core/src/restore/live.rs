@@ -15,18 +15,17 @@ mod follow;
 mod server;
 mod speed;
 
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use fleece_encryption::Identities;
 use fleece_storage::VolumeFormat;
 
+use super::Restored;
+use super::anywhere::{anywhere, beside};
 use super::behind::{self, LiveRecord, RECORD};
 use super::folder::{FolderRestore, restore_folder};
-use super::opened::Opened;
 use super::start::{self, Held};
-use super::{Restored, failure};
-use crate::input::Input;
 use crate::job::cancel::CancelToken;
 use crate::report::advice::Advice;
 use crate::report::error::{Error, ErrorKind};
@@ -84,14 +83,25 @@ pub fn restore_live(
     let begun = Instant::now();
     let reporter = Counting::new(reporter);
     check(job)?;
-    seekable(&job.archive, cancel)?;
     let mut job = job.clone();
     (job.is_live, job.startable) = (true, true);
     job.archive = std::path::absolute(&job.archive).unwrap_or(job.archive);
-    let mut restored = restore_folder(&job, &reporter, cancel)?;
     if job.dry_run {
-        return Ok(restored);
+        return restore_folder(&job, &reporter, cancel);
     }
+    let copy = copy_for(&job.folder);
+    job.archive = anywhere(
+        &job.archive,
+        &job.identities,
+        copy.clone(),
+        &reporter,
+        cancel,
+    )?;
+    let mut restored = restore_folder(&job, &reporter, cancel).inspect_err(|_| {
+        if job.archive == copy {
+            let _ = fs::remove_file(&copy);
+        }
+    })?;
     let folder = Folder::open(&job.folder)?;
     let record = LiveRecord::load(folder.path())?;
     let mut follower = Follower::new(&folder, &record, server, job.bwlimit, &reporter, cancel);
@@ -145,6 +155,16 @@ pub fn resume_live(
     told(restored, &record, &reporter, begun.elapsed())
 }
 
+/// Where a copy of the archive is that goes with the restore to this folder.
+fn copy_for(folder: &Path) -> PathBuf {
+    let there = folder.canonicalize();
+    beside(
+        &there
+            .or_else(|_| std::path::absolute(folder))
+            .unwrap_or_else(|_| folder.to_owned()),
+    )
+}
+
 /// Copies to the end, behind the guest and, if that ends, without it.
 fn end(
     follower: &mut Follower<'_>,
@@ -192,8 +212,14 @@ fn end(
     follower.quit_held();
     behind::remove(folder.path())?;
     follower.end_server();
+    let is_copy = record.archive == copy_for(folder.path());
+    if is_copy && let Err(error) = fs::remove_file(&record.archive) {
+        let path = record.archive.display();
+        reporter.warning(format!("cannot remove {path}: {error}"));
+    }
+    let of = if is_copy { "the copy " } else { "" };
     reporter.info(format!(
-        "all disks are complete; {} is not needed any more",
+        "all disks are complete; {of}{} is not needed any more",
         record.archive.display()
     ));
     Ok(())
@@ -241,21 +267,6 @@ fn check(job: &FolderRestore) -> Result<(), Error> {
         );
     }
     Ok(())
-}
-
-/// The archive, if its disks can be read at any offset.
-fn seekable(archive: &Path, cancel: &CancelToken) -> Result<(), Error> {
-    // The process that serves the archive gets no secret keys, since those would have to be on record for it.
-    if Input::open(archive, cancel)?.encrypted_for().is_some() {
-        let message = "an encrypted archive cannot be restored behind a guest that runs on it; restore it as a whole, or \
-                       serve it and start the guest on that";
-        return Err(Error::new(ErrorKind::Request, message));
-    }
-    let opened = Opened::open(archive, &Identities::new(), cancel)?;
-    let random = opened.archive.random_access();
-    random
-        .map(drop)
-        .map_err(|error| failure::archive_error(error, cancel))
 }
 
 fn resume(folder: &Folder) -> Advice {
