@@ -58,6 +58,9 @@ impl Ext {
             source: Replayed::new(Shared::clone(source), superblock.block_size),
             superblock,
         };
+        if !needs_recovery && volume.superblock.is_dirty() {
+            notes.push("it was not unmounted, or is marked as damaged: what was written last may be missing".to_owned());
+        }
         if needs_recovery {
             match journal::replay(&volume) {
                 Ok(replayed) => {

@@ -11,7 +11,7 @@ mod used;
 use std::ops::{ControlFlow, Range};
 use std::sync::Arc;
 
-use crate::bytes::{size, utf16};
+use crate::bytes::{Fields as _, size, utf16};
 use crate::error::{Error, Result};
 use crate::filesystem::FileSystem;
 use crate::source::{Shared, Source, bytes_at};
@@ -30,6 +30,7 @@ const ENTRY: u64 = 32;
 pub(crate) struct Fat {
     source: Shared,
     boot: Boot,
+    is_dirty: bool,
     runs: Recent<(u32, u64), Runs>,
 }
 
@@ -95,8 +96,17 @@ fn root(source: &dyn Source, boot: &Boot) -> Result<Runs> {
 impl Fat {
     pub(crate) fn open(source: &Shared) -> Result<Self> {
         let missing = || Error::damaged("there is no boot sector of FAT or exFAT");
+        let boot = Boot::read(source)?.ok_or_else(missing)?;
+        // Windows notes it in the second entry of the table.
+        let entry = bytes_at(&**source, boot.table, 8)?;
+        let is_dirty = match boot.width {
+            Width::Sixteen => entry.le16(2)? & 0x8000 == 0,
+            Width::ThirtyTwo => entry.le32(4)? & 0x0800_0000 == 0,
+            Width::Twelve | Width::Ex => false,
+        };
         Ok(Self {
-            boot: Boot::read(source)?.ok_or_else(missing)?,
+            is_dirty: is_dirty || boot.is_in_use,
+            boot,
             source: Shared::clone(source),
             runs: Recent::default(),
         })
@@ -148,7 +158,8 @@ impl FileTree for Fat {
     }
 
     fn notes(&self) -> Vec<String> {
-        Vec::new()
+        let note = "it was not unmounted: what was changed last may be missing";
+        self.is_dirty.then(|| note.to_owned()).into_iter().collect()
     }
 
     fn ignores_case(&self) -> bool {

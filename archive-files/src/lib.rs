@@ -11,6 +11,7 @@
 //!
 #![doc = include_str!("../README.md")]
 
+mod acl;
 mod btrfs;
 mod bytes;
 mod cache;

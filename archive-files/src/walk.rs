@@ -49,12 +49,15 @@ pub struct Walk<'t> {
     left: u64,
     start: Option<NodeId>,
     within: Vec<Level>,
+    /// Where the innermost of them is.
+    path: Vec<u8>,
 }
 
 #[derive(Debug)]
 struct Level {
     node: NodeId,
-    path: Vec<u8>,
+    /// How much of the path leads to it: a hostile disk may have long names within each other.
+    path: usize,
     entries: VecDeque<Entry>,
 }
 
@@ -71,6 +74,7 @@ impl<'t> Walk<'t> {
             left: limits.entries,
             start: Some(start),
             within: Vec::new(),
+            path: Vec::new(),
         }
     }
 
@@ -93,11 +97,12 @@ impl<'t> Walk<'t> {
         {
             let mut level = Level {
                 node,
-                path: found.path.clone(),
+                path: found.path.len(),
                 entries: VecDeque::new(),
             };
             found.unread = self.enter(&mut level).err();
             self.within.push(level);
+            self.path.clone_from(&found.path);
         }
         found
     }
@@ -145,7 +150,8 @@ impl Iterator for Walk<'_> {
                 self.within.pop();
                 continue;
             };
-            let mut path = level.path.clone();
+            self.path.truncate(level.path);
+            let mut path = self.path.clone();
             if !path.is_empty() {
                 path.push(b'/');
             }

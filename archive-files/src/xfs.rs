@@ -2,6 +2,7 @@
 //!
 //! The structures are read here; the log of a volume that was not unmounted is replayed in memory by the crate `lamxfs`.
 
+mod attributes;
 mod directory;
 mod inode;
 mod replay;
@@ -311,24 +312,25 @@ impl FileTree for Xfs {
         }
         let mut target = Vec::new();
         for extent in inode.extents()? {
-            for number in 0..extent.count.min(64) {
-                let block = self.volume.block(extent.physical.saturating_add(number))?;
-                // Version 5 has a header in each block.
-                let part = match self.volume.superblock.is_fifth {
-                    true => {
-                        let len = size(u64::from(block.be32(8)?));
-                        block.part(56, len.min(block.len().saturating_sub(56)))?
-                    }
-                    false => &block,
-                };
-                target.extend_from_slice(part);
-            }
+            let superblock = &self.volume.superblock;
+            let place = superblock.place(extent.physical)?;
+            let len = extent.count.min(64).saturating_mul(superblock.block);
+            let raw = self.volume.bytes(place, len)?;
+            // Version 5 has a header in each extent, however many blocks that has.
+            let part = match superblock.is_fifth {
+                true => raw.part(56, size(u64::from(raw.be32(8)?)))?,
+                false => &raw,
+            };
+            target.extend_from_slice(part);
+        }
+        if (target.len() as u64) < inode.stat.size {
+            return Err(Error::damaged("a symbolic link is shorter than it says"));
         }
         target.truncate(size(inode.stat.size));
         Ok(target)
     }
 
     fn attributes(&self, node: NodeId) -> Result<Vec<(Vec<u8>, Vec<u8>)>> {
-        self.inode(node)?.attributes()
+        attributes::of(&self.volume, &*self.inode(node)?)
     }
 }

@@ -6,7 +6,7 @@ use crate::peers;
 use crate::run::{Outcome, Run, has};
 
 /// A program, and the package that has it.
-const PROGRAMS: [(&str, &str); 54] = [
+const PROGRAMS: [(&str, &str); 55] = [
     ("cc", "gcc"),
     // For libFuzzer.
     ("c++", "g++"),
@@ -53,6 +53,8 @@ const PROGRAMS: [(&str, &str); 54] = [
     ("mkntfs", "ntfs-3g"),
     ("setfattr", "attr"),
     ("genisoimage", "genisoimage"),
+    // What else reads them.
+    ("7z", "p7zip-full"),
     ("sfdisk", "fdisk"),
     ("lvm", "lvm2"),
     ("thin_check", "thin-provisioning-tools"),

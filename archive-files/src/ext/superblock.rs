@@ -39,6 +39,7 @@ pub(super) struct Superblock {
     incompatible: u32,
     read_only: u32,
     is_sparse: bool,
+    state: u16,
     pub(super) journal: u64,
     id: [u8; 16],
     label: Vec<u8>,
@@ -87,6 +88,7 @@ impl Superblock {
             incompatible,
             read_only: raw.le32(0x64)?,
             is_sparse: raw.le32(0x64)? & 1 != 0,
+            state: raw.le16(0x3a)?,
             journal: u64::from(raw.le32(0xe0)?),
             id: raw.array(0x68)?,
             label: text(raw.part(0x78, 16)?),
@@ -113,6 +115,11 @@ impl Superblock {
                 "the file system has features that nobody knew in 2026: {bits:#x}"
             ))),
         }
+    }
+
+    /// Whether it was not unmounted, or is damaged, by its own word.
+    pub(super) const fn is_dirty(&self) -> bool {
+        self.state & 1 == 0 || self.state & 2 != 0
     }
 
     pub(super) const fn needs_recovery(&self) -> bool {

@@ -4,6 +4,7 @@ use super::Volume;
 use super::attributes::entries;
 use super::inode::Inode;
 use super::map;
+use crate::acl;
 use crate::bytes::size;
 use crate::error::Result;
 
@@ -33,6 +34,10 @@ pub(super) fn of(volume: &Volume, inode: &Inode) -> Result<Vec<(Vec<u8>, Vec<u8>
         let value = match raw.inode {
             (0, _) => raw.value,
             (number, len) => large(volume, number, len)?,
+        };
+        let value = match raw.prefix {
+            2 | 3 => acl::of_ext(&value)?,
+            _ => value,
         };
         named.push(([prefix.as_bytes(), &raw.name].concat(), value));
     }

@@ -32,6 +32,8 @@ pub(super) struct Boot {
     pub(super) fixed_root: Option<(u64, u64)>,
     /// Where the number of free clusters is.
     pub(super) info: u64,
+    /// Whether the sector itself says that it is in use, as Linux has it; of exFAT, everybody.
+    pub(super) is_in_use: bool,
 }
 
 impl Boot {
@@ -101,6 +103,7 @@ fn fat(raw: &[u8]) -> Result<Option<Boot>> {
         root: if is_wide { raw.le32(44)? } else { 0 },
         fixed_root: (!is_wide).then(|| (bytes(root_at), entries.saturating_mul(32))),
         info: bytes(u64::from(raw.le16(48)?)),
+        is_in_use: raw.byte(if is_wide { 65 } else { 37 })? & 1 != 0,
     }))
 }
 
@@ -123,5 +126,6 @@ fn exfat(raw: &[u8]) -> Result<Option<Boot>> {
         root: raw.le32(96)?,
         fixed_root: None,
         info: 0,
+        is_in_use: raw.le16(106)? & 2 != 0,
     }))
 }

@@ -26,8 +26,9 @@ impl Extent {
     }
 }
 
+/// Where the content of a file is, or its attributes.
 #[derive(Debug)]
-enum Data {
+pub(super) enum Fork {
     Local(Vec<u8>),
     Extents(Vec<Extent>),
     None,
@@ -36,9 +37,9 @@ enum Data {
 #[derive(Debug)]
 pub(super) struct Inode {
     pub(super) stat: Stat,
-    data: Data,
-    /// Extended attributes that are in the inode.
-    attributes: Vec<u8>,
+    data: Fork,
+    /// How it says where its attributes are, in how many extents, and the bytes for that: read only when they are asked for.
+    attributes: (u8, u64, Vec<u8>),
 }
 
 impl Inode {
@@ -100,35 +101,24 @@ impl Inode {
                 "it is on a real-time device, which is not read",
             ));
         }
+        // With room for more extents, their numbers are elsewhere.
+        let counts = if flags & 0x10 != 0 {
+            (raw.be64(24)?, u64::from(raw.be32(76)?))
+        } else {
+            (u64::from(raw.be32(76)?), u64::from(raw.be16(80)?))
+        };
         let data = match format {
             0 => {
                 let device = fork.be32(0)?;
                 stat.device = (device >> 18, device & 0x3_ffff);
-                Data::None
+                Fork::None
             }
-            1 => Data::Local(fork.to_vec()),
-            2 => {
-                let is_wide = flags & 0x10 != 0;
-                let count = if is_wide {
-                    raw.be64(24)?
-                } else {
-                    u64::from(raw.be32(76)?)
-                };
-                let records = fork.as_chunks::<16>().0.iter().take(size(count));
-                Data::Extents(records.map(extent).collect::<Result<_>>()?)
-            }
-            3 => {
-                let mut extents = Vec::new();
-                let level = fork.be16(0)?;
-                node(volume, fork, level, 4, &mut extents)?;
-                Data::Extents(extents)
-            }
-            _ => Data::None,
+            1 => Fork::Local(fork.to_vec()),
+            2 => extents(fork, counts.0)?,
+            3 => tree(volume, fork)?,
+            _ => Fork::None,
         };
-        let attributes = match raw.byte(83)? {
-            1 => rest.to_vec(),
-            _ => Vec::new(),
-        };
+        let attributes = (raw.byte(83)?, counts.1, rest.to_vec());
         Ok(Self {
             stat,
             data,
@@ -139,50 +129,42 @@ impl Inode {
     /// What is in the inode instead of in blocks.
     pub(super) fn local(&self) -> Option<&[u8]> {
         match &self.data {
-            Data::Local(fork) => Some(fork),
+            Fork::Local(fork) => Some(fork),
             _ => None,
+        }
+    }
+
+    /// Where its extended attributes are.
+    pub(super) fn attributes(&self, volume: &Volume) -> Result<Fork> {
+        let (format, count, fork) = &self.attributes;
+        match format {
+            _ if fork.is_empty() => Ok(Fork::None),
+            1 => Ok(Fork::Local(fork.clone())),
+            2 => extents(fork, *count),
+            3 => tree(volume, fork),
+            _ => Ok(Fork::None),
         }
     }
 
     pub(super) fn extents(&self) -> Result<&[Extent]> {
         match &self.data {
-            Data::Extents(extents) => Ok(extents),
+            Fork::Extents(extents) => Ok(extents),
             _ => Err(Error::damaged("a file has no blocks")),
         }
     }
+}
 
-    pub(super) fn attributes(&self) -> Result<Vec<(Vec<u8>, Vec<u8>)>> {
-        let area = &self.attributes;
-        let mut found = Vec::new();
-        if area.len() < 4 {
-            return Ok(found);
-        }
-        let mut at = 4_usize;
-        for _ in 0..area.byte(2)? {
-            let name_len = usize::from(area.byte(at)?);
-            let value_len = usize::from(area.byte(at.saturating_add(1))?);
-            let flags = area.byte(at.saturating_add(2))?;
-            let name_at = at.saturating_add(3);
-            let name = area.part(name_at, name_len)?;
-            let value = area.part(name_at.saturating_add(name_len), value_len)?;
-            let prefix = match flags & 0xe {
-                0 => Some("user."),
-                2 => Some("trusted."),
-                4 => Some("security."),
-                // A directory that it is in.
-                _ => None,
-            };
-            if let Some(prefix) = prefix {
-                let name = match name {
-                    b"SGI_ACL_FILE" | b"SGI_ACL_DEFAULT" => None,
-                    name => Some([prefix.as_bytes(), name].concat()),
-                };
-                found.extend(name.map(|name| (name, value.to_vec())));
-            }
-            at = name_at.saturating_add(name_len).saturating_add(value_len);
-        }
-        Ok(found)
-    }
+/// Extents that are in the inode.
+fn extents(fork: &[u8], count: u64) -> Result<Fork> {
+    let records = fork.as_chunks::<16>().0.iter().take(size(count));
+    Ok(Fork::Extents(records.map(extent).collect::<Result<_>>()?))
+}
+
+/// Extents in a tree whose top is in the inode.
+fn tree(volume: &Volume, fork: &[u8]) -> Result<Fork> {
+    let mut extents = Vec::new();
+    node(volume, fork, fork.be16(0)?, 4, &mut extents)?;
+    Ok(Fork::Extents(extents))
 }
 
 fn extent(raw: &[u8; 16]) -> Result<Extent> {
