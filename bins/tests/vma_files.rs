@@ -212,3 +212,76 @@ fn nothing_that_a_disk_says_is_written_outside_of_the_target() {
     );
     assert_eq!(fs::read_dir(&outside).unwrap().count(), 0);
 }
+
+/// Times with their nanoseconds, attributes and access control lists of everything below a directory, in text.
+fn exact(folder: &Path) -> String {
+    let times = ["-exec", "stat", "-c", "%n %y %F %t %T", "{}", "+"];
+    let find = |rest: &[&str]| {
+        let mut find = Command::new("find");
+        find.current_dir(folder).args([".", "-mindepth", "1"]);
+        let output = find.arg("!").args(["-type", "s"]).args(rest).output();
+        let text = String::from_utf8(output.unwrap().stdout).unwrap();
+        let mut lines: Vec<_> = text.lines().map(str::to_owned).collect();
+        lines.sort();
+        lines.join("\n")
+    };
+    let attributes = ["-d", "-m", "^(user|system)", "-e", "hex", "-h"];
+    let attributes = [&["-exec", "getfattr"][..], &attributes, &["{}", ";"]].concat();
+    [find(&times), find(&attributes)].concat()
+}
+
+#[test]
+fn a_tar_has_times_to_the_nanosecond_attributes_and_access_control_lists() {
+    if !is_root() || fleece_lab::require("getfattr").is_none() {
+        return;
+    }
+    let dir = TempDir::new().unwrap();
+    let image = path(&dir, "image.raw");
+    File::create(&image).unwrap().set_len(300 << 20).unwrap();
+    succeeds("mkfs.xfs", &["-q", &image]);
+    let place = dir.path().join("mounted");
+    fs::create_dir(&place).unwrap();
+    let at = place.to_str().unwrap();
+    succeeds("mount", &["-o", "loop", &image, at]);
+    // In the words of a shell, as in a guest.
+    let made = Command::new("sh")
+        .args(["-c", MAKE])
+        .current_dir(&place)
+        .status();
+    let wanted = exact(&place);
+    succeeds("umount", &[at]);
+    assert!(made.unwrap().success());
+    let packed = path(&dir, "tar");
+    let mut tar = vma();
+    tar.args(["files", &image, "disk", "tar", "/"])
+        .stdout(File::create(&packed).unwrap());
+    let output = tar.output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(
+        output.status.success() && said.contains("/socket is left out: it is a socket"),
+        "{said}"
+    );
+    let out = dir.path().join("unpacked");
+    fs::create_dir(&out).unwrap();
+    let how = ["-xpf", &packed, "--xattrs", "--xattrs-include=*", "--acls"];
+    let to = ["-C", out.to_str().unwrap()];
+    succeeds("tar", &[&how[..], &to].concat());
+    assert_eq!(exact(&out), wanted);
+    assert!(wanted.contains("posix_acl_default") && wanted.contains("user.long"));
+}
+
+const MAKE: &str = r#"
+set -e
+mkdir d; echo text > d/file; mkfifo fifo; mknod device b 8 70000
+python3 -c 'import socket; socket.socket(socket.AF_UNIX).bind("socket")'
+truncate -s 1G sparse; echo end >> sparse
+for file in d/file sparse d; do
+    setfattr -n user.note -v "$file" "$file"
+    setfattr -n user.long -v "$(printf '%01500d' 0)" "$file"
+done
+setfattr -n system.posix_acl_access -v 0x0200000001000700ffffffff02000500e803000004000500ffffffff10000700ffffffff20000000ffffffff d/file
+setfattr -n system.posix_acl_default -v 0x0200000001000700ffffffff04000500ffffffff08000400d007000010000700ffffffff20000000ffffffff d
+touch -d '1931-02-03 04:05:06.123456789 UTC' d/file
+touch -d '2107-01-01 00:00:00.000000001 UTC' sparse
+touch -d '1969-12-31 23:59:59.5 UTC' d
+"#;

@@ -7,6 +7,7 @@ mod entry;
 mod failed;
 mod list;
 mod permissions;
+mod records;
 mod tar;
 mod volumes;
 

@@ -16,6 +16,7 @@ use super::super::failure::{Failure, Result, check};
 use super::super::report;
 use super::entry::{joined, shown};
 use super::failed::failed;
+use super::records::{self, Records};
 
 /// From when on a file with holes is stored as one.
 const WORTH: u64 = 64 << 10;
@@ -32,6 +33,7 @@ pub(super) fn tar(tree: &dyn FileTree, paths: &[OsString]) -> Result<()> {
         tree,
         out: Builder::new(io::BufWriter::with_capacity(1 << 20, io::stdout().lock())),
         names: HashMap::new(),
+        without_attributes: 0,
     };
     let mut unread = 0_usize;
     for start in paths {
@@ -63,6 +65,7 @@ pub(super) fn tar(tree: &dyn FileTree, paths: &[OsString]) -> Result<()> {
             }
         }
     }
+    unread = unread.saturating_add(stream.without_attributes);
     let out = stream.out.into_inner().map_err(Failure::output)?;
     out.into_inner()
         .map_err(io::IntoInnerError::into_error)
@@ -88,6 +91,7 @@ struct Stream<'t, W: Write> {
     out: Builder<W>,
     /// Files that have more names, by their first one.
     names: HashMap<NodeId, Vec<u8>>,
+    without_attributes: usize,
 }
 
 impl<W: Write> Stream<'_, W> {
@@ -109,10 +113,25 @@ impl<W: Write> Stream<'_, W> {
             let first = OsStr::from_bytes(first).to_owned();
             return write(self.out.append_link(&mut header, as_path(&name), first));
         }
-        self.attributes(node)?;
+        if stat.kind == Kind::Socket {
+            report::note(format_args!("{} is left out: it is a socket", shown(path)));
+            return Ok(());
+        }
+        let (records, read) = records::of(self.tree, node, stat);
+        if let Err(error) = read {
+            let why = chain(&error);
+            report::warning(format_args!(
+                "{}: its attributes are left out: {why}",
+                shown(path)
+            ));
+            self.without_attributes = self.without_attributes.saturating_add(1);
+        }
+        if stat.kind != Kind::File {
+            self.records(&records)?;
+        }
         match stat.kind {
             Kind::File => {
-                self.file(&name, node, stat, header)?;
+                self.file(&name, node, stat, header, records)?;
                 if stat.links > 1 {
                     self.names.insert(node, name);
                 }
@@ -123,8 +142,6 @@ impl<W: Write> Stream<'_, W> {
                 let target = OsStr::from_bytes(&target);
                 write(self.out.append_link(&mut header, as_path(&name), target))
             }
-            // It is of no use without who made it.
-            Kind::Socket => Ok(()),
             _ => write(
                 self.out
                     .append_data(&mut header, as_path(&name), io::empty()),
@@ -132,17 +149,9 @@ impl<W: Write> Stream<'_, W> {
         }
     }
 
-    /// The extended attributes, for the entry that follows. They are no reason to leave it out.
-    fn attributes(&mut self, node: NodeId) -> std::result::Result<(), Trouble> {
-        let attributes = self.tree.attributes(node).unwrap_or_default();
-        let records: Vec<(String, Vec<u8>)> = attributes
-            .into_iter()
-            .filter_map(|(name, value)| {
-                let name = String::from_utf8(name).ok()?;
-                let is_fine = !name.contains(['=', '\n']);
-                is_fine.then(|| (format!("SCHILY.xattr.{name}"), value))
-            })
-            .collect();
+    /// Writes what the header of the entry that follows has no room for: all at once, as the second of two such headers
+    /// replaces the first.
+    fn records(&mut self, records: &Records) -> std::result::Result<(), Trouble> {
         if records.is_empty() {
             return Ok(());
         }
@@ -160,6 +169,7 @@ impl<W: Write> Stream<'_, W> {
         node: NodeId,
         stat: &Stat,
         mut header: Header,
+        mut records: Records,
     ) -> std::result::Result<(), Trouble> {
         let pieces = self.pieces(node, stat).map_err(Trouble::Read)?;
         let mut content = Content {
@@ -170,6 +180,7 @@ impl<W: Write> Stream<'_, W> {
             failed: None,
         };
         let Some(pieces) = pieces else {
+            self.records(&records)?;
             header.set_size(stat.size);
             content.pieces.push(0..stat.size);
             let written = self
@@ -179,15 +190,16 @@ impl<W: Write> Stream<'_, W> {
         };
         // The form that GNU tar calls "PAX 1.0": the map is before the pieces, in text.
         let size = stat.size.to_string();
-        let records: [(&str, &[u8]); 4] = [
-            ("GNU.sparse.major", b"1"),
-            ("GNU.sparse.minor", b"0"),
-            ("GNU.sparse.name", name),
-            ("GNU.sparse.realsize", size.as_bytes()),
-        ];
-        self.out
-            .append_pax_extensions(records)
-            .map_err(Trouble::Write)?;
+        records.extend(
+            [
+                ("GNU.sparse.major", &b"1"[..]),
+                ("GNU.sparse.minor", b"0"),
+                ("GNU.sparse.name", name),
+                ("GNU.sparse.realsize", size.as_bytes()),
+            ]
+            .map(|(key, value)| (key.to_owned(), value.to_vec())),
+        );
+        self.records(&records)?;
         let mut map = format!("{}\n", pieces.len());
         for piece in &pieces {
             let len = piece.end.saturating_sub(piece.start);
