@@ -99,7 +99,7 @@ pub(crate) const INTERVAL: Duration = Duration::from_millis(200);
 /// A look lasts until it has seen so many writes, or so long.
 const ENOUGH: u64 = 20;
 
-/// Half as many will do while it feels very little.
+/// Half as many will do while it feels very little, or on the way up.
 const FEW: u64 = 10;
 const EASILY: f64 = 0.85;
 
@@ -143,7 +143,8 @@ impl Pacer {
     #[must_use]
     pub fn new(pacing: &Pacing) -> Self {
         let phase = match pacing.guest_latency {
-            None => Phase::Settling,
+            // Nothing has been read yet that would have to settle.
+            None => Phase::Resting,
             Some(_) => Phase::Rising,
         };
         Self {
@@ -267,14 +268,18 @@ impl Pacer {
             Phase::Settling => true,
             Phase::Resting => seen.took >= LONG_ENOUGH || (seen.took >= REST && writes >= ENOUGH),
             Phase::Rising | Phase::Probing => {
+                // What the guest does not feel need not be compared.
                 let compares = self.effort <= self.least.effort() && self.least.is_trying();
                 let is_clear = match seen.latency.map(|latency| self.strain(latency)) {
                     // Of few writes some are slow by chance.
-                    Some(strain) if strain > 1.0 => writes >= MANY || strain > CLEARLY,
-                    Some(strain) if strain < EASILY => writes >= FEW,
+                    Some(strain) if strain > 1.0 => {
+                        !compares && (writes >= MANY || strain > CLEARLY)
+                    }
+                    // If too much is tried on the way up, the next look shows it.
+                    Some(strain) if strain < EASILY || self.phase == Phase::Rising => writes >= FEW,
                     _ => writes >= ENOUGH,
                 };
-                seen.took >= LONG_ENOUGH || (is_clear && !compares)
+                seen.took >= LONG_ENOUGH || is_clear
             }
         }
     }

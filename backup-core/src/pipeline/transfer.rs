@@ -148,6 +148,20 @@ impl Transfer<'_> {
         let mut last_report = start;
         let mut limit = FleecingLimit::new(&settings.pacing)?;
         let mut felt = Felt::default();
+        let look = |watch: &mut dyn GuestWatch| {
+            let reads = gate.done();
+            Sample {
+                at: start.elapsed(),
+                writes: watch.writes(),
+                read: reads.bytes,
+                left: total.saturating_sub(Counters::get(&self.counters.done)),
+                reading: reads.took,
+                held: watch.fleecing_used(),
+            }
+        };
+        if let Some(watch) = watch.as_mut() {
+            pacer.observe(look(*watch));
+        }
         loop {
             let ended = pipeline.wait(pacer::INTERVAL);
             if ended.is_some() || last_report.elapsed() >= REPORT {
@@ -180,18 +194,9 @@ impl Transfer<'_> {
                 return Err(error);
             }
             if let Some(watch) = watch.as_mut() {
-                let at = start.elapsed();
-                let reads = gate.done();
-                let writes = watch.writes();
-                felt.note(writes.as_ref());
-                let sample = Sample {
-                    at,
-                    writes,
-                    read: reads.bytes,
-                    left: total.saturating_sub(Counters::get(&self.counters.done)),
-                    reading: reads.took,
-                    held: watch.fleecing_used(),
-                };
+                let sample = look(*watch);
+                let at = sample.at;
+                felt.note(sample.writes.as_ref());
                 gate.set_pace(pacer.observe(sample));
                 if let Some(collision) = pacer.news(at) {
                     self.reporter.report(&Event::Info(collision.to_string()));

@@ -223,7 +223,7 @@ impl Model {
                 self.at(0.0, Event::Reader(reader, Step::Enter));
             }
         }
-        self.at(LOOK, Event::Look);
+        self.at(0.0, Event::Look);
     }
 
     fn go_on(&mut self) {

@@ -87,7 +87,7 @@ fn unhurried() -> Pacing {
 fn it_rests_first_and_rises_fast_while_the_guest_is_well() {
     let mut bench = Bench::new(&unhurried());
     assert_eq!(bench.pacer.pace(), Pace::rested());
-    assert_eq!(bench.ticks(3, |_| ms(1.0)), Pace::rested());
+    assert_eq!(bench.ticks(2, |_| ms(1.0)), Pace::rested());
     assert_eq!(in_flight(bench.tick(|_| ms(1.0))), 0.125);
     assert_eq!(
         bench.ticks(6, |_| ms(1.0)),
