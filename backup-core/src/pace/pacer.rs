@@ -127,6 +127,9 @@ const LONGEST_SILENCE: Duration = Duration::from_secs(30);
 const GENTLY: f64 = 0.25;
 const BOLDLY: f64 = 1.5;
 
+/// With less than this part of the budget in use, twice as much is tried at any time, if more has cost nothing.
+const EASY: f64 = 0.5;
+
 /// So much of what could be expected of more effort came of it.
 const SCALES: f64 = 0.8;
 
@@ -268,15 +271,17 @@ impl Pacer {
             Phase::Settling => true,
             Phase::Resting => seen.took >= LONG_ENOUGH || (seen.took >= REST && writes >= ENOUGH),
             Phase::Rising | Phase::Probing => {
-                // What the guest does not feel need not be compared.
-                let compares = self.effort <= self.least.effort() && self.least.is_trying();
                 let is_clear = match seen.latency.map(|latency| self.strain(latency)) {
-                    // Of few writes some are slow by chance.
+                    // If too much is tried on the way up, the next look shows it.
+                    Some(strain) if self.phase == Phase::Rising && strain <= 1.0 => writes >= FEW,
+                    Some(strain) if self.is_starting() => writes >= ENOUGH || strain > CLEARLY,
                     Some(strain) if strain > 1.0 => {
+                        // What the guest feels whatever is read has to be compared.
+                        let compares = self.effort <= self.least.effort() && self.least.is_trying();
+                        // Of few writes some are slow by chance.
                         !compares && (writes >= MANY || strain > CLEARLY)
                     }
-                    // If too much is tried on the way up, the next look shows it.
-                    Some(strain) if strain < EASILY || self.phase == Phase::Rising => writes >= FEW,
+                    Some(strain) if strain < EASILY => writes >= FEW,
                     _ => writes >= ENOUGH,
                 };
                 seen.took >= LONG_ENOUGH || is_clear
@@ -325,23 +330,28 @@ impl Pacer {
             }
             return;
         };
-        if self.strain(latency) <= 1.0 {
+        let strain = self.strain(latency);
+        let is_sure = latency.writes >= SURE || strain > CLEARLY;
+        if strain <= 1.0 {
             self.least.settle();
             self.do_not_collide();
             self.is_suspicious = false;
-            let slack = 1.0 - self.strain(latency);
+        }
+        // On the way up to one large read, what chance may have made does not count: the next look shows it.
+        if strain <= 1.0 || (self.is_starting() && !is_sure) {
+            let costs_nothing = self.costs_nothing(&seen);
             let factor = match self.phase {
                 _ if !is_used => 1.0,
-                Phase::Rising if self.costs_nothing(&seen) => 4.0,
+                Phase::Rising if costs_nothing && self.is_starting() => 4.0,
                 Phase::Rising => 2.0,
                 _ if is_behind => catching_up,
-                _ => 1.0 + GENTLY.max(BOLDLY * slack) * seen.took.as_secs_f64(),
+                _ if strain < EASY && costs_nothing => 2.0,
+                _ => 1.0 + GENTLY.max(BOLDLY * (1.0 - strain)) * seen.took.as_secs_f64(),
             };
             self.before = Some((self.effort, seen.rate));
             self.effort = self.effort.times(factor, self.pacing.depth);
             return;
         }
-        let is_sure = latency.writes >= SURE || self.strain(latency) > CLEARLY;
         if !is_sure && !std::mem::replace(&mut self.is_suspicious, true) {
             return;
         }
@@ -349,7 +359,6 @@ impl Pacer {
             Phase::Rising => 0.5,
             _ => 0.7,
         };
-        self.cease_rising();
         let reason = if is_behind {
             self.effort = self.effort.times(catching_up, self.pacing.depth);
             Some(need.reason)
@@ -362,10 +371,19 @@ impl Pacer {
             self.effort = self.effort.times(factor, self.pacing.depth).max(least);
             None
         };
+        // Which size the slowest pace has is found on the way up, too.
+        if !self.least.is_trying() {
+            self.cease_rising();
+        }
         match reason {
             Some(reason) => self.collide(reason, latency, &seen, now.at),
             None => self.do_not_collide(),
         }
+    }
+
+    /// Whether it is on its way up to one large read.
+    fn is_starting(&self) -> bool {
+        self.phase == Phase::Rising && self.effort.larger_piece().is_some()
     }
 
     /// Whether reading more was answered by as much more: what reads take is the way to the storage, which they do
