@@ -269,6 +269,125 @@ fn a_file_system_within_is_mounted_by_a_loop_device_and_its_files_are_those_belo
     place.unmount();
 }
 
+/// A tree, and images of all kinds of it in a directory, filled by the kernel, by the programs of users, or by those that make
+/// images; two of them are partitions of one disk.
+const MAKE: &str = r#"
+set -e
+cd "$1"
+mkdir -p at tree/d/many tree/special
+printf 'web\n' > tree/d/name
+seq 40000 > tree/d/text
+for number in $(seq 300); do echo "$number" > "tree/d/many/a file of the number $number"; done
+printf end > tree/d/ü-名前
+cp -a tree rich
+ln -s name rich/d/link
+ln -s /etc/passwd rich/d/elsewhere
+ln rich/d/text rich/d/hard
+truncate -s 30M rich/d/sparse
+printf end >> rich/d/sparse
+chmod 4711 rich/d/name
+chown 70000:80000 rich/d/many
+mkfifo rich/special/fifo
+mknod rich/special/device b 8 70000
+setfattr -n user.note -v value rich/d/name
+setfattr -n user.long -v "$(printf '%0900d' 0)" rich/d/many
+setfattr -n system.posix_acl_default -v \
+    0x0200000001000700ffffffff04000500ffffffff08000400d007000010000700ffffffff20000000ffffffff rich/d/many
+touch -d '1931-02-03 04:05:06 UTC' rich/d/name
+touch -d '2107-01-01 00:00:00 UTC' rich/d/text
+fill() {
+    truncate -s 300M "$1"
+    name=$1
+    shift
+    "$@" "$name" > /dev/null
+    mount -o loop "$name" at
+    cp -a rich/. at/
+    umount at
+}
+fill ext3.raw mkfs.ext3 -q -F -I 256 -J size=4
+fill xfs.raw mkfs.xfs -q
+fill btrfs.raw mkfs.btrfs -q
+truncate -s 16M ntfs.raw
+mkntfs -q -F ntfs.raw > /dev/null
+ntfs-3g ntfs.raw at
+cp -r tree/. at/
+umount at
+truncate -s 40M fat
+mkfs.vfat -F 32 -s 1 fat > /dev/null
+mcopy -s -i fat tree/d tree/special ::
+genisoimage -quiet -R -o iso.raw tree
+truncate -s 80M parts.raw
+printf 'label: gpt\nstart=2048, size=81920\nstart=83968, size=20480\n' | sfdisk -q parts.raw
+dd if=fat of=parts.raw bs=1M seek=1 conv=notrunc,sparse status=none
+truncate -s 10M ext2
+mke2fs -q -t ext2 -d tree ext2
+dd if=ext2 of=parts.raw bs=1M seek=41 conv=notrunc,sparse status=none
+"#;
+
+#[test]
+fn the_files_of_each_kind_of_file_system_are_those_that_the_kernel_shows() {
+    let programs = [
+        "mkfs.xfs",
+        "mkfs.btrfs",
+        "ntfs-3g",
+        "mcopy",
+        "genisoimage",
+        "getfattr",
+        "sfdisk",
+    ];
+    let all = || programs.iter().all(|it| fleece_lab::require(it).is_some());
+    if !can_mount() || !all() {
+        return;
+    }
+    let dir = TempDir::new().unwrap();
+    let top = dir.path().to_str().unwrap();
+    succeeds("sh", &["-c", MAKE, "sh", top]);
+    let archive = path(&dir, "all.vma");
+    let mut create = vec!["create".to_owned(), archive.clone()];
+    for name in ["ext3", "xfs", "btrfs", "ntfs", "iso", "parts"] {
+        create.push("-d".to_owned());
+        create.push(format!("format=raw:{name}={top}/{name}.raw"));
+    }
+    ok(&create.iter().map(String::as_str).collect::<Vec<_>>());
+    let (place, inner) = (Place::new(&dir, "mount"), Place::new(&dir, "inner"));
+    ok(&["mount", &archive, place.text()]);
+    let same = |one: &str, other: &str| succeeds("diff", &["-r", "--no-dereference", one, other]);
+    for name in ["ext3", "xfs", "btrfs"] {
+        let image = path(&dir, &format!("{name}.raw"));
+        succeeds("mount", &["-o", "loop,ro", &image, inner.text()]);
+        let ours = place.file(&format!("files/{name}"));
+        let (wanted, there) = (found(&inner.0), found(Path::new(&ours)));
+        for (wanted, there) in wanted.iter().zip(&there) {
+            assert_eq!(wanted, there, "{name}");
+        }
+        assert_eq!(wanted.len(), there.len(), "{name}");
+        same(&inner.file("d"), &format!("{ours}/d"));
+        assert_eq!(
+            data(&inner.0.join("d/sparse")),
+            data(&Path::new(&ours).join("d/sparse"))
+        );
+        let attributes = |of: &str| {
+            let mut get = Command::new("getfattr");
+            get.current_dir(of)
+                .args(["-d", "-m", "^(user|system)", "-e", "hex"]);
+            let output = get.args(["d/name", "d/many"]).output().unwrap();
+            assert!(output.status.success(), "{output:?}");
+            String::from_utf8(output.stdout).unwrap()
+        };
+        let wanted = attributes(inner.text());
+        assert!(wanted.contains("user.long") && wanted.contains("posix_acl_default"));
+        assert_eq!(attributes(&ours), wanted, "{name}");
+        let inode = |name: &str| fs::metadata(format!("{ours}/d/{name}")).unwrap().ino();
+        assert_eq!(inode("text"), inode("hard"));
+        inner.unmount();
+    }
+    for name in ["ntfs", "iso", "parts:1", "parts:2"] {
+        let ours = place.file(&format!("files/{name}/d"));
+        same(&format!("{top}/tree/d"), &ours);
+    }
+    place.unmount();
+}
+
 #[test]
 fn with_an_overlay_disks_are_written_to_and_the_archive_is_not() {
     if !can_mount() {
