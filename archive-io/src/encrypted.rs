@@ -1,59 +1,34 @@
 //! Archives that are encrypted with age.
 
-use std::borrow::Borrow;
-use std::fs::File;
 use std::io::{self, Cursor, Read};
 
 use fleece_encryption::{Decrypted, Decryptor, Error, ErrorKind, Header, Identities};
 use fleece_vma_format::{self as format, ReadAt};
 
-use crate::system;
+use crate::bytes::{Bytes, Forward};
 
-/// How many bytes tell whether a file is encrypted.
+/// How many bytes tell whether something is encrypted.
 const START: u64 = 40;
 
-/// Whether a file is encrypted.
-///
-/// # Errors
-/// Whatever the system says.
-pub fn is_encrypted(file: &File) -> io::Result<bool> {
+/// Whether what is there is encrypted.
+pub(crate) fn is_encrypted(bytes: &Bytes) -> io::Result<bool> {
     let mut start = Vec::new();
-    Forward::new(file).take(START).read_to_end(&mut start)?;
+    Forward::new(bytes).take(START).read_to_end(&mut start)?;
     Ok(fleece_encryption::is_encrypted(&start))
 }
 
-/// For whom a file is encrypted.
-pub(crate) fn header(file: &File) -> Option<Header> {
-    Header::read(&mut Forward::new(file)).ok()
+/// For whom it is encrypted.
+pub(crate) fn header(bytes: &Bytes) -> Option<Header> {
+    Header::read(&mut Forward::new(bytes)).ok()
 }
 
-/// A file, read from its start whatever others do with the position that all its descriptors share.
-pub(crate) struct Forward<F> {
-    file: F,
-    offset: u64,
-}
-
-impl<F> Forward<F> {
-    pub(crate) const fn new(file: F) -> Self {
-        Self { file, offset: 0 }
-    }
-}
-
-impl<F: Borrow<File>> Read for Forward<F> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let got = system::read_at(self.file.borrow(), buffer, self.offset)?;
-        self.offset = self.offset.saturating_add(got as u64);
-        Ok(got)
-    }
-}
-
-/// What is in an encrypted file, anywhere.
+/// What is in an encrypted file or object, anywhere.
 #[derive(Debug)]
-pub(crate) struct Inside(Decrypted<File>);
+pub(crate) struct Inside(Decrypted<Bytes>);
 
 impl Inside {
-    pub(crate) fn open(file: File, identities: &Identities) -> format::Result<Self> {
-        Decrypted::open(file, identities).map(Self).map_err(failed)
+    pub(crate) fn open(bytes: Bytes, identities: &Identities) -> format::Result<Self> {
+        Decrypted::open(bytes, identities).map(Self).map_err(failed)
     }
 }
 

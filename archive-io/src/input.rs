@@ -1,4 +1,4 @@
-//! How an archive is opened: a file or a pipe, which a job that is cancelled reads no further.
+//! How an archive is opened: a file, an object or a pipe, which a job that is cancelled reads no further.
 
 #[cfg(test)]
 #[cfg(unix)]
@@ -11,13 +11,13 @@ use std::sync::{Arc, OnceLock};
 
 use fleece_cancel::CancelToken;
 use fleece_encryption::Identities;
-use fleece_staged_file::regular::{self, Links};
 use fleece_vma_format::container::{self, Container, Contents, Seekable, Stream};
 use fleece_vma_format::verify::{Verified, Watch, verify, verify_headers};
 use fleece_vma_format::{self as format, Archive, ReadAt, index};
 
+use crate::bytes::{Bytes, Forward};
 use crate::cancellable::{Cancellable, Pipe};
-use crate::encrypted::{self, Forward, Inside, is_encrypted};
+use crate::encrypted::{self, Inside, is_encrypted};
 use crate::error::{Error, ErrorKind};
 use crate::system;
 
@@ -40,7 +40,8 @@ pub struct Input {
 enum Source {
     /// Can only be read once, from front to back.
     Pipe(Option<Pipe>),
-    File(File),
+    /// Can be read anywhere and again.
+    Bytes(Bytes),
 }
 
 /// Where an index is.
@@ -49,7 +50,7 @@ enum Source {
 pub enum IndexPlace {
     /// Within the archive.
     Inside,
-    /// In this file.
+    /// In this file, or object.
     Beside(PathBuf),
 }
 
@@ -57,7 +58,7 @@ pub enum IndexPlace {
 pub type Index = (IndexPlace, Box<dyn Read + Send>);
 
 impl Input {
-    /// Opens `path`, `-` being standard input.
+    /// Opens `path`, `-` being standard input. With object storage, `path` may be an address there.
     ///
     /// # Errors
     /// Kind [`ErrorKind::Archive`].
@@ -65,34 +66,41 @@ impl Input {
         let failed = |error: io::Error| cannot_open(path, error);
         if path.as_os_str() == "-" {
             let stdin = system::stdin().map_err(failed)?;
-            return Ok(Self::new(None, stdin, false, cancel));
+            return Ok(Self::new(
+                None,
+                Source::Pipe(Some(Pipe::new(stdin, cancel))),
+                cancel,
+            ));
+        }
+        if let Some(object) = Bytes::object(path) {
+            let object = object.map_err(failed)?;
+            return Ok(Self::new(Some(path), Source::Bytes(object), cancel));
         }
         let file = system::without_waiting(path).map_err(failed)?;
         let kind = file.metadata().map_err(failed)?.file_type();
         if kind.is_dir() {
             return Err(failed(io::ErrorKind::IsADirectory.into()));
         }
-        let is_file = kind.is_file() || (&file).stream_position().is_ok();
-        Ok(Self::new(Some(path), file, is_file, cancel))
+        let source = match kind.is_file() || (&file).stream_position().is_ok() {
+            true => Source::Bytes(Bytes::File(file)),
+            false => Source::Pipe(Some(Pipe::new(file, cancel))),
+        };
+        Ok(Self::new(Some(path), source, cancel))
     }
 
-    /// Opens `path` if it is a regular file, or a symbolic link to one.
+    /// Opens `path` if it is a regular file, or a symbolic link to one; or an object.
     ///
     /// # Errors
     /// Whatever the system says; [`io::ErrorKind::InvalidInput`] for something else.
     pub fn open_regular(path: &Path, cancel: &CancelToken) -> io::Result<Self> {
-        let file = regular::open(path, Links::Follow)?;
-        Ok(Self::new(Some(path), file, true, cancel))
+        let bytes = Bytes::open(path)?;
+        Ok(Self::new(Some(path), Source::Bytes(bytes), cancel))
     }
 
-    fn new(path: Option<&Path>, file: File, is_file: bool, cancel: &CancelToken) -> Self {
+    fn new(path: Option<&Path>, source: Source, cancel: &CancelToken) -> Self {
         Self {
             path: path.map(Path::to_owned),
-            source: if is_file {
-                Source::File(file)
-            } else {
-                Source::Pipe(Some(Pipe::new(file, cancel)))
-            },
+            source,
             cancel: cancel.clone(),
             identities: Identities::new(),
             inside: OnceLock::new(),
@@ -109,11 +117,11 @@ impl Input {
     /// For whom it is encrypted, in words; `None` for what is not encrypted, and for a pipe.
     #[must_use]
     pub fn encrypted_for(&self) -> Option<String> {
-        let file = self.file()?;
-        if !is_encrypted(file).ok()? {
+        let bytes = self.bytes()?;
+        if !is_encrypted(bytes).ok()? {
             return None;
         }
-        encrypted::header(file).map(|header| header.to_string())
+        encrypted::header(bytes).map(|header| header.to_string())
     }
 
     /// Whether it is encrypted, and no secret key was given.
@@ -125,21 +133,21 @@ impl Input {
     /// Whether it can be read anywhere and again.
     #[must_use]
     pub const fn is_file(&self) -> bool {
-        matches!(self.source, Source::File(_))
+        matches!(self.source, Source::Bytes(_))
     }
 
-    /// The file itself, for sharing its blocks; `None` for a pipe, and for an encrypted file, whose blocks are no
-    /// archive's.
+    /// The file itself, for sharing its blocks; `None` for a pipe, for an object, and for an encrypted file,
+    /// whose blocks are no archive's.
     #[must_use]
     pub fn shared_file(&self) -> Option<File> {
-        let file = self.file()?;
-        match is_encrypted(file) {
-            Ok(false) => file.try_clone().ok(),
+        let bytes = self.bytes()?;
+        match is_encrypted(bytes) {
+            Ok(false) => bytes.file()?.try_clone().ok(),
             _ => None,
         }
     }
 
-    /// Who may read it, as the permission bits of its mode; `None` for a pipe.
+    /// Who may read it, as the permission bits of its mode; `None` for a pipe and for an object.
     #[must_use]
     pub fn mode(&self) -> Option<u32> {
         system::mode(self.file()?)
@@ -148,12 +156,12 @@ impl Input {
     /// How many bytes it has, compressed as it is; `None` for a pipe.
     #[must_use]
     pub fn size(&self) -> Option<u64> {
-        ReadAt::size(self.file()?).ok()
+        ReadAt::size(self.bytes()?).ok()
     }
 
     /// Lets the system forget what it has of the file in memory, so that it is read from the disk; no more than a wish.
     pub fn forget_cached(&self) {
-        if let Source::File(file) = &self.source {
+        if let Some(file) = self.file() {
             system::forget_cached(file);
         }
     }
@@ -167,9 +175,9 @@ impl Input {
             Source::Pipe(pipe) => {
                 container::open(encrypted::decrypted(taken(pipe)?, &self.identities)?)
             }
-            Source::File(_) => {
+            Source::Bytes(_) => {
                 let input: Box<dyn Read + Send> = match self.opened()? {
-                    Opened::Plain(file) => Box::new(Forward::new(file)),
+                    Opened::Plain(bytes) => Box::new(Forward::new(bytes)),
                     Opened::Encrypted(inside) => Box::new(InOrder::new(inside)?),
                 };
                 container::open(Cancellable::new(input, &self.cancel))
@@ -177,10 +185,10 @@ impl Input {
         }
     }
 
-    /// What is in the file, decrypted if it is encrypted.
+    /// What is in it, decrypted if it is encrypted.
     fn contents(&self) -> format::Result<Contents<'static>> {
         Ok(match self.opened()? {
-            Opened::Plain(file) => Arc::new(file),
+            Opened::Plain(bytes) => Arc::new(bytes),
             Opened::Encrypted(inside) => inside,
         })
     }
@@ -188,12 +196,12 @@ impl Input {
     fn opened(&self) -> format::Result<Opened> {
         let failed = |error| format::Error::io("cannot read the archive", error);
         let none = || failed(io::Error::other("it is a pipe"));
-        let file = self.file().ok_or_else(none)?;
+        let bytes = self.bytes().ok_or_else(none)?;
         if let Some(inside) = self.inside.get() {
             return Ok(Opened::Encrypted(Arc::clone(inside)));
         }
-        let again = file.try_clone().map_err(failed)?;
-        if !is_encrypted(file).map_err(failed)? {
+        let again = bytes.again().map_err(failed)?;
+        if !is_encrypted(bytes).map_err(failed)? {
             return Ok(Opened::Plain(again));
         }
         let inside = Arc::new(Inside::open(again, &self.identities)?);
@@ -210,9 +218,14 @@ impl Input {
             Source::Pipe(pipe) => {
                 format::open_reader(encrypted::decrypted(taken(pipe)?, &self.identities)?)
             }
-            Source::File(_) => {
+            Source::Bytes(bytes) => {
+                let is_near = bytes.file().is_some();
                 let input = Cancellable::new(self.contents()?, &self.cancel);
                 let archive = format::open_read_at(input)?;
+                // One that is compressed has it inside: looking for another in object storage would cost a request.
+                if !is_near && archive.container() != Container::Plain {
+                    return Ok(archive);
+                }
                 // The index is a help; one that cannot be had is not needed.
                 Ok(match self.index_beside() {
                     Ok(Some((_, index))) => archive.with_index(index),
@@ -273,14 +286,14 @@ impl Input {
         }
         match container::embedded_index(self.contents()?)? {
             Some(index) => Ok(Some((IndexPlace::Inside, Box::new(BufReader::new(index))))),
-            None => Ok(self.index_beside()?.map(|(path, file)| {
-                let index: Box<dyn Read + Send> = Box::new(BufReader::new(file));
+            None => Ok(self.index_beside()?.map(|(path, bytes)| {
+                let index: Box<dyn Read + Send> = Box::new(BufReader::new(Forward::new(bytes)));
                 (IndexPlace::Beside(path), index)
             })),
         }
     }
 
-    fn index_beside(&self) -> format::Result<Option<(PathBuf, File)>> {
+    fn index_beside(&self) -> format::Result<Option<(PathBuf, Bytes)>> {
         // One that lies beside an encrypted archive is not its: that would tell what is in it.
         if self.inside.get().is_some() {
             return Ok(None);
@@ -288,8 +301,8 @@ impl Input {
         let Some(path) = self.path.as_deref().map(index::beside) else {
             return Ok(None);
         };
-        match regular::open(&path, Links::Follow) {
-            Ok(file) => Ok(Some((path, file))),
+        match Bytes::open(&path) {
+            Ok(bytes) => Ok(Some((path, bytes))),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(error) => {
                 let what = format!("can't open index {}", path.display());
@@ -304,11 +317,15 @@ impl Input {
         &self.cancel
     }
 
-    /// The file itself; `None` for a pipe.
+    /// The file itself; `None` for what is none.
     #[must_use]
-    pub const fn file(&self) -> Option<&File> {
+    pub fn file(&self) -> Option<&File> {
+        self.bytes()?.file()
+    }
+
+    const fn bytes(&self) -> Option<&Bytes> {
         match &self.source {
-            Source::File(file) => Some(file),
+            Source::Bytes(bytes) => Some(bytes),
             Source::Pipe(_) => None,
         }
     }
@@ -326,13 +343,13 @@ fn taken(pipe: &mut Option<Pipe>) -> format::Result<Pipe> {
     })
 }
 
-/// A file, and what it takes to read it.
+/// Bytes, and what it takes to read them.
 enum Opened {
-    Plain(File),
+    Plain(Bytes),
     Encrypted(Arc<Inside>),
 }
 
-/// Reads an encrypted file from its start to what was its end when it was opened.
+/// Reads an encrypted archive from its start to what was its end when it was opened.
 struct InOrder {
     inside: Arc<Inside>,
     offset: u64,

@@ -6,6 +6,7 @@
 //! Calls block; a cancelled [`CancelToken`] ends reading with an error. The threads are those of the format's
 //! `restore`, and so is the memory. A [`Folder`] that is dropped before it is published is removed.
 
+mod bytes;
 mod cancellable;
 mod encrypted;
 mod error;
@@ -23,7 +24,6 @@ mod system;
 mod system;
 
 pub use cancellable::Cancellable;
-pub use encrypted::is_encrypted;
 pub use error::{Error, ErrorKind};
 pub use export::ArchiveExport;
 pub use extract::{

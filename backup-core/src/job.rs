@@ -149,7 +149,9 @@ impl Job {
         reporter: &dyn Reporter,
         cancel: &CancelToken,
     ) -> Result<Archived, Error> {
-        let (destination, begun) = self.begin(&options.target, cancel)?;
+        let mut target = options.target.clone();
+        target.bound = disks.iter().map(|disk| disk.size()).sum();
+        let (destination, begun) = self.begin(&target, cancel)?;
         let content = &options.content;
         let archived = archive::write(
             destination,

@@ -173,6 +173,7 @@ pub use target::compression::Compression;
 pub use target::deadline::at_target;
 pub use target::encrypted::EncryptedTarget;
 pub use target::new::NewArchive;
+pub use target::object::ObjectTarget;
 pub use target::options::{ArchiveTarget, Unfinished};
 pub use target::place::{FileTarget, Staged, Target};
 pub use target::signed::SignedTarget;

@@ -6,6 +6,7 @@ pub(crate) mod compression;
 pub(crate) mod deadline;
 pub(crate) mod encrypted;
 pub(crate) mod new;
+pub(crate) mod object;
 pub(crate) mod options;
 pub(crate) mod output;
 pub(crate) mod place;

@@ -5,3 +5,5 @@ pub mod events;
 pub mod exit;
 pub mod keys;
 pub mod signals;
+#[cfg(unix)]
+pub mod stores;

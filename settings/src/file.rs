@@ -12,9 +12,10 @@ use crate::setting::{Origin, Section, Setting};
 /// The longest file, in bytes.
 pub(crate) const MAX_SIZE: u64 = 1 << 20;
 
-/// The names of the tables of guests and of jobs.
+/// The names of the tables of guests, of jobs, and of stores.
 const GUEST: &str = "guest";
 const JOB: &str = "job";
+const STORE: &str = "store";
 
 /// All settings of a text, in the order of its lines.
 pub(crate) fn parse(text: &str, file: &Path) -> Result<Vec<Setting>, Error> {
@@ -29,13 +30,14 @@ pub(crate) fn parse(text: &str, file: &Path) -> Result<Vec<Setting>, Error> {
     let mut settings = Vec::new();
     for (key, value) in document.get_ref() {
         match value.get_ref() {
-            DeValue::Table(named) if matches!(key.get_ref().as_ref(), GUEST | JOB) => {
+            DeValue::Table(named) if matches!(key.get_ref().as_ref(), GUEST | JOB | STORE) => {
                 let kind = key.get_ref().as_ref();
                 for (name, table) in named {
                     let table = parser.table(kind, name, table)?;
                     let name = name.get_ref().to_string();
                     let section = match kind {
                         JOB => Section::Job(name),
+                        STORE => Section::Store(name),
                         _ => Section::Guest(name),
                     };
                     settings.append(&mut parser.settings(&section, table)?);

@@ -9,6 +9,7 @@ pub struct Known<'a> {
     commands: Vec<(&'a str, Vec<&'a str>)>,
     guests: Vec<&'a str>,
     jobs: Vec<&'a str>,
+    stores: Vec<&'a str>,
 }
 
 impl<'a> Known<'a> {
@@ -20,6 +21,7 @@ impl<'a> Known<'a> {
             commands: Vec::new(),
             guests: Vec::new(),
             jobs: Vec::new(),
+            stores: Vec::new(),
         }
     }
 
@@ -44,17 +46,29 @@ impl<'a> Known<'a> {
         self
     }
 
+    /// And those of stores.
+    #[must_use]
+    pub fn with_stores(mut self, keys: &[&'a str]) -> Self {
+        self.stores = keys.to_vec();
+        self
+    }
+
     /// What is wrong with a key in a section.
     pub(crate) fn fault(&self, section: &Section, key: &str) -> Option<String> {
         let keys = match section {
             Section::All => &self.all,
             Section::Guest(_) => &self.guests,
             Section::Job(_) => &self.jobs,
+            Section::Store(_) => &self.stores,
             Section::Command(name) => match self.commands.iter().find(|(known, _)| known == name) {
                 Some((_, keys)) => keys,
                 None => {
                     let names = self.commands.iter().map(|(name, _)| *name);
-                    return Some(unknown("section", name, names.chain(["guest", "job"])));
+                    return Some(unknown(
+                        "section",
+                        name,
+                        names.chain(["guest", "job", "store"]),
+                    ));
                 }
             },
         };

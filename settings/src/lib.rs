@@ -16,6 +16,10 @@
 //! # Of a job, which is several guests.
 //! [job.nightly]
 //! jobs = 2
+//!
+//! # Of a store that addresses name.
+//! [store.away]
+//! bucket = "backups"
 //! ```
 //!
 //! What is said of a guest or a job counts more than what is said of a command, and that more than what is said of all; what

@@ -33,6 +33,8 @@ pub enum Section {
     Guest(String),
     /// The job of this name.
     Job(String),
+    /// The store of this name, which is no command's setting.
+    Store(String),
 }
 
 /// What settings are asked for besides a command.

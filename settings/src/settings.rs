@@ -148,6 +148,24 @@ impl Settings {
         })
     }
 
+    /// The stores that have a section, in the order of the files.
+    #[must_use]
+    pub fn stores(&self) -> Vec<&str> {
+        self.names(|section| match section {
+            Section::Store(name) => Some(name),
+            _ => None,
+        })
+    }
+
+    /// What a key of a store is set to; what was read last counts.
+    #[must_use]
+    pub fn of_store(&self, store: &str, key: &str) -> Option<&Setting> {
+        let mut settings = self.settings.iter().rev();
+        settings.find(|setting| {
+            matches!(&setting.section, Section::Store(name) if name == store) && setting.key == key
+        })
+    }
+
     fn names<'s>(&'s self, name: impl Fn(&'s Section) -> Option<&'s str>) -> Vec<&'s str> {
         let mut names = Vec::new();
         for name in self.settings.iter().filter_map(|one| name(&one.section)) {

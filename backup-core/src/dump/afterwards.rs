@@ -103,7 +103,9 @@ fn prune(
         let name = pruned.backup.file_name();
         match &pruned.error {
             Some(error) => reporter.warning(error),
-            None if !pruned.backup.path().exists() => reporter.info(format!("removed {name}")),
+            None if matches!(pruned.verdict, Verdict::Remove(_)) => {
+                reporter.info(format!("removed {name}"))
+            }
             None => {}
         }
         if let (Some(_), Verdict::Keep(why)) = (pruned.backup.fault(), &pruned.verdict) {

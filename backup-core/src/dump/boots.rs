@@ -1,10 +1,8 @@
 //! What the last drill of an archive found.
 
-use std::fs::Metadata;
-
 use jiff::Timestamp;
 
-use super::verified::{read_stamped, stamped};
+use super::verified::{State, read_stamped, stamped};
 
 /// What is known about the guest of an archive booting from it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,12 +37,12 @@ impl Boots {
     }
 
     /// One line, in the form of the line of a verification.
-    pub(super) fn to_line(self, archive: &Metadata) -> Option<String> {
+    pub(super) fn to_line(self, archive: &dyn State) -> Option<String> {
         Some(stamped(self.word(), self.at()?, archive))
     }
 
     /// Reads a line; what it says about another state of the archive says nothing.
-    pub(super) fn from_line(line: &str, archive: &Metadata) -> Self {
+    pub(super) fn from_line(line: &str, archive: &dyn State) -> Self {
         match read_stamped(line, archive) {
             Some(("boots", time)) => Self::Yes(time),
             Some(("fails", time)) => Self::No(time),

@@ -2,24 +2,23 @@
 
 use std::ffi::OsString;
 use std::fs::{self, Metadata};
-use std::io::{self, ErrorKind as IoKind, Read as _};
+use std::io::{self, ErrorKind as IoKind};
 use std::path::{Path, PathBuf};
 
 use fleece_guest_config::GuestId;
-use fleece_staged_file::regular::{self, Links};
 use jiff::civil::DateTime;
 use jiff::{SignedDuration, Timestamp};
 
+use super::beside::MAX_NOTES;
 use super::name::archive_stem;
+use super::objects::Prefix;
+use super::verified::State;
 use super::{
-    Backup, BackupName, Boots, Fault, KeepRules, Verdict, Verified, fault, plan, side_files,
+    Backup, BackupName, Boots, Fault, KeepRules, Reason, Verdict, Verified, fault, plan, side_files,
 };
 use crate::clock;
 use crate::report::error::{Error, ErrorKind};
 use crate::target::base::BaseArchive;
-
-/// Notes are for people to read; what is longer than this is cut off.
-const MAX_NOTES: u64 = 64 << 10;
 
 /// Archives that are removed between two syncs of their directory: of thousands each for itself would take minutes.
 const REMOVED_AT_ONCE: usize = 100;
@@ -69,17 +68,10 @@ impl DumpDirectory {
     /// Kind [`ErrorKind::Target`] if the directory cannot be read. An archive that vanishes
     /// meanwhile is no error.
     pub fn list(&self) -> Result<Vec<Backup>, Error> {
-        let mut backups = Vec::new();
-        for name in self.names()? {
-            let Some(name) = name.to_str().filter(|name| archive_stem(name).is_some()) else {
-                continue;
-            };
-            match self.look(name) {
-                Ok(backup) => backups.extend(backup),
-                Err(error) if error.kind() == IoKind::NotFound => {}
-                Err(error) => return Err(target("read", &self.path.join(name), error)),
-            }
-        }
+        let mut backups = match Prefix::of(&self.path) {
+            Some(prefix) => prefix?.list()?,
+            None => self.files()?,
+        };
         backups.sort_by(|a, b| {
             let key = |backup: &Backup| {
                 backup
@@ -91,6 +83,22 @@ impl DumpDirectory {
                 .cmp(&key(b))
                 .then_with(|| a.file_name.cmp(&b.file_name))
         });
+        Ok(backups)
+    }
+
+    /// Those in a directory, in any order.
+    fn files(&self) -> Result<Vec<Backup>, Error> {
+        let mut backups = Vec::new();
+        for name in self.names()? {
+            let Some(name) = name.to_str().filter(|name| archive_stem(name).is_some()) else {
+                continue;
+            };
+            match self.look(name) {
+                Ok(backup) => backups.extend(backup),
+                Err(error) if error.kind() == IoKind::NotFound => {}
+                Err(error) => return Err(target("read", &self.path.join(name), error)),
+            }
+        }
         Ok(backups)
     }
 
@@ -109,6 +117,9 @@ impl DumpDirectory {
         };
         if archive_stem(file_name).is_none() || file_name.contains('/') {
             return Err(none());
+        }
+        if let Some(prefix) = Prefix::of(&self.path) {
+            return prefix?.find(file_name)?.ok_or_else(none);
         }
         match self.look(file_name) {
             Ok(Some(backup)) => Ok(backup),
@@ -157,6 +168,9 @@ impl DumpDirectory {
 
     /// The names of all files; none of a storage's directory that is not made yet.
     pub(super) fn names(&self) -> Result<Vec<OsString>, Error> {
+        if let Some(prefix) = Prefix::of(&self.path) {
+            return Ok(prefix?.names()?.into_iter().map(OsString::from).collect());
+        }
         let failed = |error| target("list the backups in", &self.path, error);
         let entries = match fs::read_dir(&self.path) {
             Err(error) if error.kind() == IoKind::NotFound && self.of_storage => {
@@ -196,9 +210,8 @@ impl DumpDirectory {
     ///
     /// Kind [`ErrorKind::Target`].
     pub fn set_verified(&self, backup: &Backup, verified: Verified) -> Result<(), Error> {
-        let archive =
-            fs::metadata(&backup.path).map_err(|error| target("read", &backup.path, error))?;
-        match self.write_beside(backup, "verified", verified.to_line(&archive).as_deref()) {
+        let line = verified.to_line(&*self.state(backup)?);
+        match self.write_beside(backup, "verified", line.as_deref()) {
             // What a power failure takes away can be found out again.
             Err(error) if error.kind() == ErrorKind::Unsynced => Ok(()),
             written => written,
@@ -211,13 +224,23 @@ impl DumpDirectory {
     ///
     /// Kind [`ErrorKind::Target`].
     pub fn set_boots(&self, backup: &Backup, boots: Boots) -> Result<(), Error> {
-        let archive =
-            fs::metadata(&backup.path).map_err(|error| target("read", &backup.path, error))?;
-        match self.write_beside(backup, "drilled", boots.to_line(&archive).as_deref()) {
+        let line = boots.to_line(&*self.state(backup)?);
+        match self.write_beside(backup, "drilled", line.as_deref()) {
             // As of a verification.
             Err(error) if error.kind() == ErrorKind::Unsynced => Ok(()),
             written => written,
         }
+    }
+
+    /// What changes with its archive.
+    fn state(&self, backup: &Backup) -> Result<Box<dyn State>, Error> {
+        if let Some(prefix) = Prefix::of(&self.path) {
+            return Ok(Box::new(prefix?.state(&backup.path)?));
+        }
+        let archive = fs::metadata(&backup.path);
+        Ok(Box::new(
+            archive.map_err(|error| target("read", &backup.path, error))?,
+        ))
     }
 
     /// Removes a backup with all that lies beside it. One that is not there is no error.
@@ -232,7 +255,7 @@ impl DumpDirectory {
 
     /// It may have been protected since it was looked at.
     fn check_unprotected(&self, backup: &Backup) -> Result<(), Error> {
-        if self.beside(backup, "protected").symlink_metadata().is_ok() {
+        if side_files::exists(&self.beside(backup, "protected")) {
             let message = format!("{} is protected and stays", backup.file_name);
             return Err(Error::new(ErrorKind::Request, message));
         }
@@ -260,7 +283,17 @@ impl DumpDirectory {
                 backup.fault = Fault::of_header(backup.path());
             }
         }
-        let verdicts = plan(&backups, rules, clock::now().datetime());
+        let mut verdicts = plan(&backups, rules, clock::now().datetime());
+        if let Some(prefix) = Prefix::of(&self.path) {
+            let prefix = prefix?;
+            for (backup, verdict) in backups.iter().zip(&mut verdicts) {
+                if matches!(verdict, Verdict::Remove(_))
+                    && let Some(until) = prefix.locked(&backup.path)?
+                {
+                    *verdict = Verdict::Keep(Reason::Locked(until));
+                }
+            }
+        }
         let judged = backups.into_iter().zip(verdicts);
         Ok(judged
             .map(|(backup, verdict)| Pruned {
@@ -362,12 +395,7 @@ impl DumpDirectory {
 /// The text of a side file, as far as it can be read: what is wrong with it is no reason not to
 /// list the backup.
 fn read_text(path: &Path) -> Option<String> {
-    let mut bytes = Vec::new();
-    regular::open(path, Links::Refuse)
-        .ok()?
-        .take(MAX_NOTES)
-        .read_to_end(&mut bytes)
-        .ok()?;
+    let bytes = side_files::read(path, MAX_NOTES)?;
     Some(String::from_utf8_lossy(&bytes).trim_end().to_owned())
 }
 

@@ -4,11 +4,14 @@ use std::fmt;
 use std::io::Read as _;
 use std::path::Path;
 
+use fleece_archive_io::Input;
+use fleece_object_storage::Address;
 use fleece_staged_file::regular::{self, Links};
 use fleece_vma_format::{Header, MAX_HEADER_SIZE, Reader, container};
 use jiff::Timestamp;
 
 use super::verified::Verified;
+use crate::job::cancel::CancelToken;
 
 /// Why a backup cannot be counted on.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -69,9 +72,17 @@ pub(super) fn instant(archive: &Path) -> Option<Timestamp> {
 }
 
 fn header(archive: &Path) -> Result<Header, Fault> {
-    let file = regular::open(archive, Links::Follow)
-        .map_err(|error| Fault::Unreadable(error.to_string()))?;
-    match container::open(file.take(LOOK)).and_then(Reader::new) {
+    let unreadable = |error: std::io::Error| Fault::Unreadable(error.to_string());
+    let stream = match Address::of(archive) {
+        Some(_) => Input::open_regular(archive, &CancelToken::new())
+            .map_err(unreadable)?
+            .stream(),
+        None => {
+            let file = regular::open(archive, Links::Follow).map_err(unreadable)?;
+            container::open(file.take(LOOK))
+        }
+    };
+    match stream.and_then(Reader::new) {
         Ok(reader) => Ok(reader.header().clone()),
         Err(error) if error.kind().is_damage() => Err(Fault::Header(error.to_string())),
         Err(error) => Err(Fault::Unreadable(error.to_string())),
@@ -79,6 +90,10 @@ fn header(archive: &Path) -> Result<Header, Fault> {
 }
 
 fn is_encrypted(archive: &Path) -> bool {
+    if Address::of(archive).is_some() {
+        let input = Input::open_regular(archive, &CancelToken::new());
+        return input.is_ok_and(|input| input.encrypted_for().is_some());
+    }
     let mut start = Vec::new();
     let file = regular::open(archive, Links::Follow);
     let read = file.and_then(|file| file.take(START).read_to_end(&mut start));

@@ -4,12 +4,15 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use fleece_guest_config::GuestId;
+use fleece_object_storage::Address;
 use fleece_staged_file::create_directories;
 use fleece_storage::Storages;
 use jiff::civil::DateTime;
 
 use super::backup::Backup;
 use super::directory::DumpDirectory;
+use super::name::archive_stem;
+use super::objects;
 use crate::job::cancel::CancelToken;
 use crate::report::error::{Error, ErrorKind};
 use crate::target::deadline::at_target;
@@ -115,6 +118,16 @@ pub fn new_archive(
     Err(Error::new(ErrorKind::Target, message))
 }
 
+/// Whether `place` is an archive, and no directory or storage: a file, or an object of an archive's name.
+#[must_use]
+pub fn is_archive(place: &Path) -> bool {
+    let object = Address::of(place);
+    object.map_or_else(
+        || place.is_file(),
+        |object| archive_stem(object.name()).is_some(),
+    )
+}
+
 /// The storage that `place` means, which is not one by a path that somebody has written.
 #[must_use]
 pub fn storage_id<'p>(place: &'p Path, storages: &Storages) -> Option<&'p str> {
@@ -129,6 +142,9 @@ fn directory(
     storages: &Storages,
     dry_run: bool,
 ) -> Result<Option<DumpDirectory>, Error> {
+    if let Some(prefix) = objects::prefix(place) {
+        return Ok(Some(DumpDirectory::new(prefix)));
+    }
     let Some(id) = storage_id(place, storages) else {
         return Ok(place.is_dir().then(|| DumpDirectory::new(place)));
     };

@@ -17,8 +17,8 @@ use std::fmt;
 use std::str::FromStr;
 
 use fleece_guest_config::GuestId;
-use jiff::Span;
 use jiff::civil::DateTime;
+use jiff::{Span, Timestamp};
 
 use super::{Backup, Fault};
 use crate::report::error::{Error, ErrorKind};
@@ -61,6 +61,8 @@ pub enum Reason {
     Rule(&'static str, String),
     /// It is protected. Protected backups take no part: they serve no period.
     Protected,
+    /// Its store keeps it until then, whatever anybody wants.
+    Locked(Timestamp),
     /// Its name is not the standard one: somebody wanted it out of the way.
     Renamed,
     /// By its name it is of the future, so its age is not known. It serves no period.
@@ -309,6 +311,7 @@ impl fmt::Display for Reason {
             Self::KeepAll => f.write_str("no rule is given"),
             Self::Rule(rule, period) => f.write_str(&by_rule(rule, period)),
             Self::Protected => f.write_str("protected"),
+            Self::Locked(until) => write!(f, "locked until {until:.0}"),
             Self::Renamed => f.write_str("not a standard name"),
             Self::Future => f.write_str("dated in the future, ignored by all rules"),
             Self::NothingNewer(fault) => write!(f, "{fault}, but nothing newer is sound"),

@@ -1,13 +1,10 @@
 //! Runs on record: a log and `.stats.json` of each, beside its archive or, if it failed, alone.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs;
-use std::io::Read as _;
 use std::path::Path;
 use std::time::Duration;
 
 use fleece_guest_config::GuestId;
-use fleece_staged_file::regular::{self, Links};
 use fleece_staged_file::sync_directory;
 use fleece_storage::Storages;
 use jiff::Span;
@@ -204,7 +201,7 @@ impl DumpDirectory {
             // The record last: as long as it is there, the rest is known to be ours.
             for kind in ["log", "stats.json"] {
                 let path = side_files::path(&self.path().join(name.to_string()), kind);
-                removed |= fs::remove_file(path).is_ok();
+                removed |= side_files::remove_one(&path);
             }
         }
         if removed {
@@ -235,11 +232,7 @@ impl DumpDirectory {
     fn stats(&self, guest: &GuestId, time: DateTime) -> Option<Stats> {
         let name = BackupName::new(guest, time, None).ok()?;
         let path = side_files::path(&self.path().join(name.to_string()), "stats.json");
-        let mut bytes = Vec::new();
-        let file = regular::open(&path, Links::Refuse).ok()?;
-        file.take(MAX_SIZE.saturating_add(1))
-            .read_to_end(&mut bytes)
-            .ok()?;
+        let bytes = side_files::read(&path, MAX_SIZE.saturating_add(1))?;
         Stats::parse(&bytes)
     }
 
@@ -275,6 +268,8 @@ type Key = (GuestId, DateTime);
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
     use crate::dump::KeepRules;
     use crate::dump::stats::tests::stats;

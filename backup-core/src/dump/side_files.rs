@@ -1,26 +1,19 @@
 //! What lies beside an archive: it comes after it, each file at once, and goes before it.
 
 use std::fs::{self, File};
-use std::io::{self, ErrorKind as IoKind, Write as _};
+use std::io::{self, ErrorKind as IoKind, Read as _, Write as _};
 use std::path::{Path, PathBuf};
 
+use fleece_staged_file::regular::{self, Links};
 use fleece_staged_file::{StagedFile, remove_stale, rename_new, sync_directory, sync_directory_of};
 
 use fleece_vma_format::index;
 
+pub(super) use super::beside::path;
+use super::beside::{KINDS, OF_STEM};
 use super::name::{BackupName, EXTENSIONS, archive_stem};
+use super::objects::{self, Prefix};
 use crate::report::error::{Error, ErrorKind};
-
-/// What there may be beside an archive, but for its protection, with which it is not removed.
-const KINDS: [&str; 7] = [
-    index::EXTENSION,
-    "sig",
-    "verified",
-    "drilled",
-    "log",
-    "stats.json",
-    "notes",
-];
 
 /// What there may be that is written here.
 const WRITTEN: [&str; 8] = [
@@ -34,23 +27,14 @@ const WRITTEN: [&str; 8] = [
     "protected",
 ];
 
-/// What an archive shares with the same one compressed in another way, since its name lacks the extension.
-const OF_STEM: [&str; 2] = ["log", "stats.json"];
-
 /// Who may read notes: whoever may list the backups.
 const MODE: u32 = 0o644;
 
-/// The side file of that kind.
-pub(super) fn path(archive: &Path, kind: &str) -> PathBuf {
-    let name = archive.file_name().unwrap_or_default().to_string_lossy();
-    match archive_stem(&name).filter(|_| OF_STEM.contains(&kind)) {
-        Some(stem) => archive.with_file_name(format!("{stem}.{kind}")),
-        None => archive.with_file_name(format!("{name}.{kind}")),
-    }
-}
-
 /// Replaces a side file at once, or removes it.
 pub(super) fn write(path: &Path, text: Option<&str>) -> Result<(), Error> {
+    if let Some(written) = objects::write(path, text) {
+        return written;
+    }
     if let Some(directory) = path.parent() {
         sweep(directory);
     }
@@ -71,9 +55,36 @@ pub(super) fn write(path: &Path, text: Option<&str>) -> Result<(), Error> {
     }
 }
 
+/// The contents of a side file, at most so many bytes of it, as far as it can be read.
+pub(super) fn read(path: &Path, most: u64) -> Option<Vec<u8>> {
+    if let Some(read) = objects::read(path, most) {
+        return read;
+    }
+    let mut bytes = Vec::new();
+    let file = regular::open(path, Links::Refuse).ok()?;
+    file.take(most).read_to_end(&mut bytes).ok()?;
+    Some(bytes)
+}
+
+/// Whether there is something under this name.
+pub(super) fn exists(path: &Path) -> bool {
+    objects::exists(path).unwrap_or_else(|| path.symlink_metadata().is_ok())
+}
+
+/// Removes a side file; tells whether it is gone.
+pub(super) fn remove_one(path: &Path) -> bool {
+    match objects::write(path, None) {
+        Some(removed) => removed.is_ok(),
+        None => fs::remove_file(path).is_ok(),
+    }
+}
+
 /// Removes an archive with all that lies beside it: that goes first, and comes back if the archive stays.
 pub(super) fn remove_all(archive: &Path) -> Result<(), Error> {
     let directory = archive.parent().unwrap_or_else(|| Path::new("."));
+    if let Some(prefix) = Prefix::of(directory) {
+        return prefix?.remove(archive);
+    }
     sweep(directory);
     let mut removed = remove_many(directory, &[archive]);
     removed.pop().unwrap_or(Ok(()))
@@ -82,6 +93,9 @@ pub(super) fn remove_all(archive: &Path) -> Result<(), Error> {
 /// The same of several archives of a directory, which is synced only twice for all of them; what became of each,
 /// in their order.
 pub(super) fn remove_many(directory: &Path, archives: &[&Path]) -> Vec<Result<(), Error>> {
+    if Prefix::of(directory).is_some() {
+        return archives.iter().map(|archive| remove_all(archive)).collect();
+    }
     let aside = |archive: &&Path| Aside::of(archive, archives);
     let mut asides: Vec<Result<Aside, Error>> = archives.iter().map(aside).collect();
     // After a power failure nothing lies there without its archive.
@@ -195,6 +209,11 @@ fn aside_name(archive: &Path, kind: &str) -> PathBuf {
 /// Puts in order what processes that were killed left: what was being written goes, and what was put aside
 /// comes back if its archive is still there.
 pub(super) fn sweep(directory: &Path) {
+    if let Some(prefix) = Prefix::of(directory) {
+        // What stays goes the next time.
+        let _ = prefix.and_then(|prefix| prefix.sweep());
+        return;
+    }
     let entries = fs::read_dir(directory).into_iter().flatten();
     for path in entries.filter_map(|entry| Some(entry.ok()?.path())) {
         let Some(name) = path.file_name().and_then(|name| name.to_str()) else {

@@ -6,6 +6,7 @@ use std::io;
 use std::path::{Component, Path, PathBuf};
 
 use fleece_guest_config::GuestId;
+use fleece_object_storage::Address;
 use fleece_staged_file::create_directories;
 use fleece_storage::Storages;
 
@@ -100,9 +101,7 @@ impl DumpDirectory {
                 continue;
             };
             let [ours, there] = [&kept, self].map(|one| one.path().join(name.to_string()));
-            let is_there = side_files::path(&there, "stats.json")
-                .symlink_metadata()
-                .is_ok();
+            let is_there = side_files::exists(&side_files::path(&there, "stats.json"));
             let log = fs::read_to_string(side_files::path(&ours, "log")).unwrap_or_default();
             if is_there || self.write_record(&name, &log, stats).is_ok() {
                 for kind in ["log", "stats.json"] {
@@ -128,7 +127,12 @@ impl DumpDirectory {
 /// Where records of that directory are kept; nowhere if it has no absolute path.
 fn of(state_dir: &Path, directory: &Path) -> Option<PathBuf> {
     let mut kept = PathBuf::new();
-    for part in std::path::absolute(directory).ok()?.components() {
+    // An address in object storage is the same from anywhere.
+    let absolute = match Address::of(directory) {
+        Some(address) => address.to_path(),
+        None => std::path::absolute(directory).ok()?,
+    };
+    for part in absolute.components() {
         match part {
             Component::Normal(name) => kept.push(name),
             Component::ParentDir => drop(kept.pop()),
@@ -148,6 +152,7 @@ mod tests {
         assert_eq!(of("/mnt/backup/"), Path::new("/state/unwritten/mnt/backup"));
         assert_eq!(of("/../a/./../../etc"), Path::new("/state/unwritten/etc"));
         assert_eq!(of("/"), Path::new("/state/unwritten"));
+        assert_eq!(of("s3:off/a"), Path::new("/state/unwritten/s3:off/a"));
     }
 
     #[test]

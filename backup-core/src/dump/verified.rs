@@ -34,9 +34,8 @@ impl Verified {
             .is_some_and(|time| time <= now && now.duration_since(time) < age)
     }
 
-    /// One line: `sound|damaged TIME SIZE MTIME INODE NANOSECONDS`, from the third on those of the archive;
-    /// the last belongs to its MTIME.
-    pub(super) fn to_line(self, archive: &Metadata) -> Option<String> {
+    /// One line: `sound|damaged TIME` and the archive's [`State`].
+    pub(super) fn to_line(self, archive: &dyn State) -> Option<String> {
         let (word, time) = match self {
             Self::Unknown => return None,
             Self::Sound(time) => ("sound", time),
@@ -46,7 +45,7 @@ impl Verified {
     }
 
     /// Reads a line; what it says about another state of the archive says nothing.
-    pub(super) fn from_line(line: &str, archive: &Metadata) -> Self {
+    pub(super) fn from_line(line: &str, archive: &dyn State) -> Self {
         match read_stamped(line, archive) {
             Some(("sound", time)) => Self::Sound(time),
             Some(("damaged", time)) => Self::Damaged(time),
@@ -55,30 +54,37 @@ impl Verified {
     }
 }
 
-/// A line about an archive as it is now: a word and a time, then the archive's size, mtime, inode and the nanoseconds of
-/// its mtime.
-pub(super) fn stamped(word: &str, time: Timestamp, archive: &Metadata) -> String {
-    format!(
-        "{word} {time:.0} {} {} {} {}\n",
-        archive.size(),
-        archive.mtime(),
-        archive.ino(),
-        archive.mtime_nsec(),
-    )
+/// What changes with an archive.
+pub(super) trait State {
+    /// It, in words, of which the first two say nearly all.
+    fn words(&self) -> Vec<String>;
+}
+
+/// `SIZE MTIME INODE NANOSECONDS`; the last belongs to its MTIME.
+impl State for Metadata {
+    fn words(&self) -> Vec<String> {
+        vec![
+            self.size().to_string(),
+            self.mtime().to_string(),
+            self.ino().to_string(),
+            self.mtime_nsec().to_string(),
+        ]
+    }
+}
+
+/// A line about an archive as it is now: a word and a time, then its state.
+pub(super) fn stamped(word: &str, time: Timestamp, archive: &dyn State) -> String {
+    format!("{word} {time:.0} {}\n", archive.words().join(" "))
 }
 
 /// The word and the time of such a line, if it is about the archive as it is now.
-pub(super) fn read_stamped<'a>(line: &'a str, archive: &Metadata) -> Option<(&'a str, Timestamp)> {
+pub(super) fn read_stamped<'a>(line: &'a str, archive: &dyn State) -> Option<(&'a str, Timestamp)> {
     let mut words = line.split_whitespace();
-    let mut next = || words.next().unwrap_or("");
-    let (word, time, size, mtime) = (next(), next(), next(), next());
-    let is = |word: &str, number: &dyn ToString| word == number.to_string();
-    // Lines once ended here.
-    let or_none = |word: &str, number: &dyn ToString| word.is_empty() || is(word, number);
-    let same = is(size, &archive.size())
-        && is(mtime, &archive.mtime())
-        && or_none(next(), &archive.ino())
-        && or_none(next(), &archive.mtime_nsec());
+    let (word, time) = (words.next()?, words.next()?);
+    let was: Vec<&str> = words.collect();
+    let is = archive.words();
+    // Lines once had two words of it.
+    let same = was.len() >= 2 && was.iter().zip(&is).all(|(was, is)| was == is);
     Some((word, time.parse().ok().filter(|_| same)?))
 }
 

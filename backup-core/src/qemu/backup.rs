@@ -184,6 +184,7 @@ fn on_running_guest(
     let plan = plan.transpose()?;
     let tracking = plan.as_ref().map(|plan| plan.begin(record)).transpose()?;
     let mut target = job.archive.target.clone();
+    target.bound = disks.iter().map(|disk| disk.size).sum();
     if let Some(plan) = &plan {
         target.base = plan.base().cloned();
     }

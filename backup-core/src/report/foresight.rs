@@ -45,6 +45,16 @@ pub(crate) fn target(
         reporter.info("would write the archive to standard output".into());
         return Ok(());
     };
+    if let Some(address) = fleece_object_storage::Address::of(path) {
+        let known = fleece_object_storage::open_address(&address)
+            .and_then(|store| store.look(address.key()));
+        known.map_err(|error| {
+            let message = format!("cannot write {}", path.display());
+            Error::caused(ErrorKind::Target, message, error)
+        })?;
+        reporter.info(format!("would create vzdump archive '{}'", path.display()));
+        return Ok(());
+    }
     let failed = |error: std::io::Error| {
         let message = format!("cannot write {}", path.display());
         Error::caused(ErrorKind::Target, message, error)

@@ -32,14 +32,14 @@ impl Target for EncryptedTarget {
         self.target.path()
     }
 
-    fn begin(&self) -> Result<Box<dyn Staged>, Error> {
+    fn begin(&self, most: u64) -> Result<Box<dyn Staged>, Error> {
         if self.recipients.is_empty() {
             let why =
                 "the archive is to be encrypted, and there is no public key to encrypt it for";
             return Err(Error::new(ErrorKind::Request, why));
         }
         let below = Below {
-            staged: self.target.begin()?,
+            staged: self.target.begin(most)?,
             written: 0,
         };
         let encryptor = Encryptor::new(below, &self.recipients).map_err(failed)?;
@@ -164,7 +164,7 @@ mod tests {
         recipients.add(PUBLIC).unwrap();
         let target = EncryptedTarget::new(Arc::new(FileTarget::new(&path)), recipients);
         assert!(target.begin_index().unwrap().is_none());
-        let mut staged = target.begin().unwrap();
+        let mut staged = target.begin(0).unwrap();
         let plain = b"secrets of the guest ".repeat(300_000);
         staged.write_all(&plain).unwrap();
         let clear = |name: &Path| {
@@ -193,10 +193,10 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let file = Arc::new(FileTarget::new(dir.path().join("a.vma.age")));
         let target = EncryptedTarget::new(Arc::<FileTarget>::clone(&file), Recipients::new());
-        assert_eq!(target.begin().unwrap_err().kind(), ErrorKind::Request);
+        assert_eq!(target.begin(0).unwrap_err().kind(), ErrorKind::Request);
         let mut recipients = Recipients::new();
         recipients.add(PUBLIC).unwrap();
-        let mut staged = EncryptedTarget::new(file, recipients).begin().unwrap();
+        let mut staged = EncryptedTarget::new(file, recipients).begin(0).unwrap();
         staged.write_all(b"something").unwrap();
         staged.keep_partial();
         drop(staged);

@@ -30,7 +30,7 @@ impl NewArchive {
     /// # Errors
     /// Those of the target.
     pub fn begin(target: &dyn Target, index: bool) -> Result<Self, Error> {
-        let archive = Shared::new(target.begin()?);
+        let archive = Shared::new(target.begin(0)?);
         let index = match index {
             true => target.begin_index()?.map(Shared::new),
             false => None,

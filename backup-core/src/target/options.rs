@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use fleece_encryption::signature;
+use fleece_object_storage::{Address, open_address};
 use fleece_vma_format::index::beside;
 
 use crate::job::cancel::CancelToken;
@@ -12,6 +13,7 @@ use crate::report::advice::Advice;
 use crate::target::base::BaseArchive;
 use crate::target::compression::Compression;
 use crate::target::deadline;
+use crate::target::object::ObjectTarget;
 use crate::target::place::{FileTarget, Target};
 use crate::target::staged::ArchiveFile;
 use crate::target::stream::StreamTarget;
@@ -30,6 +32,8 @@ pub struct ArchiveTarget {
     pub base: Option<BaseArchive>,
     /// Keep what was written of an archive that could not be finished, as `<archive>.partial`.
     pub keep_partial: bool,
+    /// About how many bytes it has at most, before compression; 0 if that is not known.
+    pub bound: u64,
 }
 
 impl ArchiveTarget {
@@ -42,13 +46,18 @@ impl ArchiveTarget {
             timeout: Duration::from_secs(600),
             base: None,
             keep_partial: false,
+            bound: 0,
         }
     }
 
-    /// A new file.
+    /// A new file, or a new object if the path is an address of one (`s3:STORE/KEY`).
     #[must_use]
     pub fn file(path: impl Into<PathBuf>) -> Self {
-        Self::new(Arc::new(FileTarget::new(path)))
+        let path = path.into();
+        match ObjectTarget::new(&path) {
+            Some(object) => Self::new(Arc::new(object)),
+            None => Self::new(Arc::new(FileTarget::new(path))),
+        }
     }
 
     /// Standard output.
@@ -86,6 +95,16 @@ impl ArchiveTarget {
         let temporary = self.temporary_files();
         let keep_partial = self.keep_partial;
         let look = move || {
+            if let Some(address) = Address::of(&path) {
+                let left = open_address(&address).and_then(|store| store.unfinished(address.key()));
+                return Ok(match left {
+                    Ok(left) if left.is_empty() => Unfinished::Gone,
+                    _ => temporary
+                        .into_iter()
+                        .next()
+                        .map_or(Unfinished::Gone, Unfinished::Left),
+                });
+            }
             let partial = ArchiveFile::partial_name(&path);
             Ok(match temporary.into_iter().find(|file| file.exists()) {
                 Some(file) => Unfinished::Left(file),

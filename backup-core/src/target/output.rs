@@ -42,7 +42,7 @@ impl Destination {
     }
 
     fn begin(target: ArchiveTarget) -> Result<Self, Error> {
-        let mut archive = target.place.begin()?;
+        let mut archive = target.place.begin(target.bound)?;
         if target.keep_partial {
             archive.keep_partial();
         }

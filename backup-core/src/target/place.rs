@@ -19,11 +19,11 @@ pub trait Target: fmt::Debug + Send + Sync {
     /// Where the archive will lie; `None` if it is no file.
     fn path(&self) -> Option<&Path>;
 
-    /// Begins the archive.
+    /// Begins the archive, of about so many bytes at most, before compression; 0 if that is not known.
     ///
     /// # Errors
     /// Kind [`ErrorKind::Target`](crate::ErrorKind::Target) when it cannot be written there, or something has its name already.
-    fn begin(&self) -> Result<Box<dyn Staged>, Error>;
+    fn begin(&self, most: u64) -> Result<Box<dyn Staged>, Error>;
 
     /// Begins the index of an archive that has none inside; `None` if there is no place for it.
     ///
@@ -102,7 +102,7 @@ impl Target for FileTarget {
         Some(&self.path)
     }
 
-    fn begin(&self) -> Result<Box<dyn Staged>, Error> {
+    fn begin(&self, _most: u64) -> Result<Box<dyn Staged>, Error> {
         // What a killed process left, also of one that got as far as to name its archive. What cannot be removed is
         // in the way of the next step, which says so.
         for path in [&self.path, &beside(&self.path)] {

@@ -37,7 +37,7 @@ impl Target for SignedTarget {
         self.target.path()
     }
 
-    fn begin(&self) -> Result<Box<dyn Staged>, Error> {
+    fn begin(&self, most: u64) -> Result<Box<dyn Staged>, Error> {
         let path = self.path().ok_or_else(|| {
             let why =
                 "what does not go to a file cannot be signed: there is no place for the signature";
@@ -47,7 +47,7 @@ impl Target for SignedTarget {
         let list = beside(path);
         // What a killed process left. What cannot be removed is in the way of the next step, which says so.
         let _ = remove_stale(&temporary_name(&list));
-        let archive = self.target.begin()?;
+        let archive = self.target.begin(most)?;
         let list = ArchiveFile::create_with(&list, &self.options)?;
         let signer = Signer::new(list, name.unwrap_or_default(), &self.key).map_err(failed)?;
         Ok(Box::new(Signed {

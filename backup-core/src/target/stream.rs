@@ -27,7 +27,7 @@ impl Target for StreamTarget {
         None
     }
 
-    fn begin(&self) -> Result<Box<dyn Staged>, Error> {
+    fn begin(&self, _most: u64) -> Result<Box<dyn Staged>, Error> {
         Ok(match self {
             Self::Stdout => {
                 // Not through the buffer of `stdout`, which looks for the ends of lines.

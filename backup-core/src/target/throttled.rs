@@ -35,9 +35,9 @@ impl<T: Target> Target for ThrottledTarget<T> {
         self.inner.path()
     }
 
-    fn begin(&self) -> Result<Box<dyn Staged>, Error> {
+    fn begin(&self, most: u64) -> Result<Box<dyn Staged>, Error> {
         Ok(Box::new(Throttled {
-            inner: self.inner.begin()?,
+            inner: self.inner.begin(most)?,
             limit: Arc::clone(&self.limit),
             cancel: self.cancel.clone(),
         }))

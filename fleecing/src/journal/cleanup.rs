@@ -5,8 +5,10 @@
 
 use std::path::{Path, PathBuf};
 use std::slice;
+use std::time::Duration;
 
 use fleece_guest_config::ConfigFile;
+use fleece_object_storage::Address;
 use fleece_qmp_client::Interrupt;
 use fleece_storage::{Storages, VolumeId};
 
@@ -235,6 +237,16 @@ fn remove_file(path: &Path, interrupt: &Interrupt) -> Result<bool, Error> {
             path.display()
         )));
     }
+    if let Some(address) = Address::of(path) {
+        let removal = move || abort_uploads(&address);
+        return liveness::ask(STORE, interrupt, removal).unwrap_or_else(|| {
+            let message = format!(
+                "cannot remove {}: its store does not answer; it stays on record",
+                path.display()
+            );
+            Err(Error::new(ErrorKind::Storage, message))
+        });
+    }
     let removal = {
         let (path, interrupt) = (path.to_owned(), interrupt.clone());
         move || try_to_remove(&path, &interrupt)
@@ -248,6 +260,27 @@ fn remove_file(path: &Path, interrupt: &Interrupt) -> Result<bool, Error> {
             ),
         ))
     })
+}
+
+/// How long a store has to answer: as long as requests are tried again, and some.
+const STORE: Duration = Duration::from_secs(180);
+
+/// Gives up all uploads of the object that was to be made under the final name of a temporary one. The record was written
+/// before the upload was begun, so it does not need to know its id.
+fn abort_uploads(temporary: &Address) -> Result<bool, Error> {
+    let failed = |error| {
+        let message =
+            format!("cannot remove the unfinished upload {temporary}; it stays on record");
+        Error::caused(ErrorKind::Storage, message, std::io::Error::from(error))
+    };
+    let name = temporary.name();
+    let inner = name
+        .strip_prefix('.')
+        .and_then(|name| name.strip_suffix(".tmp"));
+    let prefix = temporary.key().strip_suffix(name).unwrap_or_default();
+    let key = format!("{prefix}{}", inner.unwrap_or(name));
+    let store = fleece_object_storage::open_address(temporary).map_err(failed)?;
+    Ok(store.abort_all(&key).map_err(failed)? > 0)
 }
 
 fn try_to_remove(path: &Path, interrupt: &Interrupt) -> Result<bool, Error> {

@@ -84,7 +84,8 @@ pub(crate) fn volume_at(path: &Path, guest: &GuestId, storages: &Storages) -> Op
 pub(crate) fn is_temporary(path: &Path) -> bool {
     let name = path.file_name().and_then(|name| name.to_str());
     let inner = name.and_then(|name| name.strip_prefix('.')?.strip_suffix(".tmp"));
-    path.is_absolute() && inner.is_some_and(|inner| !inner.is_empty())
+    let is_somewhere = path.is_absolute() || fleece_object_storage::Address::of(path).is_some();
+    is_somewhere && inner.is_some_and(|inner| !inner.is_empty())
 }
 
 /// The guest in `vm-<guest>-<purpose>-<n>`.

@@ -14,6 +14,8 @@ pub(crate) enum Fault {
     Reset,
     /// The connection ends when so many bytes of the request's body have been taken.
     CutRequest(usize),
+    /// Nothing happens any more, and the connection stays.
+    Stall,
     /// This is answered, and the store gets nothing.
     Answer(u16, &'static str),
     /// The store does it, and the answer is lost.
@@ -96,6 +98,9 @@ fn serve(mut client: TcpStream, store: u16, state: &Mutex<State>) -> Option<()> 
     let length = length(&head).unwrap_or(0);
     let wanted = match fault {
         Fault::Reset => return None,
+        Fault::Stall => loop {
+            thread::park();
+        },
         Fault::CutRequest(most) => length.min(most),
         _ => length,
     };

@@ -30,7 +30,7 @@ use crate::notices;
 use crate::script::Script;
 use crate::verify;
 use crate::watch::Watch;
-use fleece_bins::{exit, signals};
+use fleece_bins::{exit, signals, stores};
 
 pub(crate) fn run(arguments: &Backup, places: &Places, log: &Log) -> Result<ExitCode, Error> {
     let cancel = signals::watch_all()?;
@@ -93,6 +93,13 @@ fn of_guest(
     namesake::tell(&arguments.to, &storages, log);
     if let Some(fleecing) = &arguments.fleecing {
         namesake::tell(Path::new(fleecing), &storages, log);
+    }
+    if arguments.reuse
+        || arguments.incremental
+        || arguments.keep_partial
+        || arguments.sign.is_some()
+    {
+        stores::refuse(path.as_deref())?;
     }
     let mut archive = archive_options(arguments, path, now);
     encryption::sign(&mut archive.target, arguments.sign.as_deref())?;
@@ -302,6 +309,7 @@ fn afterwards(arguments: &Backup) -> Result<Afterwards, Error> {
     if arguments.prune_backups.is_some()
         && arguments.to.extension().is_some()
         && !arguments.to.is_dir()
+        && (!stores::is_address(&arguments.to) || dump::is_archive(&arguments.to))
     {
         let message = "--prune-backups needs a directory or a storage: an archive with a name of its own is no \
                        guest's, and is never removed";

@@ -7,6 +7,7 @@ use clap::error::ErrorKind::{InvalidValue, TooManyValues, ValueValidation};
 use clap::parser::ValueSource;
 use clap::{Arg, ArgAction, ArgMatches, Command, CommandFactory as _, FromArgMatches as _};
 use fleece_backup_core::{Error, ErrorKind};
+use fleece_bins::stores;
 use fleece_settings::{For, Known, Section, Settings};
 
 use crate::cli::Cli;
@@ -73,7 +74,9 @@ fn parse_line(mut arguments: Vec<OsString>) -> Result<Parsed, Error> {
         && name != "config"
     {
         let guest = guest_or_job(&name, &given);
-        set = options(&load()?, &name, guest.as_deref(), &given)?;
+        let settings = load()?;
+        stores::configure(&settings)?;
+        set = options(&settings, &name, guest.as_deref(), &given)?;
         let at = at.saturating_add(1);
         arguments.splice(at..at, set.iter().flat_map(Set::arguments));
     }
@@ -107,6 +110,7 @@ pub(crate) fn load() -> Result<Settings, Error> {
             _ => {}
         }
     }
+    known = known.with_stores(stores::KEYS);
     settings.check(&known).map_err(failed)?;
     Ok(settings)
 }

@@ -31,7 +31,7 @@ pub(crate) fn run(arguments: &Verify, places: &Places, log: &Log) -> Result<Exit
     let mut damaged = 0_usize;
     let mut unread = 0_usize;
     for place in &arguments.places {
-        let named = place.is_file();
+        let named = dump::is_archive(place);
         let (directory, backups) = if named {
             let (directory, backup) = DumpDirectory::find_archive(place)?;
             (directory, vec![backup])

@@ -53,6 +53,12 @@ fn main() -> ExitCode {
         report::as_events(cli.command.stdout_is_data());
     }
     input::identify(&cli.identity);
+    #[cfg(unix)]
+    if let Err(error) = fleece_bins::stores::load_if_named() {
+        let failure = Failure::from(error);
+        report::failure(&failure);
+        return ExitCode::from(failure.code());
+    }
     match run(&cli.command) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {

@@ -143,5 +143,8 @@ pub(crate) const CLAIM: &str = "claim";
 
 /// A path as it is found from any working directory.
 pub(crate) fn absolute(path: &Path) -> PathBuf {
-    std::path::absolute(path).unwrap_or_else(|_| path.to_owned())
+    // An address in object storage is the same from anywhere.
+    let is_address = fleece_object_storage::Address::of(path).is_some();
+    let absolute = (!is_address).then(|| std::path::absolute(path).ok());
+    absolute.flatten().unwrap_or_else(|| path.to_owned())
 }
