@@ -31,10 +31,17 @@
 
 mod error;
 mod format;
+#[cfg(unix)]
 mod image_lock;
 mod memory;
 mod qcow2;
 mod raw;
+#[cfg(unix)]
+#[path = "block/system/unix.rs"]
+mod system;
+#[cfg(windows)]
+#[path = "block/system/windows.rs"]
+mod system;
 mod zero;
 
 #[cfg(test)]
@@ -46,6 +53,7 @@ use std::sync::Arc;
 
 pub use error::{Error, ErrorKind, Operation, Result};
 pub use format::Look;
+#[cfg(unix)]
 pub use image_lock::ImageLock;
 pub use memory::MemoryDevice;
 pub use qcow2::{Backing, Qcow2, Qcow2Header};

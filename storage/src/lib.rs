@@ -30,6 +30,8 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
+//! On systems other than Unix there are block devices only, and those in files.
+//!
 //! # Threads, async, memory, drop
 //!
 //! All calls block; what waits for a network or a program has a deadline of 10 to 120 seconds (removing a volume of
@@ -45,27 +47,47 @@
 //! stays until it is freed, whatever is dropped.
 
 pub mod block;
+#[cfg(unix)]
 mod config;
+#[cfg(unix)]
 mod error;
+#[cfg(unix)]
 mod exec;
 #[doc(hidden)]
+#[cfg(unix)]
 pub mod fuzzing;
+#[cfg(unix)]
 mod image;
+#[cfg(unix)]
 mod lock;
+#[cfg(unix)]
 mod mounts;
+#[cfg(unix)]
 mod name;
+#[cfg(unix)]
 mod plugin;
+#[cfg(unix)]
 mod probe;
+#[cfg(unix)]
 mod storages;
+#[cfg(unix)]
 pub mod testing;
+#[cfg(unix)]
 mod volume;
 
+#[cfg(unix)]
 pub use config::{StorageConfig, StorageFile, StorageSection};
+#[cfg(unix)]
 pub use error::{Error, ErrorKind};
+#[cfg(unix)]
 pub use name::{VolumeFormat, VolumeName};
+#[cfg(unix)]
 pub use plugin::dir::DirPlugin;
+#[cfg(unix)]
 pub use plugin::{AllocationRequest, Capabilities, Freed, Plugin, Status, free_names};
+#[cfg(unix)]
 pub use storages::Storages;
+#[cfg(unix)]
 pub use volume::{Volume, VolumeId};
 
 #[cfg(doctest)]

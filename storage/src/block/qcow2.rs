@@ -28,7 +28,7 @@ use imago::{FormatCreateBuilder, Mapping, StorageOpenOptions};
 pub use chain::Backing;
 pub use header::Qcow2Header;
 
-use super::raw::{new_file, open_existing};
+use super::system::{new_file, open_existing};
 use super::{
     Access, BlockStatus, Discard, Error, ErrorKind, Extent, Geometry, Operation, RawFile, ReadAt,
     Result, Status, WriteAt, check_range,
@@ -112,7 +112,7 @@ impl Qcow2 {
     /// If it cannot be read, or is no qcow2 image.
     pub fn has_backing_file(path: &Path) -> Result<bool> {
         let failed = |error| Error::from_io(Operation::Open, error).on(path);
-        let file = open_existing(path, Access::ReadOnly).map_err(failed)?;
+        let file = open_existing(path, false).map_err(failed)?;
         let header = Qcow2Header::read(&file).map_err(|error| error.on(path))?;
         Ok(header.has_backing_file)
     }
@@ -279,7 +279,7 @@ impl fmt::Debug for Qcow2 {
 
 fn open_file(path: &Path) -> Result<(File, Qcow2Header)> {
     let failed = |error| Error::from_io(Operation::Open, error).on(path);
-    let file = open_existing(path, Access::ReadWrite).map_err(failed)?;
+    let file = open_existing(path, true).map_err(failed)?;
     // Refuses pipes and directories with a clear message before the driver gets to see them.
     RawFile::from_file(file.try_clone().map_err(failed)?, path, Access::ReadWrite)?;
     let head = Head::read(&file).map_err(|error| error.on(path))?;

@@ -2,10 +2,8 @@
 
 use std::fs::File;
 use std::io;
-use std::os::unix::fs::FileExt;
 
-use rustix::fs::{FallocateFlags, fallocate};
-use rustix::io::Errno;
+use super::system;
 
 /// Whether all bytes are zero.
 ///
@@ -33,7 +31,7 @@ fn block_is_zero(block: &[u8; 1024]) -> bool {
 ///
 /// The range must be inside the file.
 pub(super) fn zero_range(file: &File, offset: u64, len: u64) -> io::Result<()> {
-    if is_done(file, FallocateFlags::PUNCH_HOLE, offset, len)? {
+    if system::punch(file, offset, len)? {
         return Ok(());
     }
     zero_range_allocated(file, offset, len)
@@ -41,11 +39,11 @@ pub(super) fn zero_range(file: &File, offset: u64, len: u64) -> io::Result<()> {
 
 /// The same without a hole: the second of these ways, or the third.
 pub(super) fn zero_range_allocated(file: &File, offset: u64, len: u64) -> io::Result<()> {
-    if is_done(file, FallocateFlags::ZERO_RANGE, offset, len)? {
+    if system::zero(file, offset, len)? {
         return Ok(());
     }
     in_pieces(offset, len, |zeroes, offset| {
-        file.write_all_at(zeroes, offset)
+        system::write_all_at(file, zeroes, offset)
     })
 }
 
@@ -54,25 +52,7 @@ pub(super) fn zero_range_allocated(file: &File, offset: u64, len: u64) -> io::Re
 /// Block devices free space only where they promise zeroes afterwards (NVMe, SCSI with write same,
 /// loop); a thin logical volume does not, and there is no safe wrapper for `BLKDISCARD`.
 pub(super) fn discard_range(file: &File, offset: u64, len: u64) -> io::Result<()> {
-    is_done(file, FallocateFlags::PUNCH_HOLE, offset, len).map(drop)
-}
-
-/// False if there is no such way here.
-fn is_done(file: &File, way: FallocateFlags, offset: u64, len: u64) -> io::Result<bool> {
-    match fallocate(file, way | FallocateFlags::KEEP_SIZE, offset, len) {
-        Ok(()) => Ok(true),
-        Err(error) if is_refusal(error) => Ok(false),
-        Err(error) => Err(error.into()),
-    }
-}
-
-/// Whether the call does not exist here, as opposed to having failed. `EINVAL` is what block devices
-/// say to ranges that are not aligned to their sectors.
-fn is_refusal(error: Errno) -> bool {
-    matches!(
-        error,
-        Errno::OPNOTSUPP | Errno::NOSYS | Errno::INVAL | Errno::NODEV
-    )
+    system::punch(file, offset, len).map(drop)
 }
 
 /// Write zeroes over a range, a piece at a time.

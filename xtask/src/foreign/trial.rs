@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use serde_json::Value;
 
 use crate::run::{Run, workspace};
+use crate::test::path_with_lab;
 
 /// Archives of every container.
 const ARCHIVES: [&str; 8] = [
@@ -47,6 +48,7 @@ impl Trial {
         damage(&folder)?;
         let hostile = header_with_a_device_name(&folder.join("config-only.vma"))?;
         write(&folder.join("hostile.vma"), &hostile)?;
+        file_system(&folder)?;
         Ok(Self { folder })
     }
 
@@ -129,6 +131,13 @@ impl Trial {
             ("usage", 2),
         ] {
             said.ended(step, code)?;
+        }
+        for image in IMAGES {
+            said.ended(&format!("cat {image}"), 0)?;
+            said.ended(&format!("ls {image}"), 0)?;
+            if said.text(&format!("cat {image}")) != FILE {
+                return Err(format!("{image}: `vma files` reads something else"));
+            }
         }
         let multi = field(field(&manifest, "multi.vma"), "files");
         let config = self.folder.join("out-multi.vma/qemu-server.conf");
@@ -221,6 +230,16 @@ fn script(shell: Shell, vma: &str) -> String {
     step("one", "extract multi.vma one -d drive-virtio1");
     step("hostile", "extract hostile.vma hostile");
     step("usage", "extract");
+    for image in IMAGES {
+        step(
+            &format!("ls {image}"),
+            &format!("files {image} disk ls -l /"),
+        );
+        step(
+            &format!("cat {image}"),
+            &format!("files {image} disk cat /d/hello"),
+        );
+    }
     // Its own code would be that of the last step.
     script.push_str(match shell {
         Shell::Windows => "exit /b 0\n",
@@ -255,6 +274,26 @@ impl Said {
             )),
         }
     }
+}
+
+/// Images with a file system.
+const IMAGES: [&str; 2] = ["disk.img", "disk.qcow2"];
+
+/// What a file on it says.
+const FILE: &str = "hello\n";
+
+fn file_system(folder: &Path) -> Result<(), String> {
+    let tree = folder.join("tree");
+    let inner = tree.join("d");
+    fs::create_dir_all(&inner).map_err(|error| failed(&inner, &error))?;
+    write(&inner.join("hello"), FILE.as_bytes())?;
+    let [raw, qcow2] = IMAGES.map(|image| text(&folder.join(image)));
+    let make = ["-q", "-t", "ext4", "-d", &text(&tree), &raw, "8M"];
+    Run::new("mke2fs", &make).quietly()?;
+    let convert = ["convert", "-f", "raw", "-O", "qcow2", "-c", &raw, &qcow2];
+    let path = path_with_lab()?;
+    Run::new("qemu-img", &convert).env("PATH", path).quietly()?;
+    Ok(())
 }
 
 /// An archive that was cut off.

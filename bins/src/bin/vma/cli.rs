@@ -62,7 +62,6 @@ pub(super) enum Command {
     /// through a tunnel, for example `ssh -L 10809:127.0.0.1:10809 HOST`.
     #[command(verbatim_doc_comment)]
     Serve(ServeArgs),
-    #[cfg(unix)]
     /// List what is on the disks of an archive, and read the files there
     ///
     /// Without root, without mounting anything, without QEMU. Volumes are called after the disk and what it has: scsi0
@@ -120,7 +119,6 @@ impl Command {
             #[cfg(unix)]
             Self::Reframe(args) | Self::Optimize(args) => args.output == "-",
             Self::Extract(args) => args.directory.as_os_str() == "-",
-            #[cfg(unix)]
             Self::Files(args) => matches!(
                 args.action,
                 Some(FilesAction::Cat { .. } | FilesAction::Tar { .. })
@@ -249,6 +247,11 @@ pub(super) struct ExtractArgs {
     pub(super) progress: bool,
 }
 
+#[cfg(windows)]
+/// Nothing: no copies are made there.
+#[derive(Debug, Args)]
+pub(super) struct CopyArgs {}
+
 #[cfg(unix)]
 /// Seekable copies of archives that can only be read from front to back: a .vma.zst of one frame, as Proxmox
 /// writes it, a .vma.gz or a .vma.lzo.
@@ -317,7 +320,6 @@ pub(super) struct ServeArgs {
     /// Only these devices, as `vma list` names them
     #[arg(short = 'd', value_name = "DEVICE", value_delimiter = ',')]
     pub(super) drives: Option<Vec<String>>,
-    #[cfg(unix)]
     #[command(flatten)]
     pub(super) copy: CopyArgs,
 }
@@ -357,7 +359,6 @@ pub(super) struct MountArgs {
     pub(super) goes_on: bool,
 }
 
-#[cfg(unix)]
 #[derive(Debug, Args)]
 pub(super) struct FilesArgs {
     /// Archive, or image of a disk; of an archive that can only be read from front to back a seekable copy is made and kept
@@ -374,7 +375,6 @@ pub(super) struct FilesArgs {
     pub(super) action: Option<FilesAction>,
 }
 
-#[cfg(unix)]
 /// What is done with files.
 #[derive(Debug, Subcommand)]
 pub(super) enum FilesAction {
@@ -388,6 +388,7 @@ pub(super) enum FilesAction {
         #[arg(required = true)]
         paths: Vec<OsString>,
     },
+    #[cfg(unix)]
     /// Copy files, keeping modes, times and holes
     ///
     /// Nothing that is there is overwritten, and nothing is written outside of TARGET, whatever names and links the disk
@@ -401,7 +402,6 @@ pub(super) enum FilesAction {
     },
 }
 
-#[cfg(unix)]
 #[derive(Debug, Args)]
 pub(super) struct LsArgs {
     /// Directories and files [default: /]
@@ -414,7 +414,6 @@ pub(super) struct LsArgs {
     pub(super) directory: bool,
 }
 
-#[cfg(unix)]
 #[derive(Debug, Args)]
 pub(super) struct FindArgs {
     /// Where to begin [default: /]

@@ -8,7 +8,6 @@ use fleece_backup_core::ErrorKind;
 use fleece_bins::advice::{chain, text};
 use fleece_bins::{exit, signals};
 use fleece_cancel::CancelReason;
-#[cfg(unix)]
 use fleece_storage::block;
 use fleece_vma_format as format;
 
@@ -177,7 +176,6 @@ impl From<format::Error> for Failure {
     }
 }
 
-#[cfg(unix)]
 impl From<fleece_archive_files::Error> for Failure {
     fn from(error: fleece_archive_files::Error) -> Self {
         match signals::token().reason() {
@@ -210,7 +208,6 @@ impl From<fleece_backup_core::Error> for Failure {
     }
 }
 
-#[cfg(unix)]
 impl From<block::Error> for Failure {
     fn from(error: block::Error) -> Self {
         Self::of(error.kind().word(), chain(&error))

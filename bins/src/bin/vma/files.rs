@@ -1,6 +1,8 @@
 //! `vma files`: what is on the disks of an archive, and the files in it.
 
+#[cfg(unix)]
 mod beneath;
+#[cfg(unix)]
 mod copy;
 mod disks;
 mod entry;
@@ -12,14 +14,15 @@ mod tar;
 mod volumes;
 
 use std::io::{self, Write as _};
-use std::os::unix::ffi::OsStrExt as _;
 
 use fleece_archive_files::{FileTree, Follow, Volume, Volumes, resolve};
 
 use super::cli::{FilesAction, FilesArgs};
 use super::failure::{Failure, Result, check};
 use super::report;
-pub(super) use disks::{DiskOfArchive, plain};
+#[cfg(unix)]
+pub(super) use disks::DiskOfArchive;
+pub(super) use disks::plain;
 use failed::{at, failed};
 
 /// How much is read at once.
@@ -43,6 +46,7 @@ pub(super) fn files(args: &FilesArgs) -> Result<()> {
         FilesAction::Ls(args) => list::ls(&*tree, args),
         FilesAction::Find(args) => list::find(&*tree, args),
         FilesAction::Cat { paths } => cat(&*tree, paths),
+        #[cfg(unix)]
         FilesAction::Cp(args) => copy::cp(&*tree, args).map_err(Failure::unfinished),
         FilesAction::Tar { paths } => tar::tar(&*tree, paths).map_err(Failure::unfinished),
     }
@@ -67,12 +71,12 @@ fn cat(tree: &dyn FileTree, paths: &[std::ffi::OsString]) -> Result<()> {
     let mut out = io::stdout().lock();
     let mut buffer = vec![0; BUFFER];
     for path in paths {
-        let node = resolve(tree, path.as_bytes(), Follow::Links).map_err(failed)?;
+        let node = resolve(tree, path.as_encoded_bytes(), Follow::Links).map_err(failed)?;
         let mut offset = 0_u64;
         loop {
             check()?;
             let read = tree.read_at(node, offset, &mut buffer);
-            let read = read.map_err(|error| at(path.as_bytes(), &error))?;
+            let read = read.map_err(|error| at(path.as_encoded_bytes(), &error))?;
             if read == 0 {
                 break;
             }

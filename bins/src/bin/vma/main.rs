@@ -3,6 +3,9 @@
 mod cli;
 #[cfg(unix)]
 mod copy;
+#[cfg(windows)]
+#[path = "copy/windows.rs"]
+mod copy;
 #[cfg(unix)]
 mod create;
 mod diff;
@@ -10,7 +13,6 @@ mod diff;
 mod encryption;
 mod extract;
 mod failure;
-#[cfg(unix)]
 mod files;
 #[cfg(unix)]
 mod index;
@@ -75,7 +77,6 @@ fn run(command: &Command) -> Result<()> {
         Command::Config(args) => return list::config(args),
         Command::Info(args) => return info::info(args),
         Command::Verify(args) => return verify::verify(args),
-        #[cfg(unix)]
         Command::Files(args) => return files::files(args),
         #[cfg(unix)]
         Command::Create(args) => create::create(args),

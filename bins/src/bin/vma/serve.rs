@@ -9,11 +9,8 @@ use fleece_nbd::{Address, Server, ServerOptions};
 use fleece_bins::advice::chain;
 
 use super::cli::ServeArgs;
-#[cfg(unix)]
 use super::copy::{Make, open_seekable};
 use super::failure::{Failure, Result};
-#[cfg(not(unix))]
-use super::input::open_file;
 use super::input::{anywhere, chosen};
 use super::report;
 use super::report::print_text;
@@ -25,11 +22,7 @@ const GRACE: Duration = Duration::from_secs(1);
 
 /// Serves disks until a signal comes.
 pub(super) fn serve(args: &ServeArgs) -> Result<()> {
-    #[cfg(unix)]
-    let archive = open_seekable(&args.archive, &args.copy, Make::Needed)?;
-    #[cfg(not(unix))]
-    let archive = open_file(&args.archive)?.archive()?;
-    let archive = Arc::new(archive);
+    let archive = Arc::new(open_seekable(&args.archive, &args.copy, Make::Needed)?);
     anywhere(&archive)?;
     let mut disks = chosen(archive.header(), args.drives.as_deref())?;
     // Saved RAM is no disk.

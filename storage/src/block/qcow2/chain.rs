@@ -1,11 +1,11 @@
 //! The other files that an image consists of: whether they are opened, and how.
 
 use std::ffi::OsStr;
-use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use super::header::Head;
 use crate::block::format::{FORMAT_BYTES, image_format};
+use crate::block::system;
 use crate::block::{
     Access, Error, ErrorKind, Geometry, Operation, RawFile, ReadAt, ReadDevice, Result,
 };
@@ -134,19 +134,20 @@ fn probed(path: &Path) -> Result<Option<&'static str>> {
 
 /// The file that an image names, from the directory of the image if it is not absolute.
 fn beside(image: &Path, name: &OsStr, what: &str) -> Result<PathBuf> {
-    let name = name.as_bytes();
-    let name = name.strip_prefix(b"file:").unwrap_or(name);
-    if is_described(name) {
+    let bytes = name.as_encoded_bytes();
+    let bytes = bytes.strip_prefix(b"file:").unwrap_or(bytes);
+    let name = system::name(bytes);
+    if is_described(bytes) {
         return Err(Error::new(ErrorKind::Unsupported, Operation::Open)
             .on(image)
             .because(format!(
                 "its {what} {} is named by a protocol or a description, and only files are supported; \
                  `qemu-img convert` makes one image of them",
-                OsStr::from_bytes(name).display()
+                name.display()
             )));
     }
     let folder = image.parent().unwrap_or_else(|| Path::new(""));
-    Ok(folder.join(OsStr::from_bytes(name)))
+    Ok(folder.join(name))
 }
 
 /// Whether a name is one of QEMU's other ways to say what lies below: `nbd:…`, `json:{…}`. A colon behind a slash is a

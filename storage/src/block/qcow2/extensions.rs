@@ -2,10 +2,10 @@
 //! and the encryption header's do not change what the disk is, and what a reader must know has a feature bit.
 
 use std::ffi::OsString;
-use std::os::unix::ffi::OsStringExt;
 
 use fleece_plain_text::words;
 
+use crate::block::system;
 use crate::block::{Error, ErrorKind, Operation, Result};
 
 const END: u32 = 0;
@@ -40,8 +40,8 @@ impl Extensions {
             let data = rest.get(..length).ok_or_else(too_large)?;
             match kind {
                 END => break,
-                BACKING_FORMAT => found.backing_format = Some(OsString::from_vec(data.to_vec())),
-                DATA_FILE => found.data_file = Some(OsString::from_vec(data.to_vec())),
+                BACKING_FORMAT => found.backing_format = Some(system::name(data)),
+                DATA_FILE => found.data_file = Some(system::name(data)),
                 FEATURE_NAMES => found.features = features(data),
                 _ => {}
             }

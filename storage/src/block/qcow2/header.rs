@@ -5,13 +5,12 @@
 use std::ffi::OsString;
 use std::fs::File;
 use std::io;
-use std::os::unix::ffi::OsStringExt;
-use std::os::unix::fs::FileExt;
 
 use super::compressed::Compression;
 use super::extensions::Extensions;
 use super::features::{self, check_readable};
 use super::mapping::Entries;
+use crate::block::system;
 use crate::block::{Error, ErrorKind, Operation, Result};
 
 /// Bytes of a version 3 header up to `compression_type`, with its padding.
@@ -115,7 +114,7 @@ impl Head {
         Ok(Self {
             header,
             extensions: Extensions::parse(behind.unwrap_or_default())?,
-            backing_file: backing_file.map(|name| OsString::from_vec(name.to_vec())),
+            backing_file: backing_file.map(system::name),
         })
     }
 }
@@ -125,7 +124,7 @@ fn start_of(file: &File, length: usize) -> Result<Vec<u8>> {
     let mut bytes = vec![0; length];
     let mut there = 0;
     while let Some(rest) = bytes.get_mut(there..).filter(|rest| !rest.is_empty()) {
-        match file.read_at(rest, there as u64) {
+        match system::read_at(file, rest, there as u64) {
             Ok(0) => break,
             Ok(read) => there = there.saturating_add(read),
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
@@ -205,6 +204,7 @@ impl Qcow2Header {
 
     /// Whether the image is a disk and nothing besides: no backing file, encryption, snapshots, bitmaps or
     /// features that a writer has to know.
+    #[cfg(unix)]
     pub(crate) fn is_plain(&self) -> bool {
         !self.has_backing_file
             && self.crypt_method == 0

@@ -9,7 +9,7 @@ use super::chain::{Backing, Chain};
 use super::compressed::{self, Compression};
 use super::header::{Head, Qcow2Header};
 use super::mapping::{Entries, Mapping, OFFSET};
-use crate::block::raw::open_existing;
+use crate::block::system::open_existing;
 use crate::block::{
     Access, BlockStatus, Error, ErrorKind, Extent, Geometry, Operation, RawFile, ReadAt,
     ReadDevice, Result, Status, check_range,
@@ -50,7 +50,7 @@ impl Reader {
     /// Opens an image that lies above those that `chain` allows.
     pub(super) fn open_in(path: &Path, chain: Chain) -> Result<Self> {
         let failed = |error| Error::from_io(Operation::Open, error).on(path);
-        let file = open_existing(path, Access::ReadOnly).map_err(failed)?;
+        let file = open_existing(path, false).map_err(failed)?;
         // Refuses pipes and directories before anything is read.
         let tables = RawFile::from_file(file.try_clone().map_err(failed)?, path, Access::ReadOnly)?;
         let head = Head::read(&file).map_err(|error| error.on(path))?;

@@ -3,7 +3,6 @@
 use std::ffi::OsString;
 use std::io::{self, BufWriter, Write as _};
 use std::ops::ControlFlow;
-use std::os::unix::ffi::OsStrExt as _;
 
 use fleece_archive_files::{Entry, FileTree, Follow, Kind, Limits, NodeId, Walk, resolve};
 use fleece_bins::advice::chain;
@@ -21,12 +20,12 @@ use super::permissions::permissions;
 pub(super) fn ls(tree: &dyn FileTree, args: &LsArgs) -> Result<()> {
     let mut out = Lines::new(args.long);
     for path in or_root(&args.paths) {
-        let node = resolve(tree, path.as_bytes(), Follow::ToLink).map_err(failed)?;
+        let node = resolve(tree, path.as_encoded_bytes(), Follow::ToLink).map_err(failed)?;
         let stat = tree
             .stat(node)
-            .map_err(|error| at(path.as_bytes(), &error))?;
+            .map_err(|error| at(path.as_encoded_bytes(), &error))?;
         if stat.kind != Kind::Directory || args.directory {
-            out.line(tree, path.as_bytes(), node)?;
+            out.line(tree, path.as_encoded_bytes(), node)?;
             continue;
         }
         let mut entries: Vec<Entry> = Vec::new();
@@ -41,7 +40,7 @@ pub(super) fn ls(tree: &dyn FileTree, args: &LsArgs) -> Result<()> {
         }
         if let Err(error) = listed {
             out.end()?;
-            return Err(at(path.as_bytes(), &error));
+            return Err(at(path.as_encoded_bytes(), &error));
         }
     }
     out.end()
@@ -53,10 +52,10 @@ pub(super) fn find(tree: &dyn FileTree, args: &FindArgs) -> Result<()> {
     out.ends_with_nul = args.print0;
     let mut unread = 0_usize;
     for start in or_root(&args.paths) {
-        let node = resolve(tree, start.as_bytes(), Follow::ToLink).map_err(failed)?;
+        let node = resolve(tree, start.as_encoded_bytes(), Follow::ToLink).map_err(failed)?;
         for found in Walk::new(tree, node, Limits::default()) {
             check()?;
-            let path = joined(start.as_bytes(), &found.path);
+            let path = joined(start.as_encoded_bytes(), &found.path);
             for error in found.stat.as_ref().err().into_iter().chain(&found.unread) {
                 unread = unread.saturating_add(1);
                 report::warning(format_args!("{}: {}", shown(&path), chain(error)));

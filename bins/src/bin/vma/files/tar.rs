@@ -1,9 +1,13 @@
 //! `tar`: files out of a volume, as one stream.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
-use std::ffi::{OsStr, OsString};
+#[cfg(unix)]
+use std::ffi::OsStr;
+use std::ffi::OsString;
 use std::io::{self, IsTerminal as _, Read, Write};
 use std::ops::Range;
+#[cfg(unix)]
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 
@@ -37,10 +41,10 @@ pub(super) fn tar(tree: &dyn FileTree, paths: &[OsString]) -> Result<()> {
     };
     let mut unread = 0_usize;
     for start in paths {
-        let node = resolve(tree, start.as_bytes(), Follow::ToLink).map_err(failed)?;
+        let node = resolve(tree, start.as_encoded_bytes(), Follow::ToLink).map_err(failed)?;
         for found in Walk::new(tree, node, Limits::default()) {
             check()?;
-            let path = joined(start.as_bytes(), &found.path);
+            let path = joined(start.as_encoded_bytes(), &found.path);
             let result = found.stat.map_err(Trouble::Read);
             let result = result.and_then(|stat| stream.put(&path, found.node, &stat));
             let mut tell = |why: String| {
@@ -110,7 +114,7 @@ impl<W: Write> Stream<'_, W> {
             && let Some(first) = self.names.get(&node)
         {
             header.set_entry_type(EntryType::Link);
-            let first = OsStr::from_bytes(first).to_owned();
+            let first = as_path(first).into_owned();
             return write(self.out.append_link(&mut header, as_path(&name), first));
         }
         if stat.kind == Kind::Socket {
@@ -139,7 +143,7 @@ impl<W: Write> Stream<'_, W> {
             }
             Kind::Link => {
                 let target = self.tree.link(node).map_err(Trouble::Read)?;
-                let target = OsStr::from_bytes(&target);
+                let target = as_path(&target);
                 write(self.out.append_link(&mut header, as_path(&name), target))
             }
             _ => write(
@@ -254,8 +258,15 @@ impl<W: Write> Stream<'_, W> {
     }
 }
 
-fn as_path(name: &[u8]) -> &Path {
-    Path::new(OsStr::from_bytes(name))
+#[cfg(unix)]
+fn as_path(name: &[u8]) -> Cow<'_, Path> {
+    Cow::Borrowed(Path::new(OsStr::from_bytes(name)))
+}
+
+/// Names have to be Unicode there.
+#[cfg(not(unix))]
+fn as_path(name: &[u8]) -> Cow<'_, Path> {
+    Cow::Owned(String::from_utf8_lossy(name).into_owned().into())
 }
 
 fn header(mut header: Header, stat: &Stat) -> Header {
