@@ -1,14 +1,19 @@
 //! A sample of what should not have changed, compared with the earlier archive.
 
+use std::io;
 use std::sync::atomic::Ordering;
+use std::thread::{self, ScopedJoinHandle};
 
 use fleece_vma_format::CLUSTER_SIZE;
 
 use super::incremental::Incremental;
 use crate::pipeline::source::Source as _;
-use crate::report::error::Error;
+use crate::report::error::{Error, ErrorKind};
 
 const CLUSTER: u64 = CLUSTER_SIZE as u64;
+
+/// How many clusters are read at once.
+const READERS: usize = 8;
 
 impl Incremental {
     /// Compares a sample of the clusters that should not have changed, or all of them, with the earlier archive; the first
@@ -23,7 +28,27 @@ impl Incremental {
             false => sampled(clean),
         };
         let seed = u64::from_str_radix(seed.get(..16).unwrap_or("0"), 16).unwrap_or(0);
-        for cluster in self.dirty.sample(count, &mut splitmix(seed)) {
+        let clusters = self.dirty.sample(count, &mut splitmix(seed));
+        // All of them is much to read, and the guest wants its disk, too.
+        let readers = if all { 1 } else { READERS };
+        let part = clusters.len().div_ceil(readers).max(1);
+        thread::scope(|scope| {
+            let compare = |clusters| {
+                let name = thread::Builder::new().name("sample".into());
+                name.spawn_scoped(scope, move || self.first_changed(clusters))
+            };
+            let parts: Vec<_> = clusters.chunks(part).map(compare).collect();
+            // The first, or the first error.
+            parts
+                .into_iter()
+                .map(ended)
+                .try_fold(None, |first, next| Ok(first.or(next?)))
+        })
+    }
+
+    /// The first of these clusters that is not what the earlier archive has.
+    fn first_changed(&self, clusters: &[u64]) -> Result<Option<u64>, Error> {
+        for &cluster in clusters {
             let offset = cluster.saturating_mul(CLUSTER);
             let length = CLUSTER.min(self.size().saturating_sub(offset));
             let mut before = vec![0; usize::try_from(length).unwrap_or(0)];
@@ -37,6 +62,18 @@ impl Incremental {
         }
         Ok(None)
     }
+}
+
+/// What a thread that compares has found.
+fn ended(
+    thread: io::Result<ScopedJoinHandle<'_, Result<Option<u64>, Error>>>,
+) -> Result<Option<u64>, Error> {
+    let failed = |error| {
+        let message = "cannot compare a sample with the earlier archive";
+        Error::caused(ErrorKind::Internal, message, error)
+    };
+    let died = |_| Err(failed(io::Error::other("a thread has died")));
+    thread.map_err(failed)?.join().unwrap_or_else(died)
 }
 
 /// How many of so many clusters are compared: one in 500, at least 64 and at most 1024. If one in two hundred of
