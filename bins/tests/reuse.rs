@@ -47,8 +47,13 @@ impl Bench {
         let mut fleece = Command::new(env!("CARGO_BIN_EXE_fleece"));
         fleece.current_dir(self.state.path());
         fleece.args(["--json", "backup", "--state-dir", "state", "--vmid", "100"]);
-        fleece.args(["--compress", "none", "--image", "disk.raw", "--to"]);
-        let output = fleece.arg(&self.target).args(options).output().unwrap();
+        fleece
+            .args(["--image", "disk.raw", "--to"])
+            .arg(&self.target);
+        if !options.contains(&"--compress") {
+            fleece.args(["--compress", "none"]);
+        }
+        let output = fleece.args(options).output().unwrap();
         (support::result(&output), output)
     }
 
@@ -157,6 +162,67 @@ fn where_nothing_can_be_shared_all_is_written() {
     assert!(output.status.success(), "{}", support::text(&output));
     assert_eq!(next["shared"], 0);
     bench.check(&archive(&next));
+}
+
+#[test]
+fn archives_that_were_not_made_to_be_shared_with_become_so_by_reframing() {
+    let Some(mounted) = LoopMount::new("xfs") else {
+        return;
+    };
+    let bench = Bench::new(mounted.path());
+    let old = archive(&bench.backup(&[]).0);
+    let (next, output) = bench.backup(&["--reuse"]);
+    let said = support::text(&output);
+    assert!(output.status.success(), "{said}");
+    assert!(next["shared"].as_u64().unwrap() < SIZE / 4, "{said}");
+    assert!(said.contains("is not aligned"), "{said}");
+    fs::remove_file(archive(&next)).unwrap();
+    // As other programs make them: without an index.
+    fs::remove_file(format!("{}.idx", old.display())).unwrap();
+    let packed = format!("{}.zst", old.display());
+    support::succeed(Command::new("zstd").arg("-q").arg(&old));
+    for (compress, old) in [("none", old.as_path()), ("zstd", Path::new(&packed))] {
+        let options = ["--reuse", "--compress", compress];
+        let (next, output) = bench.backup(&options);
+        let said = support::text(&output);
+        assert!(output.status.success(), "{said}");
+        let told = format!("{} has no index", old.display());
+        assert!(
+            said.contains(&told) && said.contains("`vma reframe`"),
+            "{said}"
+        );
+        fs::remove_file(archive(&next)).unwrap();
+        let aligned = bench.state.path().join("aligned");
+        let reframe = |options: &[&str], old: &Path, new: &Path| {
+            let mut vma = Command::new(env!("CARGO_BIN_EXE_vma"));
+            support::succeed(vma.arg("reframe").args(options).arg(old).arg(new));
+        };
+        let seekable = bench.state.path().join("seekable");
+        let from = match compress {
+            // zstd's own has no places to begin at.
+            "zstd" => {
+                reframe(&[], old, &seekable);
+                seekable.as_path()
+            }
+            _ => old,
+        };
+        reframe(&["--align", "--compress", compress], from, &aligned);
+        let index = |path: &Path| format!("{}.idx", path.display());
+        fs::copy(&aligned, old).unwrap();
+        if compress == "none" {
+            fs::copy(index(&aligned), index(old)).unwrap();
+        }
+        fs::remove_file(aligned).unwrap();
+        let (next, output) = bench.backup(&options);
+        let said = support::text(&output);
+        assert!(output.status.success(), "{said}");
+        assert!(
+            next["shared"].as_u64().unwrap() > SIZE - (1 << 20),
+            "{said}"
+        );
+        bench.check(&archive(&next));
+        fs::remove_file(archive(&next)).unwrap();
+    }
 }
 
 #[test]
