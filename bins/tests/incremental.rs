@@ -11,6 +11,8 @@
 
 #[path = "incremental/generated.rs"]
 mod generated;
+#[path = "incremental/moved.rs"]
+mod moved;
 mod support;
 
 use std::collections::BTreeSet;
