@@ -9,7 +9,8 @@
 //! The disk, a third holes, a third noise, a third text, is a qcow2 image of a QEMU whose guest stands still; clusters of
 //! 64 KiB here and there change between two backups. Targets are new file systems in files beside the lab, and one in
 //! memory; needs root. All sides end with the data synced. What is new is told by the file system, and compared with the
-//! size of the full archive. Without `QMPBACKUP`, which is how to call it, its column is empty.
+//! size of the full archive. Without `QMPBACKUP`, which is how to call it, its column is empty. With `COLD`, the guest's
+//! image is dropped from the page cache before each side, so that all of them read it from its disk.
 
 #![expect(
     clippy::unwrap_used,
@@ -117,6 +118,7 @@ impl Drop for Target {
 /// A QEMU whose guest stands still, with one disk.
 struct Guest<'a> {
     machine: Machine,
+    image: PathBuf,
     work: tempfile::TempDir,
     target: &'a Target,
     clusters: u64,
@@ -168,6 +170,7 @@ impl<'a> Guest<'a> {
         let qmpbackup = std::env::var("QMPBACKUP").ok();
         let guest = Self {
             machine,
+            image,
             work: tempfile::tempdir().unwrap(),
             target,
             clusters: (mib << 20) / CLUSTER,
@@ -246,6 +249,12 @@ impl<'a> Guest<'a> {
     /// Writes so many clusters, each once, here and there, with something that was not there.
     fn change(&mut self, count: u64) {
         let client = self.client();
+        let command = |line: &str| {
+            let line = json!({"command-line": line});
+            let said = client.execute_raw("human-monitor-command", Some(line));
+            let said = said.unwrap().to_string();
+            assert!(!said.contains("rror"), "{said}");
+        };
         let step = self.clusters / count.max(1);
         for n in 0..count {
             // Not always at the same distance.
@@ -255,18 +264,26 @@ impl<'a> Guest<'a> {
             let write = format!(
                 "qemu-io -d virtio0/virtio-backend \"write -P {value} {offset} {CLUSTER}\""
             );
-            let said = client.execute_raw(
-                "human-monitor-command",
-                Some(json!({"command-line": write})),
-            );
-            let said = said.unwrap().to_string();
-            assert!(!said.contains("rror"), "{said}");
+            command(&write);
         }
+        // QEMU syncs the image with what it removes at the end of a backup: the first one after the change would wait
+        // for the guest's own writes, and those after it would not.
+        command("qemu-io -d virtio0/virtio-backend flush");
         self.changes += 1;
+    }
+
+    /// Drops the image from the page cache, if that is asked for.
+    fn cool(&self) {
+        if std::env::var_os("COLD").is_some() {
+            let mut forget = Command::new("dd");
+            forget.arg(format!("if={}", self.image.display()));
+            done(forget.args(["iflag=nocache", "count=0", "status=none"]));
+        }
     }
 
     fn backup(&self, compress: &str, options: &[&str]) -> Measured {
         let before = self.target.used();
+        self.cool();
         let place = |name: &str| {
             let place = self.work.path().join(name);
             fs::create_dir_all(&place).unwrap();
@@ -294,6 +311,7 @@ impl<'a> Guest<'a> {
 
     /// QEMU's own backup of what its bitmap marks.
     fn job(&self) -> Duration {
+        self.cool();
         let client = self.client();
         let execute = |command: &str, arguments: Value| {
             client.execute_raw(command, Some(arguments)).unwrap();
@@ -338,6 +356,7 @@ impl<'a> Guest<'a> {
         command.args(words.iter().skip(1));
         command.arg("--socket").arg(self.machine.test_socket());
         command.args(["backup", "--level", level, "--no-subdir", "--target"]);
+        self.cool();
         let start = Instant::now();
         done(command.arg(&place));
         done(Command::new("sync").arg("-f").arg(&place));
