@@ -1,5 +1,6 @@
 //! What is on disks: partitions, volumes made of them, and file systems.
 
+pub(crate) mod fuzzing;
 mod gpt;
 mod lvm;
 mod mbr;

@@ -85,6 +85,12 @@ pub(super) fn inline(inode: &Inode) -> Result<Vec<u8>> {
 }
 
 fn run(volume: &Volume, inode: &Inode, block: u64) -> Result<Run> {
+    // Blocks of a file have numbers of 32 bits. One that says it is longer would be a hole of which no end is found.
+    if block > u64::from(u32::MAX) {
+        return Err(Error::damaged(
+            "a file is longer than its map of blocks allows",
+        ));
+    }
     match inode.has_extents() {
         true => extent(volume, inode, block),
         false => mapped(volume, inode, block),

@@ -135,6 +135,19 @@ fn group_in(source: &dyn Source, start: u64, len: u64) -> Result<Option<Group>> 
     group(&text).map(Some)
 }
 
+/// A physical volume whose group has this text: the first that the text names.
+pub(super) fn described(disk: &str, source: &Shared, text: &[u8]) -> Result<Physical> {
+    let group = group(text)?;
+    let volumes = group.section.section("physical_volumes");
+    let id = volumes.and_then(|all| all.sections().next()?.1.text("id"));
+    Ok(Physical {
+        disk: disk.to_owned(),
+        source: Shared::clone(source),
+        id: id.unwrap_or_default().replace('-', ""),
+        group: Some(group),
+    })
+}
+
 fn group(text: &[u8]) -> Result<Group> {
     let whole = text::parse(text)?;
     let (name, section) = whole

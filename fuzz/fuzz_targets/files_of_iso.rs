@@ -1,0 +1,17 @@
+//! The files of ISO 9660, on images that Linux wrote and some of whose bytes are changed.
+
+#![no_main]
+
+use std::sync::LazyLock;
+
+use fleece_archive_files::fuzzing::{Image, changed};
+use libfuzzer_sys::fuzz_target;
+
+static IMAGES: LazyLock<Vec<Image>> = LazyLock::new(|| {
+    vec![
+        Image::unpack(include_bytes!("../images/iso-R.zst")),
+        Image::unpack(include_bytes!("../images/iso-J.zst")),
+    ]
+});
+
+fuzz_target!(|data: &[u8]| changed(&IMAGES, data));
