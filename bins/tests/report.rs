@@ -415,6 +415,8 @@ fn metrics_are_written_at_once_in_the_form_that_prometheus_reads() {
         "fleece_backup_result{guest=\"db\"} 2",
         "fleece_backup_missed_nights{guest=\"gone\"} 2",
         "fleece_guest_paused_seconds{guest=\"100\"} 0.0015",
+        "fleece_backup_reused_bytes{guest=\"100\"} 400",
+        "fleece_backup_new_bytes{guest=\"100\"} 600",
         "fleece_bitmap_ok{guest=\"web\",disk=\"scsi0\"} 1",
         "fleece_bitmap_ok{guest=\"web\",disk=\"scsi1\"} 0",
         "fleece_guest_write_latency_before_seconds{guest=\"100\"} 0.00021",

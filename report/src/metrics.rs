@@ -19,7 +19,7 @@ type Of = fn(&Guest) -> Vec<(&'static str, f64)>;
 type OfRunning = fn(&Status) -> Option<u64>;
 
 /// Name, explanation, value. All are gauges: what they count may shrink.
-const METRICS: [(&str, &str, Of); 19] = [
+const METRICS: [(&str, &str, Of); 20] = [
     (
         "fleece_backup_needs_attention",
         "1 if somebody should look: the newest backup failed, had warnings, or is missing.",
@@ -83,6 +83,16 @@ const METRICS: [(&str, &str, Of); 19] = [
         "fleece_backup_reused_bytes",
         "What the newest archive shares with an earlier one.",
         |guest| newest(guest, |stats| stats.shared.map(number)),
+    ),
+    (
+        "fleece_backup_new_bytes",
+        "What of the newest archive it does not share with an earlier one.",
+        |guest| {
+            newest(guest, |stats| {
+                let shared = stats.shared.unwrap_or(0);
+                Some(number(stats.size?.saturating_sub(shared)))
+            })
+        },
     ),
     (
         "fleece_backup_warnings",
