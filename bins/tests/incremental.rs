@@ -50,10 +50,14 @@ impl Field {
     /// With its archives on a file system that shares blocks.
     fn on_xfs() -> Option<(Self, LoopMount)> {
         let (mounted, field) = (LoopMount::new("xfs")?, Self::new()?);
-        let archives = field.bench.path("archives");
-        fs::remove_dir(&archives).unwrap();
-        std::os::unix::fs::symlink(mounted.path(), archives).unwrap();
+        field.archive_to(mounted.path());
         Some((field, mounted))
+    }
+
+    fn archive_to(&self, directory: &Path) {
+        let archives = self.bench.path("archives");
+        fs::remove_dir(&archives).unwrap();
+        std::os::unix::fs::symlink(directory, archives).unwrap();
     }
 
     fn on(qemu: Qemu) -> Self {
@@ -669,6 +673,34 @@ fn an_archive_is_taken_over_unread_as_long_as_it_is_trusted() {
     assert!(said.text.contains("cannot be a base"), "{}", said.text);
     fs::write(&own, sound).unwrap();
     round(&mut field, &[], UNREAD);
+}
+
+#[test]
+fn where_no_blocks_can_be_shared_the_system_copies_what_is_trusted() {
+    let Some(mut field) = Field::new() else {
+        return;
+    };
+    let memory = tempfile::tempdir_in("/dev/shm").unwrap();
+    field.archive_to(memory.path());
+    for compress in ["none", "zstd=1"] {
+        let options = ["--compress", compress];
+        field.checked(&options);
+        field.change(0, 4);
+        field.change(1, 4);
+        let said = field.checked(&options);
+        assert_eq!((said.code, said.by_bitmap()), (Some(0), 2), "{}", said.text);
+        assert!(said.text.contains(UNREAD), "{}", said.text);
+        // It was not read of the guest, and takes space all the same.
+        let taken = said.json["read_of_archive"].as_u64().unwrap();
+        assert!(taken > SIZE / 4, "{}", said.text);
+        assert_eq!(said.json["shared"], 0, "{}", said.text);
+        assert_eq!(said.json["new"], said.json["size"], "{}", said.text);
+        assert!(
+            said.text.contains("shared with the earlier archive: 0 B"),
+            "{}",
+            said.text
+        );
+    }
 }
 
 #[test]

@@ -46,7 +46,8 @@ pub trait Staged: Write + fmt::Debug + Send {
         false
     }
 
-    /// Puts up to `length` bytes of `from`, from `offset` on, at the end of what was written; says how many.
+    /// Puts up to `length` bytes of `from`, from `offset` on, at the end of what was written; says how many. What cannot be
+    /// shared may be copied.
     ///
     /// # Errors
     /// Whatever the system says. Nothing is put there then, and the same bytes can still be written.

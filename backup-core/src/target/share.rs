@@ -1,4 +1,4 @@
-//! Blocks that files share: XFS and btrfs clone, and `copy_file_range` does it where it can.
+//! Blocks that files share, where XFS and btrfs clone; `copy_file_range` does it where it can, and copies else.
 
 use std::fs::File;
 use std::io::{self, Write};
@@ -63,7 +63,7 @@ pub(crate) trait Shares: Write {
 /// Takes over of a base what is there indeed: it is compared with what is to be archived.
 pub(crate) struct Sharing {
     base: BaseArchive,
-    /// Whether the file system shares blocks. Where it does not, what is in memory is written.
+    /// Whether the file system shares blocks. Where it does not, what is in memory is written, and what is not, copied.
     can: bool,
     buffer: Vec<u8>,
 }
@@ -94,7 +94,18 @@ impl Sharing {
 }
 
 impl Sharing {
-    /// Copies what could not be shared, and looks at it, since it is read anyway.
+    /// Has the system put bytes of the base there that nobody needs to read: as blocks that both share, or else as a
+    /// copy, which a server of NFS 4.2 makes by itself. Says how many it was; what it could not is left to
+    /// [`Sharing::copy`], and an error worth telling is met there, too.
+    fn put<W: Shares>(&self, out: &mut W, place: u64, length: u64) -> u64 {
+        let count = out.share(self.base.file(), place, length).unwrap_or(0);
+        if self.can {
+            self.base.note_shared(count);
+        }
+        count
+    }
+
+    /// Copies what the system could not, and looks at it, since it is read anyway.
     fn copy(&mut self, out: &mut dyn Write, mut place: u64, length: u64) -> io::Result<()> {
         let end = place.saturating_add(length);
         while place < end {
@@ -142,28 +153,20 @@ impl<W: Shares> TakeOver<W> for Sharing {
     }
 
     fn take_unread(&mut self, out: &mut W, place: u64, length: u64) -> io::Result<()> {
-        let shared = match self.can {
-            true => out.share(self.base.file(), place, length).unwrap_or(0),
-            false => 0,
-        };
-        self.base.note_shared(shared);
-        let rest = place.saturating_add(shared);
-        self.copy(out, rest, length.saturating_sub(shared))
+        let count = self.put(out, place, length);
+        let rest = place.saturating_add(count);
+        self.copy(out, rest, length.saturating_sub(count))
     }
 
     fn take_frame(&mut self, out: &mut W, place: u64, length: u64) -> io::Result<()> {
         const BLOCKS: u64 = BLOCK as u64;
         // What is left of the last block is no block of both files.
         let whole = length.saturating_sub(length % BLOCKS);
-        let shared = match self.can {
-            true => out.share(self.base.file(), place, whole).unwrap_or(0),
-            false => 0,
-        };
-        self.base.note_shared(shared);
+        let count = self.put(out, place, whole);
         // A frame has a checksum of its own, which its reader sees to.
-        let rest = usize::try_from(length.saturating_sub(shared)).unwrap_or(usize::MAX);
+        let rest = usize::try_from(length.saturating_sub(count)).unwrap_or(usize::MAX);
         self.buffer.resize(rest, 0);
-        let from = place.saturating_add(shared);
+        let from = place.saturating_add(count);
         self.base.file().read_exact_at(&mut self.buffer, from)?;
         out.write_all(&self.buffer)
     }
@@ -212,32 +215,45 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_shared_is_copied_and_checked() {
+    fn what_the_system_cannot_put_there_is_copied_and_checked() {
         use rustix::io::Errno;
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("base.vma");
         let (place, payload) = archive_of_noise(&path);
-        let whole = Sharing::new(BaseArchive::open(&path).unwrap(), true);
+        let length = payload.len() as u64;
+        let take = |can, most, error| {
+            let base = BaseArchive::open(&path).unwrap();
+            let mut sharing = Sharing::new(base.clone(), can);
+            let mut out = Refusing(tempfile::tempfile().unwrap(), 0, Some((most, error)));
+            sharing.take_unread(&mut out, place, length)?;
+            let mut there = vec![0; payload.len()];
+            out.0.read_exact_at(&mut there, 0)?;
+            // Only what takes no space is told to be shared.
+            let shared = if can { most.min(length) } else { 0 };
+            assert_eq!((base.shared(), out.1), (shared, length));
+            Ok::<_, io::Error>(there)
+        };
         for most in [0, 4096, 70_000, u64::MAX] {
-            for error in [Errno::INVAL, Errno::XDEV, Errno::NOSPC, Errno::OPNOTSUPP] {
-                let mut sharing = Sharing::new(whole.base.clone(), true);
-                let mut out = Refusing(tempfile::tempfile().unwrap(), 0, Some((most, error)));
-                sharing
-                    .take_unread(&mut out, place, payload.len() as u64)
-                    .unwrap();
-                let mut there = vec![0; payload.len()];
-                out.0.read_exact_at(&mut there, 0).unwrap();
-                assert!(there == payload && out.1 == payload.len() as u64, "{most}");
+            for error in [
+                Errno::INVAL,
+                Errno::XDEV,
+                Errno::NOSPC,
+                Errno::OPNOTSUPP,
+                Errno::NOSYS,
+                Errno::IO,
+            ] {
+                for can in [true, false] {
+                    assert!(take(can, most, error).unwrap() == payload, "{most} {error}");
+                }
             }
         }
-        // What is read is looked at.
+        // Of what is damaged, what the system puts there is not looked at, and what is read is.
         let file = File::options().write(true).open(&path).unwrap();
         file.write_all_at(&[!payload[100_000]], place + 100_000)
             .unwrap();
-        let mut sharing = Sharing::new(whole.base.clone(), false);
-        let mut out = Refusing(tempfile::tempfile().unwrap(), 0, None);
-        let error = sharing.take_unread(&mut out, place, payload.len() as u64);
-        assert!(error.unwrap_err().to_string().contains("checksum"));
+        assert!(take(false, u64::MAX, Errno::INVAL).unwrap() != payload);
+        let error = take(false, 70_000, Errno::INVAL).unwrap_err();
+        assert!(error.to_string().contains("checksum"), "{error}");
     }
 
     /// Makes an aligned archive with its index; says where its payload is, and what.
