@@ -23,7 +23,7 @@ pub struct Cached {
 }
 
 struct Clusters {
-    kept: HashMap<u64, (u64, Arc<[u8]>)>,
+    kept: HashMap<u64, (u64, Arc<Vec<u8>>)>,
     most: usize,
     clock: u64,
 }
@@ -70,7 +70,7 @@ impl Cached {
         }
     }
 
-    fn cluster(&self, number: u64) -> io::Result<Arc<[u8]>> {
+    fn cluster(&self, number: u64) -> io::Result<Arc<Vec<u8>>> {
         {
             let mut clusters = self.clusters.lock().unwrap_or_else(PoisonError::into_inner);
             clusters.clock = clusters.clock.saturating_add(1);
@@ -84,7 +84,7 @@ impl Cached {
         let len = self.size.saturating_sub(start).min(CLUSTER);
         let mut cluster = vec![0; size(len)];
         self.source.read_at(start, &mut cluster)?;
-        let cluster: Arc<[u8]> = cluster.into();
+        let cluster = Arc::new(cluster);
         let mut clusters = self.clusters.lock().unwrap_or_else(PoisonError::into_inner);
         clusters.make_room();
         let clock = clusters.clock;

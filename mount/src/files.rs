@@ -12,9 +12,9 @@ use std::time::{Duration, SystemTime};
 use fleece_archive_files::ErrorKind;
 use fuser::{
     BsdFileFlags, Errno, FileAttr, FileHandle, FileType, Filesystem, FopenFlags, Generation,
-    INodeNo, KernelConfig, LockOwner, OpenAccMode, OpenFlags, ReplyAttr, ReplyData, ReplyDirectory,
-    ReplyEmpty, ReplyEntry, ReplyLseek, ReplyOpen, ReplyStatfs, ReplyWrite, ReplyXattr, Request,
-    TimeOrNow, WriteFlags,
+    INodeNo, InitFlags, KernelConfig, LockOwner, OpenAccMode, OpenFlags, ReplyAttr, ReplyData,
+    ReplyDirectory, ReplyDirectoryPlus, ReplyEmpty, ReplyEntry, ReplyLseek, ReplyOpen, ReplyStatfs,
+    ReplyWrite, ReplyXattr, Request, TimeOrNow, WriteFlags,
 };
 
 use crate::disk::{Disk, seek};
@@ -112,28 +112,36 @@ impl Files {
 
     /// What a place is, under the number that it has.
     fn attributes(&self, inode: INodeNo, place: Place) -> Result<FileAttr, Errno> {
-        let (kind, mode, size, stored) = match place {
+        match place {
             Place::Node((tree, node)) => {
                 let tree = self.trees.tree((tree, node)).map_err(unreadable)?;
                 let stat = tree.stat(node).map_err(unreadable)?;
-                return Ok(inode::attributes(inode, &stat, stored(tree, node, &stat)));
+                Ok(inode::attributes(inode, &stat, stored(tree, node, &stat)))
             }
-            Place::Root | Place::Folder(_) => (FileType::Directory, 0o500, 0, 0),
+            Place::Root | Place::Folder(_) => Ok(self.own(inode, FileType::Directory, 0o500)),
             Place::Disk(at) => {
                 let disk = self.disk(at)?;
                 let mode = if disk.is_writable() { 0o600 } else { 0o400 };
-                (FileType::RegularFile, mode, disk.size(), disk.stored())
+                Ok(FileAttr {
+                    size: disk.size(),
+                    blocks: disk.stored().div_ceil(512),
+                    ..self.own(inode, FileType::RegularFile, mode)
+                })
             }
-        };
+        }
+    }
+
+    /// The attributes of something empty that is in no volume.
+    fn own(&self, inode: INodeNo, kind: FileType, mode: u16) -> FileAttr {
         let readable: u16 = match (self.others, kind) {
             (false, _) => 0,
             (true, FileType::Directory) => 0o055,
             (true, _) => 0o044,
         };
-        Ok(FileAttr {
+        FileAttr {
             ino: inode,
-            size,
-            blocks: stored.div_ceil(512),
+            size: 0,
+            blocks: 0,
             atime: self.time,
             mtime: self.time,
             ctime: self.time,
@@ -147,7 +155,20 @@ impl Files {
             // Archives are made of clusters of 64 KiB.
             blksize: 64 * 1024,
             flags: 0,
-        })
+        }
+    }
+
+    /// The number of a place that the kernel is told of until it forgets it, and what it is.
+    fn tell(&self, place: Place) -> (INodeNo, Result<FileAttr, Errno>) {
+        let inode = inode::inode(place, |node| self.trees.tell(node));
+        (inode, self.attributes(inode, place))
+    }
+
+    /// The kernel has forgotten a number so many times, or was not told it after all.
+    fn forgotten(&self, inode: INodeNo, times: u64) {
+        if let Number::Node(made) = number(inode) {
+            self.trees.forget(made, times);
+        }
     }
 
     /// The entries of a directory that is none of a volume's.
@@ -181,6 +202,43 @@ impl Files {
             }
         };
         (inode::inode(place, |node| self.trees.number(node)), kind)
+    }
+
+    /// Gives the entries of an open directory behind the first `skipped`, each with its own place in the order, until one is
+    /// said to have no room. The two that have dots for names have no place in the tree.
+    fn list(
+        &self,
+        inode: INodeNo,
+        handle: FileHandle,
+        skipped: u64,
+        is_full: &mut dyn FnMut(&OsStr, u64, Option<Place>) -> bool,
+    ) -> Result<(), Errno> {
+        let place = self.place(inode)?;
+        let listing = self.handles().get(&handle.0).map(Arc::clone);
+        let (own, of_node) = match (place, &listing) {
+            (Place::Node(_), None) => return Err(Errno::EBADF),
+            (Place::Node((tree, _)), Some(listing)) => (Vec::new(), Some((tree, &listing.0))),
+            (place, _) => (self.entries(place)?, None),
+        };
+        let dots = [".", ".."].map(|name| (OsStr::new(name), None));
+        let own = own
+            .iter()
+            .map(|(name, place)| (OsStr::new(*name), Some(*place)));
+        let of_node = of_node.into_iter().flat_map(|(tree, entries)| {
+            let entries = entries.iter();
+            entries.map(move |entry| {
+                let name = OsStr::from_bytes(&entry.name);
+                (name, Some(Place::Node((tree, entry.node))))
+            })
+        });
+        let skipped = usize::try_from(skipped).unwrap_or(usize::MAX);
+        let entries = dots.into_iter().chain(own).chain(of_node);
+        for ((name, place), next) in entries.zip(1..).skip(skipped) {
+            if is_full(name, next, place) {
+                break;
+            }
+        }
+        Ok(())
     }
 
     fn handles(&self) -> MutexGuard<'_, HashMap<u64, Arc<Listing>>> {
@@ -260,6 +318,13 @@ impl Filesystem for Files {
         if let Err(most) = config.set_max_write(MAX_READ) {
             let _ = config.set_max_write(most);
         }
+        // Who lists a directory and then looks at each entry is told all at once, and several are answered at a time.
+        let _ = config.add_capabilities(
+            config.capabilities()
+                & (InitFlags::FUSE_DO_READDIRPLUS
+                    | InitFlags::FUSE_READDIRPLUS_AUTO
+                    | InitFlags::FUSE_PARALLEL_DIROPS),
+        );
         Ok(())
     }
 
@@ -267,11 +332,10 @@ impl Filesystem for Files {
         let found = self.find(parent, name);
         let found = found.and_then(|place| place.ok_or(Errno::ENOENT));
         let answer = found.and_then(|place| {
-            let inode = inode::inode(place, |node| self.trees.tell(node));
-            let attributes = self.attributes(inode, place);
+            let (inode, attributes) = self.tell(place);
             // What is answered with an error was not told.
-            if let (Err(_), Number::Node(made)) = (&attributes, number(inode)) {
-                self.trees.forget(made, 1);
+            if attributes.is_err() {
+                self.forgotten(inode, 1);
             }
             attributes
         });
@@ -282,9 +346,7 @@ impl Filesystem for Files {
     }
 
     fn forget(&self, _request: &Request, inode: INodeNo, times: u64) {
-        if let Number::Node(made) = number(inode) {
-            self.trees.forget(made, times);
-        }
+        self.forgotten(inode, times);
     }
 
     fn getattr(
@@ -351,6 +413,11 @@ impl Filesystem for Files {
     }
 
     fn open(&self, _request: &Request, inode: INodeNo, flags: OpenFlags, reply: ReplyOpen) {
+        // Of what nobody can write to the kernel asks this once: it opens and closes files by itself, and keeps what it
+        // has read.
+        if !self.disks.iter().any(|(_, disk)| disk.is_writable()) {
+            return reply.error(Errno::ENOSYS);
+        }
         let writes = flags.acc_mode() != OpenAccMode::O_RDONLY;
         let writable = match self.place(inode) {
             Ok(Place::Disk(at)) => self.disk(at).map(Disk::is_writable),
@@ -487,42 +554,49 @@ impl Filesystem for Files {
         offset: u64,
         mut reply: ReplyDirectory,
     ) {
-        let skipped = usize::try_from(offset).unwrap_or(usize::MAX);
-        let dots = [".", ".."].map(|name| (OsStr::new(name), None));
-        let place = match self.place(inode) {
-            Ok(place) => place,
-            Err(error) => return reply.error(error),
-        };
-        let listing = self.handles().get(&handle.0).map(Arc::clone);
-        let (own, of_node) = match (place, &listing) {
-            (Place::Node(_), None) => return reply.error(Errno::EBADF),
-            (Place::Node((tree, _)), Some(listing)) => (Vec::new(), Some((tree, &listing.0))),
-            (place, _) => match self.entries(place) {
-                Ok(entries) => (entries, None),
-                Err(error) => return reply.error(error),
-            },
-        };
-        let own = own
-            .iter()
-            .map(|(name, place)| (OsStr::new(*name), Some(*place)));
-        let of_node = of_node.into_iter().flat_map(|(tree, entries)| {
-            let entries = entries.iter();
-            entries.map(move |entry| {
-                let name = OsStr::from_bytes(&entry.name);
-                (name, Some(Place::Node((tree, entry.node))))
-            })
-        });
-        let entries = dots.into_iter().chain(own).chain(of_node);
-        for ((name, place), next) in entries.zip(1..).skip(skipped) {
+        let listed = self.list(inode, handle, offset, &mut |name, next, place| {
             let (inode, kind) = match place {
                 Some(place) => self.listed(place),
                 None => (inode, FileType::Directory),
             };
-            if reply.add(inode, next, kind, name) {
-                break;
-            }
+            reply.add(inode, next, kind, name)
+        });
+        match listed {
+            Ok(()) => reply.ok(),
+            Err(error) => reply.error(error),
         }
-        reply.ok();
+    }
+
+    fn readdirplus(
+        &self,
+        _request: &Request,
+        inode: INodeNo,
+        handle: FileHandle,
+        offset: u64,
+        mut reply: ReplyDirectoryPlus,
+    ) {
+        let listed = self.list(inode, handle, offset, &mut |name, next, place| {
+            let Some(place) = place else {
+                // The kernel takes only the number of these.
+                let attributes = self.own(inode, FileType::Directory, 0o500);
+                return reply.add(inode, next, name, &FOR_LONG, &attributes, Generation(0));
+            };
+            let (inode, attributes) = self.tell(place);
+            // Of one that cannot be read this is true for no time: whoever asks for more is told.
+            let (time, attributes) = match attributes {
+                Ok(attributes) => (FOR_LONG, attributes),
+                Err(_) => (Duration::ZERO, self.own(inode, FileType::RegularFile, 0)),
+            };
+            let is_full = reply.add(inode, next, name, &time, &attributes, Generation(0));
+            if is_full {
+                self.forgotten(inode, 1);
+            }
+            is_full
+        });
+        match listed {
+            Ok(()) => reply.ok(),
+            Err(error) => reply.error(error),
+        }
     }
 
     fn statfs(&self, _request: &Request, _inode: INodeNo, reply: ReplyStatfs) {
@@ -532,6 +606,7 @@ impl Filesystem for Files {
         reply.statfs(blocks, 0, 0, files, 0, 4096, 255, 4096);
     }
 
+    /// Nothing waits to be written: the kernel asks once.
     fn flush(
         &self,
         _request: &Request,
@@ -540,7 +615,7 @@ impl Filesystem for Files {
         _owner: LockOwner,
         reply: ReplyEmpty,
     ) {
-        reply.ok();
+        reply.error(Errno::ENOSYS);
     }
 
     /// What is written lasts as long as the mount, which a power failure ends.
