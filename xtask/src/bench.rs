@@ -25,12 +25,13 @@ enum Program {
     Test(&'static str),
 }
 
-const TABLES: [Table; 14] = [
+const TABLES: [Table; 15] = [
     bench("calls", "syscalls", &["target"]),
     bench("holes", "holes", &["target", "1024", "ROUNDS"]),
     bench("archive", "archive", &["target", "2048", "ROUNDS"]),
     bench("encrypted", "encrypted", &["1024", "ROUNDS"]),
     bench("restore", "restore-vs-convert", &["2048", "ROUNDS"]),
+    bench("files", "files", &["512", "ROUNDS"]),
     bench("native", "native", &["2048", "3", "ROUNDS"]),
     bench("targets", "guest-latency", &["targets", "ROUNDS", "5"]),
     bench(
@@ -65,10 +66,12 @@ const TABLES: [Table; 14] = [
 ];
 
 /// The programs that are measured, or measure.
-const NEEDED: [&str; 8] = [
+const NEEDED: [&str; 10] = [
     "age-keygen",
     "fio",
+    "mke2fs",
     "nbdcopy",
+    "nbdfuse",
     "nbdkit",
     "qemu-img",
     "sha256sum",
