@@ -10,15 +10,20 @@ use crate::kernel::Module;
 use crate::place;
 use crate::writer;
 
-/// The initramfs with `modules`, which are loaded in their order, and with the guest agent if wanted.
-pub(crate) fn pack(modules: &[Module], with_agent: bool) -> Result<Vec<u8>, Error> {
+/// Does what a channel says.
+pub(crate) const SHELL: &str = include_str!("shell.sh");
+
+/// The initramfs with `modules`, which are loaded in their order, and with the guest agent if wanted; when the system
+/// is set up, it runs `script`.
+pub(crate) fn pack(modules: &[Module], with_agent: bool, script: &str) -> Result<Vec<u8>, Error> {
     let mut archive = Archive::default();
     for folder in [
         "bin", "dev", "etc", "mnt", "modules", "proc", "run", "sys", "tmp",
     ] {
         archive.directory(folder);
     }
-    archive.program("init", include_bytes!("init.sh"));
+    let init = format!("{}{script}", include_str!("init.sh"));
+    archive.program("init", init.as_bytes());
     archive.program("bin/busybox", &read(&place::guest().join("bin/busybox"))?);
     archive.program("bin/writer", &read(&writer::current()?)?);
     archive.symlink("bin/sh", "busybox");

@@ -53,6 +53,12 @@ pub(crate) fn accelerator() -> PathBuf {
     root().join("accelerator")
 }
 
+/// What `cargo xtask lab` found to work here.
+pub(crate) fn known_accelerator() -> String {
+    fs::read_to_string(accelerator())
+        .map_or_else(|_| "tcg".to_owned(), |name| name.trim().to_owned())
+}
+
 /// Disks and logs of running tests.
 pub(crate) fn run() -> PathBuf {
     root().join("run")

@@ -133,7 +133,8 @@ impl GuestBuilder {
         let scratch = Scratch::new()?;
         let initramfs = scratch.file("initramfs");
         let modules = kernel::modules(&self.modules())?;
-        fs::write(&initramfs, initramfs::pack(&modules, self.agent)?)
+        let packed = initramfs::pack(&modules, self.agent, initramfs::SHELL)?;
+        fs::write(&initramfs, packed)
             .map_err(Error::io(format!("write {}", initramfs.display())))?;
         let disks = self.create_disks(scratch.folder())?;
 
@@ -159,7 +160,7 @@ impl GuestBuilder {
     ) -> Result<Command, Error> {
         let accelerator = match &self.accelerator {
             Some(accelerator) => accelerator.clone(),
-            None => accelerator(),
+            None => place::known_accelerator(),
         };
         let mut command = match &self.script {
             Some(script) => {
@@ -234,10 +235,8 @@ impl GuestBuilder {
     }
 
     fn kernel_arguments(&self) -> String {
-        // On a busy host, the kernel finds its timer too slow to be true, and panics.
-        let timers = "no_timer_check tsc=reliable";
         let disks = self.interfaces().count();
-        format!("console=ttyS0 quiet panic=-1 mitigations=off {timers} disks={disks}")
+        format!("{} disks={disks}", kernel::ARGUMENTS)
     }
 
     fn modules(&self) -> Vec<&'static str> {
@@ -277,10 +276,4 @@ fn socket(id: &str, scratch: &Scratch, options: &str) -> [String; 2] {
     let path = scratch.socket(id);
     let value = format!("socket,id={id},path={}{options}", path.display());
     ["-chardev".to_owned(), value]
-}
-
-/// What `cargo xtask lab` found to work here.
-fn accelerator() -> String {
-    fs::read_to_string(place::accelerator())
-        .map_or_else(|_| "tcg".to_owned(), |name| name.trim().to_owned())
 }

@@ -127,16 +127,16 @@ impl<'a> DomainBuilder<'a> {
             "virtio_console",
         ];
         let initrd = self.libvirtd.file(&format!("{}.initramfs", self.name));
-        fs::write(&initrd, initramfs::pack(&kernel::modules(&modules)?, true)?)
-            .map_err(Error::io("write an initramfs"))?;
+        let packed = initramfs::pack(&kernel::modules(&modules)?, true, initramfs::SHELL)?;
+        fs::write(&initrd, packed).map_err(Error::io("write an initramfs"))?;
         let shell = self.libvirtd.socket(&format!("{}.shell", self.name));
         let listener = UnixListener::bind(&shell).map_err(Error::io("listen for a guest"))?;
         let _ = write!(
             self.os,
-            "<kernel>{}</kernel><initrd>{}</initrd><cmdline>console=ttyS0 quiet panic=-1 mitigations=off \
-             no_timer_check tsc=reliable disks=0</cmdline>",
+            "<kernel>{}</kernel><initrd>{}</initrd><cmdline>{} disks=0</cmdline>",
             kernel::image()?.display(),
             initrd.display(),
+            kernel::ARGUMENTS,
         );
         let console = self.libvirtd.file(&format!("{}.console", self.name));
         let _ = write!(
