@@ -16,7 +16,7 @@ use std::path::PathBuf;
 use std::process::{Command, Output, Stdio};
 use std::time::Duration;
 
-use fleece_lab::{Machine, MachineBuilder, Qemu};
+use fleece_lab::{Linux, Machine, MachineBuilder, Qemu};
 use support::Bench;
 use support::ended::Ended;
 use support::served::Served;
@@ -444,6 +444,84 @@ fn a_drill_tells_a_backup_that_boots_from_one_that_does_not() {
         assert!(!fails.with_extension("zst.drilled").exists());
         assert!(boots.with_extension("zst.drilled").exists());
     }
+}
+
+/// What a guest does that shows all signs of life, each a moment after the other.
+const ALIVE: &str = r#"
+ifconfig eth0 10.0.2.15
+printf '#!/bin/sh\necho SSH-2.0-lab\n' >/bin/greet
+chmod +x /bin/greet
+nc -ll -p 22 -e /bin/greet &
+printf '#!/bin/sh\nread line && echo HTTP/1.0 400\n' >/bin/answer
+chmod +x /bin/answer
+nc -ll -p 80 -e /bin/answer &
+start_agent
+echo 'lab login: ' >/dev/ttyS0
+while :; do sleep 60; done
+"#;
+
+#[test]
+fn a_drill_waits_for_all_signs_of_life_and_one_archive_that_cannot_be_read_does_not_end_it() {
+    let Some(qemu) = fleece_lab::qemu("10.0") else {
+        return;
+    };
+    let bench = Bench::new();
+    let archives = bench.path("archives");
+    let [config, image, bin] =
+        ["qemu-server.conf", "image.raw", "bin"].map(|name| bench.path(name));
+    std::fs::create_dir_all(&archives).unwrap();
+    std::fs::create_dir(&bin).unwrap();
+    // With one processor, TCG now and then loses an interrupt of a virtio device.
+    let lines = "memory: 256\ncores: 2\nvirtio0: l:vm-1-disk-0\n";
+    std::fs::write(&config, lines).unwrap();
+    support::noise(&image, 1 << 20);
+    let archive = |guest| archives.join(format!("vzdump-qemu-{guest}-2026_01_01-00_00_00.vma"));
+    let mut create = Command::new(env!("CARGO_BIN_EXE_vma"));
+    create
+        .arg("create")
+        .arg("-c")
+        .arg(&config)
+        .arg(archive(100));
+    support::succeed(create.arg(format!("drive-virtio0={}", image.display())));
+    std::fs::copy(&image, archive(99)).unwrap();
+    let linux = Linux::new(ALIVE).with_agent().module("virtio_net");
+    linux.install(&qemu, &bin).unwrap();
+
+    let path = format!("{}:{}", bin.display(), std::env::var("PATH").unwrap());
+    let drill = || {
+        let mut drill = bench.fleece("drill");
+        drill.env("PATH", &path).args(["--timeout", "100"]);
+        for marker in [
+            "serial=lab*login:",
+            "agent",
+            "event=vserport_change",
+            "port=22",
+            "port=80",
+        ] {
+            drill.args(["--wait", marker]);
+        }
+        Ended::of(drill.args(["--all", "--json", "--to"]).arg(&archives))
+    };
+    // On a busy host one boot in some fifty hangs under TCG.
+    let booted = |ended: &Ended| ended.said.contains("\"boots\":true");
+    let mut ended = drill();
+    for _ in 0..2 {
+        if !booted(&ended) {
+            eprintln!("it does not come up, once more: {}", ended.said);
+            ended = drill();
+        }
+    }
+    let words = [
+        "vzdump-qemu-99-2026_01_01-00_00_00.vma",
+        "'lab*login:' on the serial port",
+        "an answer of the guest's agent",
+        "the event VSERPORT_CHANGE",
+        "a service at TCP port 22",
+        "a service at TCP port 80",
+    ];
+    // The other one is damaged.
+    ended.expect(4, &words);
+    assert_no_drill_left(&bench);
 }
 
 #[test]

@@ -98,11 +98,11 @@ pub fn drill(job: &Drill, reporter: &dyn Reporter, cancel: &CancelToken) -> Resu
         ));
     }
     let place = Place::create(&job.state_dir)?;
-    let port = job.markers.iter().find_map(|marker| match marker {
+    let ports = job.markers.iter().filter_map(|marker| match marker {
         Marker::Port(port) => Some(*port),
         _ => None,
     });
-    let isolation = Isolation::new(port)?;
+    let isolation = Isolation::new(&ports.collect::<Vec<_>>())?;
     let archive = anywhere(
         &job.archive,
         &Identities::new(),
@@ -114,13 +114,13 @@ pub fn drill(job: &Drill, reporter: &dyn Reporter, cancel: &CancelToken) -> Resu
     folder.format = VolumeFormat::Qcow2;
     folder.startable = true;
     folder.is_live = true;
-    folder.isolation = Some(isolation);
+    folder.isolation = Some(isolation.clone());
     restore_folder(&folder, &Quietly(&reporter), cancel)?;
     let server = behind::server(&place.guest(), &place.socket(behind::SOCKET), cancel)?;
 
     let begun = Instant::now();
     let mut running = Running::start(job, &place)?;
-    let shown = running.wait(job, &place, isolation, cancel);
+    let shown = running.wait(job, &place, &isolation, cancel);
     let took = begun.elapsed();
     let screenshot = job.screenshot.as_ref().and_then(|path| {
         let kept = running.screenshot(path);

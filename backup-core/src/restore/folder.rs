@@ -142,8 +142,8 @@ pub fn restore_folder(
     if header.config(TPM_STATE).is_some() {
         machine.use_tpm_state();
     }
-    if let Some(isolation) = job.isolation {
-        machine.isolate(isolation);
+    if let Some(isolation) = &job.isolation {
+        machine.isolate(isolation.clone());
     }
     if !machine.notes.is_empty() && job.isolation.is_none() {
         reporter.warning(format!(

@@ -98,7 +98,7 @@ impl Running {
         &mut self,
         job: &Drill,
         place: &Place,
-        isolation: Isolation,
+        isolation: &Isolation,
         cancel: &CancelToken,
     ) -> Result<Shown, Error> {
         let default = [Marker::Serial("login:".to_owned()), Marker::Agent];
@@ -184,7 +184,7 @@ impl Drop for Running {
 struct Watch<'a> {
     markers: &'a [Marker],
     place: &'a Place,
-    isolation: Isolation,
+    isolation: &'a Isolation,
     seen: Vec<bool>,
     console: Console,
     log: Option<File>,
@@ -193,7 +193,7 @@ struct Watch<'a> {
 }
 
 impl<'a> Watch<'a> {
-    fn new(markers: &'a [Marker], place: &'a Place, isolation: Isolation) -> Self {
+    fn new(markers: &'a [Marker], place: &'a Place, isolation: &'a Isolation) -> Self {
         Self {
             markers,
             place,
@@ -233,7 +233,9 @@ impl<'a> Watch<'a> {
                     Marker::Serial(text) => console.contains(text),
                     Marker::Event(name) => self.events.contains(name),
                     Marker::Agent => is_due && answers_as_agent(self.place),
-                    Marker::Port(_) => is_due && self.isolation.host_port().is_some_and(answers_at),
+                    Marker::Port(port) => {
+                        is_due && self.isolation.host_port(*port).is_some_and(answers_at)
+                    }
                 };
         }
     }

@@ -190,7 +190,7 @@ pub(super) fn arguments(machine: &Machine) -> Vec<String> {
     }
     for port in &machine.serial_ports {
         let id = format!("serial{port}");
-        let kept = match machine.isolation {
+        let kept = match &machine.isolation {
             Some(_) if *port == 0 => format!(",logfile={SERIAL_LOG}"),
             _ => String::new(),
         };
@@ -204,8 +204,10 @@ pub(super) fn arguments(machine: &Machine) -> Vec<String> {
         let socket = "socket,id=agent,path=agent.sock,server=on,wait=off";
         arguments.add("-chardev", socket.to_owned());
         arguments.device(json!({ "driver": "virtio-serial-pci" }));
+        // Without an id, QEMU would not tell when the agent opens it.
         arguments.device(json!({
-            "driver": "virtserialport", "chardev": "agent", "name": "org.qemu.guest_agent.0",
+            "driver": "virtserialport", "id": "qga0", "chardev": "agent",
+            "name": "org.qemu.guest_agent.0",
         }));
     }
     if machine.tablet {
@@ -246,14 +248,15 @@ impl Arguments {
         let mut device = json!({ "driver": card.model, "id": id });
         if !card.link_down {
             let mut netdev = json!({ "type": "user", "id": id });
-            if let Some(isolation) = machine.isolation {
+            if let Some(isolation) = &machine.isolation {
                 set(&mut netdev, "restrict", true.into());
                 let is_first = machine
                     .cards
                     .first()
                     .is_some_and(|first| first.number == card.number);
-                if let Some(rule) = isolation.rule().filter(|_| is_first) {
-                    set(&mut netdev, "hostfwd", json!([{ "str": rule }]));
+                let rules = isolation.rules();
+                if is_first && !rules.is_empty() {
+                    set(&mut netdev, "hostfwd", rules.into());
                 }
             }
             self.add("-netdev", netdev.to_string());

@@ -249,18 +249,19 @@ fn a_script_of_a_live_restore_starts_no_guest_whose_disks_nobody_serves() {
 #[test]
 fn an_isolated_guest_reaches_nothing_and_is_reached_only_where_it_is_asked_for() {
     let mut machine = machine("net0: virtio=BC:24:11:00:00:01\nnet1: e1000=BC:24:11:00:00:02\n");
-    let isolation = Isolation::new(Some(22)).unwrap();
-    machine.isolate(isolation);
+    let isolation = Isolation::new(&[22, 80]).unwrap();
+    machine.isolate(isolation.clone());
     let arguments = qemu::arguments(&machine).join(" ");
-    let host = isolation.host_port().unwrap();
+    let [ssh, web] = [22, 80].map(|port| isolation.host_port(port).unwrap());
+    assert_ne!(ssh, web);
     let first = format!(
-        r#"-netdev {{"hostfwd":[{{"str":"tcp:127.0.0.1:{host}-:22"}}],"id":"net0","restrict":true,"type":"user"}}"#
+        r#"-netdev {{"hostfwd":[{{"str":"tcp:127.0.0.1:{ssh}-:22"}},{{"str":"tcp:127.0.0.1:{web}-:80"}}],"id":"net0","restrict":true,"type":"user"}}"#
     );
     let second = r#"-netdev {"id":"net1","restrict":true,"type":"user"}"#;
     assert_has(&arguments, &[&first, second, "logfile=serial0.log"]);
 
     let mut alone = Machine::new(&GuestConfig::parse("").unwrap(), BTreeMap::new()).unwrap();
-    alone.isolate(Isolation::new(None).unwrap());
+    alone.isolate(Isolation::new(&[]).unwrap());
     let arguments = qemu::arguments(&alone).join(" ");
     assert!(!arguments.contains("netdev"), "{arguments}");
 }
