@@ -1,7 +1,9 @@
 //! Domains that come back.
 
 use std::fs;
+use std::io::{BufRead as _, BufReader};
 use std::path::Path;
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use fleece_lab::{Disk, Format, Interface};
@@ -237,4 +239,57 @@ fn two_qcow2_disks_and_the_variables_of_real_firmware_are_of_one_instant_come_ba
     let restored = fs::metadata(to.join("web-efidisk0.raw")).unwrap();
     assert_eq!(restored.len(), fs::metadata(VARIABLES).unwrap().len());
     libvirtd.virsh(&["destroy", "web"]).unwrap();
+}
+
+/// What docs/RESTORING.md has for a domain that is to run at once, step by step.
+#[test]
+fn a_domain_runs_on_its_archive_by_libvirts_own_means_until_its_disk_is_complete() {
+    let Some((libvirtd, qemu)) = libvirt::start("10.0") else {
+        return;
+    };
+    let bench = Bench::new();
+    let [disk, archive, socket, image] =
+        ["disk", "web.vma", "sock", "web.qcow2"].map(|name| bench.path(name));
+    support::noise(&disk, SIZE);
+    let vma = || Command::new(env!("CARGO_BIN_EXE_vma"));
+    let mut create = vma();
+    create.arg("create").arg(&archive);
+    support::succeed(create.arg(format!("drive-virtio0={}", disk.display())));
+
+    let mut serve = vma();
+    serve.arg("serve").args([&archive, &socket]);
+    let mut served = serve.stdout(Stdio::piped()).spawn().unwrap();
+    let mut uri = String::new();
+    let mut said = BufReader::new(served.stdout.take().unwrap());
+    said.read_line(&mut uri).unwrap();
+    let mut over = qemu.img();
+    over.args(["create", "-f", "qcow2", "-F", "raw", "-b", uri.trim()]);
+    support::succeed(over.arg(&image));
+    let builder = libvirtd.domain(&qemu, "web");
+    let domain = builder
+        .disk(Disk::image(&image, Format::Qcow2))
+        .start()
+        .unwrap();
+    io(&domain, DEVICES[0], "write -P 0x55 2M 1M");
+    let active = domain.virsh("dumpxml", &[]).unwrap();
+    assert!(active.contains("protocol='nbd'"), "{active}");
+    domain.virsh("blockpull", &["vda", "--wait"]).unwrap();
+
+    let active = domain.virsh("dumpxml", &[]).unwrap();
+    assert!(!active.contains("protocol='nbd'"), "{active}");
+    support::signal(served.id(), "-TERM");
+    served.wait().unwrap();
+    fs::remove_file(&archive).unwrap();
+    io(&domain, DEVICES[0], "write -P 0x66 4M 1M");
+    domain.virsh("destroy", &[]).unwrap();
+    domain.virsh("start", &[]).unwrap();
+    io(&domain, DEVICES[0], "read -P 0x66 4M 1M");
+    domain.virsh("destroy", &[]).unwrap();
+    let mut expected = fs::read(&disk).unwrap();
+    for (range, byte) in [(2 << 20..3 << 20, 0x55), (4 << 20..5 << 20, 0x66)] {
+        expected.get_mut(range).unwrap().fill(byte);
+    }
+    let mut convert = qemu.img();
+    support::succeed(convert.args(["convert", "-O", "raw"]).args([&image, &disk]));
+    assert!(fs::read(&disk).unwrap() == expected);
 }
