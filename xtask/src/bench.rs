@@ -25,12 +25,13 @@ enum Program {
     Test(&'static str),
 }
 
-const TABLES: [Table; 15] = [
+const TABLES: [Table; 16] = [
     bench("calls", "syscalls", &["target"]),
     bench("holes", "holes", &["target", "1024", "ROUNDS"]),
     bench("archive", "archive", &["target", "2048", "ROUNDS"]),
     bench("encrypted", "encrypted", &["1024", "ROUNDS"]),
     bench("restore", "restore-vs-convert", &["2048", "ROUNDS"]),
+    bench("instant", "instant", &["3072", "ROUNDS"]),
     bench("files", "files", &["512", "ROUNDS"]),
     bench("native", "native", &["2048", "3", "ROUNDS"]),
     bench("targets", "guest-latency", &["targets", "ROUNDS", "5"]),
